@@ -1,0 +1,701 @@
+//! Reads TOML files so that *every* mistake in them is reported in one go, each with its line and column.
+//!
+//! serde stops at the first mistake and forgets where a value stood. Configuration and dialect files are
+//! read by asking a [`Section`] for the keys it should have; what is missing, of the wrong kind, out of
+//! range or never asked for becomes a [`Problem`] in the shared [`Problems`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::limits;
+
+/// How bad a [`Problem`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The file is usable; the writer should know.
+    Warning,
+    /// The file is refused.
+    Error,
+}
+
+/// One mistake in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// File, as the user named it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        write!(
+            f,
+            "{}:{}:{}: {kind}: {}",
+            self.file, self.line, self.column, self.message
+        )
+    }
+}
+
+/// Collects the problems of one file.
+#[derive(Debug)]
+pub struct Problems<'t> {
+    file: String,
+    text: &'t str,
+    found: RefCell<Vec<Problem>>,
+    dropped: Cell<usize>,
+}
+
+impl<'t> Problems<'t> {
+    /// A collector for `text`, which the user knows as `file`.
+    #[must_use]
+    pub fn new(file: impl Into<String>, text: &'t str) -> Self {
+        Self {
+            file: file.into(),
+            text,
+            found: RefCell::new(Vec::new()),
+            dropped: Cell::new(0),
+        }
+    }
+
+    /// Records an error at a byte range of the text.
+    pub fn error(&self, span: &Range<usize>, message: impl Into<String>) {
+        self.record(Severity::Error, span, message.into());
+    }
+
+    /// Records a warning at a byte range of the text.
+    pub fn warn(&self, span: &Range<usize>, message: impl Into<String>) {
+        self.record(Severity::Warning, span, message.into());
+    }
+
+    /// Whether an error was recorded.
+    #[must_use]
+    pub fn any_errors(&self) -> bool {
+        self.found
+            .borrow()
+            .iter()
+            .any(|p| p.severity == Severity::Error)
+    }
+
+    /// All of them, in the order of the file.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Problem> {
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|p| (p.line, p.column));
+        if self.dropped.get() > 0 {
+            found.push(Problem {
+                file: self.file,
+                line: 1,
+                column: 1,
+                severity: Severity::Error,
+                message: format!("{} more problems are not listed", self.dropped.get()),
+            });
+        }
+        found
+    }
+
+    fn record(&self, severity: Severity, span: &Range<usize>, message: String) {
+        if self.found.borrow().len() >= limits::PROBLEMS_MAX {
+            self.dropped.set(self.dropped.get() + 1);
+            return;
+        }
+        let (line, column) = position(self.text, span.start);
+        let file = self.file.clone();
+        self.found.borrow_mut().push(Problem {
+            file,
+            line,
+            column,
+            severity,
+            message,
+        });
+    }
+}
+
+/// Line and column, both from 1 and the column in characters, of a byte offset.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(1, |tail| tail.chars().count() + 1);
+    (line, column)
+}
+
+/// A parsed file, the root of its [`Section`]s.
+#[derive(Debug)]
+pub struct Document<'t> {
+    root: Spanned<DeTable<'t>>,
+}
+
+impl<'t> Document<'t> {
+    /// Parses the text. Syntax errors become problems; what could be read is still there to be checked.
+    #[must_use]
+    pub fn parse(problems: &Problems<'t>, text: &'t str) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            problems.error(&error.span().unwrap_or(0..0), error.message());
+        }
+        Self { root }
+    }
+
+    /// The whole file as a section.
+    #[must_use]
+    pub fn root<'d>(&'d self, problems: &'d Problems<'t>) -> Section<'d, 't> {
+        Section::new(
+            problems,
+            self.root.get_ref(),
+            String::new(),
+            self.root.span(),
+        )
+    }
+}
+
+/// A value with the place it was written at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Byte range in the file.
+    pub span: Range<usize>,
+}
+
+/// One table of a file. Keys are asked for by name; [`Section::finish`] reports those nobody asked for.
+#[derive(Debug)]
+pub struct Section<'d, 't> {
+    problems: &'d Problems<'t>,
+    table: &'d DeTable<'t>,
+    path: String,
+    span: Range<usize>,
+    asked: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'d, 't> Section<'d, 't> {
+    fn new(
+        problems: &'d Problems<'t>,
+        table: &'d DeTable<'t>,
+        path: String,
+        span: Range<usize>,
+    ) -> Self {
+        Self {
+            problems,
+            table,
+            path,
+            span,
+            asked: RefCell::new(BTreeSet::new()),
+        }
+    }
+
+    /// Dotted path of the section, empty for the root.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where the section stands.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// The collector this section reports to.
+    pub fn problems(&self) -> &'d Problems<'t> {
+        self.problems
+    }
+
+    /// Records an error about the section as a whole.
+    pub fn error(&self, message: impl Into<String>) {
+        self.problems.error(&self.span, message);
+    }
+
+    /// Where `key`'s value stands, or the section when it is absent.
+    pub fn span_of(&self, key: &str) -> Range<usize> {
+        self.lookup(key)
+            .map_or_else(|| self.span.clone(), Spanned::span)
+    }
+
+    /// Whether the key is written.
+    pub fn has(&self, key: &str) -> bool {
+        self.lookup(key).is_some()
+    }
+
+    fn lookup(&self, key: &str) -> Option<&'d Spanned<DeValue<'t>>> {
+        self.table
+            .iter()
+            .find(|(k, _)| k.get_ref() == key)
+            .map(|(_, v)| v)
+    }
+
+    fn ask(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'t>>> {
+        self.asked.borrow_mut().insert(key);
+        self.lookup(key)
+    }
+
+    fn name(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    fn wrong<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, want: &str) -> Option<T> {
+        let name = self.name(key);
+        let found = value.get_ref().type_str();
+        self.problems
+            .error(&value.span(), format!("{name} must be {want}, not {found}"));
+        None
+    }
+
+    /// Records that a key is missing, with an example of what to write.
+    fn missing<T>(&self, key: &str, example: &str) -> Option<T> {
+        self.error(format!(
+            "{} is missing; write for example `{key} = {example}`",
+            self.name(key)
+        ));
+        None
+    }
+
+    /// Text, if written.
+    pub fn text(&self, key: &'static str) -> Option<Located<&'d str>> {
+        let value = self.ask(key)?;
+        match value.get_ref() {
+            DeValue::String(s) => Some(Located {
+                value: s.as_ref(),
+                span: value.span(),
+            }),
+            _ => self.wrong(key, value, "a text in quotes"),
+        }
+    }
+
+    /// Text that must be written; `example` stands in the message when it is not.
+    pub fn required_text(&self, key: &'static str, example: &str) -> Option<Located<&'d str>> {
+        self.asked.borrow_mut().insert(key);
+        if self.has(key) {
+            self.text(key)
+        } else {
+            self.missing(key, &format!("\"{example}\""))
+        }
+    }
+
+    /// One of several words, `default` when not written or wrong.
+    pub fn choice<T: Copy>(&self, key: &'static str, words: &[(&str, T)], default: T) -> T {
+        self.choice_of(key, words).unwrap_or(default)
+    }
+
+    /// One of several words, if written. A wrong word is a problem that lists the right ones.
+    pub fn choice_of<T: Copy>(&self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
+            return Some(*value);
+        }
+        let listed: Vec<_> = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
+        let name = self.name(key);
+        let message = format!(
+            "{name} must be one of {}, not \"{}\"",
+            listed.join(", "),
+            text.value
+        );
+        self.problems.error(&text.span, message);
+        None
+    }
+
+    /// Truth value, `default` when not written or wrong.
+    pub fn flag(&self, key: &'static str, default: bool) -> bool {
+        let Some(value) = self.ask(key) else {
+            return default;
+        };
+        match value.get_ref() {
+            DeValue::Boolean(b) => *b,
+            _ => self.wrong(key, value, "true or false").unwrap_or(default),
+        }
+    }
+
+    /// Whole number within a range, if written. Nothing is clamped: outside the range is a problem.
+    pub fn integer(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        let value = self.ask(key)?;
+        let name = self.name(key);
+        let (low, high) = (range.start(), range.end());
+        let DeValue::Integer(digits) = value.get_ref() else {
+            return self.wrong(key, value, "a whole number");
+        };
+        match u64::from_str_radix(digits.as_str(), digits.radix()) {
+            Ok(number) if range.contains(&number) => Some(number),
+            _ => {
+                let message = format!("{name} must be from {low} to {high}, not {digits}");
+                self.problems.error(&value.span(), message);
+                None
+            }
+        }
+    }
+
+    /// Duration with its unit (`"250ms"`, `"15s"`, `"10m"`, `"1h"`, `"0s"`) within a range; `default`
+    /// when not written or wrong.
+    pub fn duration(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Duration {
+        let Some(text) = self.text(key) else {
+            return default;
+        };
+        let name = self.name(key);
+        let problem = match parse_duration(text.value) {
+            Some(found) if range.contains(&found) => return found,
+            Some(_) => {
+                format!(
+                    "{name} must be from {:?} to {:?}",
+                    range.start(),
+                    range.end()
+                )
+            }
+            None => format!("{name} needs a number and a unit (ms, s, m, h), as in \"15s\""),
+        };
+        self.problems.error(&text.span, problem);
+        default
+    }
+
+    /// Size with its unit (`"512B"`, `"4KiB"`, `"64KiB"`, `"1MiB"`) within a range in bytes; `default`
+    /// when not written or wrong.
+    pub fn size(&self, key: &'static str, range: RangeInclusive<usize>, default: usize) -> usize {
+        let Some(text) = self.text(key) else {
+            return default;
+        };
+        let name = self.name(key);
+        let problem = match parse_size(text.value) {
+            Some(found) if range.contains(&found) => return found,
+            Some(_) => {
+                format!("{name} must be from {}B to {}B", range.start(), range.end())
+            }
+            None => format!("{name} needs a number and a unit (B, KiB, MiB), as in \"4KiB\""),
+        };
+        self.problems.error(&text.span, problem);
+        default
+    }
+
+    /// List of texts, empty when not written.
+    pub fn texts(&self, key: &'static str) -> Vec<Located<&'d str>> {
+        self.items(key, "a list of texts", |value| match value.get_ref() {
+            DeValue::String(s) => Some(Located {
+                value: s.as_ref(),
+                span: value.span(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// List of whole numbers within a range, empty when not written.
+    pub fn integers(&self, key: &'static str, range: RangeInclusive<u64>) -> Vec<Located<u64>> {
+        let want = format!(
+            "a list of whole numbers from {} to {}",
+            range.start(),
+            range.end()
+        );
+        self.items(key, &want, |value| {
+            let DeValue::Integer(digits) = value.get_ref() else {
+                return None;
+            };
+            let number = u64::from_str_radix(digits.as_str(), digits.radix()).ok()?;
+            range.contains(&number).then(|| Located {
+                value: number,
+                span: value.span(),
+            })
+        })
+    }
+
+    fn items<T>(
+        &self,
+        key: &'static str,
+        want: &str,
+        read: impl Fn(&'d Spanned<DeValue<'t>>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(value) = self.ask(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(list) = value.get_ref() else {
+            return self.wrong(key, value, want).unwrap_or_default();
+        };
+        list.iter()
+            .filter_map(|item| read(item).or_else(|| self.wrong(key, item, want)))
+            .collect()
+    }
+
+    /// A sub-table, if written.
+    pub fn section(&self, key: &'static str) -> Option<Self> {
+        let value = self.ask(key)?;
+        self.as_section(key, self.name(key), value)
+    }
+
+    /// Tables written as `[[key]]`, empty when there are none.
+    pub fn sections(&self, key: &'static str) -> Vec<Self> {
+        let Some(value) = self.ask(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(list) = value.get_ref() else {
+            return self
+                .wrong(
+                    key,
+                    value,
+                    &format!("a list of tables, each begun by [[{}]]", self.name(key)),
+                )
+                .unwrap_or_default();
+        };
+        let named = |at: usize| format!("{}[{}]", self.name(key), at + 1);
+        list.iter()
+            .enumerate()
+            .filter_map(|(at, item)| self.as_section(key, named(at), item))
+            .collect()
+    }
+
+    /// The entries of a table whose keys are names chosen by the writer: key, its place, and its value
+    /// as a section.
+    pub fn named_sections(&self, key: &'static str) -> Vec<(Located<&'d str>, Self)> {
+        let Some(outer) = self.section(key) else {
+            return Vec::new();
+        };
+        let table = outer.table;
+        table
+            .iter()
+            .filter_map(|(k, v)| {
+                let name: &'d str = k.get_ref();
+                let section = outer.as_section(name, outer.name(name), v)?;
+                Some((
+                    Located {
+                        value: name,
+                        span: k.span(),
+                    },
+                    section,
+                ))
+            })
+            .collect()
+    }
+
+    /// The entries of a table of texts whose keys are names chosen by the writer.
+    pub fn named_texts(&self, key: &'static str) -> Vec<(Located<&'d str>, Located<&'d str>)> {
+        let Some(outer) = self.section(key) else {
+            return Vec::new();
+        };
+        let table = outer.table;
+        table
+            .iter()
+            .filter_map(|(k, v)| {
+                let name: &'d str = k.get_ref();
+                let DeValue::String(s) = v.get_ref() else {
+                    return outer.wrong(name, v, "a text in quotes");
+                };
+                let text = Located {
+                    value: s.as_ref(),
+                    span: v.span(),
+                };
+                Some((
+                    Located {
+                        value: name,
+                        span: k.span(),
+                    },
+                    text,
+                ))
+            })
+            .collect()
+    }
+
+    fn as_section(&self, key: &str, path: String, value: &'d Spanned<DeValue<'t>>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Self::new(self.problems, table, path, value.span())),
+            _ => self.wrong(key, value, "a table"),
+        }
+    }
+
+    /// Reports every key that was never asked for, with the nearest known one.
+    pub fn finish(self) {
+        let asked = self.asked.borrow();
+        for (key, _) in self.table {
+            let written: &str = key.get_ref();
+            if asked.contains(written) {
+                continue;
+            }
+            let hint = nearest(written, asked.iter().copied())
+                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let known: Vec<_> = asked.iter().copied().collect();
+            let listed = if hint.is_empty() {
+                format!("; known here: {}", known.join(", "))
+            } else {
+                hint
+            };
+            self.problems.error(
+                &key.span(),
+                format!("unknown key `{}`{listed}", self.name(written)),
+            );
+        }
+    }
+}
+
+/// The known word nearest to what was written, when it is near enough to be a slip of the pen.
+#[must_use]
+pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let bound = 1 + written.chars().count() / 4;
+    known
+        .map(|word| (edits(written, word), word))
+        .filter(|(distance, _)| *distance <= bound)
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// Levenshtein distance.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let change = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+/// Reads `"250ms"`, `"15s"`, `"10m"`, `"1h"`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = number_and_unit(text)?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3_600)?)),
+        _ => None,
+    }
+}
+
+/// Reads `"512B"`, `"4KiB"`, `"1MiB"`.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<usize> {
+    let (number, unit) = number_and_unit(text)?;
+    let number = usize::try_from(number).ok()?;
+    match unit {
+        "B" => Some(number),
+        "KiB" => number.checked_mul(1 << 10),
+        "MiB" => number.checked_mul(1 << 20),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `text` with `read` and gives back what was reported.
+    fn check(text: &str, read: impl FnOnce(&Section<'_, '_>)) -> Vec<String> {
+        let problems = Problems::new("f.toml", text);
+        {
+            let document = Document::parse(&problems, text);
+            let root = document.root(&problems);
+            read(&root);
+            root.finish();
+        }
+        problems
+            .into_vec()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn every_mistake_is_reported_with_its_place() {
+        let text = "a = 1\nb = \"x\"\nc = 70000\n";
+        let found = check(text, |root| {
+            let _ = root.text("a");
+            let _ = root.flag("b", false);
+            let _ = root.integer("c", 0..=65_535);
+            let _ = root.required_text("d", "word");
+        });
+        assert_eq!(
+            found,
+            [
+                "f.toml:1:1: error: d is missing; write for example `d = \"word\"`",
+                "f.toml:1:5: error: a must be a text in quotes, not integer",
+                "f.toml:2:5: error: b must be true or false, not string",
+                "f.toml:3:5: error: c must be from 0 to 65535, not 70000",
+            ]
+        );
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        let found = check("[net]\nlissten = 1\nzzzzzz = 2\n", |root| {
+            let net = root.section("net").unwrap();
+            let _ = net.text("listen");
+            net.finish();
+        });
+        assert_eq!(
+            found,
+            [
+                "f.toml:2:1: error: unknown key `net.lissten`; did you mean `listen`?",
+                "f.toml:3:1: error: unknown key `net.zzzzzz`; known here: listen",
+            ]
+        );
+    }
+
+    #[test]
+    fn durations_and_sizes_need_units() {
+        assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("10m"), Some(Duration::from_secs(600)));
+        assert_eq!(parse_duration("10"), None);
+        assert_eq!(parse_size("4KiB"), Some(4_096));
+        assert_eq!(parse_size("4K"), None);
+        let found = check("t = \"5\"\nu = \"2h\"", |root| {
+            let second = Duration::from_secs(1);
+            let _ = root.duration("t", second..=second, second);
+            let _ = root.duration("u", second..=second * 60, second);
+        });
+        assert!(
+            found[0].contains("f.toml:1:5: error: t needs a number and a unit"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].contains("f.toml:2:5: error: u must be from 1s to 60s"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn syntax_errors_have_places_too() {
+        let found = check("a = \n[b\n", |root| {
+            let _ = root.text("a");
+            let _ = root.section("b");
+        });
+        assert!(found.len() >= 2, "{found:?}");
+        assert!(found[0].starts_with("f.toml:1:"), "{found:?}");
+    }
+
+    #[test]
+    fn columns_count_characters_not_bytes() {
+        assert_eq!(position("终端 = x", "终端 = ".len()), (1, 6));
+    }
+}

@@ -1,0 +1,21 @@
+//! Upper bounds of everything a peer or an operator can make grow, in one place.
+//!
+//! Settings move within these; nothing moves beyond them.
+
+/// Longest frame any framing may announce, in bytes without its length prefix.
+pub const FRAME_BYTES_MAX: usize = 65_535;
+
+/// Longest configuration or dialect file read, in bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+
+/// Data elements of one message: three bitmaps' worth are addressed, 128 carried.
+pub const FIELDS_MAX: usize = 128;
+
+/// Listeners of one process.
+pub const LISTENERS_MAX: usize = 256;
+
+/// Addresses of one upstream group.
+pub const GROUP_ADDRESSES_MAX: usize = 64;
+
+/// Problems reported for one file before the rest is only counted.
+pub const PROBLEMS_MAX: usize = 1_000;

@@ -1,0 +1,18 @@
+//! The words of the domain: identifiers, amounts, card data that cannot be printed, time, limits.
+//!
+//! Nothing here does I/O, knows a dialect or has a clock of its own (except [`clock::SystemClock`],
+//! which is handed in from the outside). Every other room may use this one; it uses none.
+
+pub mod amount;
+pub mod card;
+pub mod clock;
+pub mod document;
+pub mod ids;
+pub mod limits;
+pub mod request;
+
+pub use amount::{Amount, Currency};
+pub use card::{MaskedPan, Pan};
+pub use clock::{Clock, ManualClock, Moment, SystemClock, Timestamp};
+pub use ids::{AccountId, AcquirerId, BatchNumber, BindingId, MerchantId, Stan, TerminalId};
+pub use request::{Fate, RequestType};

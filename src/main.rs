@@ -1,0 +1,3 @@
+//! The `posgate` program.
+
+fn main() {}
