@@ -3,3 +3,6 @@
 //! `ARCHITECTURE.md` has the map; the rooms below stand in the order in which they may use each other.
 
 pub mod base;
+pub mod binding;
+pub mod store;
+pub mod telemetry;

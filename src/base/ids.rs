@@ -123,6 +123,8 @@ pub struct Stan(u32);
 impl Stan {
     /// Largest value that six digits hold.
     pub const MAX: u32 = 999_999;
+    /// Where terminals start counting.
+    pub const FIRST: Self = Self(1);
 
     /// `None` above six digits.
     #[must_use]

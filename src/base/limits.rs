@@ -19,3 +19,15 @@ pub const GROUP_ADDRESSES_MAX: usize = 64;
 
 /// Problems reported for one file before the rest is only counted.
 pub const PROBLEMS_MAX: usize = 1_000;
+
+/// Bytes that may wait for the journal's writer before new requests are refused.
+pub const JOURNAL_QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Records the projection folds into one transaction of the read model.
+pub const PROJECTION_ROUND_RECORDS: usize = 20_000;
+
+/// Lines of one import file.
+pub const IMPORT_LINES_MAX: usize = 10_000_000;
+
+/// Mistakes of one import reported before the rest is only counted.
+pub const IMPORT_PROBLEMS_MAX: usize = 10_000;

@@ -1,0 +1,273 @@
+//! The in-memory directory of bindings: what the gate looks up for every request.
+//!
+//! A look-up reads one map entry and one account slot and returns copies; no guard leaves this file, so
+//! none can live across an await. The key is (acquirer, DE41): the same terminal id at two acquirers is
+//! two terminals. Closed bindings stay, so that a terminal that was once bound here is told apart from
+//! one that never was.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, RwLock};
+
+use dashmap::DashMap;
+
+use super::gate::Undecidable;
+use super::state::{AccountStatus, BindingState, ReasonSet};
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId};
+
+/// Names a terminal: the acquirer of the listener it speaks to, and its DE41.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TerminalKey {
+    /// Acquirer.
+    pub acquirer: AcquirerId,
+    /// DE41.
+    pub terminal: TerminalId,
+}
+
+/// A binding as the gate sees it at one moment. A transaction keeps its copy: later changes never move it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Binding.
+    pub binding: BindingId,
+    /// Version of the binding, counted up by every change.
+    pub version: u32,
+    /// Settlement account.
+    pub account: AccountId,
+    /// DE42 that belongs to the terminal.
+    pub merchant: MerchantId,
+    /// State.
+    pub state: BindingState,
+    /// Why it is re-pending; empty in other states.
+    pub reasons: ReasonSet,
+}
+
+/// Statuses of accounts, indexed by account number: a byte each. Blocks are added and never move.
+type Block = Arc<[AtomicU8; BLOCK]>;
+const BLOCK: usize = 4_096;
+
+/// See the module.
+pub struct Directory {
+    terminals: DashMap<TerminalKey, Admission>,
+    former: DashMap<TerminalKey, Vec<BindingId>>,
+    accounts: RwLock<Vec<Block>>,
+    trusted: AtomicBool,
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory")
+            .field("terminals", &self.terminals.len())
+            .finish()
+    }
+}
+
+impl Directory {
+    /// An empty directory, not yet trusted.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            terminals: DashMap::new(),
+            former: DashMap::new(),
+            accounts: RwLock::new(Vec::new()),
+            trusted: AtomicBool::new(false),
+        }
+    }
+
+    /// Says whether the directory may be believed. Until it is loaded, and while its store is cut off,
+    /// money is declined with "cannot decide" instead of "unknown terminal".
+    pub fn set_trusted(&self, trusted: bool) {
+        self.trusted.store(trusted, Ordering::Release);
+    }
+
+    /// Whether the directory may be believed.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.trusted.load(Ordering::Acquire)
+    }
+
+    /// The terminal's current binding, open or closed.
+    ///
+    /// # Errors
+    /// [`Undecidable`] while the directory is not trusted.
+    pub fn find(&self, key: TerminalKey) -> Result<Option<Admission>, Undecidable> {
+        if !self.is_trusted() {
+            return Err(Undecidable);
+        }
+        Ok(self.terminals.get(&key).map(|entry| *entry))
+    }
+
+    /// Bindings the terminal id had before its current one, oldest first.
+    #[must_use]
+    pub fn former(&self, key: TerminalKey) -> Vec<BindingId> {
+        self.former
+            .get(&key)
+            .map(|list| list.clone())
+            .unwrap_or_default()
+    }
+
+    /// Takes a binding in, or its newer version. An older version than the one held is ignored, so that
+    /// changes may arrive in any order. A new binding of the same terminal id makes the old one former.
+    pub fn put(&self, key: TerminalKey, admission: Admission) {
+        let replaced = match self.terminals.entry(key) {
+            dashmap::Entry::Occupied(mut held) => {
+                let before = *held.get();
+                let newer = if before.binding == admission.binding {
+                    admission.version >= before.version
+                } else {
+                    admission.binding > before.binding
+                };
+                if !newer {
+                    return;
+                }
+                held.insert(admission);
+                (before.binding != admission.binding).then_some(before.binding)
+            }
+            dashmap::Entry::Vacant(free) => {
+                free.insert(admission);
+                None
+            }
+        };
+        if let Some(before) = replaced {
+            self.former.entry(key).or_default().push(before);
+        }
+    }
+
+    /// Number of terminals held, bound or once bound.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.terminals.len()
+    }
+
+    /// Whether no terminal is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.terminals.is_empty()
+    }
+
+    /// Status of an account; an account never heard of is unverified.
+    #[must_use]
+    pub fn account(&self, account: AccountId) -> AccountStatus {
+        let (block, slot) = place(account);
+        let blocks = self
+            .accounts
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let byte = blocks
+            .get(block)
+            .map_or(0, |b| b[slot].load(Ordering::Acquire));
+        AccountStatus::ALL
+            .get(usize::from(byte))
+            .copied()
+            .unwrap_or(AccountStatus::Unverified)
+    }
+
+    /// Sets an account's status, for every terminal that settles into it, at once.
+    pub fn set_account(&self, account: AccountId, status: AccountStatus) {
+        let (block, slot) = place(account);
+        let set = |blocks: &[Block]| {
+            blocks
+                .get(block)
+                .map(|b| b[slot].store(status as u8, Ordering::Release))
+                .is_some()
+        };
+        {
+            let blocks = self
+                .accounts
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            if set(&blocks) {
+                return;
+            }
+        }
+        let mut blocks = self
+            .accounts
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        while blocks.len() <= block {
+            blocks.push(Arc::new([const { AtomicU8::new(0) }; BLOCK]));
+        }
+        set(&blocks);
+    }
+}
+
+const fn place(account: AccountId) -> (usize, usize) {
+    let at = account.0 as usize;
+    (at / BLOCK, at % BLOCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(terminal: &str) -> TerminalKey {
+        TerminalKey {
+            acquirer: AcquirerId(0),
+            terminal: TerminalId::parse(terminal).unwrap(),
+        }
+    }
+
+    fn admission(binding: u64, version: u32, state: BindingState) -> Admission {
+        Admission {
+            binding: BindingId(binding),
+            version,
+            account: AccountId(1),
+            merchant: MerchantId::parse("M1").unwrap(),
+            state,
+            reasons: ReasonSet::EMPTY,
+        }
+    }
+
+    fn trusted() -> Directory {
+        let directory = Directory::new();
+        directory.set_trusted(true);
+        directory
+    }
+
+    #[test]
+    fn an_untrusted_directory_does_not_answer() {
+        let directory = Directory::new();
+        directory.put(key("T1"), admission(1, 1, BindingState::Active));
+        assert_eq!(directory.find(key("T1")), Err(Undecidable));
+        directory.set_trusted(true);
+        assert!(directory.find(key("T1")).unwrap().is_some());
+        assert_eq!(directory.find(key("T2")), Ok(None));
+    }
+
+    #[test]
+    fn an_older_version_never_overwrites_a_newer_one() {
+        let directory = trusted();
+        directory.put(key("T1"), admission(1, 2, BindingState::Suspended));
+        directory.put(key("T1"), admission(1, 1, BindingState::Active));
+        assert_eq!(
+            directory.find(key("T1")).unwrap().unwrap().state,
+            BindingState::Suspended
+        );
+    }
+
+    #[test]
+    fn a_new_binding_of_the_same_terminal_id_makes_the_old_one_former() {
+        let directory = trusted();
+        directory.put(key("T1"), admission(1, 5, BindingState::Unbound));
+        directory.put(key("T1"), admission(9, 1, BindingState::Active));
+        assert_eq!(
+            directory.find(key("T1")).unwrap().unwrap().binding,
+            BindingId(9)
+        );
+        assert_eq!(directory.former(key("T1")), [BindingId(1)]);
+        assert!(directory.former(key("T2")).is_empty());
+    }
+
+    #[test]
+    fn account_status_reaches_every_terminal_through_its_number() {
+        let directory = trusted();
+        let far = AccountId(1_000_000);
+        assert_eq!(directory.account(far), AccountStatus::Unverified);
+        directory.set_account(far, AccountStatus::Frozen);
+        assert_eq!(directory.account(far), AccountStatus::Frozen);
+        assert_eq!(directory.account(AccountId(0)), AccountStatus::Unverified);
+    }
+
+    #[test]
+    fn entries_stay_small() {
+        assert!(size_of::<TerminalKey>() + size_of::<Admission>() <= 64);
+    }
+}

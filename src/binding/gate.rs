@@ -1,0 +1,377 @@
+//! The gate: may this terminal do this, now? One pure function, decided once per request, before
+//! anything is journalled or forwarded.
+//!
+//! Order of checks (the caller has done format and MAC): terminal known, merchant number, state,
+//! settlement account. Reversals branch off first: they pass in every state and for closed bindings,
+//! because a terminal clears its stored reversal only on 00, 12 or 25 and wedges otherwise.
+//!
+//! No answer of the gate is ever a code on which a shop keeps the customer's card.
+
+use super::directory::Admission;
+use super::state::{AccountStatus, BindingState, ReasonSet, RependReason};
+use crate::base::{MerchantId, RequestType};
+
+/// Why the gate declines. A dialect gives each the code it has on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DeclineReason {
+    /// No binding was ever made for the terminal id at this acquirer.
+    UnknownTerminal,
+    /// The binding is closed.
+    Unbound,
+    /// The request carries another merchant's number, or none.
+    WrongMerchant,
+    /// The binding's state does not allow the request; the state says which.
+    State(BindingState),
+    /// The settlement account cannot take money; the status says why.
+    Account(AccountStatus),
+    /// The store could not say. Money fails closed.
+    CannotDecide,
+}
+
+impl DeclineReason {
+    /// Name for metrics, logs and summaries: a bounded set.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownTerminal => "unknown-terminal",
+            Self::Unbound => "unbound",
+            Self::WrongMerchant => "wrong-merchant",
+            Self::State(BindingState::Pending) => "pending",
+            Self::State(BindingState::Activating) => "activating",
+            Self::State(BindingState::Active) => "active",
+            Self::State(BindingState::RePending) => "re-pending",
+            Self::State(BindingState::Suspended) => "suspended",
+            Self::State(BindingState::Unbinding) => "unbinding",
+            Self::State(BindingState::Unbound) => "unbound",
+            Self::Account(AccountStatus::Unverified) => "account-unverified",
+            Self::Account(AccountStatus::Verified) => "account-verified",
+            Self::Account(AccountStatus::Invalid) => "account-invalid",
+            Self::Account(AccountStatus::Frozen) => "account-frozen",
+            Self::Account(AccountStatus::Closed) => "account-closed",
+            Self::CannotDecide => "cannot-decide",
+        }
+    }
+}
+
+/// What the gate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Process it under this binding. `held`: its settlement is held until the binding is verified again.
+    Pass {
+        /// The binding as it was at this moment; the transaction keeps it for good.
+        admission: Admission,
+        /// Whether the money is held.
+        held: bool,
+    },
+    /// Answer with this reason's code, forward nothing.
+    Decline(DeclineReason),
+}
+
+/// Decides one request.
+///
+/// `found` is the terminal's binding, open or closed, from the directory: `Err(())` when the directory
+/// could not be trusted to answer. `merchant` is DE42 as received. `account` is the status of the
+/// binding's settlement account.
+#[must_use]
+pub fn decide(
+    found: Result<Option<Admission>, Undecidable>,
+    account: AccountStatus,
+    kind: RequestType,
+    merchant: Option<MerchantId>,
+) -> Decision {
+    let admission = match found {
+        Ok(Some(admission)) => admission,
+        Ok(None) => return Decision::Decline(DeclineReason::UnknownTerminal),
+        Err(Undecidable) => return Decision::Decline(DeclineReason::CannotDecide),
+    };
+    if kind == RequestType::Reversal {
+        return Decision::Pass {
+            admission,
+            held: false,
+        };
+    }
+    if admission.state == BindingState::Unbound {
+        return Decision::Decline(DeclineReason::Unbound);
+    }
+    // Line tests and downloads of some terminals carry no DE42; what carries one must carry the right one.
+    let merchant_agrees = match merchant {
+        Some(merchant) => merchant == admission.merchant,
+        None => !needs_merchant(kind),
+    };
+    if !merchant_agrees {
+        return Decision::Decline(DeclineReason::WrongMerchant);
+    }
+    let held = match by_state(kind, admission.state, admission.reasons) {
+        Verdict::Process => false,
+        Verdict::Hold => true,
+        Verdict::Refuse => return Decision::Decline(DeclineReason::State(admission.state)),
+    };
+    if takes_money(kind) && !account.is_usable() {
+        return Decision::Decline(DeclineReason::Account(account));
+    }
+    Decision::Pass { admission, held }
+}
+
+/// The directory cannot be trusted: not loaded yet, or cut off from its store for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecidable;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Process,
+    Hold,
+    Refuse,
+}
+
+/// The table of state × request type. `UNBOUND` never gets here.
+fn by_state(kind: RequestType, state: BindingState, reasons: ReasonSet) -> Verdict {
+    use Verdict::{Hold, Process, Refuse};
+    match (kind, state) {
+        // A line test tells nothing and moves nothing; a reversal was let through before.
+        (RequestType::Echo | RequestType::Reversal, _) => Process,
+        (_, BindingState::Unbound) => Refuse,
+        (_, BindingState::Active) => Process,
+
+        (RequestType::SignOn | RequestType::SignOff, BindingState::Pending) => Refuse,
+        // Re-pending terminals sign on again after a MAC error, and need to for their reversals;
+        // suspended and unbinding ones to drain.
+        (RequestType::SignOn | RequestType::SignOff, _) => Process,
+
+        (RequestType::Download, BindingState::Activating) => Process,
+        (RequestType::Download, BindingState::RePending) => {
+            if reasons.contains(RependReason::Device) {
+                Refuse
+            } else {
+                Process
+            }
+        }
+        (RequestType::Download, _) => Refuse,
+
+        // Activation tests of new money come with the replacement case, which knows its test set.
+        (RequestType::Enquiry | RequestType::NewMoney | RequestType::Refund, _) => Refuse,
+
+        (RequestType::Completion, BindingState::RePending) => {
+            let redirects = reasons.contains(RependReason::Account)
+                || reasons.contains(RependReason::Device)
+                || reasons.contains(RependReason::Identity);
+            if redirects { Refuse } else { Hold }
+        }
+        (RequestType::Completion, BindingState::Unbinding) => Hold,
+        (RequestType::Completion, _) => Refuse,
+
+        (RequestType::Void, BindingState::Pending | BindingState::Activating) => Refuse,
+        (RequestType::Void, _) => Process,
+
+        (RequestType::QrQuery | RequestType::Trailer, BindingState::Pending) => Refuse,
+        (RequestType::QrQuery | RequestType::Trailer, _) => Process,
+
+        (RequestType::Advice, BindingState::Pending | BindingState::Activating) => Refuse,
+        (RequestType::Advice, _) => Hold,
+
+        (RequestType::Settlement, BindingState::Pending | BindingState::Activating) => Refuse,
+        (RequestType::Settlement, _) => Process,
+    }
+}
+
+/// Requests that bring money to the account, as opposed to asking, undoing or reporting.
+const fn takes_money(kind: RequestType) -> bool {
+    match kind {
+        RequestType::NewMoney | RequestType::Completion => true,
+        // A refund takes from the account, an advice has already happened: neither may be lost
+        // because the account changed meanwhile. Both settle to the account of the snapshot.
+        RequestType::Refund
+        | RequestType::Advice
+        | RequestType::Echo
+        | RequestType::SignOn
+        | RequestType::SignOff
+        | RequestType::Download
+        | RequestType::Enquiry
+        | RequestType::Void
+        | RequestType::Reversal
+        | RequestType::QrQuery
+        | RequestType::Settlement
+        | RequestType::Trailer => false,
+    }
+}
+
+const fn needs_merchant(kind: RequestType) -> bool {
+    match kind {
+        RequestType::Echo | RequestType::Download | RequestType::SignOff => false,
+        RequestType::SignOn
+        | RequestType::Enquiry
+        | RequestType::NewMoney
+        | RequestType::Completion
+        | RequestType::Void
+        | RequestType::Refund
+        | RequestType::Reversal
+        | RequestType::QrQuery
+        | RequestType::Advice
+        | RequestType::Settlement
+        | RequestType::Trailer => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{AccountId, BindingId};
+
+    const SHOP: &str = "104512541110001";
+
+    fn admission(state: BindingState, reasons: ReasonSet) -> Admission {
+        Admission {
+            binding: BindingId(7),
+            version: 1,
+            account: AccountId(3),
+            merchant: MerchantId::parse(SHOP).unwrap(),
+            state,
+            reasons,
+        }
+    }
+
+    /// One letter a cell: `p` process, `h` hold, `x` refuse by state, `u` refuse as unbound.
+    fn cell(kind: RequestType, state: BindingState, reasons: ReasonSet) -> char {
+        let found = Ok(Some(admission(state, reasons)));
+        let shop = MerchantId::parse(SHOP).ok();
+        match decide(found, AccountStatus::Verified, kind, shop) {
+            Decision::Pass { held: false, .. } => 'p',
+            Decision::Pass { held: true, .. } => 'h',
+            Decision::Decline(DeclineReason::State(s)) if s == state => 'x',
+            Decision::Decline(DeclineReason::Unbound) => 'u',
+            Decision::Decline(other) => panic!("{kind:?} in {state:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_state_and_request_type_is_decided_as_the_table_says() {
+        // Columns: pending, activating, active, re-pending (phone), suspended, unbinding, unbound.
+        let table = [
+            (RequestType::Echo, "ppppppu"),
+            (RequestType::SignOn, "xpppppu"),
+            (RequestType::SignOff, "xpppppu"),
+            (RequestType::Download, "xpppxxu"),
+            (RequestType::Enquiry, "xxpxxxu"),
+            (RequestType::NewMoney, "xxpxxxu"),
+            (RequestType::Completion, "xxphxhu"),
+            (RequestType::Void, "xxppppu"),
+            (RequestType::Refund, "xxpxxxu"),
+            (RequestType::Reversal, "ppppppp"),
+            (RequestType::QrQuery, "xpppppu"),
+            (RequestType::Advice, "xxphhhu"),
+            (RequestType::Settlement, "xxppppu"),
+            (RequestType::Trailer, "xpppppu"),
+        ];
+        assert_eq!(table.len(), RequestType::ALL.len());
+        for (kind, want) in table {
+            let got: String = BindingState::ALL
+                .iter()
+                .map(|state| {
+                    let reasons = if *state == BindingState::RePending {
+                        ReasonSet::EMPTY.with(RependReason::Phone)
+                    } else {
+                        ReasonSet::EMPTY
+                    };
+                    cell(kind, *state, reasons)
+                })
+                .collect();
+            assert_eq!(got, want, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_reason_decides_completions_and_downloads_of_re_pending_bindings() {
+        for (reason, completion, download) in [
+            (RependReason::Phone, 'h', 'p'),
+            (RependReason::Dormant, 'h', 'p'),
+            (RependReason::Location, 'h', 'p'),
+            (RependReason::Reconfirm, 'h', 'p'),
+            (RependReason::Account, 'x', 'p'),
+            (RependReason::Identity, 'x', 'p'),
+            (RependReason::Device, 'x', 'x'),
+        ] {
+            let reasons = ReasonSet::EMPTY.with(reason);
+            let state = BindingState::RePending;
+            assert_eq!(
+                cell(RequestType::Completion, state, reasons),
+                completion,
+                "{reason}"
+            );
+            assert_eq!(
+                cell(RequestType::Download, state, reasons),
+                download,
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_shops_number_is_declined_and_never_for_reversals() {
+        let active = admission(BindingState::Active, ReasonSet::EMPTY);
+        let other = MerchantId::parse("999999999999999").ok();
+        for kind in RequestType::ALL {
+            let decision = decide(Ok(Some(active)), AccountStatus::Verified, kind, other);
+            if kind == RequestType::Reversal {
+                assert!(matches!(decision, Decision::Pass { .. }));
+            } else {
+                assert_eq!(
+                    decision,
+                    Decision::Decline(DeclineReason::WrongMerchant),
+                    "{kind:?}"
+                );
+            }
+        }
+        let without = decide(
+            Ok(Some(active)),
+            AccountStatus::Verified,
+            RequestType::NewMoney,
+            None,
+        );
+        assert_eq!(without, Decision::Decline(DeclineReason::WrongMerchant));
+    }
+
+    #[test]
+    fn the_merchant_number_is_checked_before_the_state() {
+        let suspended = admission(BindingState::Suspended, ReasonSet::EMPTY);
+        let other = MerchantId::parse("999999999999999").ok();
+        let decision = decide(
+            Ok(Some(suspended)),
+            AccountStatus::Verified,
+            RequestType::NewMoney,
+            other,
+        );
+        assert_eq!(decision, Decision::Decline(DeclineReason::WrongMerchant));
+    }
+
+    #[test]
+    fn an_account_that_is_not_verified_stops_new_money_only() {
+        let active = admission(BindingState::Active, ReasonSet::EMPTY);
+        let shop = MerchantId::parse(SHOP).ok();
+        for status in AccountStatus::ALL {
+            for kind in RequestType::ALL {
+                let decision = decide(Ok(Some(active)), *status, kind, shop);
+                let stopped = decision == Decision::Decline(DeclineReason::Account(*status));
+                let want = *status != AccountStatus::Verified
+                    && matches!(kind, RequestType::NewMoney | RequestType::Completion);
+                assert_eq!(stopped, want, "{status} {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_terminal_never_bound_and_a_store_that_cannot_say_differ() {
+        for kind in RequestType::ALL {
+            let unknown = decide(Ok(None), AccountStatus::Verified, kind, None);
+            assert_eq!(
+                unknown,
+                Decision::Decline(DeclineReason::UnknownTerminal),
+                "{kind:?}"
+            );
+            let cut_off = decide(Err(Undecidable), AccountStatus::Verified, kind, None);
+            assert_eq!(
+                cut_off,
+                Decision::Decline(DeclineReason::CannotDecide),
+                "{kind:?}"
+            );
+        }
+    }
+}

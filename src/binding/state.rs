@@ -1,0 +1,234 @@
+//! States of a binding and of a settlement account.
+//!
+//! ```text
+//! PENDING ─▶ ACTIVATING ─▶ ACTIVE ◀──▶ RE_PENDING {reasons}
+//!    │                       │  ▲          │
+//!    │                       ▼  │          ▼
+//!    │                     SUSPENDED ◀─────┘
+//!    ▼                       │
+//! UNBOUND ◀── UNBINDING ◀────┴── (from ACTIVE and RE_PENDING too)
+//! ```
+//!
+//! A closed (`UNBOUND`) binding never opens again: binding the device anew makes a new binding.
+
+use std::fmt;
+
+macro_rules! named_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name used in the store, the API and files.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The one with that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+named_enum!(
+    /// Where a binding stands in its life.
+    BindingState {
+        /// Requested, not yet approved.
+        Pending = "pending",
+        /// Approved; the device is fetching keys and parameters.
+        Activating = "activating",
+        /// May trade.
+        Active = "active",
+        /// Waits for re-verification: new money is declined, old money can be undone.
+        RePending = "re-pending",
+        /// Stopped by risk control, by law or because it was reported lost.
+        Suspended = "suspended",
+        /// Draining towards its end: no new money.
+        Unbinding = "unbinding",
+        /// Closed for good.
+        Unbound = "unbound",
+    }
+);
+
+impl BindingState {
+    /// Whether the binding still holds its terminal id and device.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        !matches!(self, Self::Unbound)
+    }
+}
+
+named_enum!(
+    /// Whether money may settle into an account.
+    AccountStatus {
+        /// Registered; name match and test credit outstanding.
+        Unverified = "unverified",
+        /// Usable.
+        Verified = "verified",
+        /// The bank says it does not exist or a payout came back.
+        Invalid = "invalid",
+        /// Frozen by the bank or by law.
+        Frozen = "frozen",
+        /// Closed.
+        Closed = "closed",
+    }
+);
+
+impl AccountStatus {
+    /// Whether new money may be taken for it.
+    #[must_use]
+    pub const fn is_usable(self) -> bool {
+        matches!(self, Self::Verified)
+    }
+}
+
+named_enum!(
+    /// Why a binding waits for re-verification.
+    RependReason {
+        /// The contact phone changed or is no longer reachable.
+        Phone = "phone",
+        /// The settlement account changed or became invalid.
+        Account = "account",
+        /// Another device answers under this terminal id.
+        Device = "device",
+        /// The terminal stands elsewhere.
+        Location = "location",
+        /// No transaction for three months.
+        Dormant = "dormant",
+        /// The merchant's identity is in doubt.
+        Identity = "identity",
+        /// An unbinding was cancelled.
+        Reconfirm = "reconfirm",
+    }
+);
+
+/// The set of reasons of a re-pending binding. It is active again only when the set is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ReasonSet(u8);
+
+impl ReasonSet {
+    /// No reason.
+    pub const EMPTY: Self = Self(0);
+
+    /// The set with one more reason.
+    #[must_use]
+    pub const fn with(self, reason: RependReason) -> Self {
+        Self(self.0 | Self::bit(reason))
+    }
+
+    /// The set without a reason.
+    #[must_use]
+    pub const fn without(self, reason: RependReason) -> Self {
+        Self(self.0 & !Self::bit(reason))
+    }
+
+    /// Whether the reason is in the set.
+    #[must_use]
+    pub const fn contains(self, reason: RependReason) -> bool {
+        self.0 & Self::bit(reason) != 0
+    }
+
+    /// Whether no reason is left.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// As stored: one bit a reason.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// From the store; bits that mean nothing are dropped.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        let known = RependReason::ALL
+            .iter()
+            .fold(Self::EMPTY, |set, r| set.with(*r));
+        Self(bits & known.0)
+    }
+
+    /// The reasons in the set.
+    pub fn iter(self) -> impl Iterator<Item = RependReason> {
+        RependReason::ALL
+            .iter()
+            .copied()
+            .filter(move |r| self.contains(*r))
+    }
+
+    /// Reads `"phone+account"`; the empty text is the empty set.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut set = Self::EMPTY;
+        for word in text.split('+').filter(|w| !w.is_empty()) {
+            set = set.with(RependReason::from_name(word.trim())?);
+        }
+        Some(set)
+    }
+
+    const fn bit(reason: RependReason) -> u8 {
+        match reason {
+            RependReason::Phone => 1,
+            RependReason::Account => 1 << 1,
+            RependReason::Device => 1 << 2,
+            RependReason::Location => 1 << 3,
+            RependReason::Dormant => 1 << 4,
+            RependReason::Identity => 1 << 5,
+            RependReason::Reconfirm => 1 << 6,
+        }
+    }
+}
+
+impl fmt::Display for ReasonSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, reason) in self.iter().enumerate() {
+            let plus = if at == 0 { "" } else { "+" };
+            write!(f, "{plus}{reason}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_sets_print_and_parse() {
+        let set = ReasonSet::EMPTY
+            .with(RependReason::Account)
+            .with(RependReason::Phone);
+        assert_eq!(set.to_string(), "phone+account");
+        assert_eq!(ReasonSet::parse("account+phone"), Some(set));
+        assert_eq!(ReasonSet::parse("weather"), None);
+        assert_eq!(ReasonSet::from_bits(set.bits()), set);
+        assert!(
+            set.without(RependReason::Phone)
+                .without(RependReason::Account)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn state_names_lead_back() {
+        for state in BindingState::ALL {
+            assert_eq!(BindingState::from_name(state.name()), Some(*state));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What must survive a crash: the journal of money movements, its read model, and the registry of
+//! merchants, accounts, terminals and bindings.
+//!
+//! Three traits, each with a SQLite back end (and memory for tests): [`JournalStore`] appends groups of
+//! [`record`]s and is driven by the one writer thread of [`journal`]; [`ReadModel`] is projected from
+//! those groups off the money path and can always be rebuilt; [`Registry`] holds what operators change.
+//! They are blocking: callers bring their own thread.
+//!
+//! The store never decides anything and never sees track data, PIN blocks or clear card numbers.
+
+pub mod journal;
+pub mod memory;
+pub mod projection;
+pub mod read_model;
+pub mod record;
+pub mod registry;
+pub mod sqlite;
+
+pub use journal::{Journal, JournalError};
+pub use read_model::{ReadModel, TransactionRow};
+pub use record::{Intent, Outcome, OutcomeKind, Record, TxnId};
+pub use registry::{BindingRow, ImportLine, ImportReport, Registry, RegistryError};
+
+/// Why the store failed. The text is for operators; it names files and never a stored value.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine said no.
+    #[error("{doing}")]
+    Engine {
+        /// What was being done.
+        doing: &'static str,
+        /// The engine's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The files were written by a newer Posgate.
+    #[error(
+        "{file} has schema {found}, this build knows up to {known}: use the newer posgate, or restore a backup made before the upgrade"
+    )]
+    NewerSchema {
+        /// Which file.
+        file: String,
+        /// Schema number found.
+        found: u32,
+        /// Newest schema number known here.
+        known: u32,
+    },
+    /// A group of the journal does not carry the checksum it was written with.
+    #[error("journal group {sequence} is damaged: {problem}")]
+    Damaged {
+        /// Sequence number of the group.
+        sequence: u64,
+        /// What does not fit.
+        problem: record::RecordError,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn engine(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |source| Self::Engine {
+            doing,
+            source: Box::new(source),
+        }
+    }
+}
+
+/// Appends groups of records. One writer at a time.
+pub trait JournalStore: Send {
+    /// Writes one group and syncs it. When this returns `Ok`, the group survives a crash and a power cut.
+    ///
+    /// # Errors
+    /// When the group may not be durable. A failed sync is final: the caller stops taking work.
+    fn append(&mut self, group: &[u8], records: u32) -> Result<u64, StoreError>;
+
+    /// Reads groups after `sequence`, oldest first, until `each` returns false.
+    ///
+    /// # Errors
+    /// When reading fails or a group is damaged.
+    fn replay(
+        &mut self,
+        after: u64,
+        each: &mut dyn FnMut(u64, &[u8]) -> bool,
+    ) -> Result<(), StoreError>;
+}

@@ -1,0 +1,592 @@
+//! Journal records and their bytes.
+//!
+//! A group is what one sync makes durable: a byte for the layout's version, the records, and a CRC-32C
+//! over both. Each record is its kind, its length and its fields, little-endian, texts and byte strings
+//! with a two-byte length. Only what this file names can get into the journal: there is no field that
+//! could hold a track, a PIN block, a CVV or a clear card number (invariant 10).
+
+use crate::base::{
+    AccountId, AcquirerId, Amount, BatchNumber, BindingId, Currency, Fate, MaskedPan, MerchantId,
+    RequestType, Stan, TerminalId, Timestamp,
+};
+use crate::binding::TerminalKey;
+
+/// Number of a transaction, unique in one store for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TxnId(pub u64);
+
+/// Why bytes are no journal group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Shorter than its own fields say.
+    #[error("a record ends after its group")]
+    Short,
+    /// The checksum differs.
+    #[error("the checksum differs")]
+    Checksum,
+    /// A kind or layout this build does not know.
+    #[error("a record of an unknown kind or version")]
+    Unknown,
+    /// A field holds a value it cannot have.
+    #[error("a field holds an impossible value")]
+    Value,
+}
+
+/// All that a later reversal or repeat needs, written before a request is forwarded (invariant 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Transaction.
+    pub txn: TxnId,
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// Terminal.
+    pub key: TerminalKey,
+    /// DE42.
+    pub merchant: MerchantId,
+    /// Binding that admitted it (invariant 7).
+    pub binding: BindingId,
+    /// Version of that binding.
+    pub version: u32,
+    /// Account it settles into.
+    pub account: AccountId,
+    /// Whether its settlement is held until the binding is verified again.
+    pub held: bool,
+    /// Kind for the gate.
+    pub kind: RequestType,
+    /// What happens when its fate is unknown.
+    pub fate: Fate,
+    /// Whose favour it books: +1 the merchant's, -1 the customer's, 0 nobody's.
+    pub sign: i8,
+    /// Name of the request in its dialect.
+    pub request: Box<str>,
+    /// Dialect's name.
+    pub dialect: Box<str>,
+    /// Batch.
+    pub batch: BatchNumber,
+    /// The terminal's STAN.
+    pub stan: Stan,
+    /// Upstream group's name.
+    pub group: Box<str>,
+    /// STAN towards the upstream.
+    pub upstream_stan: Stan,
+    /// DE4 with DE49.
+    pub amount: Amount,
+    /// Card number, masked.
+    pub pan: MaskedPan,
+    /// Keyed hash of the card number, zeros when there was none.
+    pub pan_hash: [u8; 16],
+    /// Card number, encrypted; empty when there was none or none is needed for a reversal.
+    pub sealed_pan: Box<[u8]>,
+    /// Keyed hash of what makes two requests the same.
+    pub content: u64,
+    /// The data elements a reversal copies, without DE2: number, length (2 bytes), bytes as on the wire.
+    pub reversal: Box<[u8]>,
+    /// TPDU and header as received.
+    pub envelope: Box<[u8]>,
+}
+
+/// How a transaction ended, or what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeKind {
+    /// The upstream approved.
+    Approved,
+    /// The upstream, or we after accepting it, declined.
+    Declined,
+    /// It may have been approved and must be undone. The reversal is owed from here on (invariant 3).
+    ReversalOwed,
+    /// The upstream acknowledged the reversal.
+    Reversed,
+    /// It moved no money and was not answered.
+    Expired,
+}
+
+impl OutcomeKind {
+    const ALL: [Self; 5] = [
+        Self::Approved,
+        Self::Declined,
+        Self::ReversalOwed,
+        Self::Reversed,
+        Self::Expired,
+    ];
+
+    /// Name in the read model and the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Declined => "declined",
+            Self::ReversalOwed => "reversal-owed",
+            Self::Reversed => "reversed",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The kind with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A step of a transaction after its intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Transaction.
+    pub txn: TxnId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: OutcomeKind,
+    /// DE39: the answer's, or for a reversal the reason.
+    pub code: [u8; 2],
+    /// Amount that counts: the answer's for a partial approval, the request's otherwise.
+    pub booked: u64,
+    /// The answer's data elements that may be stored, as in [`Intent::reversal`]: enough to answer a
+    /// repeat after a restart.
+    pub answer: Box<[u8]>,
+}
+
+/// One entry of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// About to be forwarded.
+    Intent(Box<Intent>),
+    /// What became of it.
+    Outcome(Outcome),
+    /// A reversal came for an original never seen: should the original still arrive, it is declined.
+    Tombstone {
+        /// Terminal.
+        key: TerminalKey,
+        /// Binding at that time.
+        binding: BindingId,
+        /// Batch of the original.
+        batch: BatchNumber,
+        /// STAN of the original.
+        stan: Stan,
+        /// When.
+        at: Timestamp,
+    },
+    /// A terminal signed on and was given this batch.
+    SignedOn {
+        /// Terminal.
+        key: TerminalKey,
+        /// Batch.
+        batch: BatchNumber,
+        /// When.
+        at: Timestamp,
+    },
+    /// A terminal signed off; `batch` is the one it will be given next.
+    SignedOff {
+        /// Terminal.
+        key: TerminalKey,
+        /// Batch.
+        batch: BatchNumber,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+const LAYOUT: u8 = 1;
+
+/// Starts a group in an empty buffer.
+pub fn begin_group(out: &mut Vec<u8>) {
+    out.push(LAYOUT);
+}
+
+/// Closes a group with its checksum.
+pub fn end_group(out: &mut Vec<u8>) {
+    let sum = crc32c::crc32c(out);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// Reads a group, calling `each` with every record.
+///
+/// # Errors
+/// When the checksum differs or a record does not fit; records before the bad one were already given out.
+pub fn read_group(group: &[u8], mut each: impl FnMut(Record)) -> Result<(), RecordError> {
+    let Some((body, sum)) = group.split_last_chunk::<4>() else {
+        return Err(RecordError::Short);
+    };
+    if crc32c::crc32c(body) != u32::from_le_bytes(*sum) {
+        return Err(RecordError::Checksum);
+    }
+    let Some((&LAYOUT, mut rest)) = body.split_first() else {
+        return Err(RecordError::Unknown);
+    };
+    while !rest.is_empty() {
+        let mut head = Reader(rest);
+        let kind = head.u8()?;
+        let len = usize::try_from(head.u32()?).map_err(|_too_large| RecordError::Short)?;
+        let payload = head.take(len)?;
+        each(Record::decode(kind, payload)?);
+        rest = head.0;
+    }
+    Ok(())
+}
+
+impl Record {
+    /// Appends the record's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Intent(intent) => intent.encode(out),
+            Self::Outcome(outcome) => outcome.encode(out),
+            Self::Tombstone {
+                key,
+                binding,
+                batch,
+                stan,
+                at,
+            } => framed(out, 3, |out| {
+                put_key(out, *key);
+                out.extend_from_slice(&binding.0.to_le_bytes());
+                out.extend_from_slice(&batch.get().to_le_bytes());
+                out.extend_from_slice(&stan.get().to_le_bytes());
+                out.extend_from_slice(&at.0.to_le_bytes());
+            }),
+            Self::SignedOn { key, batch, at } => signed(out, 4, *key, *batch, *at),
+            Self::SignedOff { key, batch, at } => signed(out, 5, *key, *batch, *at),
+        }
+    }
+
+    fn decode(kind: u8, payload: &[u8]) -> Result<Self, RecordError> {
+        let mut r = Reader(payload);
+        let record = match kind {
+            1 => Self::Intent(Box::new(Intent::decode(&mut r)?)),
+            2 => Self::Outcome(Outcome::decode(&mut r)?),
+            3 => Self::Tombstone {
+                key: r.key()?,
+                binding: BindingId(r.u64()?),
+                batch: r.batch()?,
+                stan: r.stan()?,
+                at: Timestamp(r.u64()?),
+            },
+            4 => Self::SignedOn {
+                key: r.key()?,
+                batch: r.batch()?,
+                at: Timestamp(r.u64()?),
+            },
+            5 => Self::SignedOff {
+                key: r.key()?,
+                batch: r.batch()?,
+                at: Timestamp(r.u64()?),
+            },
+            _ => return Err(RecordError::Unknown),
+        };
+        if r.0.is_empty() {
+            Ok(record)
+        } else {
+            Err(RecordError::Unknown)
+        }
+    }
+}
+
+impl Intent {
+    /// Appends the record's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        framed(out, 1, |out| {
+            out.extend_from_slice(&self.txn.0.to_le_bytes());
+            out.extend_from_slice(&self.at.0.to_le_bytes());
+            put_key(out, self.key);
+            out.extend_from_slice(self.merchant.as_bytes());
+            out.extend_from_slice(&self.binding.0.to_le_bytes());
+            out.extend_from_slice(&self.version.to_le_bytes());
+            out.extend_from_slice(&self.account.0.to_le_bytes());
+            out.push(u8::from(self.held));
+            out.push(index_of(&RequestType::ALL, self.kind));
+            out.push(index_of(&FATES, self.fate));
+            out.push(self.sign.to_le_bytes()[0]);
+            put_bytes(out, self.request.as_bytes());
+            put_bytes(out, self.dialect.as_bytes());
+            out.extend_from_slice(&self.batch.get().to_le_bytes());
+            out.extend_from_slice(&self.stan.get().to_le_bytes());
+            put_bytes(out, self.group.as_bytes());
+            out.extend_from_slice(&self.upstream_stan.get().to_le_bytes());
+            out.extend_from_slice(&self.amount.minor.to_le_bytes());
+            out.extend_from_slice(self.amount.currency.as_bytes());
+            put_bytes(out, self.pan.as_str().as_bytes());
+            out.extend_from_slice(&self.pan_hash);
+            put_bytes(out, &self.sealed_pan);
+            out.extend_from_slice(&self.content.to_le_bytes());
+            put_bytes(out, &self.reversal);
+            put_bytes(out, &self.envelope);
+        });
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, RecordError> {
+        Ok(Self {
+            txn: TxnId(r.u64()?),
+            at: Timestamp(r.u64()?),
+            key: r.key()?,
+            merchant: MerchantId::from_padded(r.array()?),
+            binding: BindingId(r.u64()?),
+            version: r.u32()?,
+            account: AccountId(r.u32()?),
+            held: r.u8()? != 0,
+            kind: *RequestType::ALL
+                .get(usize::from(r.u8()?))
+                .ok_or(RecordError::Value)?,
+            fate: *FATES.get(usize::from(r.u8()?)).ok_or(RecordError::Value)?,
+            sign: i8::from_le_bytes(r.array()?),
+            request: r.text()?,
+            dialect: r.text()?,
+            batch: r.batch()?,
+            stan: r.stan()?,
+            group: r.text()?,
+            upstream_stan: r.stan()?,
+            amount: Amount {
+                minor: r.u64()?,
+                currency: Currency::from_slice(&r.array::<3>()?).ok_or(RecordError::Value)?,
+            },
+            pan: MaskedPan::of(r.bytes()?),
+            pan_hash: r.array()?,
+            sealed_pan: r.bytes()?.into(),
+            content: r.u64()?,
+            reversal: r.bytes()?.into(),
+            envelope: r.bytes()?.into(),
+        })
+    }
+}
+
+impl Outcome {
+    /// Appends the record's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        framed(out, 2, |out| {
+            out.extend_from_slice(&self.txn.0.to_le_bytes());
+            out.extend_from_slice(&self.at.0.to_le_bytes());
+            out.push(index_of(&OutcomeKind::ALL, self.kind));
+            out.extend_from_slice(&self.code);
+            out.extend_from_slice(&self.booked.to_le_bytes());
+            put_bytes(out, &self.answer);
+        });
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, RecordError> {
+        Ok(Self {
+            txn: TxnId(r.u64()?),
+            at: Timestamp(r.u64()?),
+            kind: *OutcomeKind::ALL
+                .get(usize::from(r.u8()?))
+                .ok_or(RecordError::Value)?,
+            code: r.array()?,
+            booked: r.u64()?,
+            answer: r.bytes()?.into(),
+        })
+    }
+}
+
+const FATES: [Fate; 3] = [Fate::Reverse, Fate::Repeat, Fate::Expire];
+
+/// Position in a table of a few entries; all our tables hold every value of their type.
+fn index_of<T: PartialEq>(all: &[T], one: T) -> u8 {
+    all.iter()
+        .position(|each| *each == one)
+        .and_then(|at| u8::try_from(at).ok())
+        .unwrap_or(u8::MAX)
+}
+
+/// Writes kind, length and payload, filling in the length afterwards.
+fn framed(out: &mut Vec<u8>, kind: u8, payload: impl FnOnce(&mut Vec<u8>)) {
+    out.push(kind);
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    payload(out);
+    let len = u32::try_from(out.len() - at - 4).unwrap_or(u32::MAX);
+    out[at..at + 4].copy_from_slice(&len.to_le_bytes());
+}
+
+fn signed(out: &mut Vec<u8>, kind: u8, key: TerminalKey, batch: BatchNumber, at: Timestamp) {
+    framed(out, kind, |out| {
+        put_key(out, key);
+        out.extend_from_slice(&batch.get().to_le_bytes());
+        out.extend_from_slice(&at.0.to_le_bytes());
+    });
+}
+
+fn put_key(out: &mut Vec<u8>, key: TerminalKey) {
+    out.extend_from_slice(&key.acquirer.0.to_le_bytes());
+    out.extend_from_slice(key.terminal.as_bytes());
+}
+
+/// A byte string with its length. Longer ones than a frame can hold do not exist.
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(&bytes[..usize::from(len)]);
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(RecordError::Short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(RecordError::Short)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn u8(&mut self) -> Result<u8, RecordError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn u32(&mut self) -> Result<u32, RecordError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, RecordError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
+        let len = u16::from_le_bytes(self.array()?);
+        self.take(usize::from(len))
+    }
+
+    fn text(&mut self) -> Result<Box<str>, RecordError> {
+        let bytes = self.bytes()?;
+        str::from_utf8(bytes)
+            .map(Box::from)
+            .map_err(|_not_text| RecordError::Value)
+    }
+
+    fn key(&mut self) -> Result<TerminalKey, RecordError> {
+        let acquirer = AcquirerId(u16::from_le_bytes(self.array()?));
+        Ok(TerminalKey {
+            acquirer,
+            terminal: TerminalId::from_padded(self.array()?),
+        })
+    }
+
+    fn stan(&mut self) -> Result<Stan, RecordError> {
+        Stan::new(self.u32()?).ok_or(RecordError::Value)
+    }
+
+    fn batch(&mut self) -> Result<BatchNumber, RecordError> {
+        BatchNumber::new(self.u32()?).ok_or(RecordError::Value)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An intent with everything defaulted.
+    pub(crate) fn intent(txn: u64) -> Intent {
+        Intent {
+            txn: TxnId(txn),
+            at: Timestamp(1_795_305_600_000_000 + txn),
+            key: TerminalKey {
+                acquirer: AcquirerId(0),
+                terminal: TerminalId::parse("T0000001").unwrap(),
+            },
+            merchant: MerchantId::parse("104512541110001").unwrap(),
+            binding: BindingId(1),
+            version: 1,
+            account: AccountId(1),
+            held: false,
+            kind: RequestType::NewMoney,
+            fate: Fate::Reverse,
+            sign: 1,
+            request: "sale".into(),
+            dialect: "unionpay-pos".into(),
+            batch: BatchNumber::FIRST,
+            stan: Stan::new(u32::try_from(txn % 999_999).unwrap()).unwrap(),
+            group: "bank".into(),
+            upstream_stan: Stan::new(77).unwrap(),
+            amount: Amount {
+                minor: 1_050,
+                currency: Currency::CNY,
+            },
+            pan: MaskedPan::of(b"6217000000000001"),
+            pan_hash: [7; 16],
+            sealed_pan: Box::from([9; 47]),
+            content: 42,
+            reversal: Box::from(*b"\x03\x03\x00\x00\x00\x00"),
+            envelope: Box::from(*b"\x60\x00\x01\x00\x00\x60\x31\x00\x31\x11\x08"),
+        }
+    }
+
+    fn all_kinds() -> Vec<Record> {
+        let key = intent(1).key;
+        let (batch, at) = (BatchNumber::FIRST, Timestamp(5));
+        let stan = Stan::new(9).unwrap();
+        let mut records = vec![
+            Record::Intent(Box::new(intent(1))),
+            Record::Tombstone {
+                key,
+                binding: BindingId(3),
+                batch,
+                stan,
+                at,
+            },
+            Record::SignedOn { key, batch, at },
+            Record::SignedOff {
+                key,
+                batch: batch.next(),
+                at,
+            },
+        ];
+        for kind in OutcomeKind::ALL {
+            let answer = Box::from(*b"\x27\x02\x0000");
+            let outcome = Outcome {
+                txn: TxnId(1),
+                at,
+                kind,
+                code: *b"00",
+                booked: 1_050,
+                answer,
+            };
+            records.push(Record::Outcome(outcome));
+        }
+        records
+    }
+
+    fn group_of(records: &[Record]) -> Vec<u8> {
+        let mut group = Vec::new();
+        begin_group(&mut group);
+        for record in records {
+            record.encode(&mut group);
+        }
+        end_group(&mut group);
+        group
+    }
+
+    fn read(group: &[u8]) -> Result<Vec<Record>, RecordError> {
+        let mut found = Vec::new();
+        read_group(group, |record| found.push(record)).map(|()| found)
+    }
+
+    #[test]
+    fn every_kind_of_record_comes_back() {
+        let records = all_kinds();
+        assert_eq!(read(&group_of(&records)).unwrap(), records);
+        assert_eq!(read(&group_of(&[])).unwrap(), []);
+    }
+
+    #[test]
+    fn a_changed_or_missing_byte_is_found() {
+        let group = group_of(&all_kinds());
+        for at in 0..group.len() {
+            let mut bad = group.clone();
+            bad[at] ^= 1;
+            assert_eq!(read(&bad), Err(RecordError::Checksum), "byte {at}");
+            assert!(read(&group[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_sound_checksum_over_nonsense_is_an_error_not_a_panic() {
+        let mut bytes = fastrand::Rng::with_seed(8);
+        for _ in 0..20_000 {
+            let mut group = vec![LAYOUT];
+            let len = bytes.usize(0..64);
+            group.extend(std::iter::repeat_with(|| bytes.u8(0..8)).take(len));
+            end_group(&mut group);
+            let _unused: Result<Vec<Record>, RecordError> = read(&group);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The registry: merchants, settlement accounts, terminals and the bindings between them, as operators
+//! change them. Every change is durable when the call returns and gives back what the directory needs.
+
+use super::StoreError;
+use crate::base::{AccountId, AcquirerId, MerchantId, TerminalId, Timestamp};
+use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
+
+/// Why a change was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Nothing with that name.
+    #[error("no {what} {name} at acquirer {acquirer}")]
+    Unknown {
+        /// "terminal" or "account".
+        what: &'static str,
+        /// As asked for.
+        name: String,
+        /// Acquirer's name.
+        acquirer: String,
+    },
+    /// The binding is closed; closed bindings never change.
+    #[error(
+        "the binding of terminal {terminal} is closed; import the terminal again to bind it anew"
+    )]
+    Closed {
+        /// Terminal.
+        terminal: String,
+    },
+    /// A re-pending binding needs reasons, and no other state has any.
+    #[error("state re-pending needs at least one reason, other states take none")]
+    Reasons,
+    /// Someone else changed it since it was read.
+    #[error("the binding has version {found}, the change was made for version {expected}")]
+    Stale {
+        /// Version now.
+        found: u32,
+        /// Version the caller saw.
+        expected: u32,
+    },
+    /// Lines of an import are wrong; nothing was changed.
+    #[error("{} lines are wrong; nothing was imported", .0.len())]
+    Lines(Vec<LineProblem>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A wrong line of an import.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LineProblem {
+    /// Line in the file, from 1; the header is line 1.
+    pub line: u64,
+    /// What is wrong and what would be right.
+    pub reason: String,
+}
+
+/// One terminal to import, checked for form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportLine {
+    /// Line in the file, from 1.
+    pub line: u64,
+    /// Acquirer.
+    pub acquirer: AcquirerId,
+    /// DE41.
+    pub terminal: TerminalId,
+    /// DE42.
+    pub merchant: MerchantId,
+    /// Merchant's name; empty leaves what is there.
+    pub merchant_name: Box<str>,
+    /// Merchant category code; empty leaves what is there.
+    pub mcc: Box<str>,
+    /// The acquirer's reference of the settlement account.
+    pub account: Box<str>,
+    /// "bank-card", "wechat", "alipay".
+    pub account_kind: Box<str>,
+    /// Status of a new account; an account that is there keeps its own.
+    pub account_status: AccountStatus,
+    /// Hardware serial number; may be empty.
+    pub serial: Box<str>,
+    /// State of the binding.
+    pub state: BindingState,
+    /// Reasons of a re-pending binding.
+    pub reasons: ReasonSet,
+}
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ImportReport {
+    /// Lines read.
+    pub lines: u64,
+    /// Terminals bound for the first time or anew.
+    pub bound: u64,
+    /// Bindings whose state changed.
+    pub changed: u64,
+    /// Lines that said what was there already.
+    pub unchanged: u64,
+    /// Merchants added.
+    pub merchants: u64,
+    /// Accounts added.
+    pub accounts: u64,
+}
+
+/// A binding as the registry shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingRow {
+    /// Terminal.
+    pub key: TerminalKey,
+    /// What the gate needs.
+    pub admission: Admission,
+    /// Merchant's name.
+    pub merchant_name: String,
+    /// Merchant category code.
+    pub mcc: String,
+    /// Reference of the settlement account.
+    pub account: String,
+    /// Kind of the account.
+    pub account_kind: String,
+    /// Status of the account.
+    pub account_status: AccountStatus,
+    /// Hardware serial number.
+    pub serial: String,
+    /// When the binding was opened.
+    pub opened_at: Timestamp,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+}
+
+/// What the directory has to learn after a change.
+#[derive(Debug, Default)]
+pub struct DirectoryChanges {
+    /// Bindings, newest version.
+    pub bindings: Vec<(TerminalKey, Admission)>,
+    /// Accounts and their status.
+    pub accounts: Vec<(AccountId, AccountStatus)>,
+}
+
+/// Who changes something and when; goes into the history.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Name of the person or program.
+    pub name: String,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// See the module.
+pub trait Registry: Send {
+    /// Number of an acquirer, given out at its first appearance and kept for good.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn acquirer(&mut self, name: &str) -> Result<AcquirerId, StoreError>;
+
+    /// Names of all acquirers by number.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn acquirers(&mut self) -> Result<Vec<(AcquirerId, String)>, StoreError>;
+
+    /// Everything the directory holds: accounts first, then bindings, closed ones before open ones.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn load(
+        &mut self,
+        account: &mut dyn FnMut(AccountId, AccountStatus),
+        binding: &mut dyn FnMut(TerminalKey, Admission),
+    ) -> Result<(), StoreError>;
+
+    /// Imports terminals with their merchants, accounts and bindings: all lines or none.
+    ///
+    /// `progress` is called now and then with the number of lines done.
+    ///
+    /// # Errors
+    /// [`RegistryError::Lines`] with every line that contradicts another or what is there.
+    fn import(
+        &mut self,
+        lines: &mut dyn Iterator<Item = ImportLine>,
+        actor: &Actor,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(ImportReport, DirectoryChanges), RegistryError>;
+
+    /// One terminal's current binding.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn show(&mut self, key: TerminalKey) -> Result<Option<BindingRow>, StoreError>;
+
+    /// Calls `each` with every current binding, by acquirer and terminal id, until it returns false.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn export(&mut self, each: &mut dyn FnMut(BindingRow) -> bool) -> Result<(), StoreError>;
+
+    /// Sets a binding's state. `expected` is the version the caller saw, `None` for any.
+    ///
+    /// # Errors
+    /// When the terminal is unknown, its binding closed or changed meanwhile, or the reasons do not fit.
+    fn set_state(
+        &mut self,
+        key: TerminalKey,
+        state: BindingState,
+        reasons: ReasonSet,
+        expected: Option<u32>,
+        actor: &Actor,
+    ) -> Result<DirectoryChanges, RegistryError>;
+
+    /// Sets an account's status.
+    ///
+    /// # Errors
+    /// When the account is unknown.
+    fn set_account(
+        &mut self,
+        acquirer: AcquirerId,
+        account: &str,
+        status: AccountStatus,
+        actor: &Actor,
+    ) -> Result<DirectoryChanges, RegistryError>;
+
+    /// An account's number, kind and status.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn account(
+        &mut self,
+        acquirer: AcquirerId,
+        account: &str,
+    ) -> Result<Option<(AccountId, String, AccountStatus)>, StoreError>;
+
+    /// Reserves `count` STANs of a group for a business date, so that none is used twice across restarts.
+    /// Returns the first of the block; numbers start at 1 each date.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn reserve_stans(&mut self, group: &str, date: &str, count: u32) -> Result<u64, StoreError>;
+}

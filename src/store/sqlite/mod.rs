@@ -1,0 +1,168 @@
+//! The embedded default: SQLite, bundled, write-ahead logged, synced in full.
+//!
+//! Three files in one folder, because SQLite has one writer a file: `journal.db` (the money path, one
+//! writer thread), `registry.db` (what operators change) and `readmodel.db` (projected, rebuildable, and
+//! so synced less). Each carries its schema number and refuses to be opened by an older build.
+
+mod journal;
+mod read_model;
+mod registry;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+pub use journal::SqliteJournal;
+pub use read_model::SqliteReadModel;
+pub use registry::SqliteRegistry;
+
+/// A folder with the three files.
+#[derive(Clone, Debug)]
+pub struct SqliteFolder {
+    path: PathBuf,
+}
+
+impl SqliteFolder {
+    /// Uses a folder, creating it (only its owner may enter) when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Path of the folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the journal.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is of a newer schema.
+    pub fn journal(&self) -> Result<SqliteJournal, StoreError> {
+        SqliteJournal::open(&self.path.join("journal.db"))
+    }
+
+    /// Opens the registry.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is of a newer schema.
+    pub fn registry(&self) -> Result<SqliteRegistry, StoreError> {
+        SqliteRegistry::open(&self.path.join("registry.db"))
+    }
+
+    /// Opens the read model.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is of a newer schema.
+    pub fn read_model(&self) -> Result<SqliteReadModel, StoreError> {
+        SqliteReadModel::open(&self.path.join("readmodel.db"))
+    }
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sync {
+    /// `synchronous=FULL`: a commit survives a power cut.
+    Full,
+    /// `synchronous=NORMAL`: it survives a crash of the process; what a power cut takes is projected again.
+    Normal,
+}
+
+/// Opens a file, creating it with `migrations` or bringing it up to date. Migration `n` (from 1) leads
+/// to schema number `n`; each runs in its own transaction.
+fn open(path: &Path, sync: Sync, migrations: &[&str]) -> Result<Connection, StoreError> {
+    let fail = StoreError::engine;
+    let mut db = Connection::open(path).map_err(fail("opening a store file"))?;
+    db.busy_timeout(Duration::from_secs(10))
+        .map_err(fail("setting the busy timeout"))?;
+    let found: u32 = db
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(fail("reading the schema number"))?;
+    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    if found > known {
+        let file = path.display().to_string();
+        return Err(StoreError::NewerSchema { file, found, known });
+    }
+    let level = match sync {
+        Sync::Full => "FULL",
+        Sync::Normal => "NORMAL",
+    };
+    db.execute_batch(&format!(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous={level}; PRAGMA foreign_keys=ON;"
+    ))
+    .map_err(fail("setting up a store file"))?;
+    for (at, migration) in migrations.iter().enumerate().skip(found as usize) {
+        let step = db.transaction().map_err(fail("starting a migration"))?;
+        step.execute_batch(migration)
+            .map_err(fail("running a migration"))?;
+        let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
+        step.pragma_update(None, "user_version", number)
+            .map_err(fail("ending a migration"))?;
+        step.commit().map_err(fail("committing a migration"))?;
+    }
+    Ok(db)
+}
+
+/// SQLite's integers are signed; ours are stored by their bits, which keeps order below 2^63.
+const fn to_sql(value: u64) -> i64 {
+    value.cast_signed()
+}
+
+const fn from_sql(value: i64) -> u64 {
+    value.cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_schema_is_refused_with_both_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        drop(
+            open(
+                &path,
+                Sync::Full,
+                &["CREATE TABLE a(x)", "CREATE TABLE b(x)"],
+            )
+            .unwrap(),
+        );
+        let refused = open(&path, Sync::Full, &["CREATE TABLE a(x)"]).unwrap_err();
+        assert!(matches!(
+            refused,
+            StoreError::NewerSchema {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn migrations_run_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        drop(open(&path, Sync::Full, &["CREATE TABLE a(x)"]).unwrap());
+        let db = open(
+            &path,
+            Sync::Full,
+            &["CREATE TABLE a(x)", "ALTER TABLE a ADD y"],
+        )
+        .unwrap();
+        db.execute("INSERT INTO a(x, y) VALUES (1, 2)", []).unwrap();
+    }
+}

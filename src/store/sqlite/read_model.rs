@@ -1,0 +1,376 @@
+//! The read model in SQLite.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Sync, from_sql, open, to_sql};
+use crate::base::{AcquirerId, BatchNumber, BindingId, MaskedPan, Stan, TerminalId, Timestamp};
+use crate::binding::TerminalKey;
+use crate::store::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
+use crate::store::{OutcomeKind, StoreError, TxnId};
+
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE txn (
+    id            INTEGER PRIMARY KEY,
+    at            INTEGER NOT NULL,   -- microseconds since 1970, as all times
+    acquirer      INTEGER NOT NULL,
+    terminal      TEXT NOT NULL,
+    merchant      TEXT NOT NULL,
+    binding       INTEGER NOT NULL,
+    version       INTEGER NOT NULL,
+    account       INTEGER NOT NULL,
+    held          INTEGER NOT NULL,
+    request       TEXT NOT NULL,
+    sign          INTEGER NOT NULL,
+    batch         INTEGER NOT NULL,
+    stan          INTEGER NOT NULL,
+    upstream      TEXT NOT NULL,
+    upstream_stan INTEGER NOT NULL,
+    amount        INTEGER NOT NULL,
+    currency      TEXT NOT NULL,
+    pan           TEXT NOT NULL,      -- masked
+    outcome       TEXT,               -- NULL while open
+    outcome_at    INTEGER,
+    code          TEXT,
+    booked        INTEGER,
+    rrn           TEXT,
+    approval_code TEXT
+);
+CREATE INDEX txn_binding ON txn(binding, batch, stan);
+CREATE TABLE terminal (
+    acquirer  INTEGER NOT NULL,
+    terminal  TEXT NOT NULL,
+    batch     INTEGER NOT NULL,
+    signed_on INTEGER NOT NULL,
+    PRIMARY KEY (acquirer, terminal)
+) WITHOUT ROWID;
+CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL);
+INSERT INTO mark VALUES (1, 0);
+"];
+
+/// See the module.
+#[derive(Debug)]
+pub struct SqliteReadModel {
+    db: Connection,
+}
+
+impl SqliteReadModel {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            db: open(path, Sync::Normal, MIGRATIONS)?,
+        })
+    }
+}
+
+const INSERT: &str = "INSERT OR REPLACE INTO txn VALUES \
+    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)";
+
+const UPDATE: &str = "UPDATE txn SET outcome = ?2, outcome_at = ?3, code = ?4, booked = ?5, \
+    rrn = coalesce(?6, rrn), approval_code = coalesce(?7, approval_code) WHERE id = ?1";
+
+impl ReadModel for SqliteReadModel {
+    fn mark(&mut self) -> Result<u64, StoreError> {
+        self.db
+            .query_row("SELECT sequence FROM mark", [], |row| {
+                row.get(0).map(from_sql)
+            })
+            .map_err(StoreError::engine("reading the projection's mark"))
+    }
+
+    fn apply(&mut self, changes: &Changes, mark: u64) -> Result<(), StoreError> {
+        self.apply_sql(changes, mark)
+            .map_err(StoreError::engine("projecting the journal"))
+    }
+
+    fn last_txn(&mut self) -> Result<TxnId, StoreError> {
+        self.db
+            .query_row("SELECT coalesce(max(id), 0) FROM txn", [], |row| {
+                row.get(0).map(from_sql)
+            })
+            .map(TxnId)
+            .map_err(StoreError::engine("reading the last transaction"))
+    }
+
+    fn terminals(
+        &mut self,
+        each: &mut dyn FnMut(TerminalKey, BatchNumber, bool),
+    ) -> Result<(), StoreError> {
+        let fail = StoreError::engine;
+        let mut all = self
+            .db
+            .prepare("SELECT acquirer, terminal, batch, signed_on FROM terminal")
+            .map_err(fail("reading the terminals' batches"))?;
+        let rows = all
+            .query_map([], |row| {
+                let batch = BatchNumber::new(row.get(2)?).unwrap_or_default();
+                Ok((key_of(row, 0)?, batch, row.get::<_, bool>(3)?))
+            })
+            .map_err(fail("reading the terminals' batches"))?;
+        for row in rows {
+            let (key, batch, signed_on) = row.map_err(fail("reading the terminals' batches"))?;
+            each(key, batch, signed_on);
+        }
+        Ok(())
+    }
+
+    fn find(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+        stan: Stan,
+    ) -> Result<Option<TransactionRow>, StoreError> {
+        self.db
+            .prepare_cached(
+                "SELECT * FROM txn WHERE binding = ?1 AND batch = ?2 AND stan = ?3 \
+                 ORDER BY id DESC LIMIT 1",
+            )
+            .and_then(|mut one| {
+                one.query_row(params![to_sql(binding.0), batch.get(), stan.get()], row_of)
+                    .optional()
+            })
+            .map_err(StoreError::engine("looking up a transaction"))
+    }
+
+    fn totals(&mut self) -> Result<Vec<TerminalTotal>, StoreError> {
+        let read = |db: &Connection| -> rusqlite::Result<Vec<TerminalTotal>> {
+            let mut sums = db.prepare(
+                "SELECT acquirer, terminal, sum(sign * booked), count(*) FROM txn \
+                 WHERE outcome = 'approved' AND sign <> 0 GROUP BY acquirer, terminal",
+            )?;
+            let rows = sums.query_map([], |row| {
+                let count: i64 = row.get(3)?;
+                Ok(TerminalTotal {
+                    key: key_of(row, 0)?,
+                    net: row.get(2)?,
+                    count: from_sql(count),
+                })
+            })?;
+            rows.collect()
+        };
+        read(&self.db).map_err(StoreError::engine("adding up terminals"))
+    }
+}
+
+impl SqliteReadModel {
+    fn apply_sql(&mut self, changes: &Changes, mark: u64) -> rusqlite::Result<()> {
+        let step = self.db.transaction()?;
+        {
+            let mut insert = step.prepare_cached(INSERT)?;
+            for row in &changes.inserted {
+                let done = row.outcome.as_ref();
+                insert.execute(params![
+                    to_sql(row.txn.0),
+                    to_sql(row.at.0),
+                    row.key.acquirer.0,
+                    row.key.terminal.as_str(),
+                    row.merchant,
+                    to_sql(row.binding.0),
+                    row.version,
+                    row.account,
+                    row.held,
+                    row.request,
+                    row.sign,
+                    row.batch.get(),
+                    row.stan.get(),
+                    row.group,
+                    row.upstream_stan.get(),
+                    to_sql(row.amount),
+                    row.currency,
+                    row.pan.as_str(),
+                    done.map(|o| o.kind.name()),
+                    done.map(|o| to_sql(o.at.0)),
+                    done.map(|o| o.code.as_str()),
+                    done.map(|o| to_sql(o.booked)),
+                    done.and_then(|o| o.rrn.as_deref()),
+                    done.and_then(|o| o.approval_code.as_deref()),
+                ])?;
+            }
+            let mut update = step.prepare_cached(UPDATE)?;
+            for (txn, outcome) in &changes.updated {
+                update.execute(params![
+                    to_sql(txn.0),
+                    outcome.kind.name(),
+                    to_sql(outcome.at.0),
+                    outcome.code,
+                    to_sql(outcome.booked),
+                    outcome.rrn,
+                    outcome.approval_code,
+                ])?;
+            }
+            let mut terminal =
+                step.prepare_cached("INSERT OR REPLACE INTO terminal VALUES (?1,?2,?3,?4)")?;
+            for (key, batch, signed_on) in &changes.terminals {
+                terminal.execute(params![
+                    key.acquirer.0,
+                    key.terminal.as_str(),
+                    batch.get(),
+                    signed_on
+                ])?;
+            }
+            step.prepare_cached("UPDATE mark SET sequence = ?1")?
+                .execute([to_sql(mark)])?;
+        }
+        step.commit()
+    }
+}
+
+fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<TerminalKey> {
+    let terminal: String = row.get(at + 1)?;
+    let terminal = TerminalId::parse(&terminal).unwrap_or(TerminalId::from_padded([b' '; 8]));
+    Ok(TerminalKey {
+        acquirer: AcquirerId(row.get(at)?),
+        terminal,
+    })
+}
+
+fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
+    let kind: Option<String> = row.get(18)?;
+    let kind = kind.and_then(|name| OutcomeKind::from_name(&name));
+    let outcome = match kind {
+        None => None,
+        Some(kind) => Some(RowOutcome {
+            at: Timestamp(from_sql(row.get(19)?)),
+            kind,
+            code: row.get(20)?,
+            booked: from_sql(row.get(21)?),
+            rrn: row.get(22)?,
+            approval_code: row.get(23)?,
+        }),
+    };
+    let pan: String = row.get(17)?;
+    Ok(TransactionRow {
+        txn: TxnId(from_sql(row.get(0)?)),
+        at: Timestamp(from_sql(row.get(1)?)),
+        key: key_of(row, 2)?,
+        merchant: row.get(4)?,
+        binding: BindingId(from_sql(row.get(5)?)),
+        version: row.get(6)?,
+        account: row.get(7)?,
+        held: row.get(8)?,
+        request: row.get(9)?,
+        sign: row.get(10)?,
+        batch: BatchNumber::new(row.get(11)?).unwrap_or_default(),
+        stan: Stan::new(row.get(12)?).unwrap_or(Stan::FIRST),
+        group: row.get(13)?,
+        upstream_stan: Stan::new(row.get(14)?).unwrap_or(Stan::FIRST),
+        amount: from_sql(row.get(15)?),
+        currency: row.get(16)?,
+        pan: MaskedPan::from_stored(&pan),
+        outcome,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::BatchNumber;
+    use crate::store::memory::MemoryJournal;
+    use crate::store::projection::project_round;
+    use crate::store::record::{self, Record, tests::intent};
+    use crate::store::{JournalStore, Outcome};
+
+    fn outcome(txn: u64, kind: OutcomeKind, booked: u64) -> Record {
+        let (at, code) = (Timestamp(txn), *b"00");
+        Record::Outcome(Outcome {
+            txn: TxnId(txn),
+            at,
+            kind,
+            code,
+            booked,
+            answer: Box::default(),
+        })
+    }
+
+    fn group(records: &[Record]) -> Vec<u8> {
+        let mut group = Vec::new();
+        record::begin_group(&mut group);
+        records.iter().for_each(|r| r.encode(&mut group));
+        record::end_group(&mut group);
+        group
+    }
+
+    fn projected(groups: &[&[Record]]) -> (tempfile::TempDir, SqliteReadModel) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = SqliteReadModel::open(&folder.path().join("readmodel.db")).unwrap();
+        let mut journal = MemoryJournal::default();
+        for records in groups {
+            journal.append(&group(records), 1).unwrap();
+            project_round(&mut journal, &mut model).unwrap();
+        }
+        (folder, model)
+    }
+
+    #[test]
+    fn an_outcome_of_a_later_round_completes_the_row() {
+        let sale = || Record::Intent(Box::new(intent(5)));
+        let (_folder, mut model) =
+            projected(&[&[sale()], &[outcome(5, OutcomeKind::Approved, 1_050)]]);
+        let stan = Stan::new(5).unwrap();
+        let row = model
+            .find(BindingId(1), BatchNumber::FIRST, stan)
+            .unwrap()
+            .unwrap();
+        assert_eq!(row.outcome.unwrap().kind, OutcomeKind::Approved);
+        assert_eq!(row.pan.as_str(), "621700******0001");
+        assert_eq!(model.mark().unwrap(), 2);
+        assert_eq!(model.last_txn().unwrap(), TxnId(5));
+    }
+
+    #[test]
+    fn only_standing_approvals_count() {
+        let sales: Vec<_> = (1..=4)
+            .map(|n| Record::Intent(Box::new(intent(n))))
+            .collect();
+        let (_folder, mut model) = projected(&[
+            &sales,
+            &[
+                outcome(1, OutcomeKind::Approved, 1_050),
+                outcome(2, OutcomeKind::Declined, 0),
+                outcome(3, OutcomeKind::Approved, 1_050),
+                outcome(4, OutcomeKind::Approved, 500),
+            ],
+            &[outcome(3, OutcomeKind::ReversalOwed, 0)],
+        ]);
+        let totals = model.totals().unwrap();
+        assert_eq!(totals.len(), 1);
+        assert_eq!((totals[0].net, totals[0].count), (1_550, 2));
+    }
+
+    #[test]
+    fn the_last_batch_of_a_terminal_counts() {
+        let key = intent(1).key;
+        let at = Timestamp(1);
+        let (first, second) = (BatchNumber::FIRST, BatchNumber::FIRST.next());
+        let (_folder, mut model) = projected(&[&[
+            Record::SignedOn {
+                key,
+                batch: first,
+                at,
+            },
+            Record::SignedOff {
+                key,
+                batch: second,
+                at,
+            },
+        ]]);
+        let mut seen = Vec::new();
+        model
+            .terminals(&mut |key, batch, on| seen.push((key, batch, on)))
+            .unwrap();
+        assert_eq!(seen, [(key, second, false)]);
+    }
+
+    #[test]
+    fn a_damaged_group_stops_the_projection_and_is_named() {
+        let mut journal = MemoryJournal::default();
+        let mut bytes = group(&[outcome(1, OutcomeKind::Declined, 0)]);
+        bytes[5] ^= 1;
+        journal.append(&bytes, 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = SqliteReadModel::open(&folder.path().join("readmodel.db")).unwrap();
+        let refused = project_round(&mut journal, &mut model).unwrap_err();
+        assert!(matches!(refused, StoreError::Damaged { sequence: 1, .. }));
+        assert_eq!(model.mark().unwrap(), 0);
+    }
+}

@@ -1,0 +1,862 @@
+//! The registry in SQLite.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::{Sync, from_sql, open, to_sql};
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp, limits};
+use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
+use crate::store::StoreError;
+use crate::store::registry::{
+    Actor, BindingRow, DirectoryChanges, ImportLine, ImportReport, LineProblem, Registry,
+    RegistryError,
+};
+
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE acquirer (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE merchant (
+    id          INTEGER PRIMARY KEY,
+    acquirer    INTEGER NOT NULL REFERENCES acquirer,
+    merchant_id TEXT NOT NULL,      -- DE42
+    name        TEXT NOT NULL,
+    mcc         TEXT NOT NULL,
+    UNIQUE (acquirer, merchant_id)
+);
+CREATE TABLE account (
+    id        INTEGER PRIMARY KEY,
+    acquirer  INTEGER NOT NULL REFERENCES acquirer,
+    reference TEXT NOT NULL,        -- the acquirer's own; never a card number
+    merchant  INTEGER NOT NULL REFERENCES merchant,
+    kind      TEXT NOT NULL,
+    status    TEXT NOT NULL,
+    UNIQUE (acquirer, reference)
+);
+CREATE TABLE terminal (
+    id          INTEGER PRIMARY KEY,
+    acquirer    INTEGER NOT NULL REFERENCES acquirer,
+    terminal_id TEXT NOT NULL,      -- DE41
+    serial      TEXT NOT NULL,
+    UNIQUE (acquirer, terminal_id)
+);
+CREATE TABLE binding (
+    id        INTEGER PRIMARY KEY,
+    terminal  INTEGER NOT NULL REFERENCES terminal,
+    merchant  INTEGER NOT NULL REFERENCES merchant,
+    account   INTEGER NOT NULL REFERENCES account,
+    version   INTEGER NOT NULL,
+    state     TEXT NOT NULL,
+    reasons   INTEGER NOT NULL,     -- a bit each
+    opened_at INTEGER NOT NULL,
+    closed_at INTEGER
+);
+-- At most one open binding a terminal.
+CREATE UNIQUE INDEX binding_open ON binding(terminal) WHERE closed_at IS NULL;
+CREATE INDEX binding_terminal ON binding(terminal);
+-- What every version but the first changed; the first is the binding's opening.
+CREATE TABLE binding_change (
+    binding INTEGER NOT NULL REFERENCES binding,
+    version INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    actor   TEXT NOT NULL,
+    state   TEXT NOT NULL,
+    reasons INTEGER NOT NULL,
+    PRIMARY KEY (binding, version)
+) WITHOUT ROWID;
+CREATE TABLE account_change (
+    account INTEGER NOT NULL REFERENCES account,
+    at      INTEGER NOT NULL,
+    actor   TEXT NOT NULL,
+    status  TEXT NOT NULL
+);
+CREATE TABLE stan_block (
+    upstream TEXT PRIMARY KEY,
+    date     TEXT NOT NULL,
+    next     INTEGER NOT NULL
+) WITHOUT ROWID;
+"];
+
+/// See the module.
+#[derive(Debug)]
+pub struct SqliteRegistry {
+    db: Connection,
+}
+
+impl SqliteRegistry {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let db = open(path, Sync::Full, MIGRATIONS)?;
+        // An import of a million terminals touches its indexes at random: with room for them in memory
+        // it reads nothing back.
+        db.pragma_update(None, "cache_size", -65_536)
+            .map_err(StoreError::engine("setting up the registry"))?;
+        Ok(Self { db })
+    }
+}
+
+const SHOW: &str = "SELECT a.id, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
+    b.reasons, m.name, m.mcc, c.reference, c.kind, c.status, t.serial, b.opened_at, b.closed_at \
+    FROM binding b JOIN terminal t ON t.id = b.terminal JOIN acquirer a ON a.id = t.acquirer \
+    JOIN merchant m ON m.id = b.merchant JOIN account c ON c.id = b.account ";
+
+impl Registry for SqliteRegistry {
+    fn acquirer(&mut self, name: &str) -> Result<AcquirerId, StoreError> {
+        let add = |db: &Connection| -> rusqlite::Result<AcquirerId> {
+            db.execute("INSERT OR IGNORE INTO acquirer(name) VALUES (?1)", [name])?;
+            db.query_row("SELECT id FROM acquirer WHERE name = ?1", [name], |row| {
+                row.get(0)
+            })
+            .map(AcquirerId)
+        };
+        add(&self.db).map_err(StoreError::engine("naming an acquirer"))
+    }
+
+    fn acquirers(&mut self) -> Result<Vec<(AcquirerId, String)>, StoreError> {
+        let read = |db: &Connection| -> rusqlite::Result<Vec<_>> {
+            let mut all = db.prepare("SELECT id, name FROM acquirer ORDER BY id")?;
+            let rows = all.query_map([], |row| Ok((AcquirerId(row.get(0)?), row.get(1)?)))?;
+            rows.collect()
+        };
+        read(&self.db).map_err(StoreError::engine("reading the acquirers"))
+    }
+
+    fn load(
+        &mut self,
+        account: &mut dyn FnMut(AccountId, AccountStatus),
+        binding: &mut dyn FnMut(TerminalKey, Admission),
+    ) -> Result<(), StoreError> {
+        let mut read = || -> rusqlite::Result<()> {
+            let mut accounts = self.db.prepare("SELECT id, status FROM account")?;
+            let mut rows = accounts.query([])?;
+            while let Some(row) = rows.next()? {
+                account(AccountId(row.get(0)?), status_of(row, 1)?);
+            }
+            let mut bindings = self.db.prepare(
+                "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, \
+                 b.state, b.reasons FROM binding b JOIN terminal t ON t.id = b.terminal \
+                 JOIN merchant m ON m.id = b.merchant ORDER BY b.id",
+            )?;
+            let mut rows = bindings.query([])?;
+            while let Some(row) = rows.next()? {
+                let (key, admission) = admission_of(row)?;
+                binding(key, admission);
+            }
+            Ok(())
+        };
+        read().map_err(StoreError::engine("loading the bindings"))
+    }
+
+    fn import(
+        &mut self,
+        lines: &mut dyn Iterator<Item = ImportLine>,
+        actor: &Actor,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(ImportReport, DirectoryChanges), RegistryError> {
+        let fail = StoreError::engine;
+        let step = self.db.transaction().map_err(fail("starting an import"))?;
+        let mut import = Import::new(&step, actor);
+        for line in lines {
+            import.line(&line).map_err(fail("importing a terminal"))?;
+            if import.report.lines.is_multiple_of(10_000) {
+                progress(import.report.lines);
+            }
+        }
+        let Import {
+            report,
+            changes,
+            problems,
+            ..
+        } = import;
+        if !problems.is_empty() {
+            // Dropping the transaction takes everything back.
+            return Err(RegistryError::Lines(problems));
+        }
+        step.commit().map_err(fail("committing an import"))?;
+        Ok((report, changes))
+    }
+
+    fn show(&mut self, key: TerminalKey) -> Result<Option<BindingRow>, StoreError> {
+        self.db
+            .prepare_cached(&format!(
+                "{SHOW} WHERE t.acquirer = ?1 AND t.terminal_id = ?2 ORDER BY b.id DESC LIMIT 1"
+            ))
+            .and_then(|mut one| {
+                one.query_row(params![key.acquirer.0, key.terminal.as_str()], binding_row)
+                    .optional()
+            })
+            .map_err(StoreError::engine("reading a binding"))
+    }
+
+    fn export(&mut self, each: &mut dyn FnMut(BindingRow) -> bool) -> Result<(), StoreError> {
+        let mut read = || -> rusqlite::Result<()> {
+            let mut all = self.db.prepare(&format!(
+                "{SHOW} WHERE b.id = (SELECT max(id) FROM binding WHERE terminal = t.id) \
+                 ORDER BY t.acquirer, t.terminal_id"
+            ))?;
+            let mut rows = all.query([])?;
+            while let Some(row) = rows.next()? {
+                if !each(binding_row(row)?) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(StoreError::engine("exporting the bindings"))
+    }
+
+    fn set_state(
+        &mut self,
+        key: TerminalKey,
+        state: BindingState,
+        reasons: ReasonSet,
+        expected: Option<u32>,
+        actor: &Actor,
+    ) -> Result<DirectoryChanges, RegistryError> {
+        if (state == BindingState::RePending) == reasons.is_empty() {
+            return Err(RegistryError::Reasons);
+        }
+        let Some(before) = self.show(key)? else {
+            return Err(self.unknown("terminal", key.terminal.as_str(), key.acquirer)?);
+        };
+        if !before.admission.state.is_open() {
+            return Err(RegistryError::Closed {
+                terminal: key.terminal.to_string(),
+            });
+        }
+        let found = before.admission.version;
+        if let Some(expected) = expected.filter(|e| *e != found) {
+            return Err(RegistryError::Stale { found, expected });
+        }
+        let after = Admission {
+            state,
+            reasons,
+            version: found + 1,
+            ..before.admission
+        };
+        let step = self
+            .db
+            .transaction()
+            .map_err(StoreError::engine("starting a change"))?;
+        write_state(&step, after, actor).map_err(StoreError::engine("changing a binding"))?;
+        step.commit()
+            .map_err(StoreError::engine("committing a change"))?;
+        Ok(DirectoryChanges {
+            bindings: vec![(key, after)],
+            accounts: Vec::new(),
+        })
+    }
+
+    fn set_account(
+        &mut self,
+        acquirer: AcquirerId,
+        account: &str,
+        status: AccountStatus,
+        actor: &Actor,
+    ) -> Result<DirectoryChanges, RegistryError> {
+        let Some((id, _, _)) = self.account(acquirer, account)? else {
+            return Err(self.unknown("account", account, acquirer)?);
+        };
+        let write = |db: &mut Connection| -> rusqlite::Result<()> {
+            let step = db.transaction()?;
+            step.execute(
+                "UPDATE account SET status = ?2 WHERE id = ?1",
+                params![id.0, status.name()],
+            )?;
+            step.execute(
+                "INSERT INTO account_change VALUES (?1, ?2, ?3, ?4)",
+                params![id.0, to_sql(actor.at.0), actor.name, status.name()],
+            )?;
+            step.commit()
+        };
+        write(&mut self.db).map_err(StoreError::engine("changing an account"))?;
+        Ok(DirectoryChanges {
+            bindings: Vec::new(),
+            accounts: vec![(id, status)],
+        })
+    }
+
+    fn account(
+        &mut self,
+        acquirer: AcquirerId,
+        account: &str,
+    ) -> Result<Option<(AccountId, String, AccountStatus)>, StoreError> {
+        self.db
+            .prepare_cached(
+                "SELECT id, kind, status FROM account WHERE acquirer = ?1 AND reference = ?2",
+            )
+            .and_then(|mut one| {
+                one.query_row(params![acquirer.0, account], |row| {
+                    Ok((AccountId(row.get(0)?), row.get(1)?, status_of(row, 2)?))
+                })
+                .optional()
+            })
+            .map_err(StoreError::engine("reading an account"))
+    }
+
+    fn reserve_stans(&mut self, group: &str, date: &str, count: u32) -> Result<u64, StoreError> {
+        let reserve = |db: &mut Connection| -> rusqlite::Result<u64> {
+            let step = db.transaction()?;
+            let held: Option<(String, i64)> = step
+                .query_row(
+                    "SELECT date, next FROM stan_block WHERE upstream = ?1",
+                    [group],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            let first = match held {
+                Some((held_date, next)) if held_date == date => from_sql(next),
+                _ => 1,
+            };
+            step.execute(
+                "INSERT OR REPLACE INTO stan_block VALUES (?1, ?2, ?3)",
+                params![group, date, to_sql(first + u64::from(count))],
+            )?;
+            step.commit()?;
+            Ok(first)
+        };
+        reserve(&mut self.db).map_err(StoreError::engine("reserving STANs"))
+    }
+}
+
+impl SqliteRegistry {
+    fn unknown(
+        &mut self,
+        what: &'static str,
+        name: &str,
+        acquirer: AcquirerId,
+    ) -> Result<RegistryError, StoreError> {
+        let names = self.acquirers()?;
+        let acquirer = names
+            .into_iter()
+            .find(|(id, _)| *id == acquirer)
+            .map_or_else(|| acquirer.0.to_string(), |(_, name)| name);
+        Ok(RegistryError::Unknown {
+            what,
+            name: name.to_owned(),
+            acquirer,
+        })
+    }
+}
+
+/// One import under way, inside its transaction.
+struct Import<'c> {
+    db: &'c Transaction<'c>,
+    actor: &'c Actor,
+    merchants: HashMap<(AcquirerId, MerchantId), i64>,
+    accounts: HashMap<(AcquirerId, Box<str>), (i64, i64)>,
+    seen: HashMap<TerminalKey, u64>,
+    report: ImportReport,
+    changes: DirectoryChanges,
+    problems: Vec<LineProblem>,
+}
+
+impl<'c> Import<'c> {
+    fn new(db: &'c Transaction<'c>, actor: &'c Actor) -> Self {
+        Self {
+            db,
+            actor,
+            merchants: HashMap::new(),
+            accounts: HashMap::new(),
+            seen: HashMap::new(),
+            report: ImportReport::default(),
+            changes: DirectoryChanges::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn problem(&mut self, line: u64, reason: String) {
+        if self.problems.len() < limits::IMPORT_PROBLEMS_MAX {
+            self.problems.push(LineProblem { line, reason });
+        }
+    }
+
+    /// Takes one line. What contradicts becomes a problem, and the rest of the file is still checked.
+    fn line(&mut self, line: &ImportLine) -> rusqlite::Result<()> {
+        self.report.lines += 1;
+        let key = TerminalKey {
+            acquirer: line.acquirer,
+            terminal: line.terminal,
+        };
+        match self.seen.entry(key) {
+            Entry::Occupied(first) => {
+                let reason = format!(
+                    "terminal {} is on line {} already",
+                    key.terminal,
+                    first.get()
+                );
+                self.problem(line.line, reason);
+                return Ok(());
+            }
+            Entry::Vacant(free) => {
+                free.insert(line.line);
+            }
+        }
+        let merchant = self.merchant(line)?;
+        let Some(account) = self.account(line, merchant)? else {
+            return Ok(());
+        };
+        self.bind(line, key, merchant, account)
+    }
+
+    fn merchant(&mut self, line: &ImportLine) -> rusqlite::Result<i64> {
+        let name = (line.acquirer, line.merchant);
+        if let Some(id) = self.merchants.get(&name) {
+            return Ok(*id);
+        }
+        let text = line.merchant.as_str();
+        let found: Option<i64> = self
+            .db
+            .prepare_cached("SELECT id FROM merchant WHERE acquirer = ?1 AND merchant_id = ?2")?
+            .query_row(params![line.acquirer.0, text], |row| row.get(0))
+            .optional()?;
+        let id = match found {
+            Some(id) => {
+                self.db
+                    .prepare_cached(
+                        "UPDATE merchant SET name = CASE ?2 WHEN '' THEN name ELSE ?2 END, \
+                         mcc = CASE ?3 WHEN '' THEN mcc ELSE ?3 END WHERE id = ?1",
+                    )?
+                    .execute(params![id, line.merchant_name, line.mcc])?;
+                id
+            }
+            None => {
+                self.report.merchants += 1;
+                self.db
+                    .prepare_cached(
+                        "INSERT INTO merchant(acquirer, merchant_id, name, mcc) VALUES (?1,?2,?3,?4)",
+                    )?
+                    .insert(params![line.acquirer.0, text, line.merchant_name, line.mcc])?
+            }
+        };
+        self.merchants.insert(name, id);
+        Ok(id)
+    }
+
+    fn account(&mut self, line: &ImportLine, merchant: i64) -> rusqlite::Result<Option<i64>> {
+        let name = (line.acquirer, line.account.clone());
+        let known = match self.accounts.get(&name) {
+            Some(known) => Some(*known),
+            None => self
+                .db
+                .prepare_cached(
+                    "SELECT id, merchant FROM account WHERE acquirer = ?1 AND reference = ?2",
+                )?
+                .query_row(params![line.acquirer.0, line.account], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?,
+        };
+        let (id, owner) = match known {
+            Some(known) => known,
+            None => {
+                self.report.accounts += 1;
+                let id = self
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO account(acquirer, reference, merchant, kind, status) \
+                         VALUES (?1,?2,?3,?4,?5)",
+                    )?
+                    .insert(params![
+                        line.acquirer.0,
+                        line.account,
+                        merchant,
+                        line.account_kind,
+                        line.account_status.name()
+                    ])?;
+                let number = AccountId(u32::try_from(id).unwrap_or(u32::MAX));
+                self.changes.accounts.push((number, line.account_status));
+                (id, merchant)
+            }
+        };
+        self.accounts.insert(name, (id, owner));
+        if owner == merchant {
+            return Ok(Some(id));
+        }
+        let reason = format!("account {} belongs to another merchant", line.account);
+        self.problem(line.line, reason);
+        Ok(None)
+    }
+
+    fn bind(
+        &mut self,
+        line: &ImportLine,
+        key: TerminalKey,
+        merchant: i64,
+        account: i64,
+    ) -> rusqlite::Result<()> {
+        let terminal = self.terminal(line)?;
+        // `None`: the terminal is new in this import, so it has no binding to look for.
+        let open: Option<(i64, i64, i64, u32, String, u8)> = match terminal {
+            (id, false) => self
+                .db
+                .prepare_cached(
+                    "SELECT id, merchant, account, version, state, reasons FROM binding \
+                     WHERE terminal = ?1 AND closed_at IS NULL",
+                )?
+                .query_row([id], |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                        row.get(5)?,
+                    ))
+                })
+                .optional()?,
+            (_, true) => None,
+        };
+        let mut admission = Admission {
+            binding: BindingId(0),
+            version: 1,
+            account: AccountId(u32::try_from(account).unwrap_or(u32::MAX)),
+            merchant: line.merchant,
+            state: line.state,
+            reasons: line.reasons,
+        };
+        match open {
+            None => {
+                let closed_at = (!line.state.is_open()).then(|| to_sql(self.actor.at.0));
+                let id = self
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO binding(terminal, merchant, account, version, state, reasons, \
+                         opened_at, closed_at) VALUES (?1,?2,?3,1,?4,?5,?6,?7)",
+                    )?
+                    .insert(params![
+                        terminal.0,
+                        merchant,
+                        account,
+                        line.state.name(),
+                        line.reasons.bits(),
+                        to_sql(self.actor.at.0),
+                        closed_at
+                    ])?;
+                admission.binding = BindingId(from_sql(id));
+                self.report.bound += 1;
+                self.changes.bindings.push((key, admission));
+            }
+            Some((_, bound_merchant, bound_account, ..))
+                if bound_merchant != merchant || bound_account != account =>
+            {
+                let what = if bound_merchant == merchant {
+                    "account"
+                } else {
+                    "merchant"
+                };
+                let reason = format!(
+                    "terminal {} is bound to another {what}; set its state to unbound first",
+                    key.terminal
+                );
+                self.problem(line.line, reason);
+            }
+            Some((_, _, _, _, state, reasons))
+                if state == line.state.name() && reasons == line.reasons.bits() =>
+            {
+                self.report.unchanged += 1;
+            }
+            Some((id, _, _, version, ..)) => {
+                admission.binding = BindingId(from_sql(id));
+                admission.version = version + 1;
+                write_state(self.db, admission, self.actor)?;
+                self.report.changed += 1;
+                self.changes.bindings.push((key, admission));
+            }
+        }
+        Ok(())
+    }
+
+    /// The terminal's row number, and whether it was added just now.
+    fn terminal(&mut self, line: &ImportLine) -> rusqlite::Result<(i64, bool)> {
+        let text = line.terminal.as_str();
+        let added = self
+            .db
+            .prepare_cached(
+                "INSERT OR IGNORE INTO terminal(acquirer, terminal_id, serial) VALUES (?1,?2,?3)",
+            )?
+            .execute(params![line.acquirer.0, text, line.serial])?;
+        if added == 1 {
+            return Ok((self.db.last_insert_rowid(), true));
+        }
+        let id = self
+            .db
+            .prepare_cached("SELECT id FROM terminal WHERE acquirer = ?1 AND terminal_id = ?2")?
+            .query_row(params![line.acquirer.0, text], |row| row.get(0))?;
+        if !line.serial.is_empty() {
+            self.db
+                .prepare_cached("UPDATE terminal SET serial = ?2 WHERE id = ?1")?
+                .execute(params![id, line.serial])?;
+        }
+        Ok((id, false))
+    }
+}
+
+/// Writes a new version of a binding with its history.
+fn write_state(db: &Connection, after: Admission, actor: &Actor) -> rusqlite::Result<()> {
+    let (id, at) = (to_sql(after.binding.0), to_sql(actor.at.0));
+    let closed_at = (!after.state.is_open()).then_some(at);
+    let (state, reasons) = (after.state.name(), after.reasons.bits());
+    db.prepare_cached(
+        "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5 WHERE id = ?1",
+    )?
+    .execute(params![id, state, reasons, after.version, closed_at])?;
+    db.prepare_cached("INSERT INTO binding_change VALUES (?1,?2,?3,?4,?5,?6)")?
+        .execute(params![id, after.version, at, actor.name, state, reasons])?;
+    Ok(())
+}
+
+fn status_of(row: &Row<'_>, at: usize) -> rusqlite::Result<AccountStatus> {
+    let name: String = row.get(at)?;
+    // A status this build does not know is no reason to take money.
+    Ok(AccountStatus::from_name(&name).unwrap_or(AccountStatus::Unverified))
+}
+
+/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons.
+fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
+    let terminal = row.get_ref(1)?.as_str()?;
+    let merchant = row.get_ref(5)?.as_str()?;
+    let state = row.get_ref(6)?.as_str()?;
+    let key = TerminalKey {
+        acquirer: AcquirerId(row.get(0)?),
+        terminal: TerminalId::parse(terminal).unwrap_or(TerminalId::from_padded([b' '; 8])),
+    };
+    let admission = Admission {
+        binding: BindingId(from_sql(row.get(2)?)),
+        version: row.get(3)?,
+        account: AccountId(row.get(4)?),
+        merchant: MerchantId::parse(merchant).unwrap_or(MerchantId::from_padded([b' '; 15])),
+        // A state this build does not know is no reason to take money either.
+        state: BindingState::from_name(state).unwrap_or(BindingState::Suspended),
+        reasons: ReasonSet::from_bits(row.get(7)?),
+    };
+    Ok((key, admission))
+}
+
+fn binding_row(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
+    let (key, admission) = admission_of(row)?;
+    let closed_at: Option<i64> = row.get(15)?;
+    Ok(BindingRow {
+        key,
+        admission,
+        merchant_name: row.get(8)?,
+        mcc: row.get(9)?,
+        account: row.get(10)?,
+        account_kind: row.get(11)?,
+        account_status: status_of(row, 12)?,
+        serial: row.get(13)?,
+        opened_at: Timestamp(from_sql(row.get(14)?)),
+        closed_at: closed_at.map(|at| Timestamp(from_sql(at))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::RependReason;
+
+    fn registry() -> (tempfile::TempDir, SqliteRegistry) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut registry = SqliteRegistry::open(&folder.path().join("registry.db")).unwrap();
+        assert_eq!(registry.acquirer("acme").unwrap(), AcquirerId(1));
+        (folder, registry)
+    }
+
+    fn actor() -> Actor {
+        Actor {
+            name: "test".into(),
+            at: Timestamp(1_000),
+        }
+    }
+
+    fn line(number: u64, terminal: &str, merchant: &str, account: &str) -> ImportLine {
+        ImportLine {
+            line: number,
+            acquirer: AcquirerId(1),
+            terminal: TerminalId::parse(terminal).unwrap(),
+            merchant: MerchantId::parse(merchant).unwrap(),
+            merchant_name: "Shop".into(),
+            mcc: "5411".into(),
+            account: account.into(),
+            account_kind: "bank-card".into(),
+            account_status: AccountStatus::Verified,
+            serial: "".into(),
+            state: BindingState::Active,
+            reasons: ReasonSet::EMPTY,
+        }
+    }
+
+    fn import(
+        registry: &mut SqliteRegistry,
+        lines: Vec<ImportLine>,
+    ) -> Result<(ImportReport, DirectoryChanges), RegistryError> {
+        registry.import(&mut lines.into_iter(), &actor(), &mut |_| {})
+    }
+
+    fn key(terminal: &str) -> TerminalKey {
+        let terminal = TerminalId::parse(terminal).unwrap();
+        TerminalKey {
+            acquirer: AcquirerId(1),
+            terminal,
+        }
+    }
+
+    #[test]
+    fn importing_again_changes_nothing() {
+        let (_folder, mut registry) = registry();
+        let lines = || vec![line(2, "T1", "M1", "A1"), line(3, "T2", "M1", "A1")];
+        let (first, changes) = import(&mut registry, lines()).unwrap();
+        assert_eq!((first.bound, first.merchants, first.accounts), (2, 1, 1));
+        assert_eq!((changes.bindings.len(), changes.accounts.len()), (2, 1));
+        let (second, changes) = import(&mut registry, lines()).unwrap();
+        assert_eq!((second.bound, second.unchanged, second.changed), (0, 2, 0));
+        assert!(changes.bindings.is_empty());
+    }
+
+    #[test]
+    fn one_bad_line_takes_everything_back_and_every_bad_line_is_named() {
+        let (_folder, mut registry) = registry();
+        import(&mut registry, vec![line(2, "T0", "M0", "A0")]).unwrap();
+        let refused = import(
+            &mut registry,
+            vec![
+                line(2, "T1", "M1", "A1"),
+                line(3, "T1", "M1", "A1"),
+                line(4, "T2", "M2", "A1"),
+                line(5, "T0", "M1", "A1"),
+            ],
+        );
+        let Err(RegistryError::Lines(problems)) = refused else {
+            panic!("accepted")
+        };
+        let named: Vec<_> = problems
+            .iter()
+            .map(|p| (p.line, p.reason.as_str()))
+            .collect();
+        assert_eq!(
+            named,
+            [
+                (3, "terminal T1 is on line 2 already"),
+                (4, "account A1 belongs to another merchant"),
+                (
+                    5,
+                    "terminal T0 is bound to another merchant; set its state to unbound first"
+                ),
+            ]
+        );
+        assert_eq!(registry.show(key("T1")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_state_change_is_a_new_version_and_stale_callers_are_told() {
+        let (_folder, mut registry) = registry();
+        import(&mut registry, vec![line(2, "T1", "M1", "A1")]).unwrap();
+        let reasons = ReasonSet::EMPTY.with(RependReason::Phone);
+        let changes = registry
+            .set_state(
+                key("T1"),
+                BindingState::RePending,
+                reasons,
+                Some(1),
+                &actor(),
+            )
+            .unwrap();
+        assert_eq!(changes.bindings[0].1.version, 2);
+        let stale = registry.set_state(
+            key("T1"),
+            BindingState::Active,
+            ReasonSet::EMPTY,
+            Some(1),
+            &actor(),
+        );
+        assert!(matches!(
+            stale,
+            Err(RegistryError::Stale {
+                found: 2,
+                expected: 1
+            })
+        ));
+        let without = registry.set_state(
+            key("T1"),
+            BindingState::RePending,
+            ReasonSet::EMPTY,
+            None,
+            &actor(),
+        );
+        assert!(matches!(without, Err(RegistryError::Reasons)));
+    }
+
+    #[test]
+    fn a_closed_binding_stays_closed_and_the_terminal_can_be_bound_anew() {
+        let (_folder, mut registry) = registry();
+        import(&mut registry, vec![line(2, "T1", "M1", "A1")]).unwrap();
+        let close = |r: &mut SqliteRegistry| {
+            r.set_state(
+                key("T1"),
+                BindingState::Unbound,
+                ReasonSet::EMPTY,
+                None,
+                &actor(),
+            )
+        };
+        close(&mut registry).unwrap();
+        assert!(matches!(
+            close(&mut registry),
+            Err(RegistryError::Closed { .. })
+        ));
+        let (report, _) = import(&mut registry, vec![line(2, "T1", "M2", "A2")]).unwrap();
+        assert_eq!(report.bound, 1);
+        let mut loaded = Vec::new();
+        registry
+            .load(&mut |_, _| {}, &mut |_, a| {
+                loaded.push((a.binding.0, a.state))
+            })
+            .unwrap();
+        assert_eq!(
+            loaded,
+            [(1, BindingState::Unbound), (2, BindingState::Active)]
+        );
+    }
+
+    #[test]
+    fn accounts_change_by_their_reference() {
+        let (_folder, mut registry) = registry();
+        import(&mut registry, vec![line(2, "T1", "M1", "A1")]).unwrap();
+        let acquirer = AcquirerId(1);
+        let changes = registry
+            .set_account(acquirer, "A1", AccountStatus::Frozen, &actor())
+            .unwrap();
+        assert_eq!(changes.accounts, [(AccountId(1), AccountStatus::Frozen)]);
+        let (_, kind, status) = registry.account(acquirer, "A1").unwrap().unwrap();
+        assert_eq!(
+            (kind.as_str(), status),
+            ("bank-card", AccountStatus::Frozen)
+        );
+        let unknown = registry.set_account(acquirer, "A9", AccountStatus::Frozen, &actor());
+        assert_eq!(
+            unknown.unwrap_err().to_string(),
+            "no account A9 at acquirer acme"
+        );
+    }
+
+    #[test]
+    fn stan_blocks_follow_each_other_and_start_again_each_date() {
+        let (_folder, mut registry) = registry();
+        assert_eq!(
+            registry.reserve_stans("bank", "2026-11-22", 1_000).unwrap(),
+            1
+        );
+        assert_eq!(
+            registry.reserve_stans("bank", "2026-11-22", 1_000).unwrap(),
+            1_001
+        );
+        assert_eq!(
+            registry.reserve_stans("other", "2026-11-22", 10).unwrap(),
+            1
+        );
+        assert_eq!(
+            registry.reserve_stans("bank", "2026-11-23", 1_000).unwrap(),
+            1
+        );
+    }
+}
