@@ -1,8 +1,14 @@
 //! Posgate: a POS terminal gateway and ISO 8583 transaction switch.
 //!
-//! `ARCHITECTURE.md` has the map; the rooms below stand in the order in which they may use each other.
+//! `ARCHITECTURE.md` has the map. The rooms stand in the order in which they may use each other: each
+//! uses only those above it.
 
 pub mod base;
-pub mod binding;
-pub mod store;
+
 pub mod telemetry;
+
+pub mod binding;
+
+pub mod transaction;
+
+pub mod store;

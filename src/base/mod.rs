@@ -14,5 +14,5 @@ pub mod request;
 pub use amount::{Amount, Currency};
 pub use card::{MaskedPan, Pan};
 pub use clock::{Clock, ManualClock, Moment, SystemClock, Timestamp};
-pub use ids::{AccountId, AcquirerId, BatchNumber, BindingId, MerchantId, Stan, TerminalId};
+pub use ids::{AccountId, AcquirerId, BatchNumber, BindingId, MerchantId, Stan, TerminalId, TxnId};
 pub use request::{Fate, RequestType};

@@ -29,6 +29,23 @@ pub enum JournalError {
     Full,
 }
 
+/// Something that may happen because its record is durable. Only the journal makes one: what takes a
+/// `Durable` cannot be called before the sync.
+#[derive(Debug)]
+pub struct Durable<E>(E);
+
+impl<E> Durable<E> {
+    /// What may happen now.
+    pub fn into_inner(self) -> E {
+        self.0
+    }
+
+    /// The same permission for a part of it.
+    pub fn map<T>(self, part: impl FnOnce(E) -> T) -> Durable<T> {
+        Durable(part(self.0))
+    }
+}
+
 #[derive(Debug)]
 struct Queue<E> {
     bytes: Vec<u8>,
@@ -73,7 +90,7 @@ impl<E: Send + 'static> Journal<E> {
     pub fn start(
         mut store: Box<dyn JournalStore>,
         metrics: JournalMetrics,
-        mut on_durable: impl FnMut(std::vec::Drain<'_, E>) + Send + 'static,
+        mut on_durable: impl FnMut(&mut dyn Iterator<Item = Durable<E>>) + Send + 'static,
         on_failure: impl FnOnce(StoreError) + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let mut first = Vec::with_capacity(1 << 16);
@@ -108,7 +125,7 @@ impl<E: Send + 'static> Journal<E> {
                         }
                         metrics.group_written(records, group.len());
                     }
-                    on_durable(effects.drain(..));
+                    on_durable(&mut effects.drain(..).map(Durable));
                     group.clear();
                     record::begin_group(&mut group);
                 }
@@ -194,7 +211,7 @@ mod tests {
         let (journal, writer) = Journal::start(
             Box::new(store),
             JournalMetrics::default(),
-            move |effects| effects.for_each(|e| tell.send(Ok(e)).unwrap()),
+            move |effects| effects.for_each(|e| tell.send(Ok(e.into_inner())).unwrap()),
             move |failure| failed.send(Err(failure.to_string())).unwrap(),
         )
         .unwrap();

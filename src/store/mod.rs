@@ -16,9 +16,10 @@ pub mod record;
 pub mod registry;
 pub mod sqlite;
 
-pub use journal::{Journal, JournalError};
+pub use crate::base::TxnId;
+pub use journal::{Durable, Journal, JournalError};
 pub use read_model::{ReadModel, TransactionRow};
-pub use record::{Intent, Outcome, OutcomeKind, Record, TxnId};
+pub use record::{Intent, Outcome, OutcomeKind, Record};
 pub use registry::{BindingRow, ImportLine, ImportReport, Registry, RegistryError};
 
 /// Why the store failed. The text is for operators; it names files and never a stored value.

@@ -7,13 +7,9 @@
 
 use crate::base::{
     AccountId, AcquirerId, Amount, BatchNumber, BindingId, Currency, Fate, MaskedPan, MerchantId,
-    RequestType, Stan, TerminalId, Timestamp,
+    RequestType, Stan, TerminalId, Timestamp, TxnId,
 };
 use crate::binding::TerminalKey;
-
-/// Number of a transaction, unique in one store for good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TxnId(pub u64);
 
 /// Why bytes are no journal group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -292,8 +288,8 @@ impl Intent {
             out.extend_from_slice(&self.version.to_le_bytes());
             out.extend_from_slice(&self.account.0.to_le_bytes());
             out.push(u8::from(self.held));
-            out.push(index_of(&RequestType::ALL, self.kind));
-            out.push(index_of(&FATES, self.fate));
+            out.push(index_of(&RequestType::ALL, &self.kind));
+            out.push(index_of(&FATES, &self.fate));
             out.push(self.sign.to_le_bytes()[0]);
             put_bytes(out, self.request.as_bytes());
             put_bytes(out, self.dialect.as_bytes());
@@ -353,7 +349,7 @@ impl Outcome {
         framed(out, 2, |out| {
             out.extend_from_slice(&self.txn.0.to_le_bytes());
             out.extend_from_slice(&self.at.0.to_le_bytes());
-            out.push(index_of(&OutcomeKind::ALL, self.kind));
+            out.push(index_of(&OutcomeKind::ALL, &self.kind));
             out.extend_from_slice(&self.code);
             out.extend_from_slice(&self.booked.to_le_bytes());
             put_bytes(out, &self.answer);
@@ -377,9 +373,9 @@ impl Outcome {
 const FATES: [Fate; 3] = [Fate::Reverse, Fate::Repeat, Fate::Expire];
 
 /// Position in a table of a few entries; all our tables hold every value of their type.
-fn index_of<T: PartialEq>(all: &[T], one: T) -> u8 {
+fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
     all.iter()
-        .position(|each| *each == one)
+        .position(|each| each == one)
         .and_then(|at| u8::try_from(at).ok())
         .unwrap_or(u8::MAX)
 }

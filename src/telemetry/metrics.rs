@@ -7,10 +7,6 @@
     clippy::disallowed_macros,
     reason = "the one place that registers metrics"
 )]
-#![expect(
-    clippy::float_arithmetic,
-    reason = "the exporter's histograms take floating-point seconds"
-)]
 
 use std::time::Duration;
 
@@ -200,7 +196,7 @@ impl ListenerMetrics {
             declined: answers("declined"),
             failed: answers("failed"),
             request_seconds: metrics::histogram!(REQUEST_SECONDS, "listener" => name.clone()),
-            listener: name.clone(),
+            listener: name,
         }
     }
 
@@ -285,7 +281,7 @@ impl GroupMetrics {
             timeouts: metrics::counter!(TIMEOUTS, "group" => name.clone()),
             stan_wraps: metrics::counter!(STAN_WRAPS, "group" => name.clone()),
             upstream_seconds: metrics::histogram!(UPSTREAM_SECONDS, "group" => name.clone()),
-            group: name.clone(),
+            group: name,
         }
     }
 

@@ -568,7 +568,7 @@ impl<'c> Import<'c> {
     }
 
     /// The terminal's row number, and whether it was added just now.
-    fn terminal(&mut self, line: &ImportLine) -> rusqlite::Result<(i64, bool)> {
+    fn terminal(&self, line: &ImportLine) -> rusqlite::Result<(i64, bool)> {
         let text = line.terminal.as_str();
         let added = self
             .db
@@ -809,7 +809,7 @@ mod tests {
         let mut loaded = Vec::new();
         registry
             .load(&mut |_, _| {}, &mut |_, a| {
-                loaded.push((a.binding.0, a.state))
+                loaded.push((a.binding.0, a.state));
             })
             .unwrap();
         assert_eq!(
