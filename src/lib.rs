@@ -7,8 +7,16 @@ pub mod base;
 
 pub mod telemetry;
 
+pub mod iso8583;
+
+pub mod wire;
+
+pub mod security;
+
 pub mod binding;
 
 pub mod transaction;
 
 pub mod store;
+
+pub mod net;

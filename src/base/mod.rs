@@ -4,6 +4,7 @@
 //! which is handed in from the outside). Every other room may use this one; it uses none.
 
 pub mod amount;
+pub mod calendar;
 pub mod card;
 pub mod clock;
 pub mod document;

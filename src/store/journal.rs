@@ -35,6 +35,11 @@ pub enum JournalError {
 pub struct Durable<E>(E);
 
 impl<E> Durable<E> {
+    /// What may happen now, to look at.
+    pub fn get(&self) -> &E {
+        &self.0
+    }
+
     /// What may happen now.
     pub fn into_inner(self) -> E {
         self.0

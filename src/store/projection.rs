@@ -76,7 +76,7 @@ impl Fold {
     }
 }
 
-fn row_of(intent: Intent) -> TransactionRow {
+fn row_of(intent: Intent<'_>) -> TransactionRow {
     TransactionRow {
         txn: intent.txn,
         at: intent.at,

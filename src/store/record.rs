@@ -5,6 +5,8 @@
 //! with a two-byte length. Only what this file names can get into the journal: there is no field that
 //! could hold a track, a PIN block, a CVV or a clear card number (invariant 10).
 
+use std::borrow::Cow;
+
 use crate::base::{
     AccountId, AcquirerId, Amount, BatchNumber, BindingId, Currency, Fate, MaskedPan, MerchantId,
     RequestType, Stan, TerminalId, Timestamp, TxnId,
@@ -30,7 +32,7 @@ pub enum RecordError {
 
 /// All that a later reversal or repeat needs, written before a request is forwarded (invariant 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent {
+pub struct Intent<'a> {
     /// Transaction.
     pub txn: TxnId,
     /// When it was accepted.
@@ -54,15 +56,15 @@ pub struct Intent {
     /// Whose favour it books: +1 the merchant's, -1 the customer's, 0 nobody's.
     pub sign: i8,
     /// Name of the request in its dialect.
-    pub request: Box<str>,
+    pub request: Cow<'a, str>,
     /// Dialect's name.
-    pub dialect: Box<str>,
+    pub dialect: Cow<'a, str>,
     /// Batch.
     pub batch: BatchNumber,
     /// The terminal's STAN.
     pub stan: Stan,
     /// Upstream group's name.
-    pub group: Box<str>,
+    pub group: Cow<'a, str>,
     /// STAN towards the upstream.
     pub upstream_stan: Stan,
     /// DE4 with DE49.
@@ -72,13 +74,13 @@ pub struct Intent {
     /// Keyed hash of the card number, zeros when there was none.
     pub pan_hash: [u8; 16],
     /// Card number, encrypted; empty when there was none or none is needed for a reversal.
-    pub sealed_pan: Box<[u8]>,
+    pub sealed_pan: Cow<'a, [u8]>,
     /// Keyed hash of what makes two requests the same.
     pub content: u64,
     /// The data elements a reversal copies, without DE2: number, length (2 bytes), bytes as on the wire.
-    pub reversal: Box<[u8]>,
+    pub reversal: Cow<'a, [u8]>,
     /// TPDU and header as received.
-    pub envelope: Box<[u8]>,
+    pub envelope: Cow<'a, [u8]>,
 }
 
 /// How a transaction ended, or what became of it.
@@ -146,7 +148,7 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// About to be forwarded.
-    Intent(Box<Intent>),
+    Intent(Box<Intent<'static>>),
     /// What became of it.
     Outcome(Outcome),
     /// A reversal came for an original never seen: should the original still arrive, it is declined.
@@ -276,7 +278,7 @@ impl Record {
     }
 }
 
-impl Intent {
+impl Intent<'_> {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         framed(out, 1, |out| {
@@ -307,7 +309,9 @@ impl Intent {
             put_bytes(out, &self.envelope);
         });
     }
+}
 
+impl Intent<'static> {
     fn decode(r: &mut Reader<'_>) -> Result<Self, RecordError> {
         Ok(Self {
             txn: TxnId(r.u64()?),
@@ -335,10 +339,10 @@ impl Intent {
             },
             pan: MaskedPan::of(r.bytes()?),
             pan_hash: r.array()?,
-            sealed_pan: r.bytes()?.into(),
+            sealed_pan: r.bytes()?.to_vec().into(),
             content: r.u64()?,
-            reversal: r.bytes()?.into(),
-            envelope: r.bytes()?.into(),
+            reversal: r.bytes()?.to_vec().into(),
+            envelope: r.bytes()?.to_vec().into(),
         })
     }
 }
@@ -442,10 +446,9 @@ impl<'a> Reader<'a> {
         self.take(usize::from(len))
     }
 
-    fn text(&mut self) -> Result<Box<str>, RecordError> {
+    fn text(&mut self) -> Result<Cow<'static, str>, RecordError> {
         let bytes = self.bytes()?;
-        str::from_utf8(bytes)
-            .map(Box::from)
+        str::from_utf8(bytes).map(|text| Cow::Owned(text.to_owned()))
             .map_err(|_not_text| RecordError::Value)
     }
 
@@ -471,7 +474,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// An intent with everything defaulted.
-    pub(crate) fn intent(txn: u64) -> Intent {
+    pub(crate) fn intent(txn: u64) -> Intent<'static> {
         Intent {
             txn: TxnId(txn),
             at: Timestamp(1_795_305_600_000_000 + txn),
@@ -499,10 +502,10 @@ pub(crate) mod tests {
             },
             pan: MaskedPan::of(b"6217000000000001"),
             pan_hash: [7; 16],
-            sealed_pan: Box::from([9; 47]),
+            sealed_pan: vec![9; 47].into(),
             content: 42,
-            reversal: Box::from(*b"\x03\x03\x00\x00\x00\x00"),
-            envelope: Box::from(*b"\x60\x00\x01\x00\x00\x60\x31\x00\x31\x11\x08"),
+            reversal: b"\x03\x03\x00\x00\x00\x00".as_slice().into(),
+            envelope: b"\x60\x00\x01\x00\x00\x60\x31\x00\x31\x11\x08".as_slice().into(),
         }
     }
 

@@ -28,6 +28,7 @@
 use std::collections::VecDeque;
 
 use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, TxnId};
+use crate::iso8583::MatchKey;
 
 /// Transactions a lane remembers. A terminal has one request in flight and reverses before it goes on;
 /// older originals are found in the read model.
@@ -73,6 +74,10 @@ pub struct Transaction {
     pub stan: Stan,
     /// STAN towards the upstream.
     pub upstream_stan: Stan,
+    /// Position of the upstream group.
+    pub group: usize,
+    /// Key its answer is found by.
+    pub match_key: MatchKey,
     /// Keyed hash of what makes two requests the same.
     pub content: u64,
     /// What happens when its fate is unknown.
@@ -185,6 +190,8 @@ impl Lane {
                 (State::Approved { answer } | State::Declined { answer }, _) => {
                     Acceptance::Again(answer.clone())
                 }
+                // Nobody knows its fate and it is not undone: it goes out again as what it was.
+                (State::Expired, _) if known.fate == Fate::Repeat => Acceptance::New,
                 (
                     State::InFlight
                     | State::ReversalOwed
@@ -201,8 +208,14 @@ impl Lane {
         Acceptance::New
     }
 
-    /// Remembers a request that was judged new.
+    /// Remembers a request that was judged new, or a tombstone.
     pub fn accept(&mut self, transaction: Transaction) {
+        // A repeat of what expired takes its place.
+        self.recent.retain(|t| {
+            t.state != State::Expired
+                || (t.binding, t.batch, t.stan)
+                    != (transaction.binding, transaction.batch, transaction.stan)
+        });
         if self.recent.len() >= REMEMBERED {
             // What is still open must not be forgotten: forget the oldest that is closed.
             let closed =
@@ -323,6 +336,8 @@ mod tests {
             batch: BatchNumber::FIRST,
             stan: stan(n),
             upstream_stan: stan(n),
+            group: 0,
+            match_key: MatchKey::own(2, stan(n)),
             content,
             fate,
             state: State::InFlight,
@@ -401,6 +416,16 @@ mod tests {
             assert_eq!(reverse(&mut lane, 1), ReversalStep::NothingToUndo);
             assert_eq!(lane.unanswered(TxnId(1)), Some(false));
         }
+    }
+
+    #[test]
+    fn an_unanswered_advice_goes_out_again_when_it_is_repeated() {
+        let mut lane = Lane::default();
+        lane.accept(transaction(1, 1, 10, Fate::Repeat));
+        lane.unanswered(TxnId(1));
+        assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::New);
+        lane.accept(transaction(2, 1, 10, Fate::Repeat));
+        assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::Join(TxnId(2)));
     }
 
     #[test]

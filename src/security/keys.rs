@@ -1,0 +1,252 @@
+//! The installation's data keys: one seals card numbers (AES-256-GCM), one hashes them (HMAC-SHA-256,
+//! PCI DSS 3.5.1.1). They live in a file of their own, readable by its owner alone, made on first start.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::{hmac, rand};
+use zeroize::Zeroizing;
+
+use crate::base::{Pan, TxnId};
+
+const KEY_BYTES: usize = 32;
+const HEADER: &str = "posgate-data-keys-1";
+
+/// Why keys cannot be had. Never carries key material.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("the data key file {path} cannot be used")]
+    File {
+        /// Path.
+        path: String,
+        /// The system's words.
+        #[source]
+        source: io::Error,
+    },
+    /// Others than the owner may read the file.
+    #[error("the data key file {path} is open to others (mode {mode:o}); run `chmod 600 {path}`")]
+    Open {
+        /// Path.
+        path: String,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Not what this build writes.
+    #[error("{path} is no data key file of this version of posgate")]
+    Format {
+        /// Path.
+        path: String,
+    },
+    /// The cryptographic library failed.
+    #[error("the cryptographic library failed")]
+    Crypto,
+}
+
+/// See the module.
+pub struct DataKeys {
+    seal: RandomizedNonceKey,
+    hash: hmac::Key,
+}
+
+impl fmt::Debug for DataKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DataKeys")
+    }
+}
+
+impl DataKeys {
+    /// Reads the keys, making them when the file is not there yet.
+    ///
+    /// # Errors
+    /// When the file cannot be used, is open to others, or is no key file.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        let shown = path.display().to_string();
+        let file = |source| KeyError::File {
+            path: shown.clone(),
+            source,
+        };
+        match fs::metadata(path) {
+            Ok(meta) => {
+                let mode = meta.permissions().mode() & 0o777;
+                if mode & 0o077 != 0 {
+                    return Err(KeyError::Open { path: shown, mode });
+                }
+                let text = Zeroizing::new(fs::read_to_string(path).map_err(file)?);
+                let keys = parse(&text).ok_or(KeyError::Format { path: shown })?;
+                Self::from_bytes(&keys)
+            }
+            Err(absent) if absent.kind() == io::ErrorKind::NotFound => {
+                let mut keys = Zeroizing::new([0; KEY_BYTES * 2]);
+                rand::fill(keys.as_mut_slice()).map_err(|_unspecified| KeyError::Crypto)?;
+                write_new(path, keys.as_slice()).map_err(file)?;
+                Self::from_bytes(&keys)
+            }
+            Err(other) => Err(file(other)),
+        }
+    }
+
+    fn from_bytes(keys: &[u8; KEY_BYTES * 2]) -> Result<Self, KeyError> {
+        let (seal, hash) = keys.split_at(KEY_BYTES);
+        let seal =
+            RandomizedNonceKey::new(&AES_256_GCM, seal).map_err(|_unspecified| KeyError::Crypto)?;
+        Ok(Self {
+            seal,
+            hash: hmac::Key::new(hmac::HMAC_SHA256, hash),
+        })
+    }
+
+    /// Encrypts a card number for one transaction: nonce, ciphertext, tag. It opens for that transaction
+    /// only.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn seal_pan(&self, pan: &Pan, txn: TxnId) -> Result<Box<[u8]>, KeyError> {
+        let mut sealed = Vec::with_capacity(NONCE_LEN + Pan::MAX + 16);
+        sealed.extend_from_slice(pan.expose());
+        let nonce = self
+            .seal
+            .seal_in_place_append_tag(Aad::from(txn.0.to_le_bytes()), &mut sealed)
+            .map_err(|_unspecified| KeyError::Crypto)?;
+        let mut out = Vec::with_capacity(NONCE_LEN + sealed.len());
+        out.extend_from_slice(nonce.as_ref());
+        out.append(&mut sealed);
+        Ok(out.into())
+    }
+
+    /// Decrypts what [`Self::seal_pan`] made for the same transaction; `None` for anything else.
+    #[must_use]
+    pub fn open_pan(&self, sealed: &[u8], txn: TxnId) -> Option<Pan> {
+        let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        let mut body = Zeroizing::new(body.to_vec());
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let clear = self
+            .seal
+            .open_in_place(nonce, Aad::from(txn.0.to_le_bytes()), &mut body)
+            .ok()?;
+        Pan::from_digits(clear)
+    }
+
+    /// Keyed hash of a card number, cut to 16 bytes.
+    #[must_use]
+    pub fn hash_pan(&self, pan: &Pan) -> [u8; 16] {
+        let tag = hmac::sign(&self.hash, pan.expose());
+        let mut cut = [0; 16];
+        cut.iter_mut()
+            .zip(tag.as_ref())
+            .for_each(|(to, from)| *to = *from);
+        cut
+    }
+
+    /// Keyed hash over several byte strings, each with its length, cut to 8 bytes: equal for equal lists.
+    #[must_use]
+    pub fn hash_parts(&self, parts: &[&[u8]]) -> u64 {
+        let mut context = hmac::Context::with_key(&self.hash);
+        for part in parts {
+            context.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+            context.update(part);
+        }
+        let tag = context.sign();
+        tag.as_ref()
+            .first_chunk::<8>()
+            .map_or(0, |eight| u64::from_le_bytes(*eight))
+    }
+}
+
+fn parse(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES * 2]>> {
+    let hex = text.strip_prefix(HEADER)?.trim();
+    if hex.len() != KEY_BYTES * 4 || !hex.is_ascii() {
+        return None;
+    }
+    let mut keys = Zeroizing::new([0; KEY_BYTES * 2]);
+    for (byte, pair) in keys.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(keys)
+}
+
+fn write_new(path: &Path, keys: &[u8]) -> io::Result<()> {
+    use fmt::Write as _;
+    let mut text = Zeroizing::new(format!("{HEADER} "));
+    for byte in keys {
+        write!(text, "{byte:02x}").map_err(io::Error::other)?;
+    }
+    text.push('\n');
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> (tempfile::TempDir, DataKeys) {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = DataKeys::load_or_create(&folder.path().join("keys")).unwrap();
+        (folder, keys)
+    }
+
+    fn pan() -> Pan {
+        Pan::from_digits(b"6217000000000001").unwrap()
+    }
+
+    #[test]
+    fn keys_are_made_once_and_read_back() {
+        let (folder, keys) = keys();
+        let again = DataKeys::load_or_create(&folder.path().join("keys")).unwrap();
+        assert_eq!(keys.hash_pan(&pan()), again.hash_pan(&pan()));
+        let sealed = keys.seal_pan(&pan(), TxnId(1)).unwrap();
+        assert_eq!(again.open_pan(&sealed, TxnId(1)), Some(pan()));
+    }
+
+    #[test]
+    fn a_sealed_number_opens_unchanged_and_for_its_transaction_only() {
+        let (_folder, keys) = keys();
+        let sealed = keys.seal_pan(&pan(), TxnId(1)).unwrap();
+        assert!(!sealed.windows(8).any(|w| w == b"62170000"));
+        assert_eq!(keys.open_pan(&sealed, TxnId(2)), None);
+        for at in 0..sealed.len() {
+            let mut bad = sealed.clone();
+            bad[at] ^= 1;
+            assert_eq!(keys.open_pan(&bad, TxnId(1)), None, "byte {at}");
+        }
+        assert_eq!(keys.open_pan(&sealed[..5], TxnId(1)), None);
+    }
+
+    #[test]
+    fn a_key_file_open_to_others_is_refused_with_the_way_out() {
+        let (folder, _keys) = keys();
+        let path = folder.path().join("keys");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = DataKeys::load_or_create(&path).unwrap_err();
+        assert!(refused.to_string().contains("chmod 600"), "{refused}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "posgate-data-keys-1 00").unwrap();
+        assert!(matches!(
+            DataKeys::load_or_create(&path),
+            Err(KeyError::Format { .. })
+        ));
+    }
+
+    #[test]
+    fn part_lists_with_other_borders_hash_differently() {
+        let (_folder, keys) = keys();
+        assert_ne!(
+            keys.hash_parts(&[b"ab", b"c"]),
+            keys.hash_parts(&[b"a", b"bc"])
+        );
+        assert_eq!(
+            keys.hash_parts(&[b"ab", b"c"]),
+            keys.hash_parts(&[b"ab", b"c"])
+        );
+    }
+}

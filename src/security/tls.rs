@@ -1,0 +1,132 @@
+//! TLS configurations. 1.2 and 1.3 only; the provider is named, so that a second one in the build
+//! cannot become the default by accident.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// Why a TLS configuration cannot be made.
+#[derive(Debug)]
+pub enum TlsError {
+    /// A file cannot be read as what it should be.
+    File {
+        /// Path.
+        path: String,
+        /// "certificate chain", "private key", "certificate authorities".
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Certificate and key do not belong together, or are of a kind that is not supported.
+    Unusable(rustls::Error),
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, what, .. } => write!(f, "{path} holds no usable {what}"),
+            Self::Unusable(_) => f.write_str("the certificate and the key cannot be used together"),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { source, .. } => Some(source.as_ref()),
+            Self::Unusable(source) => Some(source),
+        }
+    }
+}
+
+/// The one cryptographic provider of the process.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Reads a PEM certificate chain, leaf first.
+///
+/// # Errors
+/// When the file cannot be read or holds no certificate.
+pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    read_certificates(path, "certificate chain")
+}
+
+fn read_certificates(
+    path: &Path,
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let fail = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::File {
+        path: path.display().to_string(),
+        what,
+        source,
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
+        .map_err(|e| fail(Box::new(e)))?
+        .collect();
+    let chain = chain.map_err(|e| fail(Box::new(e)))?;
+    if chain.is_empty() {
+        return Err(fail(Box::new(io::Error::other("no certificate found"))));
+    }
+    Ok(chain)
+}
+
+/// Reads a PEM private key.
+///
+/// # Errors
+/// When the file cannot be read or holds no key.
+pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError::File {
+        path: path.display().to_string(),
+        what: "private key",
+        source: Box::new(source),
+    })
+}
+
+/// Configuration of a terminal listener.
+///
+/// Sessions resume by stateless tickets under a key that rotates by itself; nothing is kept for a
+/// terminal that is away. One ticket a handshake: a terminal resumes its latest.
+///
+/// # Errors
+/// When chain and key cannot be used together.
+pub fn server(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(TlsError::Unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(TlsError::Unusable)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Unusable)?;
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// Configuration of an upstream link: the peer must have a certificate of these authorities.
+///
+/// # Errors
+/// When the file holds no usable certificate authority.
+pub fn client(authorities: &Path) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(authorities, "certificate authorities")? {
+        roots.add(certificate).map_err(TlsError::Unusable)?;
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(TlsError::Unusable)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
