@@ -1,0 +1,284 @@
+//! A dialect: everything the gateway knows about one kind of message, read from one file.
+//!
+//! Compiled once, then shared and never changed. The shipped ones are part of the program; a configured
+//! directory adds to them or replaces them.
+
+mod fields;
+mod parse;
+mod requests;
+mod rules;
+mod settings;
+mod table;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::base::document::Problem;
+
+use super::codes::{CodeText, Codes, DeclineCode, ResponseCode};
+use super::fieldset::FieldSet;
+use super::message::Message;
+use super::request::{Request, Rows};
+
+pub use rules::{
+    Framing, LengthEncoding, NetworkMessage, NetworkRules, OriginalRoles, ReversalRules, Roles,
+};
+pub(super) use table::Prefix;
+use table::Table;
+pub use table::{Exposure, Field, FieldType, SubField};
+pub(super) use table::{FieldSpec, Kind, Pad};
+
+/// How the message type is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MtiEncoding {
+    /// Four packed digits in two bytes.
+    Packed,
+    /// Four ASCII digits.
+    Ascii,
+}
+
+impl MtiEncoding {
+    pub(super) const fn bytes(self) -> usize {
+        match self {
+            Self::Packed => 2,
+            Self::Ascii => 4,
+        }
+    }
+}
+
+/// How bitmaps are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BitmapEncoding {
+    /// Eight bytes.
+    Binary,
+    /// Sixteen hexadecimal digits in ASCII.
+    Hex,
+}
+
+impl BitmapEncoding {
+    pub(super) const fn bytes(self) -> u16 {
+        match self {
+            Self::Binary => 8,
+            Self::Hex => 16,
+        }
+    }
+}
+
+/// What a dialect file says, compiled. Immutable; shared as `Arc<Dialect>`.
+#[derive(Debug)]
+pub struct Dialect {
+    name: String,
+    title: String,
+    framing: Framing,
+    envelope_bytes: u16,
+    mti: MtiEncoding,
+    bitmap: BitmapEncoding,
+    secondary_bitmap: bool,
+    table: Table,
+    roles: Roles,
+    rows: Rows,
+    answer_echo: FieldSet,
+    codes: Codes,
+    reversal: ReversalRules,
+    network: NetworkRules,
+    warnings: Vec<Problem>,
+}
+
+/// Names and texts of the files in `protocols/`.
+const SHIPPED: [(&str, &str); 2] = [
+    (
+        "unionpay-pos",
+        include_str!("../../../protocols/unionpay-pos/dialect.toml"),
+    ),
+    (
+        "iso8583-1987-ascii",
+        include_str!("../../../protocols/iso8583-1987-ascii/dialect.toml"),
+    ),
+];
+
+impl Dialect {
+    /// Reads a dialect file. `file` is the name used in problems.
+    ///
+    /// # Errors
+    /// Every mistake in the file, in its order, warnings among them.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        parse::dialect(file, text)
+    }
+
+    /// A dialect that is part of the program, compiled at its first use.
+    #[must_use]
+    pub fn shipped(name: &str) -> Option<Arc<Self>> {
+        static COMPILED: [OnceLock<Option<Arc<Dialect>>>; SHIPPED.len()] =
+            [const { OnceLock::new() }; SHIPPED.len()];
+        let mut all = SHIPPED.iter().zip(&COMPILED);
+        let ((name, text), slot) = all.find(|((known, _), _)| *known == name)?;
+        // A shipped file with a mistake is caught by a test of this module.
+        slot.get_or_init(|| Self::parse(name, text).ok().map(Arc::new))
+            .clone()
+    }
+
+    /// Names of the dialects that are part of the program.
+    #[must_use]
+    pub const fn shipped_names() -> &'static [&'static str] {
+        const NAMES: [&str; SHIPPED.len()] = [SHIPPED[0].0, SHIPPED[1].0];
+        &NAMES
+    }
+
+    /// Text of a shipped dialect's file, to be shown or copied as a start.
+    #[must_use]
+    pub fn shipped_text(name: &str) -> Option<&'static str> {
+        SHIPPED
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, text)| *text)
+    }
+
+    /// Name, as settings refer to it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One line on what the dialect is.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What was doubtful in the file, though usable.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// What stands around a message on the stream.
+    #[must_use]
+    pub const fn framing(&self) -> &Framing {
+        &self.framing
+    }
+
+    /// Which data element plays which part.
+    #[must_use]
+    pub const fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// A field as people know it.
+    #[must_use]
+    pub fn field(&self, de: u8) -> Option<&Field> {
+        self.table.field(de)
+    }
+
+    /// All fields, ascending.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        self.table.fields()
+    }
+
+    /// The handle of a sub-field written as `"60.2"`, or of a whole field written as `"3"`.
+    #[must_use]
+    pub fn sub_field(&self, text: &str) -> Option<SubField> {
+        fields::sub_field(&self.table, text)
+    }
+
+    /// The first `[[request]]` whose message type and conditions match.
+    #[must_use]
+    pub fn classify(&self, message: &Message<'_>) -> Option<&Request> {
+        self.rows.classify(message)
+    }
+
+    /// All `[[request]]` rows, in the order of the file.
+    #[must_use]
+    pub fn requests(&self) -> &[Request] {
+        self.rows.requests()
+    }
+
+    /// The row with that name.
+    #[must_use]
+    pub fn request(&self, name: &str) -> Option<&Request> {
+        self.requests().iter().find(|row| row.name == name)
+    }
+
+    /// Fields that an answer copies from a request that no row describes.
+    #[must_use]
+    pub const fn answer_echo(&self) -> FieldSet {
+        self.answer_echo
+    }
+
+    /// Whether the code means that money moved.
+    #[must_use]
+    pub fn is_approval(&self, code: ResponseCode) -> bool {
+        self.codes.approvals.contains(&code)
+    }
+
+    /// Whether the code approves the amount in the answer rather than the one asked for.
+    #[must_use]
+    pub fn is_partial_approval(&self, code: ResponseCode) -> bool {
+        self.codes.partial == Some(code)
+    }
+
+    /// Whether a reversal answered with this code is done with.
+    #[must_use]
+    pub fn acknowledges_reversal(&self, code: ResponseCode) -> bool {
+        self.codes.acknowledgements.contains(&code)
+    }
+
+    /// What the code means, when the dialect knows it.
+    #[must_use]
+    pub fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
+        self.codes.text_of(code)
+    }
+
+    /// The code by which this dialect tells why the gateway declines.
+    #[must_use]
+    pub fn decline(&self, why: DeclineCode) -> ResponseCode {
+        self.codes.decline(why)
+    }
+
+    /// How this dialect reverses.
+    #[must_use]
+    pub const fn reversal(&self) -> &ReversalRules {
+        &self.reversal
+    }
+
+    /// What the gateway itself sends upstream.
+    #[must_use]
+    pub const fn network(&self) -> &NetworkRules {
+        &self.network
+    }
+
+    pub(super) const fn envelope_bytes(&self) -> u16 {
+        self.envelope_bytes
+    }
+
+    pub(super) const fn mti_encoding(&self) -> MtiEncoding {
+        self.mti
+    }
+
+    pub(super) const fn bitmap_encoding(&self) -> BitmapEncoding {
+        self.bitmap
+    }
+
+    pub(super) const fn has_secondary_bitmap(&self) -> bool {
+        self.secondary_bitmap
+    }
+
+    pub(super) const fn spec(&self, de: u8) -> FieldSpec {
+        self.table.spec(de)
+    }
+
+    /// Like [`spec`](Self::spec), with the second bitmap as DE1: fixed bytes without a prefix.
+    pub(super) const fn wire_spec(&self, de: u8) -> FieldSpec {
+        if de == 1 {
+            return FieldSpec {
+                kind: Kind::Bytes,
+                prefix: Prefix::Fixed,
+                pad: Pad::Right,
+                max: self.bitmap.bytes(),
+            };
+        }
+        self.table.spec(de)
+    }
+}
+
+#[cfg(test)]
+mod tests;

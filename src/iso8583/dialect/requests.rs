@@ -1,0 +1,297 @@
+//! Reads `[[request]]` rows and compiles their conditions.
+
+use crate::base::document::{Located, Section};
+use crate::base::{Fate, RequestType};
+use crate::iso8583::fieldset::FieldSet;
+use crate::iso8583::mti::Mti;
+use crate::iso8583::request::{self, Books, Request, Rows, Rule, Served};
+
+use super::fields;
+use super::settings;
+use super::table::{SubField, Table};
+
+const BOOKS: [(&str, Books); 3] = [
+    ("debit", Books::Debit),
+    ("credit", Books::Credit),
+    ("none", Books::None),
+];
+
+const SERVED: [(&str, Served); 5] = [
+    ("forward", Served::Forward),
+    ("sign-on", Served::SignOn),
+    ("sign-off", Served::SignOff),
+    ("echo", Served::Echo),
+    ("unserved", Served::Unserved),
+];
+
+/// What a row has when it does not say otherwise: the `[defaults]` table.
+#[derive(Clone, Copy, Default)]
+struct Defaults {
+    required: FieldSet,
+    answer_echo: FieldSet,
+    reversal_copies: FieldSet,
+}
+
+/// Reads all rows, and the fields that every answer echoes.
+pub(super) fn rows(root: &Section<'_, '_>, table: &Table) -> (Rows, FieldSet) {
+    let defaults = root.section("defaults").map(|s| defaults(s, table));
+    let defaults = defaults.unwrap_or_default();
+    let mut compiler = Compiler {
+        table,
+        requests: Vec::new(),
+        selectors: Vec::new(),
+        rules: Vec::new(),
+    };
+    for section in root.sections("request") {
+        compiler.row(section, defaults);
+    }
+    if compiler.requests.is_empty() {
+        root.error(
+            "request is missing; write for example `[[request]]` and under it `name = \"sale\"`",
+        );
+    }
+    let rows = Rows::new(compiler.requests, compiler.selectors, compiler.rules);
+    (rows, defaults.answer_echo)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a section is used up: `finish` reports its unknown keys"
+)]
+fn defaults(section: Section<'_, '_>, table: &Table) -> Defaults {
+    let set = |key| fields::set(&section, key, table).unwrap_or_default();
+    let defaults = Defaults {
+        required: set("required"),
+        answer_echo: set("answer_echo"),
+        reversal_copies: set("reversal_copies"),
+    };
+    section.finish();
+    defaults
+}
+
+struct Compiler<'t> {
+    table: &'t Table,
+    requests: Vec<Request>,
+    selectors: Vec<SubField>,
+    rules: Vec<Rule>,
+}
+
+impl Compiler<'_> {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a section is used up: `finish` reports its unknown keys"
+    )]
+    fn row(&mut self, section: Section<'_, '_>, defaults: Defaults) {
+        let name = section.required_text("name", "sale");
+        let mtis = mtis(&section);
+        let conditions = self.conditions(&section);
+        let kind = kind(&section);
+        let fate = fate(&section);
+        let set = |key, usual| fields::set(&section, key, self.table).unwrap_or(usual);
+        let required = set("required", defaults.required);
+        let answer_echo = set("answer_echo", defaults.answer_echo);
+        let reversal_copies = set("reversal_copies", defaults.reversal_copies);
+        let books = section.choice("books", &BOOKS, Books::None);
+        let served = section.choice("served", &SERVED, Served::Forward);
+        let mac = section.flag("mac", false);
+        let (Some(name), Some(kind), Some(fate)) = (name, kind, fate) else {
+            section.finish();
+            return;
+        };
+        let request = Request {
+            name: name.value.to_owned(),
+            mtis,
+            kind,
+            fate,
+            required,
+            books,
+            answer_echo,
+            reversal_copies,
+            served,
+            mac,
+        };
+        self.check(&section, &name, &request);
+        self.compile(&section, &request.mtis, &conditions);
+        self.requests.push(request);
+        section.finish();
+    }
+
+    /// What must hold between the parts of a row.
+    fn check(&self, section: &Section<'_, '_>, name: &Located<&str>, row: &Request) {
+        if self.requests.iter().any(|known| known.name == row.name) {
+            let message = format!("there is already a request \"{}\"", row.name);
+            section.problems().error(&name.span, message);
+        }
+        let forwarded = row.served == Served::Forward;
+        if forwarded && moves_money(row.kind) && row.fate == Fate::Expire {
+            section.problems().error(
+                &section.span_of("fate"),
+                format!(
+                    "{}: a {} moves money; its fate is \"reverse\" or \"repeat\"",
+                    row.name,
+                    row.kind.name()
+                ),
+            );
+        }
+        if row.fate == Fate::Reverse && row.reversal_copies.is_empty() {
+            section.error(format!(
+                "{}: name the fields that its reversal copies in reversal_copies",
+                row.name
+            ));
+        }
+    }
+
+    /// Reads `when = { "60.1" = "22|36", "3" = "000000" }`: per entry a selector and its values.
+    fn conditions(&mut self, section: &Section<'_, '_>) -> Vec<(usize, Vec<u64>)> {
+        let mut conditions = Vec::new();
+        for (key, value) in section.named_texts("when") {
+            let Some(selector) = fields::sub_field(self.table, key.value) else {
+                section
+                    .problems()
+                    .error(&key.span, format!("no field or part \"{}\"", key.value));
+                continue;
+            };
+            let Some(at) = self.selector(selector) else {
+                section.problems().error(
+                    &key.span,
+                    format!(
+                        "conditions may look at {} different fields at most",
+                        Rows::SELECTORS_MAX
+                    ),
+                );
+                continue;
+            };
+            let width = self.width(selector);
+            let mut values = Vec::new();
+            for word in value.value.split('|') {
+                let fits = width.is_none_or(|width| width == word.len());
+                match request::fingerprint(word.as_bytes()) {
+                    Some(print) if fits => values.push(print),
+                    Some(_) | None => section.problems().error(
+                        &value.span,
+                        format!("\"{word}\" is not as long as {} always is", key.value),
+                    ),
+                }
+            }
+            conditions.push((at, values));
+        }
+        conditions
+    }
+
+    /// Digits of what a selector selects, when that is always the same.
+    fn width(&self, selector: SubField) -> Option<usize> {
+        if selector.count != SubField::WHOLE {
+            return Some(selector.count.into());
+        }
+        let field = self.table.field(selector.field)?;
+        (!field.variable).then_some(field.max.into())
+    }
+
+    fn selector(&mut self, selector: SubField) -> Option<usize> {
+        if let Some(at) = self.selectors.iter().position(|known| *known == selector) {
+            return Some(at);
+        }
+        if self.selectors.len() >= Rows::SELECTORS_MAX {
+            return None;
+        }
+        self.selectors.push(selector);
+        self.selectors.len().checked_sub(1)
+    }
+
+    /// One rule for every combination of message type and values.
+    fn compile(&mut self, section: &Section<'_, '_>, mtis: &[Mti], wanted: &[(usize, Vec<u64>)]) {
+        let row = self.requests.len();
+        for mti in mtis {
+            let mut combinations: Vec<Vec<(usize, u64)>> = vec![Vec::new()];
+            for (selector, values) in wanted {
+                combinations = combinations
+                    .iter()
+                    .flat_map(|begun| {
+                        values.iter().map(move |value| {
+                            let mut longer = begun.clone();
+                            longer.push((*selector, *value));
+                            longer
+                        })
+                    })
+                    .collect();
+            }
+            for conditions in combinations {
+                self.rule(
+                    section,
+                    Rule {
+                        mti: *mti,
+                        conditions,
+                        row,
+                    },
+                );
+            }
+        }
+    }
+
+    fn rule(&mut self, section: &Section<'_, '_>, rule: Rule) {
+        let covers = |earlier: &&Rule| {
+            earlier.mti == rule.mti
+                && earlier
+                    .conditions
+                    .iter()
+                    .all(|condition| rule.conditions.contains(condition))
+        };
+        if let Some(earlier) = self.rules.iter().find(covers)
+            && earlier.row != rule.row
+        {
+            let name = self.requests.get(earlier.row).map_or("", |row| &row.name);
+            section.error(format!(
+                "{} {} is never reached: \"{name}\" matches first",
+                section.path(),
+                rule.mti
+            ));
+        }
+        self.rules.push(rule);
+    }
+}
+
+/// Reads `mti = "0400|0401"`.
+fn mtis(section: &Section<'_, '_>) -> Vec<Mti> {
+    let Some(text) = section.required_text("mti", "0200") else {
+        return Vec::new();
+    };
+    text.value
+        .split('|')
+        .filter_map(|value| {
+            let span = text.span.clone();
+            settings::parse_mti(section, &Located { value, span })
+        })
+        .collect()
+}
+
+fn kind(section: &Section<'_, '_>) -> Option<RequestType> {
+    let words = RequestType::ALL.map(|kind| (kind.name(), kind));
+    section.required_text("kind", "new-money")?;
+    section.choice_of("kind", &words)
+}
+
+fn fate(section: &Section<'_, '_>) -> Option<Fate> {
+    let words = [Fate::Reverse, Fate::Repeat, Fate::Expire].map(|fate| (fate.name(), fate));
+    section.required_text("fate", "reverse")?;
+    section.choice_of("fate", &words)
+}
+
+/// Whether an approval of it changes what somebody has.
+const fn moves_money(kind: RequestType) -> bool {
+    match kind {
+        RequestType::NewMoney
+        | RequestType::Completion
+        | RequestType::Void
+        | RequestType::Refund
+        | RequestType::Reversal
+        | RequestType::Advice => true,
+        RequestType::Echo
+        | RequestType::SignOn
+        | RequestType::SignOff
+        | RequestType::Download
+        | RequestType::Enquiry
+        | RequestType::QrQuery
+        | RequestType::Settlement
+        | RequestType::Trailer => false,
+    }
+}

@@ -1,0 +1,290 @@
+//! Reads `[framing]`, `[responses]`, `[declines]`, `[reversal]` and `[network]`.
+
+use crate::base::document::{Located, Section};
+use crate::base::limits;
+use crate::iso8583::codes::{CodeText, Codes, DeclineCode, ResponseCode};
+use crate::iso8583::fieldset::FieldSet;
+use crate::iso8583::mti::Mti;
+
+use super::fields;
+use super::rules::{Framing, LengthEncoding, NetworkMessage, NetworkRules, ReversalRules};
+use super::table::Table;
+
+/// Reads `[framing]`.
+pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
+    let Some(section) = root.section("framing") else {
+        root.error(
+            "framing is missing; write for example `[framing]` and under it `length_bytes = 2`",
+        );
+        return None;
+    };
+    let length_encoding = section.choice(
+        "length_encoding",
+        &[
+            ("binary", LengthEncoding::Binary),
+            ("packed", LengthEncoding::Packed),
+            ("ascii", LengthEncoding::Ascii),
+        ],
+        LengthEncoding::Binary,
+    );
+    let width = section.integer("length_bytes", 1..=5);
+    if !section.has("length_bytes") {
+        section.error("framing.length_bytes is missing; write for example `length_bytes = 2`");
+    }
+    let length_counts_itself = section.flag("length_counts_itself", false);
+    let tpdu = bytes(&section, "tpdu");
+    if !matches!(tpdu.len(), 0 | 5) {
+        let span = section.span_of("tpdu");
+        section.problems().error(
+            &span,
+            "framing.tpdu has five bytes: type, destination, source",
+        );
+    }
+    let header = bytes(&section, "header");
+    if header.len() > limits::FRAME_BYTES_MAX / 256 {
+        let span = section.span_of("header");
+        section
+            .problems()
+            .error(&span, "framing.header has at most 255 bytes");
+    }
+    let nibbles = u64::try_from(header.len()).unwrap_or(0).saturating_mul(2);
+    let cleared = section.integer("header_cleared_nibble", 1..=nibbles.max(1));
+    section.finish();
+    Some(Framing {
+        length_bytes: usize::try_from(width?).ok()?,
+        length_encoding,
+        length_counts_itself,
+        tpdu,
+        header,
+        header_cleared_nibble: cleared.and_then(|nibble| u8::try_from(nibble).ok()),
+    })
+}
+
+/// Reads bytes written in hexadecimal; none when not written.
+fn bytes(section: &Section<'_, '_>, key: &'static str) -> Vec<u8> {
+    let Some(text) = section.text(key) else {
+        return Vec::new();
+    };
+    let (pairs, odd) = text.value.as_bytes().as_chunks::<2>();
+    let read = pairs.iter().map(|pair| {
+        let pair = str::from_utf8(pair).ok()?;
+        // `from_str_radix` would take a sign.
+        let digits = pair.bytes().all(|b| b.is_ascii_hexdigit());
+        u8::from_str_radix(pair, 16).ok().filter(|_| digits)
+    });
+    match read.collect::<Option<Vec<u8>>>() {
+        Some(bytes) if odd.is_empty() => bytes,
+        Some(_) | None => {
+            section.problems().error(
+                &text.span,
+                format!(
+                    "{}.{key} is bytes in hexadecimal, as in \"6000\"",
+                    section.path()
+                ),
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// Reads `[responses]` and `[declines]`, and checks them against each other.
+pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) -> Codes {
+    let Some(section) = root.section("responses") else {
+        root.error("responses is missing; write for example `[responses]` and under it `approvals = [\"00\"]`");
+        return Codes::default();
+    };
+    let mut codes = Codes {
+        texts: texts(&section),
+        approvals: listed(&section, "approvals"),
+        acknowledgements: listed(&section, "acknowledges_reversal"),
+        partial: code(&section, "partial_approval"),
+        declines: Vec::new(),
+    };
+    let captures = listed(&section, "captures_card");
+    if !codes.approvals.contains(&ResponseCode::APPROVED) {
+        section.error("responses.approvals must have \"00\"");
+    }
+    if let Some(rules) = reversal
+        && !codes.acknowledgements.contains(&rules.unknown_original)
+    {
+        section.error(
+            "responses.acknowledges_reversal must have reversal.unknown_original: terminals stop only at these codes",
+        );
+    }
+    section.finish();
+    let Some(declines) = root.section("declines") else {
+        root.error(
+            "declines is missing; write for example `[declines]` and under it `format = \"30\"`",
+        );
+        return codes;
+    };
+    for why in DeclineCode::ALL {
+        let why_code = required_code(&declines, why.name()).unwrap_or(ResponseCode::APPROVED);
+        let span = declines.span_of(why.name());
+        let name = why.name();
+        if captures.contains(&why_code) {
+            declines.problems().error(
+                &span,
+                format!("declines.{name}: this code makes the shop keep the card; the gateway never asks for that"),
+            );
+        }
+        if declines.has(name) && codes.approvals.contains(&why_code) {
+            declines
+                .problems()
+                .error(&span, format!("declines.{name}: this code is an approval"));
+        }
+        if declines.has(name) && codes.text_of(why_code).is_none() {
+            declines.problems().warn(
+                &span,
+                format!("declines.{name}: this code has no text in [responses.texts]"),
+            );
+        }
+        codes.declines.push(why_code);
+    }
+    declines.finish();
+    codes
+}
+
+fn texts(section: &Section<'_, '_>) -> Vec<(ResponseCode, CodeText)> {
+    let mut texts = Vec::new();
+    for (key, text) in section.named_sections("texts") {
+        let code = parse_code(section, &key);
+        let en = text.required_text("en", "approved");
+        let zh = text.required_text("zh", "\u{6279}\u{51c6}");
+        text.finish();
+        if let (Some(code), Some(en), Some(zh)) = (code, en, zh) {
+            let (en, zh) = (en.value.to_owned(), zh.value.to_owned());
+            texts.push((code, CodeText { en, zh }));
+        }
+    }
+    texts.sort_by_key(|(code, _)| *code);
+    texts
+}
+
+fn parse_code(section: &Section<'_, '_>, text: &Located<&str>) -> Option<ResponseCode> {
+    let code = ResponseCode::from_slice(text.value.as_bytes())
+        .filter(|code| code.as_bytes().iter().all(u8::is_ascii_alphanumeric));
+    if code.is_none() {
+        section.problems().error(
+            &text.span,
+            "a response code is two letters or digits, as in \"00\"",
+        );
+    }
+    code
+}
+
+fn listed(section: &Section<'_, '_>, key: &'static str) -> Vec<ResponseCode> {
+    let texts = section.texts(key);
+    texts
+        .iter()
+        .filter_map(|text| parse_code(section, text))
+        .collect()
+}
+
+fn code(section: &Section<'_, '_>, key: &'static str) -> Option<ResponseCode> {
+    parse_code(section, &section.text(key)?)
+}
+
+fn required_code(section: &Section<'_, '_>, key: &'static str) -> Option<ResponseCode> {
+    parse_code(section, &section.required_text(key, "96")?)
+}
+
+/// A message type that must be written.
+pub(super) fn mti(section: &Section<'_, '_>, key: &'static str, example: &str) -> Option<Mti> {
+    let text = section.required_text(key, example)?;
+    parse_mti(section, &text)
+}
+
+pub(super) fn parse_mti(section: &Section<'_, '_>, text: &Located<&str>) -> Option<Mti> {
+    let mti = Mti::parse(text.value);
+    if mti.is_none() {
+        section
+            .problems()
+            .error(&text.span, "a message type is four digits, as in \"0200\"");
+    }
+    mti
+}
+
+/// Reads `[reversal]`.
+pub(super) fn reversal(root: &Section<'_, '_>, table: &Table) -> Option<ReversalRules> {
+    let Some(section) = root.section("reversal") else {
+        root.error(
+            "reversal is missing; write for example `[reversal]` and under it `mti = \"0400\"`",
+        );
+        return None;
+    };
+    let mti_of = mti(&section, "mti", "0400");
+    let repeat_mti = mti(&section, "repeat_mti", "0401");
+    let field = |key: &'static str| {
+        let de = section
+            .integer(key, 2..=128)
+            .map_or(0, |de| u8::try_from(de).unwrap_or(0));
+        if de != 0 && table.field(de).is_none() {
+            let message = format!("DE{de} is not defined in [fields]");
+            section.problems().error(&section.span_of(key), message);
+        }
+        de
+    };
+    let (reason_field, original_field) = (field("reason_field"), field("original_field"));
+    let timeout = required_code(&section, "timeout");
+    let mac = required_code(&section, "mac");
+    let other = required_code(&section, "other");
+    let unknown_original = required_code(&section, "unknown_original");
+    section.finish();
+    Some(ReversalRules {
+        mti: mti_of?,
+        repeat_mti: repeat_mti?,
+        reason_field,
+        timeout: timeout?,
+        mac: mac?,
+        other: other?,
+        unknown_original: unknown_original?,
+        original_field,
+    })
+}
+
+/// Reads `[network]`; nothing in it must be written.
+pub(super) fn network(root: &Section<'_, '_>, table: &Table) -> NetworkRules {
+    let Some(section) = root.section("network") else {
+        return NetworkRules::default();
+    };
+    let read = |key: &'static str| section.section(key).and_then(|s| network_message(s, table));
+    let rules = NetworkRules {
+        sign_on: read("sign_on"),
+        sign_off: read("sign_off"),
+        echo: read("echo"),
+    };
+    section.finish();
+    rules
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a section is used up: `finish` reports its unknown keys"
+)]
+fn network_message(section: Section<'_, '_>, table: &Table) -> Option<NetworkMessage> {
+    let mti = mti(&section, "mti", "0800");
+    let mut fixed = Vec::new();
+    for (key, value) in section.named_texts("fields") {
+        match key
+            .value
+            .parse()
+            .ok()
+            .filter(|de| table.field(*de).is_some())
+        {
+            Some(de) => fixed.push((de, value.value.as_bytes().to_vec())),
+            None => section.problems().error(
+                &key.span,
+                format!("DE{} is not defined in [fields]", key.value),
+            ),
+        }
+    }
+    fixed.sort_by_key(|(de, _)| *de);
+    let filled = fields::set(&section, "filled", table).unwrap_or(FieldSet::EMPTY);
+    section.finish();
+    Some(NetworkMessage {
+        mti: mti?,
+        fixed,
+        filled,
+    })
+}

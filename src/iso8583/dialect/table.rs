@@ -1,0 +1,228 @@
+//! The field table: what decoding needs packed small, what people need beside it.
+
+/// What a field may hold (ISO 8583:1987 section 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    /// Decimal digits.
+    Numeric,
+    /// Track data: digits and the separator `=` (nibble D when packed).
+    Track,
+    /// Letters, digits and space; here every printable ASCII character.
+    Alphanumeric,
+    /// Printable text, bytes above 0x7F included (GBK).
+    Text,
+    /// Bytes.
+    Binary,
+}
+
+/// Who may see a field's content outside the message itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exposure {
+    /// Anyone who may see the message.
+    #[default]
+    Open,
+    /// First six and last four digits only (card numbers).
+    Masked,
+    /// All but the BER-TLV elements that hold card number, track or name (57, 5A, 5F20 and the like).
+    Chip,
+    /// Nobody: never stored, never shown (tracks, PIN blocks, keys, whatever hides a card number).
+    Secret,
+}
+
+/// How content lies on the wire and what is checked in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Undefined,
+    PackedDigits,
+    PackedTrack,
+    Digits,
+    Track,
+    Alphanumeric,
+    Text,
+    Bytes,
+    /// Bytes written as two hexadecimal digits each; lengths count the digits.
+    Hex,
+}
+
+impl Kind {
+    /// Two units share a byte.
+    pub(crate) const fn is_packed(self) -> bool {
+        match self {
+            Self::PackedDigits | Self::PackedTrack => true,
+            Self::Undefined
+            | Self::Digits
+            | Self::Track
+            | Self::Alphanumeric
+            | Self::Text
+            | Self::Bytes
+            | Self::Hex => false,
+        }
+    }
+}
+
+/// How a field's length is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prefix {
+    /// Not at all: always the largest length.
+    Fixed,
+    /// Two packed digits in one byte.
+    PackedTwo,
+    /// Three packed digits in two bytes.
+    PackedThree,
+    /// Two ASCII digits.
+    TextTwo,
+    /// Three ASCII digits.
+    TextThree,
+}
+
+impl Prefix {
+    /// Bytes on the wire.
+    pub(crate) const fn bytes(self) -> u16 {
+        match self {
+            Self::Fixed => 0,
+            Self::PackedTwo => 1,
+            Self::PackedThree | Self::TextTwo => 2,
+            Self::TextThree => 3,
+        }
+    }
+
+    /// Largest length it can tell.
+    pub(crate) const fn max(self) -> u16 {
+        match self {
+            Self::Fixed => u16::MAX,
+            Self::PackedTwo | Self::TextTwo => 99,
+            Self::PackedThree | Self::TextThree => 999,
+        }
+    }
+}
+
+/// On which side an odd number of packed digits gets its padding nibble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pad {
+    Left,
+    Right,
+}
+
+/// One row of the table that decoding walks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FieldSpec {
+    pub(crate) kind: Kind,
+    pub(crate) prefix: Prefix,
+    pub(crate) pad: Pad,
+    /// Most units (digits, else bytes); of a fixed field the exact number. At most 999.
+    pub(crate) max: u16,
+}
+
+impl FieldSpec {
+    pub(crate) const UNDEFINED: Self = Self {
+        kind: Kind::Undefined,
+        prefix: Prefix::Fixed,
+        pad: Pad::Right,
+        max: 0,
+    };
+
+    /// Bytes that `units` take on the wire, without a prefix.
+    pub(crate) const fn content_bytes(&self, units: u16) -> u16 {
+        if self.kind.is_packed() {
+            units.div_ceil(2)
+        } else {
+            units
+        }
+    }
+}
+
+/// A field as people know it.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Data element.
+    pub number: u8,
+    /// English name.
+    pub en: String,
+    /// Chinese name.
+    pub zh: String,
+    /// What it may hold.
+    pub kind: FieldType,
+    /// Most digits (numeric, track) or bytes; of a fixed field the exact number.
+    pub max: u16,
+    /// Whether a length prefix precedes it.
+    pub variable: bool,
+    /// Who may see it.
+    pub exposure: Exposure,
+    /// Positional sub-fields, in order.
+    pub parts: Vec<SubField>,
+    /// Names of the sub-fields, in the same order.
+    pub part_names: Vec<String>,
+}
+
+/// A positional sub-field, or a whole field: digits (or characters) `from .. from + count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubField {
+    /// Data element.
+    pub field: u8,
+    /// First digit or character, from 0.
+    pub from: u16,
+    /// Digits or characters; [`SubField::WHOLE`] for all there are.
+    pub count: u16,
+}
+
+impl SubField {
+    /// Count that stands for the whole field.
+    pub const WHOLE: u16 = u16::MAX;
+
+    /// The whole of a field.
+    #[must_use]
+    pub const fn whole(field: u8) -> Self {
+        Self {
+            field,
+            from: 0,
+            count: Self::WHOLE,
+        }
+    }
+}
+
+/// All fields of a dialect: the packed rows, and the rows for people.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    /// By data element modulo 128: DE128 takes the place of the DE0 that does not exist.
+    specs: [FieldSpec; 128],
+    fields: Vec<Field>,
+}
+
+impl Table {
+    pub(crate) const fn new() -> Self {
+        Self {
+            specs: [FieldSpec::UNDEFINED; 128],
+            fields: Vec::new(),
+        }
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "0 <= de & 127 < 128, the array's length"
+    )]
+    pub(crate) fn define(&mut self, field: Field, spec: FieldSpec) {
+        self.specs[usize::from(field.number & 127)] = spec;
+        self.fields.push(field);
+        self.fields.sort_by_key(|known| known.number);
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "0 <= de & 127 < 128, the array's length"
+    )]
+    pub(crate) const fn spec(&self, de: u8) -> FieldSpec {
+        self.specs[(de & 127) as usize]
+    }
+
+    pub(crate) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    pub(crate) fn field(&self, de: u8) -> Option<&Field> {
+        let at = self
+            .fields
+            .binary_search_by_key(&de, |known| known.number)
+            .ok()?;
+        self.fields.get(at)
+    }
+}

@@ -1,0 +1,540 @@
+//! Writing messages: one frame appended to a buffer, fields ascending.
+
+use std::fmt;
+
+use bytes::{BufMut, BytesMut};
+
+use super::check;
+use super::dialect::{
+    BitmapEncoding, Dialect, FieldSpec, Kind, LengthEncoding, MtiEncoding, Pad, Prefix,
+};
+use super::error::EncodeError;
+use super::fieldset::FieldSet;
+use super::message::Message;
+use super::mti::Mti;
+
+/// Room asked for when a frame is begun: most messages fit, so the buffer grows at most once.
+const FRAME_BYTES_USUAL: usize = 1_024;
+
+/// A value for a field, whatever its wire form.
+#[derive(Clone, Copy)]
+pub enum FieldValue<'a> {
+    /// A number; fixed fields are zero filled, variable ones as short as it goes.
+    Number(u64),
+    /// ASCII digits, with `=` as a track's separator; short fixed fields are zero filled on the left.
+    Digits(&'a [u8]),
+    /// Characters; short fixed fields are filled with spaces on the right.
+    Text(&'a [u8]),
+    /// Raw bytes of a binary field, also where the dialect writes it in hexadecimal.
+    Bytes(&'a [u8]),
+    /// The field as on the wire, with its length prefix; trusted.
+    Element(&'a [u8]),
+}
+
+impl fmt::Debug for FieldValue<'_> {
+    /// Shows the kind of value and its length, never the value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, bytes) = match self {
+            Self::Number(_) => return f.write_str("Number"),
+            Self::Digits(bytes) => ("Digits", bytes),
+            Self::Text(bytes) => ("Text", bytes),
+            Self::Bytes(bytes) => ("Bytes", bytes),
+            Self::Element(bytes) => ("Element", bytes),
+        };
+        write!(f, "{kind}({} bytes)", bytes.len())
+    }
+}
+
+/// Writes one message. Envelope, then MTI, then fields ascending; [`finish`](Self::finish) closes the frame.
+///
+/// The first mistake is kept and returned by `finish`, which then takes back what was written.
+#[must_use = "a frame is only complete after `finish`"]
+pub struct Writer<'o> {
+    dialect: &'o Dialect,
+    out: &'o mut BytesMut,
+    /// Where the frame's length prefix begins in `out`.
+    start: usize,
+    /// Where the bitmap begins, 0 before the MTI is written.
+    bitmap_at: usize,
+    fields: FieldSet,
+    /// Highest field written.
+    last: u8,
+    error: Option<EncodeError>,
+}
+
+impl fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("dialect", &self.dialect.name())
+            .field("fields", &self.fields)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dialect {
+    /// Begins a frame at the end of `out`, its length prefix included.
+    pub fn write<'o>(&'o self, out: &'o mut BytesMut) -> Writer<'o> {
+        let start = out.len();
+        out.reserve(FRAME_BYTES_USUAL);
+        out.put_bytes(0, self.framing().length_bytes);
+        Writer {
+            dialect: self,
+            out,
+            start,
+            bitmap_at: 0,
+            fields: FieldSet::EMPTY,
+            last: 1,
+            error: None,
+        }
+    }
+}
+
+impl Writer<'_> {
+    #[cold]
+    fn fail(&mut self, error: EncodeError) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Writes TPDU and header as given; their length must be the dialect's.
+    pub fn envelope_raw(&mut self, bytes: &[u8]) {
+        let needed = usize::from(self.dialect.envelope_bytes());
+        let begun = self
+            .start
+            .saturating_add(self.dialect.framing().length_bytes);
+        if bytes.len() != needed || self.out.len() != begun || self.bitmap_at != 0 {
+            self.fail(EncodeError::Envelope {
+                needed,
+                found: bytes.len(),
+            });
+            return;
+        }
+        self.out.put_slice(bytes);
+    }
+
+    /// Writes the envelope of an answer: the TPDU's source and destination change places, the header's
+    /// handling nibble becomes 0.
+    pub fn envelope_answering(&mut self, request_envelope: &[u8]) {
+        let from = self.out.len();
+        self.envelope_raw(request_envelope);
+        let framing = self.dialect.framing();
+        let (tpdu_bytes, cleared) = (framing.tpdu.len(), framing.header_cleared_nibble);
+        let Some(envelope) = self.out.get_mut(from..) else {
+            return;
+        };
+        let Some((tpdu, header)) = envelope.split_at_mut_checked(tpdu_bytes) else {
+            return;
+        };
+        if let [_, a, b, c, d] = tpdu {
+            std::mem::swap(a, c);
+            std::mem::swap(b, d);
+        }
+        let Some(nibble) = cleared.and_then(|nibble| nibble.checked_sub(1)) else {
+            return;
+        };
+        if let Some(byte) = header.get_mut(usize::from(nibble / 2)) {
+            *byte &= if nibble % 2 == 0 { 0x0F } else { 0xF0 };
+        }
+    }
+
+    /// Writes the dialect's own TPDU and header.
+    pub fn envelope_default(&mut self) {
+        let framing = self.dialect.framing();
+        self.out.put_slice(&framing.tpdu);
+        self.out.put_slice(&framing.header);
+    }
+
+    /// Writes the message type and leaves room for the bitmap.
+    pub fn mti(&mut self, mti: Mti) {
+        if self.bitmap_at != 0 {
+            self.fail(EncodeError::SecondMti);
+            return;
+        }
+        let needed = usize::from(self.dialect.envelope_bytes());
+        let begun = self
+            .start
+            .saturating_add(self.dialect.framing().length_bytes);
+        let found = self.out.len().saturating_sub(begun);
+        if found != needed {
+            self.fail(EncodeError::Envelope { needed, found });
+        }
+        match self.dialect.mti_encoding() {
+            MtiEncoding::Packed => self.out.put_u16(mti.packed()),
+            MtiEncoding::Ascii => self.out.put_slice(&mti.ascii()),
+        }
+        self.bitmap_at = self.out.len();
+        self.out
+            .put_bytes(0, self.dialect.bitmap_encoding().bytes().into());
+    }
+
+    /// Notes the field as written and gives its wire form; `None` when it may not be written now.
+    #[inline]
+    fn begin(&mut self, de: u8) -> Option<FieldSpec> {
+        if self.bitmap_at == 0 {
+            self.fail(EncodeError::NoMti);
+            return None;
+        }
+        let spec = self.dialect.spec(de);
+        let secondary = de > 64 && !self.dialect.has_secondary_bitmap();
+        if !(2..=128).contains(&de) || spec.kind == Kind::Undefined || secondary {
+            self.fail(EncodeError::Undefined { field: de });
+            return None;
+        }
+        if de <= self.last {
+            self.fail(EncodeError::Order { field: de });
+            return None;
+        }
+        self.last = de;
+        self.fields.insert(de);
+        Some(spec)
+    }
+
+    /// Copies a field from a message, length prefix, padding and all; nothing when the message lacks it.
+    /// From another dialect the value is taken over, in this dialect's wire form.
+    pub fn copy(&mut self, message: &Message<'_>, de: u8) {
+        if !message.has(de) || de == 1 {
+            return;
+        }
+        let same = message.dialect().spec(de) == self.dialect.spec(de);
+        match message.element(de) {
+            Some(element) if same => self.element(de, element),
+            Some(_) => self.translate(message, de),
+            None => {}
+        }
+    }
+
+    /// Copies all fields of the set that the message has.
+    pub fn copy_set(&mut self, message: &Message<'_>, fields: FieldSet) {
+        for de in message.fields().intersection(fields).without(1).iter() {
+            self.copy(message, de);
+        }
+    }
+
+    /// Writes a field of a message in another dialect.
+    fn translate(&mut self, message: &Message<'_>, de: u8) {
+        match message.dialect().spec(de).kind {
+            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
+                match message.digits(de) {
+                    Some(digits) => self.digits(de, &digits),
+                    None => self.fail(EncodeError::Character { field: de }),
+                }
+            }
+            Kind::Alphanumeric | Kind::Text => {
+                self.text(de, message.field(de).unwrap_or_default());
+            }
+            Kind::Bytes => self.bytes(de, message.field(de).unwrap_or_default()),
+            Kind::Hex => match message.block(de) {
+                Some(block) => self.bytes(de, &block),
+                None => self.fail(EncodeError::Character { field: de }),
+            },
+            Kind::Undefined => {}
+        }
+    }
+
+    /// Writes whatever kind of value it is.
+    pub fn value(&mut self, de: u8, value: FieldValue<'_>) {
+        match value {
+            FieldValue::Number(number) => self.number(de, number),
+            FieldValue::Digits(ascii) => self.digits(de, ascii),
+            FieldValue::Text(text) => self.text(de, text),
+            FieldValue::Bytes(bytes) => self.bytes(de, bytes),
+            FieldValue::Element(element) => self.element(de, element),
+        }
+    }
+
+    /// Writes a number: fixed fields zero filled, variable ones as short as it goes.
+    pub fn number(&mut self, de: u8, number: u64) {
+        // 20 digits hold every u64.
+        let mut digits = [b'0'; 20];
+        let mut left = number;
+        for slot in digits.iter_mut().rev() {
+            // left % 10 <= 9
+            *slot = b'0' | u8::try_from(left % 10).unwrap_or_default();
+            left /= 10;
+        }
+        let zeros = digits.iter().take(19).take_while(|d| **d == b'0').count();
+        self.digits(de, digits.get(zeros..).unwrap_or_default());
+    }
+
+    /// Writes ASCII digits, with `=` as the separator of a track. A short value of a fixed field is zero
+    /// filled on the left.
+    pub fn digits(&mut self, de: u8, ascii: &[u8]) {
+        let Some(spec) = self.begin(de) else { return };
+        let Some(zeros) = self.open(de, spec, ascii.len()) else {
+            return;
+        };
+        match spec.kind {
+            Kind::PackedDigits | Kind::PackedTrack => self.pack(spec, zeros, ascii),
+            Kind::Digits | Kind::Track | Kind::Alphanumeric | Kind::Text => {
+                self.out.put_bytes(b'0', zeros);
+                self.out.put_slice(ascii);
+            }
+            Kind::Bytes | Kind::Hex | Kind::Undefined => {
+                self.fail(EncodeError::Character { field: de });
+            }
+        }
+        self.check(de, spec, ascii.len().saturating_add(zeros));
+    }
+
+    /// Writes characters. A short value of a fixed field is filled with spaces on the right, of a numeric
+    /// one with zeros on the left.
+    pub fn text(&mut self, de: u8, text: &[u8]) {
+        match self.dialect.spec(de).kind {
+            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
+                self.digits(de, text);
+            }
+            Kind::Alphanumeric | Kind::Text => {
+                let Some(spec) = self.begin(de) else { return };
+                let Some(spaces) = self.open(de, spec, text.len()) else {
+                    return;
+                };
+                self.out.put_slice(text);
+                self.out.put_bytes(b' ', spaces);
+                self.check(de, spec, text.len().saturating_add(spaces));
+            }
+            Kind::Bytes | Kind::Hex => self.bytes(de, text),
+            Kind::Undefined => self.fail(EncodeError::Undefined { field: de }),
+        }
+    }
+
+    /// Writes the bytes of a binary field; a fixed one must be given whole.
+    pub fn bytes(&mut self, de: u8, bytes: &[u8]) {
+        let Some(spec) = self.begin(de) else { return };
+        let units = match spec.kind {
+            Kind::Hex => bytes.len().saturating_mul(2),
+            Kind::Bytes
+            | Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Digits
+            | Kind::Track
+            | Kind::Alphanumeric
+            | Kind::Text
+            | Kind::Undefined => bytes.len(),
+        };
+        match (spec.kind, self.open(de, spec, units)) {
+            (_, None) => {}
+            (Kind::Bytes, Some(0)) => self.out.put_slice(bytes),
+            (Kind::Hex, Some(0)) => {
+                for byte in bytes {
+                    let pair = [hex_digit(byte >> 4), hex_digit(byte & 0x0F)];
+                    self.out.put_slice(&pair);
+                }
+            }
+            (Kind::Bytes | Kind::Hex, Some(_)) => self.fail(EncodeError::Length {
+                field: de,
+                found: units,
+                max: spec.max,
+            }),
+            (
+                Kind::PackedDigits
+                | Kind::PackedTrack
+                | Kind::Digits
+                | Kind::Track
+                | Kind::Alphanumeric
+                | Kind::Text
+                | Kind::Undefined,
+                Some(_),
+            ) => self.fail(EncodeError::Character { field: de }),
+        }
+    }
+
+    /// Writes a field as it lies on the wire, length prefix included. Trusted: not checked again.
+    #[inline]
+    pub fn element(&mut self, de: u8, element: &[u8]) {
+        if self.begin(de).is_some() {
+            self.out.put_slice(element);
+        }
+    }
+
+    /// Appends wire bytes of several fields at once.
+    pub(super) fn run(&mut self, fields: FieldSet, bytes: &[u8]) {
+        self.fields = self.fields.union(fields);
+        self.out.put_slice(bytes);
+    }
+
+    /// Writes the length prefix and gives how many units of filling a fixed field still needs.
+    #[inline]
+    fn open(&mut self, de: u8, spec: FieldSpec, units: usize) -> Option<usize> {
+        let found = u16::try_from(units).ok().filter(|units| *units <= spec.max);
+        let Some(units) = found else {
+            self.fail(EncodeError::Length {
+                field: de,
+                found: units,
+                max: spec.max,
+            });
+            return None;
+        };
+        // A prefix tells at most 999, and max was checked against it when the dialect was read.
+        let digit = |divisor: u16| low_byte(units.checked_div(divisor).unwrap_or(0) % 10);
+        match spec.prefix {
+            Prefix::Fixed => return Some(spec.max.saturating_sub(units).into()),
+            Prefix::PackedTwo => self.out.put_u8((digit(10) << 4) | digit(1)),
+            Prefix::PackedThree => {
+                self.out
+                    .put_slice(&[digit(100), (digit(10) << 4) | digit(1)]);
+            }
+            Prefix::TextTwo => self.out.put_slice(&[b'0' | digit(10), b'0' | digit(1)]),
+            Prefix::TextThree => {
+                self.out
+                    .put_slice(&[b'0' | digit(100), b'0' | digit(10), b'0' | digit(1)]);
+            }
+        }
+        Some(0)
+    }
+
+    /// Packs `zeros` zeros and the digits two a byte. What is no digit becomes a nibble that the check
+    /// refuses.
+    fn pack(&mut self, spec: FieldSpec, zeros: usize, ascii: &[u8]) {
+        let odd = zeros.saturating_add(ascii.len()) % 2 == 1;
+        let lead = zeros.saturating_add((odd && spec.pad == Pad::Left).into());
+        self.out.put_bytes(0, lead / 2);
+        let mut rest = ascii;
+        if lead % 2 == 1 {
+            if let Some((first, tail)) = rest.split_first() {
+                self.out.put_u8(nibble(*first));
+                rest = tail;
+            } else {
+                self.out.put_u8(0);
+            }
+        }
+        let (pairs, last) = rest.as_chunks::<2>();
+        for [high, low] in pairs {
+            self.out.put_u8((nibble(*high) << 4) | nibble(*low));
+        }
+        if let [high] = last {
+            self.out.put_u8(nibble(*high) << 4);
+        }
+    }
+
+    /// Checks what was just written, by the rules that decoding applies.
+    #[inline]
+    fn check(&mut self, de: u8, spec: FieldSpec, units: usize) {
+        let units = u16::try_from(units).unwrap_or(u16::MAX);
+        if !check::content(spec, units, self.out, spec.content_bytes(units)) {
+            self.fail(EncodeError::Character { field: de });
+        }
+    }
+
+    /// Completes bitmaps and length prefix. With a mistake, `out` is as it was before the frame.
+    ///
+    /// # Errors
+    /// The first mistake made since [`Dialect::write`].
+    pub fn finish(mut self) -> Result<(), EncodeError> {
+        if self.bitmap_at == 0 {
+            self.fail(EncodeError::NoMti);
+        }
+        if self.error.is_none() {
+            self.close();
+        }
+        match self.error {
+            None => Ok(()),
+            Some(error) => {
+                self.out.truncate(self.start);
+                Err(error)
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.fields.intersection(FieldSet::SECONDARY).is_empty() {
+            self.fields.insert(1);
+            self.make_room_for_secondary();
+        }
+        let encoding = self.dialect.bitmap_encoding();
+        let at = self.bitmap_at;
+        put_bitmap(self.out, at, encoding, self.fields.primary());
+        if self.fields.contains(1) {
+            let at = at.saturating_add(encoding.bytes().into());
+            put_bitmap(self.out, at, encoding, self.fields.secondary());
+        }
+        self.announce();
+    }
+
+    /// Moves the fields behind a second bitmap. Rare: no shipped request needs DE65 or more but reversals
+    /// and network management.
+    fn make_room_for_secondary(&mut self) {
+        let bytes = usize::from(self.dialect.bitmap_encoding().bytes());
+        let from = self.bitmap_at.saturating_add(bytes);
+        let end = self.out.len();
+        self.out.put_bytes(0, bytes);
+        self.out.copy_within(from..end, from.saturating_add(bytes));
+    }
+
+    /// Writes the length prefix.
+    fn announce(&mut self) {
+        let framing = self.dialect.framing();
+        let width = framing.length_bytes;
+        let bytes = self
+            .out
+            .len()
+            .saturating_sub(self.start)
+            .saturating_sub(width);
+        let max = framing.frame_bytes_max();
+        if bytes > max {
+            self.fail(EncodeError::FrameTooLong { bytes, max });
+            return;
+        }
+        let own = if framing.length_counts_itself {
+            width
+        } else {
+            0
+        };
+        let mut left = bytes.saturating_add(own);
+        let end = self.start.saturating_add(width);
+        let Some(prefix) = self.out.get_mut(self.start..end) else {
+            return;
+        };
+        for byte in prefix.iter_mut().rev() {
+            let digit = |left: usize, base: usize| {
+                u8::try_from(left.checked_rem(base).unwrap_or(0)).unwrap_or_default()
+            };
+            (*byte, left) = match framing.length_encoding {
+                LengthEncoding::Binary => (digit(left, 256), left / 256),
+                LengthEncoding::Ascii => (b'0' | digit(left, 10), left / 10),
+                LengthEncoding::Packed => {
+                    ((digit(left / 10, 10) << 4) | digit(left, 10), left / 100)
+                }
+            };
+        }
+    }
+}
+
+fn put_bitmap(out: &mut BytesMut, at: usize, encoding: BitmapEncoding, bitmap: u64) {
+    let end = at.saturating_add(encoding.bytes().into());
+    let Some(slots) = out.get_mut(at..end) else {
+        return;
+    };
+    match encoding {
+        BitmapEncoding::Binary => slots.copy_from_slice(&bitmap.to_be_bytes()),
+        BitmapEncoding::Hex => {
+            let (pairs, _) = slots.as_chunks_mut::<2>();
+            for (pair, byte) in pairs.iter_mut().zip(bitmap.to_be_bytes()) {
+                *pair = [hex_digit(byte >> 4), hex_digit(byte & 0x0F)];
+            }
+        }
+    }
+}
+
+/// The upper-case digit of a nibble.
+const fn hex_digit(nibble: u8) -> u8 {
+    // At most b'A' - 10 + 15.
+    if nibble < 10 {
+        b'0' | nibble
+    } else {
+        (b'A').wrapping_add(nibble).wrapping_sub(10)
+    }
+}
+
+/// The nibble of a digit or separator; F, which no check accepts, for anything else.
+const fn nibble(character: u8) -> u8 {
+    match character {
+        b'0'..=b'9' => character & 0x0F,
+        b'=' | b'D' => 0x0D,
+        _ => 0x0F,
+    }
+}
+
+const fn low_byte(value: u16) -> u8 {
+    let [_, low] = value.to_be_bytes();
+    low
+}

@@ -1,0 +1,389 @@
+//! A decoded message: a view over the received bytes.
+
+use std::fmt;
+
+use crate::base::{Amount, BatchNumber, Currency, MerchantId, Pan, Stan, TerminalId};
+
+use super::codes::ResponseCode;
+use super::dialect::{Dialect, FieldSpec, Kind, OriginalRoles, Pad, SubField};
+use super::digits::{self, Digits};
+use super::fieldset::FieldSet;
+use super::index::{Index, Span};
+use super::match_key::MatchKey;
+use super::mti::Mti;
+
+/// The transaction that a message refers to. Zeros on the wire mean "not given" and come out as `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Original {
+    /// Message type of the original (DE90).
+    pub mti: Option<Mti>,
+    /// Batch of the original.
+    pub batch: Option<BatchNumber>,
+    /// STAN of the original.
+    pub stan: Option<Stan>,
+    /// Local date of the original as month * 100 + day.
+    pub date: Option<u16>,
+}
+
+/// A message that its dialect accepts, or what was readable of one that it does not.
+///
+/// Borrows the frame and the index it was decoded into; copying it copies three pointers. `Debug` names
+/// type and fields, never a value.
+#[derive(Clone, Copy)]
+pub struct Message<'m> {
+    dialect: &'m Dialect,
+    frame: &'m [u8],
+    index: &'m Index,
+}
+
+impl<'m> Message<'m> {
+    pub(super) const fn new(dialect: &'m Dialect, frame: &'m [u8], index: &'m Index) -> Self {
+        Self {
+            dialect,
+            frame,
+            index,
+        }
+    }
+
+    /// The dialect it was read in.
+    #[must_use]
+    pub const fn dialect(&self) -> &'m Dialect {
+        self.dialect
+    }
+
+    /// All its bytes, without a length prefix.
+    #[must_use]
+    pub const fn frame(&self) -> &'m [u8] {
+        self.frame
+    }
+
+    /// Message type.
+    #[must_use]
+    pub const fn mti(&self) -> Mti {
+        self.index.mti
+    }
+
+    /// The fields it has; DE1, the second bitmap, is among them when there is one.
+    #[must_use]
+    pub const fn fields(&self) -> FieldSet {
+        self.index.fields
+    }
+
+    /// Whether it has the field.
+    #[must_use]
+    pub const fn has(&self, de: u8) -> bool {
+        self.index.fields.contains(de)
+    }
+
+    /// TPDU and header: the bytes before the MTI. May be empty.
+    #[must_use]
+    pub fn envelope(&self) -> &'m [u8] {
+        self.frame
+            .get(..self.index.mti_at.into())
+            .unwrap_or_default()
+    }
+
+    /// The bytes that a MAC covers: from the MTI to the end of the last field before the MAC.
+    #[must_use]
+    pub fn mac_input(&self) -> &'m [u8] {
+        let from = usize::from(self.index.mti_at);
+        let to = match self.index.span(self.dialect.roles().mac) {
+            Some(span) => span.start.into(),
+            None => self.frame.len(),
+        };
+        self.frame.get(from..to).unwrap_or_default()
+    }
+
+    fn place(&self, de: u8) -> Option<(FieldSpec, Span, &'m [u8])> {
+        let span = self.index.span(de)?;
+        let spec = self.dialect.wire_spec(de);
+        let start = usize::from(span.start);
+        let end = start.checked_add(spec.content_bytes(span.units).into())?;
+        Some((spec, span, self.frame.get(start..end)?))
+    }
+
+    /// A field's content as on the wire, without its length prefix. Packed digits stay packed, padding
+    /// and all.
+    #[must_use]
+    pub fn field(&self, de: u8) -> Option<&'m [u8]> {
+        self.place(de).map(|(_, _, content)| content)
+    }
+
+    /// A field's bytes with its length prefix: what [`Writer::element`](super::Writer::element) takes.
+    #[must_use]
+    pub fn element(&self, de: u8) -> Option<&'m [u8]> {
+        let (spec, span, content) = self.place(de)?;
+        let start = usize::from(span.start);
+        let from = start.checked_sub(spec.prefix.bytes().into())?;
+        self.frame.get(from..start.checked_add(content.len())?)
+    }
+
+    /// Where a field's bytes begin in the frame, its length prefix included.
+    pub(super) fn element_start(&self, de: u8) -> Option<usize> {
+        let span = self.index.span(de)?;
+        usize::from(span.start).checked_sub(self.dialect.wire_spec(de).prefix.bytes().into())
+    }
+
+    /// Length of a field as its prefix counts it: digits of numeric and track fields, else bytes.
+    #[must_use]
+    pub fn length(&self, de: u8) -> Option<usize> {
+        self.index.span(de).map(|span| span.units.into())
+    }
+
+    /// A numeric or track field as ASCII digits without padding, whatever its wire form; the separator of
+    /// a track is `=`. `None` for other types and above 104 digits (see [`slice`](Self::slice)).
+    #[must_use]
+    pub fn digits(&self, de: u8) -> Option<Digits> {
+        let (spec, span, _) = self.place(de)?;
+        match spec.kind {
+            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
+                self.slice(de, 0, span.units.into())
+            }
+            Kind::Alphanumeric | Kind::Text | Kind::Bytes | Kind::Hex | Kind::Undefined => None,
+        }
+    }
+
+    /// Digits `from .. from + count` of a numeric or track field, characters of any other; at most 104.
+    /// `None` when the field is shorter.
+    #[must_use]
+    pub fn slice(&self, de: u8, from: usize, count: usize) -> Option<Digits> {
+        let (spec, span, content) = self.place(de)?;
+        let units = usize::from(span.units);
+        if from.checked_add(count)? > units {
+            return None;
+        }
+        match spec.kind {
+            Kind::PackedDigits | Kind::PackedTrack => {
+                let padded_left = spec.pad == Pad::Left && units % 2 == 1;
+                Digits::unpack(content, from.checked_add(padded_left.into())?, count)
+            }
+            Kind::Digits
+            | Kind::Track
+            | Kind::Alphanumeric
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Hex => Digits::from_ascii(content.get(from..from.checked_add(count)?)?),
+            Kind::Undefined => None,
+        }
+    }
+
+    /// A numeric field of up to 18 digits.
+    #[must_use]
+    pub fn number(&self, de: u8) -> Option<u64> {
+        let (spec, span, content) = self.place(de)?;
+        match spec.kind {
+            Kind::Digits => digits::number(content),
+            Kind::PackedDigits => packed_number(spec, span.units, content),
+            Kind::Track
+            | Kind::PackedTrack
+            | Kind::Alphanumeric
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Hex
+            | Kind::Undefined => None,
+        }
+    }
+
+    /// A binary field of eight bytes (PIN block, MAC), also where the dialect writes it in hexadecimal.
+    #[must_use]
+    pub fn block(&self, de: u8) -> Option<[u8; 8]> {
+        let (spec, _, content) = self.place(de)?;
+        match spec.kind {
+            Kind::Bytes => content.try_into().ok(),
+            Kind::Hex => {
+                let (high, low) = content.split_first_chunk::<8>()?;
+                let high = super::check::hex_value(*high)?.to_be_bytes();
+                let low = super::check::hex_value(low.try_into().ok()?)?.to_be_bytes();
+                let ([a, b, c, d], [e, f, g, h]) = (high, low);
+                Some([a, b, c, d, e, f, g, h])
+            }
+            Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Digits
+            | Kind::Track
+            | Kind::Alphanumeric
+            | Kind::Text
+            | Kind::Undefined => None,
+        }
+    }
+
+    /// Sub-field `part` of a field, counted from 1 as in the standards: 60.2 is `sub(60, 2)`. `None` when
+    /// the field ends before or inside it.
+    #[must_use]
+    pub fn sub(&self, de: u8, part: usize) -> Option<Digits> {
+        let field = self.dialect.field(de)?;
+        self.part(*field.parts.get(part.checked_sub(1)?)?)
+    }
+
+    /// A sub-field by its handle, as [`Dialect::sub_field`] and [`Roles`](super::Roles) give it.
+    #[must_use]
+    pub fn part(&self, part: SubField) -> Option<Digits> {
+        if part.count == SubField::WHOLE {
+            return self.slice(part.field, 0, self.length(part.field)?);
+        }
+        self.slice(part.field, part.from.into(), part.count.into())
+    }
+
+    /// System trace audit number, DE11.
+    #[must_use]
+    pub fn stan(&self) -> Option<Stan> {
+        self.stan_of(self.dialect.roles().stan)
+    }
+
+    fn stan_of(&self, de: u8) -> Option<Stan> {
+        Stan::new(self.number(de)?.try_into().ok()?)
+    }
+
+    /// Terminal id, DE41.
+    #[must_use]
+    pub fn terminal(&self) -> Option<TerminalId> {
+        TerminalId::from_slice(self.field(self.dialect.roles().terminal)?)
+    }
+
+    /// Merchant id, DE42.
+    #[must_use]
+    pub fn merchant(&self) -> Option<MerchantId> {
+        MerchantId::from_slice(self.field(self.dialect.roles().merchant)?)
+    }
+
+    /// Amount, DE4, with the currency of DE49 ([`Currency::NONE`] without one).
+    #[must_use]
+    pub fn amount(&self) -> Option<Amount> {
+        let roles = self.dialect.roles();
+        let currency = match self.field(roles.currency) {
+            Some(bytes) => Currency::from_slice(bytes)?,
+            None => Currency::NONE,
+        };
+        Some(Amount {
+            minor: self.number(roles.amount)?,
+            currency,
+        })
+    }
+
+    /// Batch number, DE60.2 in unionpay-pos; `None` in a dialect without batches.
+    #[must_use]
+    pub fn batch(&self) -> Option<BatchNumber> {
+        batch_in(self.part(self.dialect.roles().batch?)?)
+    }
+
+    /// Card number: DE2, else the part of track 2 or 3 before the separator.
+    #[must_use]
+    pub fn pan(&self) -> Option<Pan> {
+        let roles = self.dialect.roles();
+        let from_track = |de| {
+            let track = self.digits(de)?;
+            // Track 3 begins with its format code, 99 on Chinese cards (ISO/IEC 4909).
+            let track = match track.strip_prefix(b"99") {
+                Some(bare) if de == roles.track3 => bare,
+                _ => &track,
+            };
+            Pan::from_digits(track.split(|byte| *byte == b'=' || *byte == b'D').next()?)
+        };
+        match self.digits(roles.pan) {
+            Some(digits) => Pan::from_digits(&digits),
+            None => from_track(roles.track2).or_else(|| from_track(roles.track3)),
+        }
+    }
+
+    /// Response code, DE39.
+    #[must_use]
+    pub fn response_code(&self) -> Option<ResponseCode> {
+        ResponseCode::from_slice(self.field(self.dialect.roles().response_code)?)
+    }
+
+    /// Retrieval reference number, DE37.
+    #[must_use]
+    pub fn rrn(&self) -> Option<&'m [u8]> {
+        self.field(self.dialect.roles().rrn)
+    }
+
+    /// Authorisation code, DE38.
+    #[must_use]
+    pub fn approval_code(&self) -> Option<&'m [u8]> {
+        self.field(self.dialect.roles().approval_code)
+    }
+
+    /// Processing code, DE3: 0 to 999999.
+    #[must_use]
+    pub fn processing_code(&self) -> Option<u32> {
+        self.number(self.dialect.roles().processing_code)?
+            .try_into()
+            .ok()
+    }
+
+    /// The transaction that this one undoes or completes, as the dialect names it: a reversal by its own
+    /// STAN and batch or by DE90, a void by DE61 or DE90. `None` when the message names none at all.
+    #[must_use]
+    pub fn original(&self) -> Option<Original> {
+        let roles = self.dialect.roles();
+        let class = self.dialect.reversal().mti.class_key();
+        let from = if self.mti().class_key() == class {
+            roles.reversed
+        } else {
+            roles.original
+        };
+        let original = self.original_by(from);
+        (original != Original::default()).then_some(original)
+    }
+
+    fn original_by(&self, from: OriginalRoles) -> Original {
+        let number = |part: Option<SubField>| self.part(part?)?.number().filter(|n| *n != 0);
+        Original {
+            mti: from.mti.and_then(|part| {
+                let digits = self.part(part)?;
+                Mti::parse(digits.as_str()).filter(|mti| mti.packed() != 0)
+            }),
+            batch: number(from.batch).and_then(|n| BatchNumber::new(n.try_into().ok()?)),
+            stan: number(from.stan).and_then(|n| Stan::new(n.try_into().ok()?)),
+            date: number(from.date).and_then(|n| n.try_into().ok()),
+        }
+    }
+
+    /// The key by which its answer, or its request, is found; `None` without a terminal id or STAN.
+    #[must_use]
+    pub fn match_key(&self) -> Option<MatchKey> {
+        Some(MatchKey::new(self.mti(), self.terminal()?, self.stan()?))
+    }
+}
+
+fn batch_in(digits: Digits) -> Option<BatchNumber> {
+    BatchNumber::new(digits.number()?.try_into().ok()?)
+}
+
+/// The number that up to 18 packed digits make.
+fn packed_number(spec: FieldSpec, units: u16, content: &[u8]) -> Option<u64> {
+    if units == 0 || units > 18 {
+        return None;
+    }
+    let odd = units % 2 == 1;
+    // Two digits a byte; 20 digits with a padding nibble on the left stay below 2^64.
+    let sum = content.iter().enumerate().fold(0_u64, |sum, (at, byte)| {
+        let high = if odd && spec.pad == Pad::Left && at == 0 {
+            0
+        } else {
+            byte >> 4
+        };
+        let pair = u64::from(high)
+            .wrapping_mul(10)
+            .wrapping_add((byte & 0x0F).into());
+        sum.wrapping_mul(100).wrapping_add(pair)
+    });
+    // A padding nibble on the right counts as one digit more, of any value up to 15.
+    match (odd, spec.pad) {
+        (true, Pad::Right) => {
+            let pad = u64::from(content.last()? & 0x0F);
+            sum.checked_sub(pad)?.checked_div(10)
+        }
+        (true, Pad::Left) | (false, _) => Some(sum),
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("dialect", &self.dialect.name())
+            .field("mti", &self.mti())
+            .field("fields", &self.fields())
+            .finish_non_exhaustive()
+    }
+}

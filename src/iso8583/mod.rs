@@ -1,0 +1,56 @@
+//! Bytes to messages and back, as a dialect file says: MTI, bitmap, the walk over the fields, codes, requests.
+//!
+//! Decoding borrows: it fills a reusable [`Index`] with offsets over the received bytes and copies nothing.
+//! Encoding appends to a buffer of the caller's. Nothing here does I/O, has a clock or draws random numbers,
+//! and no input makes it panic: a message that breaks its dialect gives a [`DecodeError`] that names the data
+//! element and the offset, never the value.
+//!
+//! Used by `wire` (framing), `switch` (everything), `admin` and `sim`.
+
+// This room reads hostile bytes: every index, sum and conversion in it is checked or proved at its place.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "tests may panic, that is how they fail"
+    )
+)]
+
+mod answer;
+mod check;
+mod codes;
+mod decode;
+mod dialect;
+mod digits;
+mod encode;
+mod error;
+mod fieldset;
+mod index;
+mod match_key;
+mod message;
+mod mti;
+mod request;
+mod rewrite;
+
+pub use answer::answer;
+pub use codes::{CodeText, DeclineCode, ResponseCode};
+pub use dialect::{
+    Dialect, Exposure, Field, FieldType, Framing, LengthEncoding, NetworkMessage, NetworkRules,
+    OriginalRoles, ReversalRules, Roles, SubField,
+};
+pub use digits::Digits;
+pub use encode::{FieldValue, Writer};
+pub use error::{DecodeError, EncodeError};
+pub use fieldset::FieldSet;
+pub use index::Index;
+pub use match_key::MatchKey;
+pub use message::{Message, Original};
+pub use mti::Mti;
+pub use request::{Books, Request, Served};
+pub use rewrite::{Envelope, Rewrite, rewrite};

@@ -1,0 +1,167 @@
+//! The rows of a dialect's `[[request]]` table: which message is which business, and what follows from it.
+
+use crate::base::{Fate, RequestType};
+
+use super::dialect::SubField;
+use super::fieldset::FieldSet;
+use super::message::Message;
+use super::mti::Mti;
+
+/// To whose favour an approved request counts in the batch totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Books {
+    /// In the merchant's favour: sales and completions.
+    Debit,
+    /// Against the merchant: voids and refunds.
+    Credit,
+    /// Not at all: pre-authorisations, inquiries, management.
+    None,
+}
+
+impl Books {
+    /// The name used in dialect files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Debit => "debit",
+            Self::Credit => "credit",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// An upstream.
+    Forward,
+    /// The gateway: it signs the terminal on.
+    SignOn,
+    /// The gateway: it signs the terminal off.
+    SignOff,
+    /// The gateway: line test.
+    Echo,
+    /// The gateway declines it as unsupported.
+    Unserved,
+}
+
+impl Served {
+    /// The name used in dialect files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::SignOn => "sign-on",
+            Self::SignOff => "sign-off",
+            Self::Echo => "echo",
+            Self::Unserved => "unserved",
+        }
+    }
+}
+
+/// One kind of request of a dialect.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its name, as routes, journal and metrics use it: `sale`.
+    pub name: String,
+    /// Message types it comes with.
+    pub mtis: Vec<Mti>,
+    /// What it is to the gate.
+    pub kind: RequestType,
+    /// What happens when its fate is unknown.
+    pub fate: Fate,
+    /// Fields without which it is a format error.
+    pub required: FieldSet,
+    /// How its approval counts.
+    pub books: Books,
+    /// Fields that an answer made here copies from the request.
+    pub answer_echo: FieldSet,
+    /// Fields that a reversal or repeat of it copies.
+    pub reversal_copies: FieldSet,
+    /// Who answers it.
+    pub served: Served,
+    /// Whether it carries a MAC where the listener uses MACs.
+    pub mac: bool,
+}
+
+impl Request {
+    /// The lowest required field that the message lacks.
+    #[must_use]
+    pub const fn missing(&self, message: &Message<'_>) -> Option<u8> {
+        self.required.difference(message.fields()).first()
+    }
+}
+
+/// One way for a message to be a row: a message type and exact values of some selectors.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub(super) mti: Mti,
+    /// Selector, by its place in the list, and its value.
+    pub(super) conditions: Vec<(usize, u64)>,
+    /// Row, by its place in the list.
+    pub(super) row: usize,
+}
+
+/// The compiled table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    requests: Vec<Request>,
+    /// Fields and sub-fields that some condition asks for, at most [`Rows::SELECTORS_MAX`].
+    selectors: Vec<SubField>,
+    /// Stable-sorted by message type, within one in the order of the file.
+    rules: Vec<Rule>,
+}
+
+impl Rows {
+    /// Distinct fields and sub-fields that the conditions of one dialect may look at.
+    pub(super) const SELECTORS_MAX: usize = 8;
+
+    pub(super) fn new(
+        requests: Vec<Request>,
+        selectors: Vec<SubField>,
+        mut rules: Vec<Rule>,
+    ) -> Self {
+        rules.sort_by_key(|rule| rule.mti);
+        Self {
+            requests,
+            selectors,
+            rules,
+        }
+    }
+
+    pub(super) fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+
+    pub(super) fn classify(&self, message: &Message<'_>) -> Option<&Request> {
+        let mti = message.mti();
+        let from = self.rules.partition_point(|rule| rule.mti < mti);
+        let candidates = self.rules.get(from..)?;
+        let mut values = [u64::MAX; Self::SELECTORS_MAX];
+        for (value, selector) in values.iter_mut().zip(&self.selectors) {
+            *value = selected(message, *selector).unwrap_or(u64::MAX);
+        }
+        let holds = |(selector, value): &(usize, u64)| values.get(*selector) == Some(value);
+        let rule = candidates
+            .iter()
+            .take_while(|rule| rule.mti == mti)
+            .find(|rule| rule.conditions.iter().all(holds))?;
+        self.requests.get(rule.row)
+    }
+}
+
+/// A field's or sub-field's characters as one number that tells values of different length apart.
+pub(super) fn fingerprint(characters: &[u8]) -> Option<u64> {
+    if characters.len() > 7 {
+        return None;
+    }
+    Some(
+        characters
+            .iter()
+            .fold(1, |sum, byte| (sum << 8) | u64::from(*byte)),
+    )
+}
+
+fn selected(message: &Message<'_>, selector: SubField) -> Option<u64> {
+    fingerprint(&message.part(selector)?)
+}
