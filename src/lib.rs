@@ -20,3 +20,5 @@ pub mod transaction;
 pub mod store;
 
 pub mod net;
+
+pub mod switch;

@@ -40,6 +40,11 @@ impl<E> Durable<E> {
         &self.0
     }
 
+    /// What may happen now, to take parts out.
+    pub fn get_mut(&mut self) -> &mut E {
+        &mut self.0
+    }
+
     /// What may happen now.
     pub fn into_inner(self) -> E {
         self.0

@@ -50,6 +50,10 @@ impl JournalStore for MemoryJournal {
         Ok(kept.groups.len() as u64)
     }
 
+    fn last_sequence(&mut self) -> Result<u64, StoreError> {
+        Ok(self.lock().groups.len() as u64)
+    }
+
     fn replay(
         &mut self,
         after: u64,

@@ -73,6 +73,12 @@ pub trait JournalStore: Send {
     /// When the group may not be durable. A failed sync is final: the caller stops taking work.
     fn append(&mut self, group: &[u8], records: u32) -> Result<u64, StoreError>;
 
+    /// Sequence number of the last group, 0 for none.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn last_sequence(&mut self) -> Result<u64, StoreError>;
+
     /// Reads groups after `sequence`, oldest first, until `each` returns false.
     ///
     /// # Errors

@@ -69,6 +69,9 @@ impl Fold {
             Record::SignedOn { key, batch, at: _ } => {
                 self.changes.terminals.push((key, batch, true));
             }
+            Record::StanBlock { group, date, end } => {
+                self.changes.stan_blocks.push((group.into(), date, end));
+            }
             Record::SignedOff { key, batch, at: _ } => {
                 self.changes.terminals.push((key, batch, false));
             }

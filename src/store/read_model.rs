@@ -72,6 +72,8 @@ pub struct Changes {
     pub updated: Vec<(TxnId, RowOutcome)>,
     /// Open batch of terminals and whether they are signed on; the last one counts.
     pub terminals: Vec<(TerminalKey, BatchNumber, bool)>,
+    /// Reserved STANs: group, date, first running number that is free. The last one counts.
+    pub stan_blocks: Vec<(String, u32, u64)>,
 }
 
 /// Net money of one terminal as the journal has it, minor units: approved minus what was or must be undone.
@@ -124,6 +126,12 @@ pub trait ReadModel: Send {
         batch: BatchNumber,
         stan: Stan,
     ) -> Result<Option<TransactionRow>, StoreError>;
+
+    /// Date of the last block of STANs a group reserved, and the first running number after it.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn stan_block(&mut self, group: &str) -> Result<Option<(u32, u64)>, StoreError>;
 
     /// Net money per terminal.
     ///

@@ -173,6 +173,15 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// Own STANs of a group are reserved up to here: running numbers from 1 on each date.
+    StanBlock {
+        /// Group's name.
+        group: Box<str>,
+        /// Business date as year * 10000 + month * 100 + day.
+        date: u32,
+        /// First running number that is not reserved.
+        end: u64,
+    },
     /// A terminal signed off; `batch` is the one it will be given next.
     SignedOff {
         /// Terminal.
@@ -243,6 +252,11 @@ impl Record {
             }),
             Self::SignedOn { key, batch, at } => signed(out, 4, *key, *batch, *at),
             Self::SignedOff { key, batch, at } => signed(out, 5, *key, *batch, *at),
+            Self::StanBlock { group, date, end } => framed(out, 6, |out| {
+                put_bytes(out, group.as_bytes());
+                out.extend_from_slice(&date.to_le_bytes());
+                out.extend_from_slice(&end.to_le_bytes());
+            }),
         }
     }
 
@@ -267,6 +281,11 @@ impl Record {
                 key: r.key()?,
                 batch: r.batch()?,
                 at: Timestamp(r.u64()?),
+            },
+            6 => Self::StanBlock {
+                group: r.text()?.into(),
+                date: r.u32()?,
+                end: r.u64()?,
             },
             _ => return Err(RecordError::Unknown),
         };
@@ -448,7 +467,8 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self) -> Result<Cow<'static, str>, RecordError> {
         let bytes = self.bytes()?;
-        str::from_utf8(bytes).map(|text| Cow::Owned(text.to_owned()))
+        str::from_utf8(bytes)
+            .map(|text| Cow::Owned(text.to_owned()))
             .map_err(|_not_text| RecordError::Value)
     }
 
@@ -505,7 +525,9 @@ pub(crate) mod tests {
             sealed_pan: vec![9; 47].into(),
             content: 42,
             reversal: b"\x03\x03\x00\x00\x00\x00".as_slice().into(),
-            envelope: b"\x60\x00\x01\x00\x00\x60\x31\x00\x31\x11\x08".as_slice().into(),
+            envelope: b"\x60\x00\x01\x00\x00\x60\x31\x00\x31\x11\x08"
+                .as_slice()
+                .into(),
         }
     }
 
@@ -529,6 +551,11 @@ pub(crate) mod tests {
                 at,
             },
         ];
+        records.push(Record::StanBlock {
+            group: "bank".into(),
+            date: 20_261_122,
+            end: 20_001,
+        });
         for kind in OutcomeKind::ALL {
             let answer = Box::from(*b"\x27\x02\x0000");
             let outcome = Outcome {

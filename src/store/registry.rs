@@ -226,11 +226,4 @@ pub trait Registry: Send {
         acquirer: AcquirerId,
         account: &str,
     ) -> Result<Option<(AccountId, String, AccountStatus)>, StoreError>;
-
-    /// Reserves `count` STANs of a group for a business date, so that none is used twice across restarts.
-    /// Returns the first of the block; numbers start at 1 each date.
-    ///
-    /// # Errors
-    /// When the store fails.
-    fn reserve_stans(&mut self, group: &str, date: &str, count: u32) -> Result<u64, StoreError>;
 }

@@ -31,17 +31,8 @@ impl SqliteJournal {
         let db = open(path, Sync::Full, MIGRATIONS)?;
         db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
             .map_err(StoreError::engine("setting up the journal"))?;
-        let last: i64 = db
-            .query_row(
-                "SELECT coalesce(max(sequence), 0) FROM journal",
-                [],
-                |row| row.get(0),
-            )
-            .map_err(StoreError::engine("reading the end of the journal"))?;
-        Ok(Self {
-            db,
-            next: from_sql(last) + 1,
-        })
+        let last = last_of(&db)?;
+        Ok(Self { db, next: last + 1 })
     }
 }
 
@@ -56,6 +47,10 @@ impl JournalStore for SqliteJournal {
             .map_err(fail("appending to the journal"))?;
         self.next += 1;
         Ok(sequence)
+    }
+
+    fn last_sequence(&mut self) -> Result<u64, StoreError> {
+        last_of(&self.db)
     }
 
     fn replay(
@@ -86,6 +81,16 @@ impl JournalStore for SqliteJournal {
         }
         Ok(())
     }
+}
+
+fn last_of(db: &Connection) -> Result<u64, StoreError> {
+    db.query_row(
+        "SELECT coalesce(max(sequence), 0) FROM journal",
+        [],
+        |row| row.get(0),
+    )
+    .map(from_sql)
+    .map_err(StoreError::engine("reading the end of the journal"))
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ CREATE TABLE terminal (
     signed_on INTEGER NOT NULL,
     PRIMARY KEY (acquirer, terminal)
 ) WITHOUT ROWID;
+CREATE TABLE stan_block (
+    upstream TEXT PRIMARY KEY,
+    date     INTEGER NOT NULL,
+    next     INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL);
 INSERT INTO mark VALUES (1, 0);
 "];
@@ -132,6 +137,17 @@ impl ReadModel for SqliteReadModel {
             .map_err(StoreError::engine("looking up a transaction"))
     }
 
+    fn stan_block(&mut self, group: &str) -> Result<Option<(u32, u64)>, StoreError> {
+        self.db
+            .query_row(
+                "SELECT date, next FROM stan_block WHERE upstream = ?1",
+                [group],
+                |row| Ok((row.get(0)?, from_sql(row.get(1)?))),
+            )
+            .optional()
+            .map_err(StoreError::engine("reading reserved STANs"))
+    }
+
     fn totals(&mut self) -> Result<Vec<TerminalTotal>, StoreError> {
         let read = |db: &Connection| -> rusqlite::Result<Vec<TerminalTotal>> {
             let mut sums = db.prepare(
@@ -207,6 +223,11 @@ impl SqliteReadModel {
                     batch.get(),
                     signed_on
                 ])?;
+            }
+            let mut blocks =
+                step.prepare_cached("INSERT OR REPLACE INTO stan_block VALUES (?1,?2,?3)")?;
+            for (group, date, next) in &changes.stan_blocks {
+                blocks.execute(params![group, date, to_sql(*next)])?;
             }
             step.prepare_cached("UPDATE mark SET sequence = ?1")?
                 .execute([to_sql(mark)])?;

@@ -71,11 +71,6 @@ CREATE TABLE account_change (
     actor   TEXT NOT NULL,
     status  TEXT NOT NULL
 );
-CREATE TABLE stan_block (
-    upstream TEXT PRIMARY KEY,
-    date     TEXT NOT NULL,
-    next     INTEGER NOT NULL
-) WITHOUT ROWID;
 "];
 
 /// See the module.
@@ -292,30 +287,6 @@ impl Registry for SqliteRegistry {
                 .optional()
             })
             .map_err(StoreError::engine("reading an account"))
-    }
-
-    fn reserve_stans(&mut self, group: &str, date: &str, count: u32) -> Result<u64, StoreError> {
-        let reserve = |db: &mut Connection| -> rusqlite::Result<u64> {
-            let step = db.transaction()?;
-            let held: Option<(String, i64)> = step
-                .query_row(
-                    "SELECT date, next FROM stan_block WHERE upstream = ?1",
-                    [group],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-                .optional()?;
-            let first = match held {
-                Some((held_date, next)) if held_date == date => from_sql(next),
-                _ => 1,
-            };
-            step.execute(
-                "INSERT OR REPLACE INTO stan_block VALUES (?1, ?2, ?3)",
-                params![group, date, to_sql(first + u64::from(count))],
-            )?;
-            step.commit()?;
-            Ok(first)
-        };
-        reserve(&mut self.db).map_err(StoreError::engine("reserving STANs"))
     }
 }
 
@@ -836,27 +807,6 @@ mod tests {
         assert_eq!(
             unknown.unwrap_err().to_string(),
             "no account A9 at acquirer acme"
-        );
-    }
-
-    #[test]
-    fn stan_blocks_follow_each_other_and_start_again_each_date() {
-        let (_folder, mut registry) = registry();
-        assert_eq!(
-            registry.reserve_stans("bank", "2026-11-22", 1_000).unwrap(),
-            1
-        );
-        assert_eq!(
-            registry.reserve_stans("bank", "2026-11-22", 1_000).unwrap(),
-            1_001
-        );
-        assert_eq!(
-            registry.reserve_stans("other", "2026-11-22", 10).unwrap(),
-            1
-        );
-        assert_eq!(
-            registry.reserve_stans("bank", "2026-11-23", 1_000).unwrap(),
-            1
         );
     }
 }

@@ -1,0 +1,342 @@
+//! Answers of upstreams, and answers that do not come.
+
+use bytes::Bytes;
+
+use super::effects::Effect;
+use super::forward::kept;
+use super::{MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
+use crate::base::TerminalId;
+use crate::base::clock::Moment;
+use crate::iso8583::{
+    self, DeclineCode, DecodeError, Envelope, FieldSet, FieldValue, Index, MatchKey, Message,
+    ResponseCode, Rewrite,
+};
+use crate::net::Upstream;
+use crate::net::mux::Taken;
+use crate::store::{Outcome, OutcomeKind};
+use crate::telemetry::metrics::AnswerClass;
+
+/// Fields of an answer that are stored, so that a repeat can be answered after a restart.
+const KEPT_OF_ANSWER: FieldSet = FieldSet::EMPTY
+    .with(12)
+    .with(13)
+    .with(15)
+    .with(32)
+    .with(37)
+    .with(38)
+    .with(39);
+
+impl Upstream for Switch {
+    fn on_message(&self, group: usize, link: usize, message: &Message<'_>) {
+        let upstream = &self.groups[group];
+        if message.mti().is_request() {
+            upstream.metrics.unmatched("request");
+            tracing::info!(group = %upstream.name, mti = %message.mti(), "an upstream's request is not served");
+            return;
+        }
+        let Some(key) = upstream.stans.answer_key(message) else {
+            upstream.metrics.unmatched("unmatched");
+            tracing::warn!(group = %upstream.name, "an answer has no STAN or terminal id");
+            return;
+        };
+        if message.mti().class_key() & 0x0f == 4 {
+            self.on_reversal_answer(upstream, &key, message);
+            return;
+        }
+        match upstream
+            .pending
+            .take(&key, |waiting| fits(waiting, message))
+        {
+            Ok(waiting) => {
+                upstream.metrics.in_flight.decrement(1.0);
+                self.on_answer(group, &waiting, message);
+            }
+            Err(miss) => self.on_unmatched(upstream, link, &key, message, miss),
+        }
+    }
+
+    fn on_undecodable(&self, group: usize, link: usize, problem: &DecodeError) {
+        let upstream = &self.groups[group];
+        upstream.metrics.unmatched("undecodable");
+        tracing::warn!(
+            group = %upstream.name, link, %problem, offset = problem.offset(),
+            "an upstream's message breaks its dialect"
+        );
+    }
+
+    fn on_up(&self, _group: usize, _link: usize) {}
+
+    fn on_down(&self, group: usize, link: usize) {
+        let upstream = &self.groups[group];
+        let lost = upstream
+            .pending
+            .take_lost(|waiting| waiting.choice.link == link);
+        if !lost.is_empty() {
+            tracing::warn!(
+                group = %upstream.name, link, requests = lost.len(),
+                "requests were in flight on the link that fell"
+            );
+        }
+        for (_, waiting) in lost {
+            upstream.metrics.in_flight.decrement(1.0);
+            self.on_unanswered(group, &waiting);
+        }
+        upstream.owed.link_lost(link, self.clock.now());
+    }
+}
+
+/// Whether an answer belongs to a request: everything that must be equal is.
+fn fits(waiting: &Waiting, answer: &Message<'_>) -> Result<(), &'static str> {
+    if answer
+        .terminal()
+        .is_some_and(|terminal| terminal != waiting.terminal)
+    {
+        return Err("DE41 differs");
+    }
+    if let (Some(theirs), Some(ours)) = (answer.merchant(), waiting.merchant)
+        && theirs != ours
+    {
+        return Err("DE42 differs");
+    }
+    let partial = answer
+        .response_code()
+        .is_some_and(|c| answer.dialect().is_partial_approval(c));
+    if let (Some(theirs), Some(ours), false) = (answer.amount(), waiting.amount, partial)
+        && theirs.minor != ours.minor
+    {
+        return Err("DE4 differs");
+    }
+    if answer.response_code().is_none() {
+        return Err("DE39 is missing");
+    }
+    Ok(())
+}
+
+impl Switch {
+    /// The answer to a request that waited: journal the outcome, then tell the terminal.
+    fn on_answer(&self, group: usize, waiting: &Waiting, message: &Message<'_>) {
+        let upstream = &self.groups[group];
+        let policy = self.policy(&waiting.session);
+        upstream
+            .metrics
+            .answered_after(self.clock.now().since(waiting.received));
+        let code = message.response_code().unwrap_or(ResponseCode::APPROVED);
+        let approved = message.dialect().is_approval(code);
+        let Some(frame) = terminal_frame(waiting, message) else {
+            tracing::error!(group = %upstream.name, "an upstream's answer cannot be written for the terminal");
+            self.on_unanswered(group, waiting);
+            return;
+        };
+        let prefix = message.dialect().framing().length_bytes;
+        let remembered = frame.get(prefix..).unwrap_or_default().into();
+        let in_time = self.lanes.with(waiting.key, |lane| {
+            lane.answered(waiting.txn, approved, remembered)
+        });
+        if !in_time {
+            // A reversal took the transaction while the answer was being matched.
+            upstream.metrics.unmatched("late");
+            waiting.session.give_up();
+            return;
+        }
+        let outcome = Outcome {
+            txn: waiting.txn,
+            at: self.clock.wall(),
+            kind: if approved {
+                OutcomeKind::Approved
+            } else {
+                OutcomeKind::Declined
+            },
+            code: *code.as_bytes(),
+            booked: if approved {
+                booked(waiting, message, code)
+            } else {
+                0
+            },
+            answer: kept(message, KEPT_OF_ANSWER).into(),
+        };
+        policy.metrics.answer(if approved {
+            AnswerClass::Approved
+        } else {
+            AnswerClass::Declined
+        });
+        let timed = Some((std::sync::Arc::clone(&policy.metrics), waiting.received));
+        let session = std::sync::Arc::clone(&waiting.session);
+        let effect = Effect::Answer {
+            session,
+            frame,
+            timed,
+        };
+        // A closed journal means that the process is ending; what is not durable is not delivered.
+        if self
+            .journal
+            .append(effect, |out| outcome.encode(out))
+            .is_err()
+        {
+            waiting.session.give_up();
+        }
+    }
+
+    /// An answer that belongs to no waiting request: counted, reported, never delivered.
+    fn on_unmatched(
+        &self,
+        upstream: &UpstreamGroup,
+        link: usize,
+        key: &MatchKey,
+        message: &Message<'_>,
+        miss: Option<&'static str>,
+    ) {
+        let (kind, nearest) = match (miss, upstream.pending.was_taken(key)) {
+            (Some(difference), _) => ("unmatched", Some(difference)),
+            (None, Some(Taken::Answered)) => ("duplicate", None),
+            (None, Some(Taken::GivenUp)) => ("late", None),
+            (None, None) => ("unmatched", nearest_miss(upstream, message)),
+        };
+        upstream.metrics.unmatched(kind);
+        tracing::warn!(
+            group = %upstream.name, link, mti = %message.mti(), kind,
+            nearest = nearest.unwrap_or("none"),
+            "an answer belongs to no waiting request"
+        );
+    }
+
+    /// No answer will come: owe the reversal if the request wants one, and tell the terminal.
+    pub(super) fn on_unanswered(&self, group: usize, waiting: &Waiting) {
+        let owed = self
+            .lanes
+            .with(waiting.key, |lane| lane.unanswered(waiting.txn));
+        match owed {
+            // The terminal's own reversal was first.
+            None => waiting.session.give_up(),
+            Some(true) => {
+                self.owe_for_silence(group, waiting);
+                self.answer_unanswered(waiting);
+            }
+            Some(false) => {
+                let outcome = Outcome {
+                    txn: waiting.txn,
+                    at: self.clock.wall(),
+                    kind: OutcomeKind::Expired,
+                    code: *b"  ",
+                    booked: 0,
+                    answer: Box::default(),
+                };
+                let kept = self
+                    .journal
+                    .append(Effect::Nothing, |out| outcome.encode(out));
+                if kept.is_ok() {
+                    self.answer_unanswered(waiting);
+                }
+            }
+        }
+    }
+
+    /// Tells the terminal that nobody answered, behind the record that says so.
+    fn answer_unanswered(&self, waiting: &Waiting) {
+        let policy = self.policy(&waiting.session);
+        let dialect = &policy.dialect;
+        let prefix = dialect.framing().length_bytes;
+        let mut index = Index::new();
+        let sent = waiting.sent.get(prefix..).unwrap_or_default();
+        let Ok(request) = dialect.decode(sent, &mut index) else {
+            waiting.session.give_up();
+            return;
+        };
+        let row = dialect.requests().get(waiting.request);
+        let code = dialect.decline(DeclineCode::NoAnswer);
+        let roles = dialect.roles();
+        let extras = [(
+            roles.stan,
+            FieldValue::Number(u64::from(waiting.stan.get())),
+        )];
+        let (made, answer) = with_buffer(|out| iso8583::answer(&request, row, code, &extras, out));
+        let frame = made
+            .ok()
+            .and_then(|()| with_envelope(dialect, &answer, waiting));
+        policy.metrics.answer(AnswerClass::Failed);
+        let Some(frame) = frame else {
+            waiting.session.give_up();
+            return;
+        };
+        let session = std::sync::Arc::clone(&waiting.session);
+        let effect = Effect::Answer {
+            session,
+            frame,
+            timed: None,
+        };
+        if self.journal.append(effect, |_nothing| {}).is_err() {
+            waiting.session.give_up();
+        }
+    }
+
+    /// Gives up every request whose deadline passed.
+    pub(super) fn expire(&self, now: Moment) {
+        for (at, upstream) in self.groups.iter().enumerate() {
+            for (_, waiting) in upstream.pending.expired(now) {
+                upstream.metrics.in_flight.decrement(1.0);
+                upstream.metrics.timeouts.increment(1);
+                self.on_unanswered(at, &waiting);
+            }
+        }
+    }
+}
+
+/// Amount that counts: the answer's for a partial approval, the request's otherwise.
+fn booked(waiting: &Waiting, answer: &Message<'_>, code: ResponseCode) -> u64 {
+    let asked = waiting.amount.map_or(0, |amount| amount.minor);
+    if answer.dialect().is_partial_approval(code) {
+        answer
+            .amount()
+            .map_or(asked, |amount| amount.minor.min(asked))
+    } else {
+        asked
+    }
+}
+
+/// The upstream's answer as the terminal gets it: its own envelope turned round, its own STAN, no MAC of
+/// the upstream's.
+fn terminal_frame(waiting: &Waiting, answer: &Message<'_>) -> Option<Bytes> {
+    let roles = answer.dialect().roles();
+    let set = [(
+        roles.stan,
+        FieldValue::Number(u64::from(waiting.stan.get())),
+    )];
+    let differs = answer.stan() != Some(waiting.stan);
+    let how = Rewrite {
+        envelope: Envelope::Answering(waiting.envelope.as_slice()),
+        drop: MAC_FIELDS,
+        set: if differs { &set } else { &[] },
+    };
+    let (made, frame) = with_buffer(|out| iso8583::rewrite(answer, &how, out));
+    made.ok().map(|()| frame)
+}
+
+/// An answer of our own, made from the request as it went upstream, under the terminal's envelope.
+fn with_envelope(dialect: &iso8583::Dialect, answer: &Bytes, waiting: &Waiting) -> Option<Bytes> {
+    let prefix = dialect.framing().length_bytes;
+    let mut index = Index::new();
+    let message = dialect.decode(answer.get(prefix..)?, &mut index).ok()?;
+    let how = Rewrite {
+        envelope: Envelope::Answering(waiting.envelope.as_slice()),
+        drop: FieldSet::EMPTY,
+        set: &[],
+    };
+    let (made, frame) = with_buffer(|out| iso8583::rewrite(&message, &how, out));
+    made.ok().map(|()| frame)
+}
+
+/// What the nearest waiting request differs in.
+fn nearest_miss(upstream: &UpstreamGroup, answer: &Message<'_>) -> Option<&'static str> {
+    let stan = answer.stan()?;
+    let terminal: Option<TerminalId> = answer.terminal();
+    upstream.pending.nearest(|_, waiting| {
+        if waiting.stan == stan && Some(waiting.terminal) != terminal {
+            Some("DE41 differs")
+        } else if Some(waiting.terminal) == terminal && waiting.stan != stan {
+            Some("DE11 differs")
+        } else if Some(waiting.terminal) == terminal && waiting.stan == stan {
+            Some("MTI differs")
+        } else {
+            None
+        }
+    })
+}

@@ -1,0 +1,111 @@
+//! What may happen once a record is durable, and doing it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::UpstreamGroup;
+use super::reversals::Owed;
+use crate::base::Clock;
+use crate::base::clock::Moment;
+use crate::net::{LinkChoice, Session};
+use crate::store::Durable;
+use crate::telemetry::metrics::ListenerMetrics;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Nothing: the record itself was the point.
+    Nothing,
+    /// Send a request upstream.
+    Forward {
+        group: usize,
+        choice: LinkChoice,
+        frame: Bytes,
+    },
+    /// Use STANs that are reserved now.
+    StanBlock {
+        group: usize,
+        first: u64,
+        count: u32,
+    },
+    /// Give a terminal its answer.
+    Answer {
+        session: Arc<Session>,
+        frame: Bytes,
+        /// Where to record the time it took, for forwarded requests.
+        timed: Option<(Arc<ListenerMetrics>, Moment)>,
+    },
+    /// Begin to undo a transaction upstream.
+    Owe {
+        group: usize,
+        owed: Option<Owed>,
+        frame: Bytes,
+    },
+}
+
+impl Effect {
+    /// The frame it carries.
+    fn into_frame(self) -> Bytes {
+        match self {
+            Self::Nothing | Self::StanBlock { .. } => Bytes::new(),
+            Self::Forward { frame, .. } | Self::Answer { frame, .. } | Self::Owe { frame, .. } => {
+                frame
+            }
+        }
+    }
+}
+
+/// Carries out effects, on the journal's thread.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) groups: Arc<Vec<UpstreamGroup>>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Delivery {
+    /// Never blocks: it fills outboxes and wakes their owners.
+    pub(super) fn deliver(&self, effects: &mut dyn Iterator<Item = Durable<Effect>>) {
+        for effect in effects {
+            self.one(effect);
+        }
+    }
+
+    fn one(&self, mut effect: Durable<Effect>) {
+        match effect.get_mut() {
+            Effect::Nothing => {}
+            Effect::StanBlock {
+                group,
+                first,
+                count,
+            } => {
+                self.groups[*group].stans.add_block(*first, *count);
+            }
+            Effect::Forward { group, choice, .. } => {
+                let (group, choice) = (&self.groups[*group], *choice);
+                // A link that fell since has given up all that waited for it; nothing is sent then.
+                let _sent = group.links.send(choice, &effect.map(Effect::into_frame));
+            }
+            Effect::Answer {
+                session,
+                frame,
+                timed,
+            } => {
+                if let Some((metrics, received)) = timed {
+                    metrics.answered_after(self.clock.now().since(*received));
+                }
+                // The terminal may be gone; its repeat or its reversal finds the outcome.
+                let _delivered = session.answer(frame);
+            }
+            Effect::Owe { group, owed, .. } => {
+                let group = &self.groups[*group];
+                if let Some(owed) = owed.take() {
+                    group
+                        .owed
+                        .begin(owed, effect.map(Effect::into_frame), self.clock.now());
+                    group.metrics.reversals_owed.increment(1.0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! A request on its way upstream: accepted into its terminal's lane, registered with the mux, journalled.
+//! It is sent when the intent is durable, by `effects`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::effects::Effect;
+use super::local::replaced;
+use super::lookup::Job;
+use super::{
+    EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
+};
+use crate::base::{Amount, BatchNumber, Currency, MaskedPan, Stan, TxnId};
+use crate::binding::{Admission, TerminalKey};
+use crate::iso8583::{
+    self, Books, DeclineCode, Dialect, Envelope, Exposure, FieldSet, FieldValue, Index, MatchKey,
+    Message, Request, Rewrite,
+};
+use crate::net::{Handled, LinkChoice, Session};
+use crate::store::{Intent, projection};
+use crate::telemetry::metrics;
+use crate::transaction::{Acceptance, Proposal, State, Transaction};
+
+/// What the lane decided, with what was fixed while it was held.
+enum Judged {
+    NotSignedOn,
+    Accepted {
+        txn: TxnId,
+        upstream_stan: Stan,
+        match_key: MatchKey,
+    },
+    NotNew(Acceptance),
+    NoKey,
+    NoStan,
+}
+
+impl Switch {
+    /// Takes a financial request that the gate let pass.
+    ///
+    /// `original_stan` is the upstream's STAN of the transaction it refers to, when that had to be looked
+    /// up first.
+    pub(super) fn forward(
+        &self,
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        request: &Request,
+        key: TerminalKey,
+        admission: &Admission,
+        held: bool,
+        original_stan: Option<Stan>,
+    ) -> Handled {
+        let policy = self.policy(session);
+        let group = self.group_of(policy);
+        let refuse = |why: DeclineCode, reason: &'static str| {
+            metrics::declined(reason);
+            self.decline(session, message, Some(request), why)
+        };
+        let Some(stan) = message.stan() else {
+            return refuse(DeclineCode::Format, "missing-field");
+        };
+        let Some(choice) = group.links.choose() else {
+            return refuse(DeclineCode::Unreachable, "no-link");
+        };
+        if self.in_flight() >= self.in_flight_max {
+            return refuse(DeclineCode::Unreachable, "in-flight-full");
+        }
+        let reference =
+            match self.reference_to_original(session, message, group, key, original_stan) {
+                Ok(reference) => reference,
+                Err(handled) => return handled,
+            };
+        let batch = message.batch();
+        let content = self.content_of(message, request);
+        let proposal = Proposal {
+            binding: admission.binding,
+            batch: batch.unwrap_or_default(),
+            stan,
+            content,
+        };
+        let judged = self.judge(policy, group, message, request, key, admission, &proposal);
+        let (txn, upstream_stan, match_key) = match judged {
+            Judged::Accepted {
+                txn,
+                upstream_stan,
+                match_key,
+            } => (txn, upstream_stan, match_key),
+            Judged::NotSignedOn => return refuse(DeclineCode::NotSignedOn, "not-signed-on"),
+            Judged::NoStan => return refuse(DeclineCode::CannotDecide, "no-stan-reserved"),
+            Judged::NoKey => return refuse(DeclineCode::Format, "missing-field"),
+            Judged::NotNew(acceptance) => {
+                return self.not_new(session, message, request, acceptance, key, &proposal);
+            }
+        };
+        let Some(frame) = upstream_frame(message, group, upstream_stan, reference.as_deref())
+        else {
+            self.lanes.with(key, |lane| lane.forget(txn));
+            return refuse(DeclineCode::Format, "unwritable");
+        };
+        let waiting = Waiting {
+            txn,
+            key,
+            session: Arc::clone(session),
+            envelope: EnvelopeBytes::new(message.envelope()),
+            terminal: key.terminal,
+            merchant: message.merchant(),
+            stan,
+            amount: message.amount(),
+            choice,
+            received: self.clock.now(),
+            sent: frame.clone(),
+            request: request_index(&policy.dialect, request),
+        };
+        let deadline = waiting.received.after(group.timeout);
+        if group.pending.insert(match_key, deadline, waiting).is_err() {
+            // Another terminal of the group waits under the same key (the same id at two acquirers).
+            self.lanes.with(key, |lane| lane.forget(txn));
+            return refuse(DeclineCode::InProgress, "match-key-taken");
+        }
+        group.metrics.in_flight.increment(1.0);
+        let written = self.journal_intent(
+            message,
+            request,
+            key,
+            admission,
+            held,
+            txn,
+            stan,
+            upstream_stan,
+            content,
+            policy,
+            group,
+            choice,
+            frame,
+        );
+        if written {
+            return Handled::Pending;
+        }
+        if group.pending.give_up(&match_key, txn.0).is_some() {
+            group.metrics.in_flight.decrement(1.0);
+        }
+        self.lanes.with(key, |lane| lane.forget(txn));
+        refuse(DeclineCode::CannotDecide, "journal-closed")
+    }
+
+    /// One visit to the lane: signed on, right batch, new? If so it is in flight from here on.
+    fn judge(
+        &self,
+        policy: &ListenerPolicy,
+        group: &UpstreamGroup,
+        message: &Message<'_>,
+        request: &Request,
+        key: TerminalKey,
+        admission: &Admission,
+        proposal: &Proposal,
+    ) -> Judged {
+        self.lanes.with(key, |lane| {
+            if policy.sign_on_required && request.kind.needs_sign_on() {
+                let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
+                if !lane.is_signed_on() || !batch_agrees {
+                    return Judged::NotSignedOn;
+                }
+            }
+            match lane.judge(proposal) {
+                Acceptance::New => {}
+                other => return Judged::NotNew(other),
+            }
+            // What goes out again keeps the identity it had.
+            let known = lane
+                .find(proposal.batch, proposal.stan)
+                .map(|before| before.upstream_stan);
+            let Some(upstream_stan) = known.or_else(|| group.stans.next(proposal.stan)) else {
+                return Judged::NoStan;
+            };
+            let Some(match_key) = group.stans.match_key(message, upstream_stan) else {
+                return Judged::NoKey;
+            };
+            let txn = self.new_txn();
+            lane.accept(Transaction {
+                number: Some(txn),
+                binding: proposal.binding,
+                merchant: admission.merchant,
+                batch: proposal.batch,
+                stan: proposal.stan,
+                upstream_stan,
+                group: policy.group,
+                match_key,
+                content: proposal.content,
+                fate: request.fate,
+                state: State::InFlight,
+            });
+            Judged::Accepted {
+                txn,
+                upstream_stan,
+                match_key,
+            }
+        })
+    }
+
+    fn not_new(
+        &self,
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        request: &Request,
+        acceptance: Acceptance,
+        key: TerminalKey,
+        proposal: &Proposal,
+    ) -> Handled {
+        let refuse = |why: DeclineCode, reason: &'static str| {
+            metrics::declined(reason);
+            self.decline(session, message, Some(request), why)
+        };
+        match acceptance {
+            Acceptance::Join(txn) => self.join(session, message, key, proposal, txn),
+            Acceptance::Again(answer) => self.again(session, message, &answer),
+            Acceptance::Undone => refuse(DeclineCode::InvalidTransaction, "undone"),
+            Acceptance::Duplicate => refuse(DeclineCode::Duplicate, "duplicate"),
+            Acceptance::Busy => refuse(DeclineCode::InProgress, "terminal-busy"),
+            // Judged once more meanwhile: nothing was accepted, so it may simply be sent again.
+            Acceptance::New => refuse(DeclineCode::InProgress, "terminal-busy"),
+        }
+    }
+
+    /// The same request is in flight: its answer goes where the terminal is now.
+    fn join(
+        &self,
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        key: TerminalKey,
+        proposal: &Proposal,
+        txn: TxnId,
+    ) -> Handled {
+        let place = self.lanes.with(key, |lane| {
+            lane.find(proposal.batch, proposal.stan)
+                .map(|known| (known.group, known.match_key))
+        });
+        let moved = place.and_then(|(group, match_key)| {
+            self.groups
+                .get(group)?
+                .pending
+                .change(&match_key, txn.0, |waiting| {
+                    waiting.envelope = EnvelopeBytes::new(message.envelope());
+                    std::mem::replace(&mut waiting.session, Arc::clone(session))
+                })
+        });
+        match moved {
+            Some(before) => {
+                before.give_up();
+                metrics::declined("joined");
+                Handled::Pending
+            }
+            // Answered this very moment: the terminal's next repeat finds the answer.
+            None => Handled::Ignored,
+        }
+    }
+
+    /// The same request was answered: the first answer again, behind everything not yet durable.
+    fn again(&self, session: &Arc<Session>, message: &Message<'_>, answer: &[u8]) -> Handled {
+        let mut index = Index::new();
+        let Ok(first) = message.dialect().decode(answer, &mut index) else {
+            return Handled::Close("unanswerable");
+        };
+        let how = Rewrite {
+            envelope: Envelope::Answering(message.envelope()),
+            drop: FieldSet::EMPTY,
+            set: &[],
+        };
+        let (made, frame) = with_buffer(|out| iso8583::rewrite(&first, &how, out));
+        let effect = Effect::Answer {
+            session: Arc::clone(session),
+            frame,
+            timed: None,
+        };
+        if made.is_err() || self.journal.append(effect, |_nothing| {}).is_err() {
+            return Handled::Close("unanswerable");
+        }
+        metrics::declined("repeated");
+        Handled::Pending
+    }
+
+    /// The field that names the original, with the upstream's STAN in it, where the group has its own.
+    fn reference_to_original(
+        &self,
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        group: &UpstreamGroup,
+        key: TerminalKey,
+        looked_up: Option<Stan>,
+    ) -> Result<Option<Vec<u8>>, Handled> {
+        let Some(part) = message.dialect().roles().original.stan else {
+            return Ok(None);
+        };
+        if !group.stans.is_own() {
+            return Ok(None);
+        }
+        let Some(original) = message.original() else {
+            return Ok(None);
+        };
+        let Some(stan) = original.stan else {
+            return Ok(None);
+        };
+        let batch = original.batch.unwrap_or_default();
+        let known = looked_up.or_else(|| {
+            self.lanes.with(key, |lane| {
+                lane.find(batch, stan).map(|known| known.upstream_stan)
+            })
+        });
+        match known {
+            Some(upstream) => Ok(replaced(message, part, upstream.get())),
+            None => Err(self.look_up(Job::original(session, message, key, batch, stan))),
+        }
+    }
+
+    /// Keyed hash of what makes two requests the same (invariant 5): never times, tracks, PIN or chip data.
+    fn content_of(&self, message: &Message<'_>, request: &Request) -> u64 {
+        let roles = message.dialect().roles();
+        let pan = message.pan();
+        let amount = message.amount();
+        let original = roles
+            .original
+            .stan
+            .and_then(|part| message.field(part.field));
+        self.keys.hash_parts(&[
+            request.name.as_bytes(),
+            &message.processing_code().unwrap_or(0).to_le_bytes(),
+            &amount.map_or(0, |a| a.minor).to_le_bytes(),
+            amount.map_or(Currency::NONE, |a| a.currency).as_bytes(),
+            original.unwrap_or_default(),
+            pan.as_ref().map_or(&[][..], |pan| pan.expose()),
+        ])
+    }
+
+    /// Hands the intent to the journal, with the frame to be sent once it is durable.
+    fn journal_intent(
+        &self,
+        message: &Message<'_>,
+        request: &Request,
+        key: TerminalKey,
+        admission: &Admission,
+        held: bool,
+        txn: TxnId,
+        stan: Stan,
+        upstream_stan: Stan,
+        content: u64,
+        policy: &ListenerPolicy,
+        group: &UpstreamGroup,
+        choice: LinkChoice,
+        frame: Bytes,
+    ) -> bool {
+        let pan = message.pan();
+        let sealed = match &pan {
+            Some(pan)
+                if request
+                    .reversal_copies
+                    .contains(message.dialect().roles().pan) =>
+            {
+                match self.keys.seal_pan(pan, txn) {
+                    Ok(sealed) => Cow::Owned(sealed.into_vec()),
+                    Err(problem) => {
+                        tracing::error!(%problem, "a card number cannot be sealed");
+                        return false;
+                    }
+                }
+            }
+            _ => Cow::Borrowed(&[][..]),
+        };
+        let intent = Intent {
+            txn,
+            at: self.clock.wall(),
+            key,
+            merchant: admission.merchant,
+            binding: admission.binding,
+            version: admission.version,
+            account: admission.account,
+            held,
+            kind: request.kind,
+            fate: request.fate,
+            sign: sign_of(request),
+            request: Cow::Borrowed(&request.name),
+            dialect: Cow::Borrowed(policy.dialect.name()),
+            batch: message.batch().unwrap_or(BatchNumber::default()),
+            stan,
+            group: Cow::Borrowed(&group.name),
+            upstream_stan,
+            amount: message.amount().unwrap_or(Amount {
+                minor: 0,
+                currency: Currency::NONE,
+            }),
+            pan: pan.as_ref().map_or(MaskedPan::NONE, |pan| pan.masked()),
+            pan_hash: pan.as_ref().map_or([0; 16], |pan| self.keys.hash_pan(pan)),
+            sealed_pan: sealed,
+            content,
+            reversal: Cow::Owned(kept(message, request.reversal_copies)),
+            envelope: Cow::Borrowed(message.envelope()),
+        };
+        let effect = Effect::Forward {
+            group: policy.group,
+            choice,
+            frame,
+        };
+        self.journal
+            .append(effect, |out| intent.encode(out))
+            .is_ok()
+    }
+}
+
+/// The request as it goes upstream: the group's TPDU, no MAC of the terminal's, the group's STAN.
+fn upstream_frame(
+    message: &Message<'_>,
+    group: &UpstreamGroup,
+    upstream_stan: Stan,
+    reference: Option<&[u8]>,
+) -> Option<Bytes> {
+    let roles = group.dialect.roles();
+    let mut envelope = EnvelopeBytes::new(message.envelope());
+    envelope.set_start(&group.tpdu);
+    let mut set = [(0, FieldValue::Number(0)); 2];
+    let mut count = 0;
+    if message.stan() != Some(upstream_stan) {
+        set[count] = (
+            roles.stan,
+            FieldValue::Number(u64::from(upstream_stan.get())),
+        );
+        count += 1;
+    }
+    if let (Some(part), Some(digits)) = (roles.original.stan, reference) {
+        set[count] = (part.field, FieldValue::Digits(digits));
+        count += 1;
+    }
+    let how = Rewrite {
+        envelope: Envelope::Raw(envelope.as_slice()),
+        drop: MAC_FIELDS,
+        set: &set[..count],
+    };
+    let (made, frame) = with_buffer(|out| iso8583::rewrite(message, &how, out));
+    made.ok().map(|()| frame)
+}
+
+/// The fields of a set that may be stored as they are: open ones. The card number is sealed apart,
+/// tracks, PIN blocks and chip data are never stored (invariant 10).
+pub(super) fn kept(message: &Message<'_>, fields: FieldSet) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    for de in message.fields().intersection(fields).iter() {
+        let open = message
+            .dialect()
+            .field(de)
+            .is_some_and(|field| field.exposure == Exposure::Open);
+        if let (true, Some(element)) = (open, message.element(de)) {
+            projection::keep_element(&mut out, de, element);
+        }
+    }
+    out
+}
+
+/// Whose favour an approval books.
+const fn sign_of(request: &Request) -> i8 {
+    match request.books {
+        Books::Debit => 1,
+        Books::Credit => -1,
+        Books::None => 0,
+    }
+}
+
+/// Position of a request in its dialect's table.
+fn request_index(dialect: &Dialect, request: &Request) -> usize {
+    dialect
+        .requests()
+        .iter()
+        .position(|each| std::ptr::eq(each, request))
+        .unwrap_or(0)
+}

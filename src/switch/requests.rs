@@ -1,0 +1,142 @@
+//! A frame from a terminal: decode, gate, and on to whoever serves it.
+
+use std::sync::Arc;
+
+use super::Switch;
+use crate::base::RequestType;
+use crate::binding::{AccountStatus, Decision, DeclineReason, TerminalKey, decide};
+use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Request, Served};
+use crate::net::{Handled, Session, Terminals};
+use crate::telemetry::metrics::{self, AnswerClass};
+
+impl Terminals for Switch {
+    fn on_frame(&self, session: &Arc<Session>, frame: &[u8]) -> Handled {
+        let policy = self.policy(session);
+        let mut index = Index::new();
+        match policy.dialect.decode(frame, &mut index) {
+            Ok(message) => self.on_request(session, &message),
+            Err(problem) => self.on_undecodable(session, frame, problem),
+        }
+    }
+}
+
+impl Switch {
+    fn on_request(&self, session: &Arc<Session>, message: &Message<'_>) -> Handled {
+        let policy = self.policy(session);
+        if !message.mti().is_request() {
+            policy.metrics.rejected("answer-from-terminal");
+            return Handled::Ignored;
+        }
+        let Some(request) = policy.dialect.classify(message) else {
+            let management = message.mti().class_key() & 0x0f == 8;
+            let code = if management {
+                DeclineCode::Unsupported
+            } else {
+                DeclineCode::InvalidTransaction
+            };
+            metrics::declined("unknown-request");
+            return self.decline(session, message, None, code);
+        };
+        policy.metrics.request(request.kind);
+        if request.missing(message).is_some() {
+            metrics::declined("missing-field");
+            return self.decline(session, message, Some(request), DeclineCode::Format);
+        }
+        let Some(terminal) = message.terminal() else {
+            metrics::declined("missing-field");
+            return self.decline(session, message, Some(request), DeclineCode::Format);
+        };
+        let key = TerminalKey {
+            acquirer: policy.acquirer,
+            terminal,
+        };
+        let found = self.directory.find(key);
+        let account = match found {
+            Ok(Some(admission)) => self.directory.account(admission.account),
+            Ok(None) | Err(_) => AccountStatus::Unverified,
+        };
+        match decide(found, account, request.kind, message.merchant()) {
+            Decision::Decline(reason) => {
+                metrics::declined(reason.name());
+                self.decline(session, message, Some(request), code_of(reason))
+            }
+            Decision::Pass { admission, held } => match request.served {
+                Served::SignOn => self.sign_on(session, message, request, key),
+                Served::SignOff => self.sign_off(session, message, request, key),
+                Served::Echo => self.echo(session, message, request),
+                Served::Unserved => {
+                    metrics::declined("unserved");
+                    self.decline(session, message, Some(request), DeclineCode::Unsupported)
+                }
+                Served::Forward if request.kind == RequestType::Reversal => {
+                    self.reverse(session, message, request, key)
+                }
+                Served::Forward => {
+                    self.forward(session, message, request, key, &admission, held, None)
+                }
+            },
+        }
+    }
+
+    /// A frame that breaks its dialect. What could be read of it is answered with "format error"; when
+    /// not even the message type could be, the peer speaks something else.
+    fn on_undecodable(
+        &self,
+        session: &Arc<Session>,
+        frame: &[u8],
+        problem: DecodeError,
+    ) -> Handled {
+        let policy = self.policy(session);
+        policy.metrics.rejected(problem.label());
+        tracing::info!(
+            listener = %policy.name, peer = %session.peer, %problem, offset = problem.offset(),
+            "a terminal's message breaks its dialect"
+        );
+        let mut index = Index::new();
+        match policy.dialect.decode_partial(frame, &mut index) {
+            (Some(message), _) if message.mti().is_request() => {
+                metrics::declined("format");
+                self.decline(session, &message, None, DeclineCode::Format)
+            }
+            _ => Handled::Close("undecodable"),
+        }
+    }
+
+    /// Answers a request here and now with a decline.
+    pub(super) fn decline(
+        &self,
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        request: Option<&Request>,
+        why: DeclineCode,
+    ) -> Handled {
+        let class = match why {
+            DeclineCode::CannotDecide | DeclineCode::Unreachable | DeclineCode::NoAnswer => {
+                AnswerClass::Failed
+            }
+            DeclineCode::Format
+            | DeclineCode::UnknownTerminal
+            | DeclineCode::WrongMerchant
+            | DeclineCode::NotAllowed
+            | DeclineCode::NotSignedOn
+            | DeclineCode::Unsupported
+            | DeclineCode::InvalidTransaction
+            | DeclineCode::Duplicate
+            | DeclineCode::InProgress
+            | DeclineCode::OriginalNotFound => AnswerClass::Declined,
+        };
+        self.policy(session).metrics.answer(class);
+        let code = message.dialect().decline(why);
+        self.answer_now(session, message, request, code)
+    }
+}
+
+/// The gate's reasons in the dialect's words.
+const fn code_of(reason: DeclineReason) -> DeclineCode {
+    match reason {
+        DeclineReason::UnknownTerminal | DeclineReason::Unbound => DeclineCode::UnknownTerminal,
+        DeclineReason::WrongMerchant => DeclineCode::WrongMerchant,
+        DeclineReason::State(_) | DeclineReason::Account(_) => DeclineCode::NotAllowed,
+        DeclineReason::CannotDecide => DeclineCode::CannotDecide,
+    }
+}

@@ -1,0 +1,495 @@
+//! What must be undone: a terminal's own reversals, and those owed because nobody answered.
+//!
+//! A reversal is owed from the moment its record is durable. The book of its group sends it, waits,
+//! and sends it again with growing waits until the upstream acknowledges; nothing is dropped. What a
+//! crash leaves owed stands in the journal.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::effects::Effect;
+use super::local::replaced;
+use super::lookup::Job;
+use super::{EnvelopeBytes, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
+use crate::base::clock::Moment;
+use crate::base::{BatchNumber, Stan, TxnId};
+use crate::binding::TerminalKey;
+use crate::iso8583::{
+    self, DeclineCode, Envelope, FieldValue, Index, MatchKey, Message, Request, ResponseCode,
+    Rewrite,
+};
+use crate::net::{Group, Handled, LinkChoice, Session};
+use crate::store::{Durable, Outcome, OutcomeKind};
+use crate::telemetry::metrics::{self, AnswerClass};
+use crate::transaction::ReversalStep;
+
+/// Reversals of one group that may wait for their answer at the same time.
+const IN_FLIGHT_MAX: usize = 256;
+/// First wait before a reversal is sent again; doubles up to the next.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Wait when no link can take it.
+const NO_LINK_WAIT: Duration = Duration::from_millis(200);
+
+/// One reversal that is owed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owed {
+    pub(crate) txn: TxnId,
+    pub(crate) key: TerminalKey,
+    /// Key its answer is found by.
+    pub(crate) match_key: MatchKey,
+}
+
+#[derive(Debug)]
+struct Entry {
+    owed: Owed,
+    frame: Durable<Bytes>,
+    attempts: u32,
+    /// The link it is out on; `None` while it waits to be sent.
+    out: Option<LinkChoice>,
+    wake_at: Moment,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    entries: HashMap<TxnId, Entry>,
+    by_key: HashMap<MatchKey, TxnId>,
+    schedule: BTreeSet<(Moment, TxnId)>,
+    out: usize,
+}
+
+/// The reversals a group owes.
+#[derive(Debug, Default)]
+pub(crate) struct OwedBook(Mutex<Book>);
+
+impl OwedBook {
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    /// Enters a reversal, to be sent at the next tick.
+    pub(super) fn begin(&self, owed: Owed, frame: Durable<Bytes>, now: Moment) {
+        let mut book = self.lock();
+        book.by_key.insert(owed.match_key, owed.txn);
+        book.schedule.insert((now, owed.txn));
+        book.entries.insert(
+            owed.txn,
+            Entry {
+                owed,
+                frame,
+                attempts: 0,
+                out: None,
+                wake_at: now,
+            },
+        );
+    }
+
+    /// Takes a reversal off the book.
+    fn acknowledged(&self, key: &MatchKey) -> Option<Owed> {
+        let mut book = self.lock();
+        let txn = book.by_key.remove(key)?;
+        let entry = book.entries.remove(&txn)?;
+        book.schedule.remove(&(entry.wake_at, txn));
+        book.out -= usize::from(entry.out.is_some());
+        Some(entry.owed)
+    }
+
+    /// The upstream did not acknowledge: it is sent again later. Returns which, and how often it was sent.
+    fn refused(&self, key: &MatchKey, now: Moment) -> Option<(TxnId, u32)> {
+        let mut book = self.lock();
+        let txn = *book.by_key.get(key)?;
+        let attempts = book.put_back(txn, now)?;
+        Some((txn, attempts))
+    }
+
+    /// What was out on a link that fell waits to be sent again.
+    pub(super) fn link_lost(&self, link: usize, now: Moment) {
+        let mut book = self.lock();
+        let mut lost: Vec<_> = book
+            .entries
+            .values()
+            .filter(|entry| entry.out.is_some_and(|choice| choice.link == link))
+            .map(|entry| entry.owed.txn)
+            .collect();
+        lost.sort_unstable();
+        for txn in lost {
+            book.put_back(txn, now);
+        }
+    }
+
+    /// Sends what is due, and puts back what was not answered in time. Returns how many were sent.
+    pub(super) fn tick(
+        &self,
+        links: &Group,
+        now: Moment,
+        timeout: Duration,
+        repeated: &dyn Fn(Bytes) -> Bytes,
+    ) -> u64 {
+        let mut book = self.lock();
+        let mut sent = 0;
+        while let Some(&(at, txn)) = book.schedule.first() {
+            if at > now {
+                break;
+            }
+            let Some(entry) = book.entries.get(&txn) else {
+                book.schedule.pop_first();
+                continue;
+            };
+            if entry.out.is_some() {
+                book.put_back(txn, now);
+                continue;
+            }
+            if book.out >= IN_FLIGHT_MAX {
+                break;
+            }
+            let Some(choice) = links.choose() else {
+                book.wake(txn, now.after(NO_LINK_WAIT));
+                continue;
+            };
+            // From the second time on it says that it is a repeat, where the dialect has a way to.
+            if let Some(mut entry) = book.entries.remove(&txn) {
+                if entry.attempts == 1 {
+                    entry.frame = entry.frame.map(repeated);
+                }
+                let taken = links.send(choice, &entry.frame);
+                entry.attempts += u32::from(taken);
+                entry.out = taken.then_some(choice);
+                book.out += usize::from(taken);
+                book.entries.insert(txn, entry);
+                book.wake(txn, now.after(if taken { timeout } else { NO_LINK_WAIT }));
+                sent += u64::from(taken);
+            }
+        }
+        sent
+    }
+}
+
+impl Book {
+    fn wake(&mut self, txn: TxnId, at: Moment) {
+        if let Some(entry) = self.entries.get_mut(&txn) {
+            self.schedule.remove(&(entry.wake_at, txn));
+            entry.wake_at = at;
+            self.schedule.insert((at, txn));
+        }
+    }
+
+    /// Takes a reversal back from its link, to be sent again after a wait that grows.
+    fn put_back(&mut self, txn: TxnId, now: Moment) -> Option<u32> {
+        let entry = self.entries.get_mut(&txn)?;
+        self.out -= usize::from(entry.out.take().is_some());
+        let attempts = entry.attempts;
+        let doubled = RETRY_MIN.saturating_mul(1 << attempts.saturating_sub(1).min(6));
+        self.wake(txn, now.after(doubled.min(RETRY_MAX)));
+        Some(attempts)
+    }
+}
+
+impl Switch {
+    /// A terminal's reversal: answered as soon as what it wants is durable, whatever the upstream does
+    /// (invariant 6).
+    pub(super) fn reverse(
+        &self,
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        request: &Request,
+        key: TerminalKey,
+    ) -> Handled {
+        let original = message.original().unwrap_or_default();
+        let Some(stan) = original.stan else {
+            metrics::declined("missing-field");
+            return self.decline(session, message, Some(request), DeclineCode::Format);
+        };
+        let batch = original.batch.unwrap_or_default();
+        let merchant = message.merchant();
+        let (step, known) = self.lanes.with(key, |lane| {
+            let step = lane.reverse(batch, stan, merchant);
+            (
+                step,
+                lane.find(batch, stan)
+                    .map(|t| (t.group, t.match_key, t.upstream_stan)),
+            )
+        });
+        match (step, known) {
+            (ReversalStep::Owe(txn), Some((group, match_key, upstream_stan))) => {
+                let upstream = &self.groups[group];
+                if let Some(waiting) = upstream.pending.give_up(&match_key, txn.0) {
+                    // Its answer must not reach the terminal any more.
+                    upstream.metrics.in_flight.decrement(1.0);
+                    waiting.session.give_up();
+                }
+                self.owe_for_terminal(session, message, request, key, group, txn, upstream_stan)
+            }
+            (ReversalStep::Repeated | ReversalStep::NothingToUndo, _) => {
+                self.policy(session).metrics.answer(AnswerClass::Approved);
+                self.answer_in_order(session, message, request, ResponseCode::APPROVED)
+            }
+            (ReversalStep::Unknown | ReversalStep::Owe(_), _) => {
+                self.look_up(Job::reversal(session, message, key, batch, stan))
+            }
+        }
+    }
+
+    /// Owes the reversal a terminal asked for, and answers it when that is durable.
+    pub(super) fn owe_for_terminal(
+        &self,
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        request: &Request,
+        key: TerminalKey,
+        group: usize,
+        txn: TxnId,
+        upstream_stan: Stan,
+    ) -> Handled {
+        let upstream = &self.groups[group];
+        let Some(frame) = reversal_of_terminal(message, upstream, upstream_stan) else {
+            return Handled::Close("unwritable");
+        };
+        if !self.owe(group, txn, key, upstream_stan, frame, *b"00") {
+            return Handled::Close("journal-closed");
+        }
+        self.policy(session).metrics.answer(AnswerClass::Approved);
+        self.answer_in_order(session, message, request, ResponseCode::APPROVED)
+    }
+
+    /// Owes the reversal of a request that nobody answered.
+    pub(super) fn owe_for_silence(&self, group: usize, waiting: &Waiting) {
+        let upstream = &self.groups[group];
+        let made = reversal_of_request(upstream, waiting);
+        let (Some((frame, stan)), reason) = (made, upstream.dialect.reversal().timeout) else {
+            tracing::error!(group = %upstream.name, txn = waiting.txn.0, "a reversal cannot be written");
+            return;
+        };
+        self.owe(
+            group,
+            waiting.txn,
+            waiting.key,
+            stan,
+            frame,
+            *reason.as_bytes(),
+        );
+    }
+
+    fn owe(
+        &self,
+        group: usize,
+        txn: TxnId,
+        key: TerminalKey,
+        upstream_stan: Stan,
+        frame: Bytes,
+        code: [u8; 2],
+    ) -> bool {
+        let upstream = &self.groups[group];
+        upstream.metrics.reversal("owed");
+        let outcome = Outcome {
+            txn,
+            at: self.clock.wall(),
+            kind: OutcomeKind::ReversalOwed,
+            code,
+            booked: 0,
+            answer: Box::default(),
+        };
+        let match_key = reversal_key(upstream, key, upstream_stan);
+        let owed = Some(Owed {
+            txn,
+            key,
+            match_key,
+        });
+        let effect = Effect::Owe { group, owed, frame };
+        self.journal
+            .append(effect, |out| outcome.encode(out))
+            .is_ok()
+    }
+
+    /// The upstream answered a reversal.
+    pub(super) fn on_reversal_answer(
+        &self,
+        upstream: &UpstreamGroup,
+        key: &MatchKey,
+        message: &Message<'_>,
+    ) {
+        let acknowledges = message
+            .response_code()
+            .is_some_and(|code| message.dialect().acknowledges_reversal(code));
+        if !acknowledges {
+            if let Some((txn, attempts)) = upstream.owed.refused(key, self.clock.now()) {
+                upstream.metrics.reversal("refused");
+                tracing::warn!(
+                    group = %upstream.name, txn = txn.0, attempts,
+                    "the upstream did not acknowledge a reversal; it is sent again"
+                );
+            }
+            return;
+        }
+        let Some(owed) = upstream.owed.acknowledged(key) else {
+            upstream.metrics.unmatched("duplicate");
+            return;
+        };
+        upstream.metrics.reversal("acknowledged");
+        upstream.metrics.reversals_owed.decrement(1.0);
+        self.lanes
+            .with(owed.key, |lane| lane.acknowledged(owed.txn));
+        let outcome = Outcome {
+            txn: owed.txn,
+            at: self.clock.wall(),
+            kind: OutcomeKind::Reversed,
+            code: message
+                .response_code()
+                .map_or(*b"  ", |code| *code.as_bytes()),
+            booked: 0,
+            answer: Box::default(),
+        };
+        // When the journal is closed the reversal stays owed there, and is repeated after a restart.
+        if self
+            .journal
+            .append(Effect::Nothing, |out| outcome.encode(out))
+            .is_err()
+        {
+            tracing::warn!(
+                txn = owed.txn.0,
+                "an acknowledged reversal could not be journalled"
+            );
+        }
+    }
+
+    /// Sends reversals that are due.
+    pub(super) fn send_reversals(&self, now: Moment) {
+        for upstream in self.groups.iter() {
+            let repeated = |frame: Bytes| as_repeat(upstream, frame);
+            let sent = upstream
+                .owed
+                .tick(&upstream.links, now, upstream.timeout, &repeated);
+            for _ in 0..sent {
+                upstream.metrics.reversal("sent");
+            }
+        }
+    }
+}
+
+/// Key the answer to a reversal is found by.
+fn reversal_key(upstream: &UpstreamGroup, key: TerminalKey, upstream_stan: Stan) -> MatchKey {
+    let mti = upstream.dialect.reversal().mti;
+    if upstream.stans.is_own() {
+        MatchKey::own(mti.class_key(), upstream_stan)
+    } else {
+        MatchKey::new(mti, key.terminal, upstream_stan)
+    }
+}
+
+/// A terminal's own reversal as it goes upstream.
+fn reversal_of_terminal(
+    message: &Message<'_>,
+    upstream: &UpstreamGroup,
+    upstream_stan: Stan,
+) -> Option<Bytes> {
+    let roles = upstream.dialect.roles();
+    let mut envelope = EnvelopeBytes::new(message.envelope());
+    envelope.set_start(&upstream.tpdu);
+    let reference = match roles.reversed.stan {
+        Some(part) if part.field != roles.stan => replaced(message, part, upstream_stan.get()),
+        _ => None,
+    };
+    let mut set = vec![(
+        roles.stan,
+        FieldValue::Number(u64::from(upstream_stan.get())),
+    )];
+    if let (Some(part), Some(digits)) = (roles.reversed.stan, &reference) {
+        set.push((part.field, FieldValue::Digits(digits)));
+    }
+    set.sort_by_key(|(de, _)| *de);
+    let how = Rewrite {
+        envelope: Envelope::Raw(envelope.as_slice()),
+        drop: MAC_FIELDS,
+        set: &set,
+    };
+    let (made, frame) = with_buffer(|out| iso8583::rewrite(message, &how, out));
+    made.ok().map(|()| frame)
+}
+
+/// The reversal of a request that was sent upstream: what the dialect says a reversal copies, the reason,
+/// and the original's elements where the dialect names them. Also gives its STAN.
+fn reversal_of_request(upstream: &UpstreamGroup, waiting: &Waiting) -> Option<(Bytes, Stan)> {
+    let dialect = &upstream.dialect;
+    let rules = dialect.reversal();
+    let mut index = Index::new();
+    let sent = waiting.sent.get(dialect.framing().length_bytes..)?;
+    let original = dialect.decode(sent, &mut index).ok()?;
+    let stan = original.stan()?;
+    let copies = dialect.requests().get(waiting.request)?.reversal_copies;
+    let elements = original_elements(&original);
+    let (made, frame) = with_buffer(|out| {
+        let mut writer = dialect.write(out);
+        writer.envelope_raw(original.envelope());
+        writer.mti(rules.mti);
+        for de in 2..=128 {
+            if de == rules.reason_field {
+                writer.text(de, rules.timeout.as_bytes());
+            } else if de == rules.original_field {
+                writer.digits(de, &elements);
+            } else if copies.contains(de) && !MAC_FIELDS.contains(de) {
+                writer.copy(&original, de);
+            }
+        }
+        writer.finish()
+    });
+    made.ok().map(|()| (frame, stan))
+}
+
+/// DE90 of a reversal (ISO 8583:1987): MTI, STAN, DE7, DE32 and DE33 of the original, zeros where absent.
+fn original_elements(original: &Message<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(42);
+    out.extend_from_slice(original.mti().to_string().as_bytes());
+    for (de, width) in [(11, 6), (7, 10), (32, 11), (33, 11)] {
+        let digits = original.digits(de);
+        let digits = digits.as_deref().unwrap_or_default();
+        out.extend(std::iter::repeat_n(b'0', width - digits.len().min(width)));
+        out.extend_from_slice(&digits[..digits.len().min(width)]);
+    }
+    out
+}
+
+/// The same reversal under the message type that says "again".
+fn as_repeat(upstream: &UpstreamGroup, frame: Bytes) -> Bytes {
+    let dialect = &upstream.dialect;
+    let rules = dialect.reversal();
+    if rules.repeat_mti == rules.mti {
+        return frame;
+    }
+    let mut index = Index::new();
+    let sent = frame
+        .get(dialect.framing().length_bytes..)
+        .unwrap_or_default();
+    let Ok(first) = dialect.decode(sent, &mut index) else {
+        return frame;
+    };
+    let (made, again) = with_buffer(|out| {
+        let mut writer = dialect.write(out);
+        writer.envelope_raw(first.envelope());
+        writer.mti(rules.repeat_mti);
+        writer.copy_set(&first, first.fields().without(1));
+        writer.finish()
+    });
+    if made.is_ok() { again } else { frame }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_stop_growing() {
+        let wait = |attempts: u32| {
+            RETRY_MIN
+                .saturating_mul(1 << attempts.saturating_sub(1).min(6))
+                .min(RETRY_MAX)
+                .as_secs()
+        };
+        assert_eq!([0, 1, 2, 3, 6, 7, 50].map(wait), [1, 1, 2, 4, 32, 60, 60]);
+    }
+}

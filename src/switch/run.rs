@@ -1,0 +1,738 @@
+//! Starting and stopping: store, directory, journal, links, listeners, and the threads and tasks that
+//! look after them.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::effects::{Delivery, Effect};
+use super::lookup::{Job, Lookups};
+use super::stans::{self, StanPolicy, Stans};
+use super::{ListenerPolicy, Switch, UpstreamGroup};
+use crate::base::{AcquirerId, Clock, MerchantId, TerminalId};
+use crate::binding::Directory;
+use crate::iso8583::Dialect;
+use crate::net::listener::Sessions;
+use crate::net::session::SessionLimits;
+use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks, link};
+use crate::security::{DataKeys, KeyError};
+use crate::store::projection::project_round;
+use crate::store::registry::DirectoryChanges;
+use crate::store::sqlite::SqliteFolder;
+use crate::store::{Journal, JournalStore, ReadModel, Record, Registry, StoreError};
+use crate::telemetry::metrics::{GroupMetrics, JournalMetrics, ListenerMetrics, ProcessMetrics};
+use crate::transaction::Lanes;
+
+/// Bytes that may wait for one upstream link.
+const LINK_OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// How often deadlines are looked at. A request is answered at most so much after its deadline.
+const TICK: Duration = Duration::from_millis(20);
+/// How often the read model is brought up to date when nobody asks.
+const PROJECT_EVERY: Duration = Duration::from_millis(500);
+
+/// Where the store lives.
+#[derive(Clone, Debug)]
+pub enum StoreChoice {
+    /// A folder with SQLite files.
+    Sqlite(PathBuf),
+}
+
+/// A listener, checked.
+#[derive(Clone, Debug)]
+pub struct ListenSettings {
+    /// Name, for logs and metrics.
+    pub name: String,
+    /// Address to listen at.
+    pub address: SocketAddr,
+    /// TLS, or plain.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What the terminals speak.
+    pub dialect: Arc<Dialect>,
+    /// Whose terminals they are.
+    pub acquirer: String,
+    /// Group their requests go to.
+    pub upstream: String,
+    /// Whether financial requests need a sign-on first.
+    pub sign_on_required: bool,
+    /// From accept to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Unfinished handshakes.
+    pub handshakes_max: usize,
+    /// Unfinished handshakes of one address; 0 for no limit.
+    pub handshakes_per_address_max: usize,
+    /// New connections a second.
+    pub connections_per_second: u32,
+    /// Open sessions.
+    pub sessions_max: usize,
+    /// Bounds of each session.
+    pub session: SessionLimits,
+}
+
+/// One address of an upstream group.
+#[derive(Clone, Debug)]
+pub struct UpstreamAddress {
+    /// `host:port`.
+    pub address: String,
+    /// TLS and the name the certificate must carry, or plain.
+    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+/// An upstream group, checked.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// Name, for logs, metrics and the journal.
+    pub name: String,
+    /// What it speaks.
+    pub dialect: Arc<Dialect>,
+    /// Its addresses: a link each.
+    pub addresses: Vec<UpstreamAddress>,
+    /// Whose STANs it sees.
+    pub stan: StanPolicy,
+    /// From acceptance of a request to the upstream's answer.
+    pub timeout: Duration,
+    /// Whether links sign on.
+    pub sign_on: bool,
+    /// DE41 of our network messages.
+    pub terminal: TerminalId,
+    /// DE42 of our network messages.
+    pub merchant: MerchantId,
+    /// TPDU of requests; the dialect's own when empty.
+    pub tpdu: Vec<u8>,
+    /// TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// For sign-on and line tests.
+    pub answer_timeout: Duration,
+    /// Quiet time after which a link is tested; zero for never.
+    pub echo_interval: Duration,
+    /// First wait before connecting again.
+    pub reconnect_min: Duration,
+    /// Longest wait before connecting again.
+    pub reconnect_max: Duration,
+    /// Longest frame.
+    pub frame_bytes_max: usize,
+}
+
+/// Everything a switch is told.
+#[derive(Clone, Debug)]
+pub struct SwitchSettings {
+    /// Listeners.
+    pub listeners: Vec<ListenSettings>,
+    /// Upstream groups.
+    pub upstreams: Vec<UpstreamSettings>,
+    /// Store.
+    pub store: StoreChoice,
+    /// File with the data keys; in the store's folder when not given.
+    pub data_key_file: Option<PathBuf>,
+    /// Requests in flight, all groups together.
+    pub in_flight_max: usize,
+    /// Memory of the process at which no more is accepted, in bytes; the control group's limit when 0.
+    pub memory_bytes_max: u64,
+}
+
+/// Why a switch does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be used.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// The store's folder cannot be made.
+    #[error("the store's folder {path} cannot be made")]
+    Folder {
+        /// Path.
+        path: String,
+        /// The system's words.
+        #[source]
+        source: io::Error,
+    },
+    /// The data keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// An address cannot be bound.
+    #[error("listener {listener} cannot listen at {address}")]
+    Listen {
+        /// Listener.
+        listener: String,
+        /// Address.
+        address: SocketAddr,
+        /// The system's words.
+        #[source]
+        source: io::Error,
+    },
+    /// A listener names an upstream group that is not there.
+    #[error("listener {listener} sends to the unknown upstream group {upstream}")]
+    Upstream {
+        /// Listener.
+        listener: String,
+        /// Group.
+        upstream: String,
+    },
+    /// The system gives no thread.
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// A switch at work.
+#[derive(Debug)]
+pub struct Running {
+    /// The switch.
+    pub switch: Arc<Switch>,
+    /// Addresses of the listeners, in their order, with the ports the system chose.
+    pub addresses: Vec<SocketAddr>,
+    /// All open sessions.
+    pub sessions: Arc<Sessions>,
+    /// What operators change.
+    pub registry: Arc<SharedRegistry>,
+    /// Tasks.
+    pub tasks: Tasks,
+    /// Set when the store failed for good.
+    pub failed: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The registry together with the directory it feeds: a change is in the gate when its call returns.
+pub struct SharedRegistry {
+    registry: Mutex<Box<dyn Registry>>,
+    directory: Arc<Directory>,
+}
+
+impl std::fmt::Debug for SharedRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedRegistry")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SharedRegistry {
+    /// A registry that feeds a directory.
+    #[must_use]
+    pub fn new(registry: Box<dyn Registry>, directory: Arc<Directory>) -> Self {
+        Self {
+            registry: Mutex::new(registry),
+            directory,
+        }
+    }
+
+    /// The registry, for reading. Blocks while another change is under way.
+    pub fn lock(&self) -> MutexGuard<'_, Box<dyn Registry>> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change and takes it into the directory before anybody else can make one. Blocks.
+    ///
+    /// # Errors
+    /// The change's own.
+    pub fn change<T, E>(
+        &self,
+        change: impl FnOnce(&mut dyn Registry) -> Result<(T, DirectoryChanges), E>,
+    ) -> Result<T, E> {
+        let mut registry = self.lock();
+        let (result, changes) = change(registry.as_mut())?;
+        // Accounts first: a binding must not be met with a status of before it was there.
+        for (account, status) in changes.accounts {
+            self.directory.set_account(account, status);
+        }
+        for (key, admission) in changes.bindings {
+            self.directory.put(key, admission);
+        }
+        Ok(result)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+}
+
+impl Running {
+    /// Opens the store, loads the directory, binds the listeners, starts the links. Must be called inside
+    /// a runtime; blocks while the store is read.
+    ///
+    /// # Errors
+    /// When the store, the keys or an address cannot be used.
+    pub fn start(settings: SwitchSettings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let StoreChoice::Sqlite(path) = &settings.store;
+        let folder = SqliteFolder::open(path).map_err(|source| StartError::Folder {
+            path: path.display().to_string(),
+            source,
+        })?;
+        let key_file = settings
+            .data_key_file
+            .clone()
+            .unwrap_or_else(|| path.join("data.keys"));
+        let keys = Arc::new(DataKeys::load_or_create(&key_file)?);
+        let mut registry: Box<dyn Registry> = Box::new(folder.registry()?);
+        let directory = Arc::new(Directory::new());
+        load_directory(registry.as_mut(), &directory)?;
+        let mut model: Box<dyn ReadModel> = Box::new(folder.read_model()?);
+        let mut reader: Box<dyn JournalStore> = Box::new(folder.journal()?);
+        while project_round(reader.as_mut(), model.as_mut())? > 0 {}
+
+        let groups = Arc::new(groups(&settings, model.as_mut())?);
+        let tasks = Tasks::new();
+        let failed = Arc::new(AtomicBool::new(false));
+        let (journal, writer) = start_journal(&folder, &groups, &clock, &tasks, &failed)?;
+        let lanes = Lanes::new();
+        model.terminals(&mut |key, batch, signed_on| {
+            lanes.with(key, |lane| lane.restore(batch, signed_on));
+        })?;
+        let (lookups, asked) = Lookups::new();
+        let switch = Arc::new(Switch {
+            listeners: policies(&settings, registry.as_mut())?,
+            groups,
+            directory: Arc::clone(&directory),
+            lanes,
+            journal,
+            keys,
+            clock: Arc::clone(&clock),
+            next_txn: AtomicU64::new(model.last_txn()?.0 + 1),
+            zone_offset: AtomicI32::new(zone_offset(&*clock)),
+            in_flight_max: settings.in_flight_max,
+            lookups,
+            rrn: AtomicUsize::new(0),
+        });
+        let process = ProcessMetrics::default();
+        let projector = start_projector(&switch, reader, model, asked, process)?;
+        let sessions = Arc::new(Sessions::new());
+        let full = Arc::new(AtomicBool::new(false));
+        let addresses = start_listeners(&settings, &switch, &sessions, &clock, &full, &tasks)?;
+        start_links(&settings, &switch, &clock, &tasks);
+        tasks.spawn(tick(Arc::clone(&switch), tasks.clone()));
+        let guard = Guard {
+            limit: memory_limit(settings.memory_bytes_max),
+            full,
+            sessions: Arc::clone(&sessions),
+        };
+        tasks.spawn(watch(Arc::clone(&switch), guard, tasks.clone()));
+        let registry = Arc::new(SharedRegistry::new(registry, directory));
+        Ok(Self {
+            switch,
+            addresses,
+            sessions,
+            registry,
+            tasks,
+            failed,
+            threads: vec![writer, projector],
+        })
+    }
+
+    /// Takes no new connections, finishes what is in flight within `at_most`, then stops. Returns whether
+    /// everything was finished and the store is sound.
+    pub async fn drain(self, at_most: Duration) -> bool {
+        let Self {
+            switch,
+            sessions,
+            tasks,
+            failed,
+            threads,
+            ..
+        } = self;
+        tasks.drain();
+        sessions.drain();
+        let settled = async {
+            while !sessions.is_empty() || switch.in_flight() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let finished = tokio::time::timeout(at_most, settled).await.is_ok();
+        if !finished {
+            tracing::warn!(
+                sessions = sessions.len(),
+                in_flight = switch.in_flight(),
+                "not everything was finished in time"
+            );
+        }
+        tasks.stop();
+        let ended = tasks.ended(Duration::from_secs(5)).await;
+        switch.journal.close();
+        drop(switch);
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().all(|thread| thread.join().is_ok())
+        });
+        let joined = joined.await.unwrap_or(false);
+        finished && ended && joined && !failed.load(Ordering::Acquire)
+    }
+}
+
+fn load_directory(registry: &mut dyn Registry, directory: &Directory) -> Result<(), StoreError> {
+    registry.load(
+        &mut |account, status| directory.set_account(account, status),
+        &mut |key, admission| directory.put(key, admission),
+    )?;
+    directory.set_trusted(true);
+    Ok(())
+}
+
+fn groups(
+    settings: &SwitchSettings,
+    model: &mut dyn ReadModel,
+) -> Result<Vec<UpstreamGroup>, StoreError> {
+    let mut groups = Vec::new();
+    for upstream in &settings.upstreams {
+        let stans = Stans::new(upstream.stan);
+        if let Some((date, end)) = model.stan_block(&upstream.name)? {
+            stans.resume(date, end);
+        }
+        let tpdu = if upstream.tpdu.is_empty() {
+            upstream.dialect.framing().tpdu.clone()
+        } else {
+            upstream.tpdu.clone()
+        };
+        groups.push(UpstreamGroup {
+            name: upstream.name.clone(),
+            dialect: Arc::clone(&upstream.dialect),
+            links: Group::new(upstream.addresses.len(), LINK_OUTBOX_BYTES_MAX),
+            pending: Pending::new(),
+            owed: super::OwedBook::default(),
+            stans,
+            timeout: upstream.timeout,
+            tpdu,
+            metrics: Arc::new(GroupMetrics::new(&upstream.name)),
+        });
+    }
+    Ok(groups)
+}
+
+fn policies(
+    settings: &SwitchSettings,
+    registry: &mut dyn Registry,
+) -> Result<Vec<ListenerPolicy>, StartError> {
+    let mut acquirers: HashMap<String, AcquirerId> = HashMap::new();
+    let mut policies = Vec::new();
+    for listener in &settings.listeners {
+        let acquirer = match acquirers.get(&listener.acquirer) {
+            Some(known) => *known,
+            None => registry.acquirer(&listener.acquirer)?,
+        };
+        acquirers.insert(listener.acquirer.clone(), acquirer);
+        let upstream = |u: &UpstreamSettings| u.name == listener.upstream;
+        let Some(group) = settings.upstreams.iter().position(upstream) else {
+            return Err(StartError::Upstream {
+                listener: listener.name.clone(),
+                upstream: listener.upstream.clone(),
+            });
+        };
+        policies.push(ListenerPolicy {
+            name: listener.name.clone(),
+            acquirer,
+            dialect: Arc::clone(&listener.dialect),
+            sign_on_required: listener.sign_on_required,
+            group,
+            metrics: Arc::new(ListenerMetrics::new(&listener.name)),
+        });
+    }
+    Ok(policies)
+}
+
+fn start_journal(
+    folder: &SqliteFolder,
+    groups: &Arc<Vec<UpstreamGroup>>,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+    failed: &Arc<AtomicBool>,
+) -> Result<(Journal<Effect>, JoinHandle<()>), StartError> {
+    let delivery = Delivery {
+        groups: Arc::clone(groups),
+        clock: Arc::clone(clock),
+    };
+    let (failed, tasks) = (Arc::clone(failed), tasks.clone());
+    Journal::start(
+        Box::new(folder.journal()?),
+        JournalMetrics::default(),
+        move |effects| delivery.deliver(effects),
+        move |problem| {
+            // A sync that failed may have lost what it was given: nothing can be promised any more.
+            tracing::error!(
+                error = &problem as &dyn std::error::Error,
+                "the journal cannot be written; nothing more is taken or answered"
+            );
+            failed.store(true, Ordering::Release);
+            tasks.stop();
+        },
+    )
+    .map_err(StartError::Thread)
+}
+
+/// One thread brings the read model up to date and answers questions from it.
+fn start_projector(
+    switch: &Arc<Switch>,
+    mut journal: Box<dyn JournalStore>,
+    mut model: Box<dyn ReadModel>,
+    asked: Receiver<Job>,
+    metrics: ProcessMetrics,
+) -> Result<JoinHandle<()>, StartError> {
+    // Weak, because the switch holds the other end of the channel: when it goes, the thread ends.
+    let switch: Weak<Switch> = Arc::downgrade(switch);
+    let mut project = move |model: &mut dyn ReadModel| {
+        loop {
+            match project_round(journal.as_mut(), model) {
+                Ok(0) => {
+                    metrics.projection_lag.set(0.0);
+                    return;
+                }
+                Ok(_) => {
+                    let lag = journal
+                        .last_sequence()
+                        .and_then(|last| Ok(last.saturating_sub(model.mark()?)));
+                    if let Ok(lag) = lag {
+                        metrics
+                            .projection_lag
+                            .set(f64::from(u32::try_from(lag).unwrap_or(u32::MAX)));
+                    }
+                }
+                Err(problem) => {
+                    tracing::error!(
+                        error = &problem as &dyn std::error::Error,
+                        "the read model cannot be brought up to date"
+                    );
+                    return;
+                }
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("projector".into())
+        .spawn(move || {
+            loop {
+                let asked = asked.recv_timeout(PROJECT_EVERY);
+                project(model.as_mut());
+                match asked {
+                    Ok(job) => match switch.upgrade() {
+                        Some(switch) => switch.looked_up(job, model.as_mut()),
+                        None => return,
+                    },
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        })
+        .map_err(StartError::Thread)
+}
+
+fn start_listeners(
+    settings: &SwitchSettings,
+    switch: &Arc<Switch>,
+    sessions: &Arc<Sessions>,
+    clock: &Arc<dyn Clock>,
+    full: &Arc<AtomicBool>,
+    tasks: &Tasks,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let mut bound = Vec::new();
+    for (index, listen) in settings.listeners.iter().enumerate() {
+        let fail = |source| StartError::Listen {
+            listener: listen.name.clone(),
+            address: listen.address,
+            source,
+        };
+        let listener = Listener::bind(
+            ListenerSettings {
+                name: listen.name.clone(),
+                index,
+                address: listen.address,
+                tls: listen.tls.clone(),
+                dialect: Arc::clone(&listen.dialect),
+                handshake_timeout: listen.handshake_timeout,
+                handshakes_max: listen.handshakes_max,
+                handshakes_per_address_max: listen.handshakes_per_address_max,
+                connections_per_second: listen.connections_per_second,
+                sessions_max: listen.sessions_max,
+                session: listen.session,
+            },
+            Arc::clone(switch),
+            Arc::clone(sessions),
+            Arc::clone(&switch.listeners[index].metrics),
+            Arc::clone(clock),
+            Arc::clone(full),
+        )
+        .map_err(fail)?;
+        bound.push((listener.address().map_err(fail)?, listener));
+    }
+    // Every address is bound before the first terminal is taken.
+    let addresses = bound.iter().map(|(address, _)| *address).collect();
+    for (address, listener) in bound {
+        tracing::info!(%address, "listening for terminals");
+        tasks.spawn(listener.run(tasks.clone()));
+    }
+    Ok(addresses)
+}
+
+fn start_links(
+    settings: &SwitchSettings,
+    switch: &Arc<Switch>,
+    clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
+) {
+    for (group, upstream) in settings.upstreams.iter().enumerate() {
+        for (at, address) in upstream.addresses.iter().enumerate() {
+            let Some(state) = switch.groups[group].links.link(at) else {
+                continue;
+            };
+            let told = LinkSettings {
+                group_name: upstream.name.clone(),
+                group,
+                link: at,
+                address: address.address.clone(),
+                tls: address.tls.clone(),
+                dialect: Arc::clone(&upstream.dialect),
+                sign_on: upstream.sign_on,
+                terminal: upstream.terminal,
+                merchant: upstream.merchant,
+                connect_timeout: upstream.connect_timeout,
+                answer_timeout: upstream.answer_timeout,
+                echo_interval: upstream.echo_interval,
+                reconnect_min: upstream.reconnect_min,
+                reconnect_max: upstream.reconnect_max,
+                frame_bytes_max: upstream.frame_bytes_max,
+            };
+            let metrics = Arc::clone(&switch.groups[group].metrics);
+            let (switch, clock) = (Arc::clone(switch), Arc::clone(clock));
+            tasks.spawn(link::run(
+                told,
+                state,
+                switch,
+                metrics,
+                clock,
+                tasks.clone(),
+            ));
+        }
+    }
+}
+
+/// Deadlines, reversals, and reserving STANs.
+async fn tick(switch: Arc<Switch>, tasks: Tasks) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = tasks.stopping() => return,
+            _ = ticks.tick() => {}
+        }
+        let now = switch.clock.now();
+        switch.expire(now);
+        switch.send_reversals(now);
+        switch.reserve_stans();
+    }
+}
+
+impl Switch {
+    /// Reserves STANs for groups that count by themselves and are about to run out.
+    fn reserve_stans(&self) {
+        if !self.groups.iter().any(|group| group.stans.is_own()) {
+            return;
+        }
+        let today = self.local_time();
+        let date = u32::try_from(today.year).unwrap_or(0) * 10_000
+            + u32::from(today.month) * 100
+            + u32::from(today.day);
+        for (at, group) in self.groups.iter().enumerate() {
+            let Some(first) = group.stans.wants_block(date) else {
+                continue;
+            };
+            if first.is_multiple_of(u64::from(crate::base::Stan::MAX)) {
+                group.metrics.stan_wraps.increment(1);
+            }
+            let end = first + u64::from(stans::BLOCK);
+            let record = Record::StanBlock {
+                group: group.name.as_str().into(),
+                date,
+                end,
+            };
+            let effect = Effect::StanBlock {
+                group: at,
+                first,
+                count: stans::BLOCK,
+            };
+            // A closed journal means that the process is ending.
+            if self
+                .journal
+                .append(effect, |out| record.encode(out))
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+struct Guard {
+    limit: Option<u64>,
+    full: Arc<AtomicBool>,
+    sessions: Arc<Sessions>,
+}
+
+/// Memory and the local zone, once a second.
+async fn watch(switch: Arc<Switch>, guard: Guard, tasks: Tasks) {
+    let metrics = ProcessMetrics::default();
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            () = tasks.stopping() => return,
+            _ = ticks.tick() => {}
+        }
+        switch
+            .zone_offset
+            .store(zone_offset(&*switch.clock), Ordering::Relaxed);
+        metrics.terminals.set(f64::from(
+            u32::try_from(switch.directory.len()).unwrap_or(u32::MAX),
+        ));
+        let Some(resident) = resident_bytes() else {
+            continue;
+        };
+        metrics
+            .resident_bytes
+            .set(u32::try_from(resident >> 10).map_or(f64::MAX, f64::from) * KIB);
+        let Some(limit) = guard.limit else { continue };
+        let full = resident > limit / 5 * 4;
+        if full != guard.full.swap(full, Ordering::Relaxed) {
+            tracing::warn!(
+                resident,
+                limit,
+                full,
+                "memory: no new connections while full"
+            );
+        }
+        if resident > limit / 10 * 9 {
+            let closed = guard.sessions.close_oldest_idle(1_000);
+            tracing::warn!(closed, "memory: the oldest idle sessions are closed");
+        }
+    }
+}
+
+const KIB: f64 = 1_024.0;
+
+/// Memory of this process.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+}
+
+/// The configured limit, or the control group's.
+fn memory_limit(configured: u64) -> Option<u64> {
+    if configured > 0 {
+        return Some(configured);
+    }
+    std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Seconds the local zone is ahead of UTC.
+fn zone_offset(clock: &dyn Clock) -> i32 {
+    let micros = i64::try_from(clock.wall().0).unwrap_or(0);
+    jiff::Timestamp::from_microsecond(micros).map_or(0, |now| {
+        jiff::tz::TimeZone::system().to_offset(now).seconds()
+    })
+}

@@ -1,0 +1,177 @@
+//! STANs towards a group: the terminal's own, or the group's.
+//!
+//! A group's own STANs are unique per business date across its links and across restarts: blocks are
+//! reserved in the registry before they are used, and what is left of a block after a crash is skipped.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::base::Stan;
+use crate::iso8583::{MatchKey, Message};
+
+/// How a group numbers its requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StanPolicy {
+    /// The terminal's STAN goes through; answers match on DE41, DE11 and class.
+    #[default]
+    Pass,
+    /// The group counts by itself; references to earlier STANs are rewritten.
+    Own,
+}
+
+/// STANs reserved at a time.
+pub(super) const BLOCK: u32 = 20_000;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Stans {
+    own: Option<Mutex<Blocks>>,
+    /// Set when a new block should be reserved.
+    wanted: AtomicBool,
+    reserved: Mutex<Reserved>,
+}
+
+/// Up to where numbers were asked for, on which date.
+#[derive(Debug, Default)]
+struct Reserved {
+    date: u32,
+    end: u64,
+}
+
+/// Running numbers, from 1 on each date; the STAN is what is left of them modulo 999999.
+#[derive(Debug, Default)]
+struct Blocks {
+    next: u64,
+    end: u64,
+    spare: Option<(u64, u64)>,
+}
+
+impl Stans {
+    pub(super) fn new(policy: StanPolicy) -> Self {
+        let own = match policy {
+            StanPolicy::Pass => None,
+            StanPolicy::Own => Some(Mutex::default()),
+        };
+        let wanted = AtomicBool::new(own.is_some());
+        Self {
+            own,
+            wanted,
+            reserved: Mutex::default(),
+        }
+    }
+
+    pub(crate) const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Takes a reserved block in, `first` being a running number.
+    pub(super) fn add_block(&self, first: u64, count: u32) {
+        let Some(own) = &self.own else { return };
+        let mut blocks = own.lock().unwrap_or_else(PoisonError::into_inner);
+        let block = (first, first + u64::from(count));
+        if blocks.next == blocks.end {
+            (blocks.next, blocks.end) = block;
+        } else {
+            blocks.spare = Some(block);
+        }
+    }
+
+    /// Goes on after what was reserved before a restart.
+    pub(super) fn resume(&self, date: u32, end: u64) {
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = Reserved { date, end };
+    }
+
+    /// The first running number to reserve now, if a block is wanted. A new date starts at 1 again, and
+    /// what is left of the day before is forgotten.
+    pub(super) fn wants_block(&self, date: u32) -> Option<u64> {
+        let own = self.own.as_ref()?;
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if reserved.date != date {
+            *reserved = Reserved { date, end: 1 };
+            *own.lock().unwrap_or_else(PoisonError::into_inner) = Blocks::default();
+            self.wanted.store(true, Ordering::Release);
+        }
+        if !self.wanted.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let first = reserved.end.max(1);
+        reserved.end = first + u64::from(BLOCK);
+        Some(first)
+    }
+
+    /// The STAN for a request: the terminal's, or the group's next.
+    ///
+    /// `None` when nothing is reserved: a number that was not reserved could be used twice.
+    pub(super) fn next(&self, terminals: Stan) -> Option<Stan> {
+        let Some(own) = &self.own else {
+            return Some(terminals);
+        };
+        let mut blocks = own.lock().unwrap_or_else(PoisonError::into_inner);
+        if blocks.next == blocks.end {
+            self.wanted.store(true, Ordering::Release);
+            (blocks.next, blocks.end) = blocks.spare.take()?;
+        }
+        if blocks.spare.is_none() {
+            self.wanted.store(true, Ordering::Release);
+        }
+        let running = blocks.next;
+        blocks.next += 1;
+        Some(stan_of(running))
+    }
+
+    /// Key a request waits under.
+    pub(super) fn match_key(&self, message: &Message<'_>, upstream: Stan) -> Option<MatchKey> {
+        if self.is_own() {
+            return Some(MatchKey::own(message.mti().class_key(), upstream));
+        }
+        message.match_key()
+    }
+
+    /// Key an answer is looked up by.
+    pub(super) fn answer_key(&self, message: &Message<'_>) -> Option<MatchKey> {
+        self.match_key(message, message.stan()?)
+    }
+}
+
+/// 1 to 999999, again and again.
+fn stan_of(running: u64) -> Stan {
+    let within = running.saturating_sub(1) % u64::from(Stan::MAX);
+    u32::try_from(within + 1)
+        .ok()
+        .and_then(Stan::new)
+        .unwrap_or(Stan::FIRST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_stans_run_through_blocks_without_a_gap_or_a_repeat() {
+        let stans = Stans::new(StanPolicy::Own);
+        stans.add_block(1, 3);
+        stans.add_block(4, 3);
+        let taken: Vec<_> = (0..6)
+            .filter_map(|_| stans.next(Stan::FIRST))
+            .map(Stan::get)
+            .collect();
+        assert_eq!(taken, [1, 2, 3, 4, 5, 6]);
+        assert!(stans.wanted.load(Ordering::Acquire));
+        assert_eq!(stans.next(Stan::FIRST), None);
+    }
+
+    #[test]
+    fn passed_stans_are_the_terminals() {
+        let stans = Stans::new(StanPolicy::Pass);
+        let theirs = Stan::new(77).unwrap();
+        assert_eq!(stans.next(theirs), Some(theirs));
+    }
+
+    #[test]
+    fn numbers_wrap_to_one() {
+        assert_eq!(stan_of(1).get(), 1);
+        assert_eq!(stan_of(999_999).get(), 999_999);
+        assert_eq!(stan_of(1_000_000).get(), 1);
+    }
+}
