@@ -22,3 +22,5 @@ pub mod store;
 pub mod net;
 
 pub mod switch;
+
+pub mod config;

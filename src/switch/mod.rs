@@ -26,9 +26,9 @@ use bytes::BytesMut;
 
 use crate::base::calendar::Civil;
 use crate::base::clock::Moment;
-use crate::base::{AcquirerId, Amount, BindingId, Clock, MerchantId, Stan, TerminalId, TxnId};
+use crate::base::{AcquirerId, Amount, Clock, MerchantId, Stan, TerminalId, TxnId};
 use crate::binding::{Directory, TerminalKey};
-use crate::iso8583::{Dialect, FieldSet, MatchKey};
+use crate::iso8583::{Dialect, FieldSet};
 use crate::net::mux::Waiting as WaitingNumber;
 use crate::net::{Group, LinkChoice, Pending, Session};
 use crate::security::DataKeys;

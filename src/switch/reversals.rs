@@ -15,7 +15,7 @@ use super::local::replaced;
 use super::lookup::Job;
 use super::{EnvelopeBytes, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
 use crate::base::clock::Moment;
-use crate::base::{BatchNumber, Stan, TxnId};
+use crate::base::{Stan, TxnId};
 use crate::binding::TerminalKey;
 use crate::iso8583::{
     self, DeclineCode, Envelope, FieldValue, Index, MatchKey, Message, Request, ResponseCode,

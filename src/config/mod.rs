@@ -1,0 +1,422 @@
+//! The configuration file: text, checked, typed.
+//!
+//! Every mistake is reported at once with its place; unknown keys are mistakes; nothing is clamped.
+//! Relative paths are relative to the file's folder. What comes out is ready to start from: files are
+//! read, certificates parsed, names resolved to what they name.
+
+mod listener;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::document::{Document, Located, Problem, Problems, Section, Severity};
+use crate::base::limits;
+use crate::iso8583::Dialect;
+use crate::switch::{StoreChoice, SwitchSettings, UpstreamSettings};
+use crate::telemetry::log::LogFormat;
+
+/// A configuration, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// What the switch is told.
+    pub switch: SwitchSettings,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines there are.
+    pub log_level: String,
+    /// Path of the admin API's Unix socket.
+    pub admin_socket: PathBuf,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served over TCP, if anywhere.
+    pub monitor_address: Option<SocketAddr>,
+    /// Most time a drain takes.
+    pub drain_timeout: Duration,
+    /// Threads of the runtime; 0 for as many as the process has CPUs.
+    pub worker_threads: usize,
+    /// What the writer should know.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// Path.
+        path: String,
+        /// The system's words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file has mistakes, warnings among them.
+    #[error("the configuration has mistakes")]
+    Problems(Vec<Problem>),
+}
+
+/// Reads and checks a file.
+///
+/// # Errors
+/// Every mistake, in the order of the file.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let shown = path.display().to_string();
+    let fail = |source| ConfigError::Read {
+        path: shown.clone(),
+        source,
+    };
+    let size = std::fs::metadata(path).map_err(fail)?.len();
+    if size > limits::DOCUMENT_BYTES_MAX as u64 {
+        return Err(fail(std::io::Error::other(
+            "the file is too large for a configuration",
+        )));
+    }
+    let text = std::fs::read_to_string(path).map_err(fail)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    parse(&shown, &text, folder)
+}
+
+/// Checks a text. `file` is the name used in problems; relative paths are relative to `folder`.
+///
+/// # Errors
+/// Every mistake, in the order of the file.
+pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, ConfigError> {
+    let problems = Problems::new(file, text);
+    let document = Document::parse(&problems, text);
+    let read = {
+        let root = document.root(&problems);
+        let reader = Reader {
+            problems: &problems,
+            folder,
+        };
+        reader.root(root)
+    };
+    let found = problems.into_vec();
+    let broken = found
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
+    match read {
+        Some(config) if !broken => Ok(Config {
+            warnings: found,
+            ..config
+        }),
+        _ => Err(ConfigError::Problems(found)),
+    }
+}
+
+/// What all parts of the file need while they are read.
+struct Reader<'r, 't> {
+    problems: &'r Problems<'t>,
+    folder: &'r Path,
+}
+
+/// Upstream groups: all names that are written, and the settings of those without a mistake.
+#[derive(Default)]
+struct Upstreams {
+    names: Vec<String>,
+    sound: Vec<Option<UpstreamSettings>>,
+}
+
+/// Dialects by name, as the file may refer to them.
+type Dialects = BTreeMap<String, Arc<Dialect>>;
+
+impl Reader<'_, '_> {
+    fn root(&self, root: Section<'_, '_>) -> Option<Config> {
+        let dialects = self.dialects(&root);
+        let mut upstreams = Upstreams::default();
+        for section in root.sections("upstream") {
+            upstreams
+                .names
+                .extend(section.text("name").map(|name| name.value.to_owned()));
+            upstreams.sound.push(self.upstream(section, &dialects));
+        }
+        if !root.has("upstream") {
+            root.error("no [[upstream]]: requests have nowhere to go");
+        }
+        let mut listeners = Vec::new();
+        for section in root.sections("listener") {
+            let index = listeners.len();
+            listeners.push(self.listener(section, &dialects, &upstreams, index));
+        }
+        if !root.has("listener") {
+            root.error("no [[listener]]: there is nothing to serve");
+        }
+        let (store, data_key_file) = self.store(&root);
+        let (log_format, log_level) = Self::log(&root);
+        let admin_socket = self.admin(&root, &store);
+        let monitor_address = self.monitor(&root);
+        let limits = root.section("limits");
+        let in_flight_max = limits
+            .as_ref()
+            .and_then(|l| l.integer("in_flight_max", 1..=1_000_000))
+            .unwrap_or(10_000);
+        let memory_bytes_max = limits
+            .as_ref()
+            .map_or(0, |l| l.size("memory_max", 64 << 20..=usize::MAX, 0));
+        let seconds = Duration::from_secs;
+        let drain_timeout = limits.as_ref().map_or(seconds(30), |l| {
+            l.duration("drain_timeout", seconds(1)..=seconds(600), seconds(30))
+        });
+        let worker_threads = limits
+            .as_ref()
+            .and_then(|l| l.integer("worker_threads", 0..=1_024))
+            .unwrap_or(0);
+        if let Some(limits) = limits {
+            limits.finish();
+        }
+        root.finish();
+        Some(Config {
+            switch: SwitchSettings {
+                listeners: listeners.into_iter().collect::<Option<_>>()?,
+                upstreams: upstreams.sound.into_iter().collect::<Option<_>>()?,
+                store,
+                data_key_file,
+                in_flight_max: usize::try_from(in_flight_max).unwrap_or(usize::MAX),
+                memory_bytes_max: memory_bytes_max as u64,
+            },
+            log_format,
+            log_level,
+            admin_socket,
+            monitor_address,
+            drain_timeout,
+            worker_threads: usize::try_from(worker_threads).unwrap_or(0),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// The shipped dialects, and those of the configured folder, which win.
+    fn dialects(&self, root: &Section<'_, '_>) -> Dialects {
+        let mut dialects: Dialects = Dialect::shipped_names()
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), Dialect::shipped(name)?)))
+            .collect();
+        let Some(folder) = root.text("protocols") else {
+            return dialects;
+        };
+        let path = self.folder.join(folder.value);
+        let entries = match std::fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(problem) => {
+                let message = format!("{} cannot be read as a folder: {problem}", path.display());
+                self.problems.error(&folder.span, message);
+                return dialects;
+            }
+        };
+        for entry in entries.flatten() {
+            let file = entry.path().join("dialect.toml");
+            let Ok(text) = std::fs::read_to_string(&file) else {
+                continue;
+            };
+            match Dialect::parse(&file.display().to_string(), &text) {
+                Ok(dialect) => {
+                    dialects.insert(dialect.name().to_owned(), Arc::new(dialect));
+                }
+                Err(found) => {
+                    for problem in found {
+                        self.problems.error(&folder.span, problem.to_string());
+                    }
+                }
+            }
+        }
+        dialects
+    }
+
+    fn dialect(&self, section: &Section<'_, '_>, dialects: &Dialects) -> Option<Arc<Dialect>> {
+        let name = section.required_text("dialect", "unionpay-pos")?;
+        if let Some(dialect) = dialects.get(name.value) {
+            return Some(Arc::clone(dialect));
+        }
+        let known: Vec<_> = dialects.keys().map(String::as_str).collect();
+        let message = format!("no dialect {}; known: {}", name.value, known.join(", "));
+        self.problems.error(&name.span, message);
+        None
+    }
+
+    fn path(&self, text: &Located<&str>) -> PathBuf {
+        self.folder.join(text.value)
+    }
+
+    fn store(&self, root: &Section<'_, '_>) -> (StoreChoice, Option<PathBuf>) {
+        let Some(store) = root.section("store") else {
+            root.error("[store] is missing; write for example `[store]` and `path = \"data\"`");
+            return (StoreChoice::Sqlite(self.folder.join("data")), None);
+        };
+        let path = store
+            .required_text("path", "data")
+            .map(|text| self.path(&text));
+        let keys = store.text("data_key_file").map(|text| self.path(&text));
+        if keys.is_none() {
+            self.problems.warn(
+                &store.span(),
+                "store.data_key_file is not set: the key that seals card numbers lies beside them; \
+                 keep it on another volume in production",
+            );
+        }
+        store.finish();
+        (
+            StoreChoice::Sqlite(path.unwrap_or_else(|| self.folder.join("data"))),
+            keys,
+        )
+    }
+
+    fn log(root: &Section<'_, '_>) -> (LogFormat, String) {
+        let Some(log) = root.section("log") else {
+            return (LogFormat::Text, "info".into());
+        };
+        let format = log.choice(
+            "format",
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            LogFormat::Text,
+        );
+        let level = log
+            .text("level")
+            .map_or_else(|| "info".to_owned(), |text| text.value.to_owned());
+        log.finish();
+        (format, level)
+    }
+
+    fn admin(&self, root: &Section<'_, '_>, store: &StoreChoice) -> PathBuf {
+        let StoreChoice::Sqlite(folder) = store;
+        let default = folder.join("admin.sock");
+        let Some(admin) = root.section("admin") else {
+            return default;
+        };
+        let socket = admin
+            .text("socket")
+            .map_or(default, |text| self.path(&text));
+        admin.finish();
+        socket
+    }
+
+    fn monitor(&self, root: &Section<'_, '_>) -> Option<SocketAddr> {
+        let monitor = root.section("monitor")?;
+        let address = monitor.required_text("address", "127.0.0.1:9464");
+        monitor.finish();
+        self.address(&address?)
+    }
+
+    fn address(&self, text: &Located<&str>) -> Option<SocketAddr> {
+        let parsed = text.value.parse();
+        if parsed.is_err() {
+            let message = format!(
+                "\"{}\" is no address and port, as in \"0.0.0.0:8583\"",
+                text.value
+            );
+            self.problems.error(&text.span, message);
+        }
+        parsed.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: &str = r#"
+[store]
+path = "data"
+data_key_file = "keys"
+
+[[listener]]
+name = "shops"
+address = "127.0.0.1:0"
+acquirer = "acme"
+dialect = "unionpay-pos"
+upstream = "bank"
+mac = "none"
+
+[[upstream]]
+name = "bank"
+dialect = "unionpay-pos"
+addresses = ["127.0.0.1:9583"]
+"#;
+
+    fn check(text: &str) -> Vec<String> {
+        match parse("posgate.toml", text, Path::new("/nowhere")) {
+            Ok(config) => config.warnings.iter().map(ToString::to_string).collect(),
+            Err(ConfigError::Problems(found)) => found.iter().map(ToString::to_string).collect(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_smallest_file_has_the_documented_defaults() {
+        let config = parse("posgate.toml", SOUND, Path::new("/nowhere")).unwrap();
+        let listener = &config.switch.listeners[0];
+        assert_eq!(listener.handshake_timeout, Duration::from_secs(5));
+        assert_eq!(listener.handshakes_max, 256);
+        assert_eq!(listener.handshakes_per_address_max, 0);
+        assert_eq!(listener.connections_per_second, 500);
+        assert_eq!(listener.session.frame_timeout, Duration::from_secs(10));
+        assert_eq!(listener.session.idle_timeout, Duration::from_secs(600));
+        assert_eq!(listener.session.write_timeout, Duration::from_secs(10));
+        assert_eq!(listener.session.frame_bytes_max, 4_096);
+        assert_eq!(listener.session.pending_max, 4);
+        assert_eq!(listener.session.write_bytes_max, 32_768);
+        assert!(listener.sign_on_required);
+        assert_eq!(config.switch.in_flight_max, 10_000);
+        assert_eq!(config.switch.upstreams[0].timeout, Duration::from_secs(15));
+        assert_eq!(config.drain_timeout, Duration::from_secs(30));
+        assert_eq!(config.admin_socket, Path::new("/nowhere/data/admin.sock"));
+        assert_eq!(
+            check(SOUND),
+            [
+                "posgate.toml:6:1: warning: listener[1] has no [listener.tls]: terminals speak in the \
+                 clear; end TLS in front of it",
+                "posgate.toml:12:7: warning: listener[1].mac is \"none\": answers are not authenticated; \
+                 only TLS protects them",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_found_in_one_go() {
+        let text = SOUND
+            .replace("mac = \"none\"", "")
+            .replace("upstream = \"bank\"", "upstream = \"bunk\"")
+            .replace("address = \"127.0.0.1:0\"", "address = \"127.0.0.1\"")
+            .replace("[store]", "[stroe]")
+            .replace("addresses", "adresses");
+        let found = check(&text).join("\n");
+        for expected in [
+            "listener[1].mac is missing; write for example `mac = \"none\"`",
+            "no upstream group bunk; known: bank",
+            "\"127.0.0.1\" is no address and port",
+            "unknown key `stroe`; did you mean `store`?",
+            "unknown key `upstream[1].adresses`; did you mean `addresses`?",
+        ] {
+            assert!(found.contains(expected), "{expected}\nnot in\n{found}");
+        }
+        assert!(
+            found.lines().all(|line| line.starts_with("posgate.toml:")),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn an_upstream_of_another_dialect_is_refused() {
+        let (head, tail) = SOUND.split_once("[[upstream]]").unwrap();
+        let tail = tail.replace("unionpay-pos", "iso8583-1987-ascii");
+        let found = check(&format!("{head}[[upstream]]{tail}")).join("\n");
+        assert!(found.contains("speaks iso8583-1987-ascii"), "{found}");
+    }
+
+    #[test]
+    fn missing_certificates_are_named() {
+        let text = SOUND.replace(
+            "mac = \"none\"",
+            "mac = \"none\"\ntls = { certificate = \"c.pem\", key = \"k.pem\" }",
+        );
+        let found = check(&text).join("\n");
+        assert!(
+            found.contains("/nowhere/c.pem holds no usable certificate chain"),
+            "{found}"
+        );
+        assert!(
+            found.contains("/nowhere/k.pem holds no usable private key"),
+            "{found}"
+        );
+    }
+}
