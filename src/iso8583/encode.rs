@@ -346,6 +346,11 @@ impl Writer<'_> {
         }
     }
 
+    /// Asks for a second bitmap, whether or not a field needs it.
+    pub(super) const fn second_bitmap(&mut self) {
+        self.fields.insert(1);
+    }
+
     /// Appends wire bytes of several fields at once.
     pub(super) fn run(&mut self, fields: FieldSet, bytes: &[u8]) {
         self.fields = self.fields.union(fields);
@@ -436,8 +441,10 @@ impl Writer<'_> {
     }
 
     fn close(&mut self) {
-        if !self.fields.intersection(FieldSet::SECONDARY).is_empty() {
+        if self.fields.secondary() != 0 {
             self.fields.insert(1);
+        }
+        if self.fields.contains(1) {
             self.make_room_for_secondary();
         }
         let encoding = self.dialect.bitmap_encoding();

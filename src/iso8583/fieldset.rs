@@ -83,12 +83,12 @@ impl FieldSet {
     /// The elements below `de`.
     #[must_use]
     pub const fn below(self, de: u8) -> Self {
-        if de == 0 {
-            return Self::EMPTY;
+        match Self::bit(de) {
+            0 if de == 0 => Self::EMPTY,
+            0 => self,
+            // In bit order, its own bit and all lower ones are what is not below it.
+            bit => Self(self.0 & !(bit | bit.wrapping_sub(1))),
         }
-        // Everything from `de` down to DE128 in bit order: its own bit and all lower ones.
-        let bit = Self::bit(de);
-        Self(self.0 & !(bit | bit.wrapping_sub(1)))
     }
 
     /// The elements above `de`.
@@ -176,5 +176,8 @@ mod tests {
         assert_eq!(set.below(1), FieldSet::EMPTY);
         assert_eq!(set.above(128), FieldSet::EMPTY);
         assert_eq!(set.above(0), set);
+        assert_eq!(set.below(0), FieldSet::EMPTY);
+        assert_eq!(set.below(129), set);
+        assert_eq!(set.above(129), FieldSet::EMPTY);
     }
 }

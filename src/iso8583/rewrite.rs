@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::encode::FieldValue;
+use super::encode::{FieldValue, Writer};
 use super::error::EncodeError;
 use super::fieldset::FieldSet;
 use super::message::Message;
@@ -30,7 +30,7 @@ pub struct Rewrite<'a> {
 /// Appends `message`, changed as `how` says, to `out`, length prefix included.
 ///
 /// Fields between two changes are copied in one piece, padding and all: the cost grows with the number of
-/// changes, not with the number of fields.
+/// changes, not with the number of fields. The message must have been decoded whole.
 ///
 /// # Errors
 /// A new value that the dialect refuses, or fields out of order; `out` is then as it was.
@@ -45,7 +45,10 @@ pub fn rewrite(
         Envelope::Answering(request) => writer.envelope_answering(request),
     }
     writer.mti(message.mti());
-    // The second bitmap is made anew when a field needs it.
+    // A second bitmap is kept even when nothing in it is set: some hosts always send one.
+    if message.has(1) {
+        writer.second_bitmap();
+    }
     let present = message.fields().without(1);
     let mut dropped = present.intersection(how.drop);
     let mut done = 0;
@@ -61,7 +64,7 @@ pub fn rewrite(
 /// Copies what stands between the fields `done` and `until`, both excluded, without the dropped ones.
 fn copy_before(
     message: &Message<'_>,
-    writer: &mut super::encode::Writer<'_>,
+    writer: &mut Writer<'_>,
     present: FieldSet,
     dropped: &mut FieldSet,
     mut done: u8,

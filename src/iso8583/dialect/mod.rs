@@ -10,6 +10,7 @@ mod rules;
 mod settings;
 mod table;
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::base::document::Problem;
@@ -64,7 +65,6 @@ impl BitmapEncoding {
 }
 
 /// What a dialect file says, compiled. Immutable; shared as `Arc<Dialect>`.
-#[derive(Debug)]
 pub struct Dialect {
     name: String,
     title: String,
@@ -81,6 +81,12 @@ pub struct Dialect {
     reversal: ReversalRules,
     network: NetworkRules,
     warnings: Vec<Problem>,
+}
+
+impl fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dialect({})", self.name)
+    }
 }
 
 /// Names and texts of the files in `protocols/`.
