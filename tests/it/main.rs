@@ -1,3 +1,7 @@
-//! Placeholder.
+//! Tests that see the crate from the outside.
 
-fn main() {}
+mod allocations;
+mod codec;
+mod corpus;
+mod samples;
+mod vectors;

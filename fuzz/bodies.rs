@@ -1,0 +1,135 @@
+//! What the fuzz targets do with their input, as plain functions: an ordinary test replays the corpus
+//! through them.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use posgate::iso8583::{
+    Dialect, Envelope, FieldSet, Index, Message, ResponseCode, Rewrite, answer, rewrite,
+};
+use posgate::wire::{FrameCodec, Scan, scan};
+use tokio_util::codec::Decoder;
+
+/// Decodes `data` as a message of each shipped dialect.
+pub(crate) fn message(data: &[u8]) {
+    for name in Dialect::shipped_names() {
+        let dialect = Dialect::shipped(name).expect("shipped");
+        exercise(&dialect, data);
+    }
+}
+
+/// Splits `data` into frames, whole and byte by byte, by each shipped dialect's framing.
+pub(crate) fn frame(data: &[u8]) {
+    const FRAME_BYTES_MAX: usize = 512;
+    for name in Dialect::shipped_names() {
+        let dialect = Dialect::shipped(name).expect("shipped");
+        match scan(dialect.framing(), data, FRAME_BYTES_MAX) {
+            Ok(Scan::Frame { start, end }) => {
+                assert!(start <= end && end <= data.len());
+                assert!(end - start <= FRAME_BYTES_MAX);
+            }
+            Ok(Scan::Need(bytes)) => assert!(bytes > data.len()),
+            Err(error) => assert!(!error.label().is_empty()),
+        }
+        let whole = frames(&dialect, FRAME_BYTES_MAX, [data]);
+        let bytewise = frames(&dialect, FRAME_BYTES_MAX, data.chunks(1));
+        assert_eq!(whole, bytewise);
+    }
+}
+
+/// All frames of a stream that comes in pieces, up to the first error.
+fn frames<'a>(
+    dialect: &Arc<Dialect>,
+    frame_bytes_max: usize,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<bytes::Bytes> {
+    let mut codec = FrameCodec::new(Arc::clone(dialect), frame_bytes_max);
+    let mut buf = BytesMut::new();
+    let mut found = Vec::new();
+    for piece in pieces {
+        buf.extend_from_slice(piece);
+        loop {
+            match codec.decode(&mut buf) {
+                Ok(Some(frame)) => found.push(frame),
+                Ok(None) => break,
+                Err(_) => return found,
+            }
+        }
+    }
+    found
+}
+
+/// Decodes, asks the message (whole or not) for everything it has, answers it and sends it on.
+pub(crate) fn exercise(dialect: &Dialect, frame: &[u8]) {
+    let mut index = Index::new();
+    if let Ok(message) = dialect.decode(frame, &mut index) {
+        read_all(&message);
+        sent_on_unchanged(&message);
+    }
+    let (message, error) = dialect.decode_partial(frame, &mut index);
+    if let Some(error) = error {
+        assert!(error.offset() <= frame.len());
+        assert!(!error.label().is_empty());
+        assert!(!error.to_string().is_empty());
+    }
+    if let Some(message) = message {
+        read_all(&message);
+        answered(&message);
+    }
+}
+
+fn read_all(message: &Message<'_>) {
+    for de in message.fields().iter() {
+        assert!(message.field(de).is_some());
+        let element = message.element(de).expect("present");
+        assert!(element.ends_with(message.field(de).expect("present")));
+        black_box((message.digits(de), message.number(de), message.block(de)));
+        for part in 1..=8 {
+            black_box(message.sub(de, part));
+        }
+    }
+    black_box((message.stan(), message.terminal(), message.merchant()));
+    black_box((message.amount(), message.batch(), message.pan()));
+    black_box((
+        message.response_code(),
+        message.rrn(),
+        message.approval_code(),
+    ));
+    black_box((
+        message.processing_code(),
+        message.original(),
+        message.match_key(),
+    ));
+    let row = message.dialect().classify(message);
+    black_box(row.map(|row| row.missing(message)));
+    assert!(message.mac_input().len() <= message.frame().len());
+}
+
+/// Sent on without a change it is the same, but for the case of hexadecimal digits in bitmaps.
+fn sent_on_unchanged(message: &Message<'_>) {
+    let how = Rewrite {
+        envelope: Envelope::Raw(message.envelope()),
+        drop: FieldSet::EMPTY,
+        set: &[],
+    };
+    let mut out = BytesMut::new();
+    rewrite(message, &how, &mut out).expect("a decoded message can be written");
+    let prefix = message.dialect().framing().length_bytes;
+    assert!(out[prefix..].eq_ignore_ascii_case(message.frame()));
+}
+
+/// An answer can be made to whatever had a message type, and it decodes.
+fn answered(message: &Message<'_>) {
+    let dialect = message.dialect();
+    let mut out = BytesMut::new();
+    let row = dialect.classify(message);
+    let code = ResponseCode::new(*b"30");
+    answer(message, row, code, &[], &mut out).expect("an answer can be made");
+    let mut index = Index::new();
+    let prefix = dialect.framing().length_bytes;
+    let answer = dialect
+        .decode(&out[prefix..], &mut index)
+        .expect("our own answer is sound");
+    assert_eq!(answer.response_code(), Some(code));
+}

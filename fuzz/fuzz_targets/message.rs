@@ -1,0 +1,8 @@
+//! Arbitrary bytes as a message of every shipped dialect.
+#![no_main]
+
+#[path = "../bodies.rs"]
+#[expect(dead_code, reason = "the other target's body stands in the same file")]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::message(data));
