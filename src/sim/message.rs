@@ -1,0 +1,373 @@
+//! The requests a simulated terminal sends, in any shipped dialect.
+//!
+//! Card numbers here come from the test range 622848 9999...; no message carries a real one.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::base::{BatchNumber, MerchantId, Stan, TerminalId};
+use crate::iso8583::{Dialect, EncodeError, Index, Mti, ResponseCode, Writer};
+
+/// Who a terminal says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// DE41.
+    pub terminal: TerminalId,
+    /// DE42.
+    pub merchant: MerchantId,
+}
+
+/// Where a request stands in the terminal's numbering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) batch: BatchNumber,
+    pub(crate) stan: Stan,
+}
+
+/// What the terminal knows of an earlier, approved request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Earlier {
+    pub(crate) place: Place,
+    pub(crate) minor: u64,
+    /// DE37 and DE38 of its answer; blank when the answer had none.
+    pub(crate) rrn: [u8; 12],
+    pub(crate) approval_code: [u8; 6],
+}
+
+/// Local time as the terminal's messages carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LocalTime {
+    /// Month and day, MMDD.
+    pub(crate) date: u64,
+    /// Hour, minute and second, hhmmss.
+    pub(crate) time: u64,
+}
+
+/// The fields that differ between the dialects' terminals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// DE60 names type, batch and management code; DE61 the original; no date and time in requests.
+    UnionPay,
+    /// DE7, 12 and 13 are sent; DE70 names the management code, DE90 the original.
+    Iso1987,
+}
+
+/// Writes a terminal's requests in one dialect.
+#[derive(Clone, Debug)]
+pub struct Phrases {
+    dialect: Arc<Dialect>,
+    form: Form,
+}
+
+const CARD: &[u8] = b"6228489999000000018";
+const TRACK2: &[u8] = b"6228489999000000018=301210100000000";
+const EXPIRY: u64 = 3012;
+/// Swiped, no PIN.
+const ENTRY_MODE: u64 = 22;
+const CURRENCY: &[u8] = b"156";
+
+impl Phrases {
+    /// Phrases in this dialect: UnionPay's when it has batch numbers, else plain ISO 8583:1987.
+    #[must_use]
+    pub fn new(dialect: Arc<Dialect>) -> Self {
+        let form = if dialect.roles().batch.is_some() {
+            Form::UnionPay
+        } else {
+            Form::Iso1987
+        };
+        Self { dialect, form }
+    }
+
+    /// The dialect.
+    #[must_use]
+    pub const fn dialect(&self) -> &Arc<Dialect> {
+        &self.dialect
+    }
+
+    pub(crate) fn sign_on(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        let mut w = self.begin(out, mti(0x0800));
+        match self.form {
+            Form::UnionPay => {
+                w.number(11, at.stan.get().into());
+                who.write(&mut w);
+                w.digits(60, format!("00{}001", at.batch).as_bytes());
+                w.text(63, b"01 ");
+            }
+            Form::Iso1987 => {
+                write_times(&mut w, at.stan, now);
+                who.write(&mut w);
+                w.number(70, 1);
+            }
+        }
+        w.finish()
+    }
+
+    /// A sale.
+    pub(crate) fn sale(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        minor: u64,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        self.finance(
+            out,
+            who,
+            at,
+            now,
+            &Finance {
+                minor: Some(minor),
+                ..Finance::SALE
+            },
+        )
+    }
+
+    /// A balance enquiry.
+    pub(crate) fn balance(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        self.finance(out, who, at, now, &Finance::BALANCE)
+    }
+
+    /// Undoes an approved sale on the customer's wish.
+    pub(crate) fn void(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        of: &Earlier,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        let finance = Finance {
+            minor: Some(of.minor),
+            earlier: Some(of),
+            ..Finance::VOID
+        };
+        self.finance(out, who, at, now, &finance)
+    }
+
+    /// Gives the money of an approved sale back.
+    pub(crate) fn refund(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        of: &Earlier,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        let finance = Finance {
+            minor: Some(of.minor),
+            earlier: Some(of),
+            ..Finance::REFUND
+        };
+        self.finance(out, who, at, now, &finance)
+    }
+
+    fn finance(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        now: LocalTime,
+        what: &Finance<'_>,
+    ) -> Result<(), EncodeError> {
+        let processing = match self.form {
+            Form::UnionPay => what.processing,
+            Form::Iso1987 => what.processing_iso,
+        };
+        let mut w = self.begin(out, what.mti);
+        w.digits(2, CARD);
+        w.number(3, processing);
+        if let Some(minor) = what.minor {
+            w.number(4, minor);
+        }
+        match self.form {
+            Form::UnionPay => w.number(11, at.stan.get().into()),
+            Form::Iso1987 => write_times(&mut w, at.stan, now),
+        }
+        w.number(14, EXPIRY);
+        w.number(22, ENTRY_MODE);
+        w.number(25, 0);
+        w.digits(35, TRACK2);
+        if let Some(earlier) = what.earlier {
+            w.text(37, &earlier.rrn);
+            w.text(38, &earlier.approval_code);
+        }
+        who.write(&mut w);
+        w.text(49, CURRENCY);
+        match self.form {
+            Form::UnionPay => {
+                w.digits(60, format!("{}{}00050", what.kind, at.batch).as_bytes());
+                if let Some(earlier) = what.earlier {
+                    write_unionpay_original(&mut w, what, earlier, now);
+                }
+            }
+            Form::Iso1987 => {
+                if let Some(earlier) = what.earlier {
+                    w.digits(90, &original_of(mti(0x0200), earlier.place.stan, now));
+                }
+            }
+        }
+        w.finish()
+    }
+
+    /// The reversal of a request that this room made, with the reason and, when an answer brought one, the
+    /// approval code. It repeats the original's STAN.
+    pub(crate) fn reversal(
+        &self,
+        out: &mut BytesMut,
+        original: &[u8],
+        reason: ResponseCode,
+        repeated: bool,
+    ) -> Result<(), ReversalError> {
+        let mut index = Index::new();
+        let m = self
+            .dialect
+            .decode(original, &mut index)
+            .map_err(|_undecodable| ReversalError::Original)?;
+        let request = self.dialect.classify(&m).ok_or(ReversalError::Original)?;
+        let rules = self.dialect.reversal();
+        let mti = if repeated {
+            rules.repeat_mti
+        } else {
+            rules.mti
+        };
+        let mut w = self.begin(out, mti);
+        let mut fields = request.reversal_copies;
+        for own in [rules.reason_field, rules.original_field] {
+            if own != 0 {
+                fields = fields.with(own);
+            }
+        }
+        for de in fields.iter().filter(|de| *de > 1) {
+            if de == rules.reason_field {
+                w.text(de, reason.as_bytes());
+            } else if de == rules.original_field {
+                let stan = m.stan().ok_or(ReversalError::Original)?;
+                let date = m.number(13).unwrap_or_default();
+                let time = m.number(12).unwrap_or_default();
+                w.digits(de, &original_of(m.mti(), stan, LocalTime { date, time }));
+            } else {
+                w.copy(&m, de);
+            }
+        }
+        w.finish().map_err(ReversalError::Encode)
+    }
+
+    fn begin<'o>(&'o self, out: &'o mut BytesMut, mti: Mti) -> Writer<'o> {
+        let mut w = self.dialect.write(out);
+        w.envelope_default();
+        w.mti(mti);
+        w
+    }
+}
+
+/// Why a reversal could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ReversalError {
+    /// The kept original is none that can be reversed.
+    #[error("the original cannot be reversed")]
+    Original,
+    /// A field does not fit.
+    #[error("the reversal cannot be written")]
+    Encode(#[source] EncodeError),
+}
+
+impl Identity {
+    fn write(self, w: &mut Writer<'_>) {
+        w.text(41, self.terminal.as_bytes());
+        w.text(42, self.merchant.as_bytes());
+    }
+}
+
+/// What tells the financial requests apart.
+struct Finance<'e> {
+    mti: Mti,
+    processing: u64,
+    processing_iso: u64,
+    /// DE60.1.
+    kind: &'static str,
+    minor: Option<u64>,
+    earlier: Option<&'e Earlier>,
+}
+
+impl Finance<'_> {
+    const SALE: Self = Self {
+        mti: mti(0x0200),
+        processing: 0,
+        processing_iso: 0,
+        kind: "22",
+        minor: None,
+        earlier: None,
+    };
+    const BALANCE: Self = Self {
+        processing: 310_000,
+        processing_iso: 310_000,
+        kind: "01",
+        ..Self::SALE
+    };
+    const VOID: Self = Self {
+        processing: 200_000,
+        processing_iso: 20_000,
+        kind: "23",
+        ..Self::SALE
+    };
+    const REFUND: Self = Self {
+        mti: mti(0x0220),
+        processing: 200_000,
+        processing_iso: 200_000,
+        kind: "25",
+        ..Self::SALE
+    };
+}
+
+/// The message types above are literals; one that is not four digits would not compile.
+#[expect(clippy::panic, reason = "only the compiler can meet it")]
+const fn mti(packed: u16) -> Mti {
+    match Mti::from_packed(packed) {
+        Some(mti) => mti,
+        None => panic!("a message type has four decimal digits"),
+    }
+}
+
+fn write_times(w: &mut Writer<'_>, stan: Stan, now: LocalTime) {
+    w.number(7, now.date * 1_000_000 + now.time);
+    w.number(11, stan.get().into());
+    w.number(12, now.time);
+    w.number(13, now.date);
+}
+
+/// DE61: a void names batch and STAN; a refund the date, and the card organisation in DE63.
+fn write_unionpay_original(w: &mut Writer<'_>, what: &Finance<'_>, of: &Earlier, now: LocalTime) {
+    if what.mti == Finance::REFUND.mti {
+        w.digits(61, format!("{:012}{:04}", 0, now.date).as_bytes());
+        w.text(63, b"000");
+    } else {
+        w.digits(
+            61,
+            format!("{}{}", of.place.batch, of.place.stan).as_bytes(),
+        );
+    }
+}
+
+/// DE90: type, STAN, transmission date and time of the original, and two institutions we do not name.
+fn original_of(mti: Mti, stan: Stan, at: LocalTime) -> [u8; 42] {
+    let mut out = [b'0'; 42];
+    let head = format!("{mti}{stan}{:04}{:06}", at.date, at.time);
+    if let Some(place) = out.get_mut(..head.len()) {
+        place.copy_from_slice(head.as_bytes());
+    }
+    out
+}
