@@ -7,6 +7,7 @@
 
 pub mod certs;
 pub mod chance;
+pub mod fleet;
 pub mod host;
 mod inbox;
 pub mod ledger;
