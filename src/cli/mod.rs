@@ -1,0 +1,39 @@
+//! The commands, one file each.
+
+pub mod bare_proxy;
+pub mod host;
+pub mod load;
+mod load_report;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// POS terminal gateway and ISO 8583 transaction switch.
+#[derive(Debug, Parser)]
+#[command(name = "posgate", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Host(host::Args),
+    Load(load::Args),
+    #[command(hide = true)]
+    BareProxy(bare_proxy::Args),
+}
+
+/// Runs the command that the arguments name.
+///
+/// # Errors
+/// What the command reports.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Host(args) => host::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::BareProxy(args) => bare_proxy::run(&args),
+    }
+}
