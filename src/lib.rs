@@ -23,4 +23,10 @@ pub mod net;
 
 pub mod switch;
 
+pub mod admin;
+
+pub mod sim;
+
 pub mod config;
+
+pub mod cli;

@@ -31,3 +31,9 @@ pub const IMPORT_LINES_MAX: usize = 10_000_000;
 
 /// Mistakes of one import reported before the rest is only counted.
 pub const IMPORT_PROBLEMS_MAX: usize = 10_000;
+
+/// Rows one simulated ledger holds, about 100 bytes each. A host whose ledger is full declines new money.
+pub const SIM_LEDGER_ROWS_MAX: usize = 20_000_000;
+
+/// Answers that wait on one connection of a simulated host. Beyond it the earliest is sent ahead of its time.
+pub const SIM_WAITING_MAX: usize = 100_000;

@@ -1,10 +1,15 @@
 //! The commands, one file each.
 
+pub mod account;
 pub mod bare_proxy;
+pub mod check;
+mod client;
 pub mod host;
 pub mod load;
 mod load_report;
 mod output;
+pub mod serve;
+pub mod terminal;
 
 use std::process::ExitCode;
 
@@ -20,6 +25,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Args),
+    Check(check::Args),
+    Terminal(terminal::Args),
+    Account(account::Args),
     Host(host::Args),
     Load(load::Args),
     #[command(hide = true)]
@@ -32,6 +41,10 @@ enum Command {
 /// What the command reports.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Terminal(args) => terminal::run(args),
+        Command::Account(args) => account::run(args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),

@@ -10,3 +10,10 @@ pub(super) fn line(text: Arguments<'_>) -> io::Result<()> {
     out.write_all(b"\n")?;
     out.flush()
 }
+
+/// Writes a line to standard error.
+pub(super) fn error_line(text: Arguments<'_>) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    err.write_fmt(text)?;
+    err.write_all(b"\n")
+}

@@ -167,7 +167,8 @@ pub trait Registry: Send {
         binding: &mut dyn FnMut(TerminalKey, Admission),
     ) -> Result<(), StoreError>;
 
-    /// Imports terminals with their merchants, accounts and bindings: all lines or none.
+    /// Imports terminals with their merchants, accounts and bindings: all lines or none. Lines that could
+    /// not be read count as wrong.
     ///
     /// `progress` is called now and then with the number of lines done.
     ///
@@ -175,7 +176,7 @@ pub trait Registry: Send {
     /// [`RegistryError::Lines`] with every line that contradicts another or what is there.
     fn import(
         &mut self,
-        lines: &mut dyn Iterator<Item = ImportLine>,
+        lines: &mut dyn Iterator<Item = Result<ImportLine, LineProblem>>,
         actor: &Actor,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(ImportReport, DirectoryChanges), RegistryError>;

@@ -4,4 +4,5 @@ mod allocations;
 mod codec;
 mod corpus;
 mod samples;
+mod sim;
 mod vectors;

@@ -144,7 +144,7 @@ impl Registry for SqliteRegistry {
 
     fn import(
         &mut self,
-        lines: &mut dyn Iterator<Item = ImportLine>,
+        lines: &mut dyn Iterator<Item = Result<ImportLine, LineProblem>>,
         actor: &Actor,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(ImportReport, DirectoryChanges), RegistryError> {
@@ -152,7 +152,10 @@ impl Registry for SqliteRegistry {
         let step = self.db.transaction().map_err(fail("starting an import"))?;
         let mut import = Import::new(&step, actor);
         for line in lines {
-            import.line(&line).map_err(fail("importing a terminal"))?;
+            match line {
+                Ok(line) => import.line(&line).map_err(fail("importing a terminal"))?,
+                Err(LineProblem { line, reason }) => import.problem(line, reason),
+            }
             if import.report.lines.is_multiple_of(10_000) {
                 progress(import.report.lines);
             }
@@ -661,7 +664,7 @@ mod tests {
         registry: &mut SqliteRegistry,
         lines: Vec<ImportLine>,
     ) -> Result<(ImportReport, DirectoryChanges), RegistryError> {
-        registry.import(&mut lines.into_iter(), &actor(), &mut |_| {})
+        registry.import(&mut lines.into_iter().map(Ok), &actor(), &mut |_| {})
     }
 
     fn key(terminal: &str) -> TerminalKey {

@@ -1,0 +1,54 @@
+//! `/metrics`, `/healthz`, `/readyz`.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Admin;
+
+/// Prometheus text.
+pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
+    match &admin.prometheus {
+        Some(handle) => {
+            let kind = [(
+                header::CONTENT_TYPE,
+                "text/plain; version=0.0.4; charset=utf-8",
+            )];
+            (kind, handle.0.render()).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "no metrics are exported\n").into_response(),
+    }
+}
+
+/// Alive: the journal takes records. A process that is not should be restarted.
+pub(super) async fn healthz(State(admin): State<Admin>) -> Response {
+    if admin.switch.is_journal_open() {
+        "ok\n".into_response()
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the journal takes no records\n",
+        )
+            .into_response()
+    }
+}
+
+/// Ready for terminals: not draining, directory loaded, and some upstream group has a link up.
+pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
+    let (up, all) = admin.switch.groups_up();
+    let missing = if admin.tasks.is_draining() {
+        Some("draining".to_owned())
+    } else if !admin.switch.is_journal_open() {
+        Some("the journal takes no records".to_owned())
+    } else if !admin.switch.directory().is_trusted() {
+        Some("the bindings are not loaded".to_owned())
+    } else if up == 0 {
+        Some(format!("no upstream link is up (0 of {all} groups)"))
+    } else {
+        None
+    };
+    match missing {
+        None => format!("ready: {up} of {all} upstream groups up\n").into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}

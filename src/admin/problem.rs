@@ -1,0 +1,98 @@
+//! Errors as answers: RFC 9457 problem details, with a text that says what to do.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::store::{RegistryError, StoreError};
+
+/// A refused or failed request.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            title,
+            detail: detail.into(),
+        }
+    }
+
+    pub(super) fn unknown(what: &str, name: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown",
+            format!("no {what} {name}"),
+        )
+    }
+
+    pub(super) fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad request", detail)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(problem: StoreError) -> Self {
+        // The cause may name files: it goes to the log, not to the caller.
+        tracing::error!(
+            error = &problem as &dyn std::error::Error,
+            "the store failed"
+        );
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "store failed",
+            problem.to_string(),
+        )
+    }
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(problem: RegistryError) -> Self {
+        let detail = problem.to_string();
+        match problem {
+            RegistryError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "unknown", detail),
+            RegistryError::Closed { .. } => Self::new(StatusCode::CONFLICT, "closed", detail),
+            RegistryError::Reasons => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reasons", detail)
+            }
+            RegistryError::Stale { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "stale version", detail)
+            }
+            RegistryError::Lines(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong lines", detail)
+            }
+            RegistryError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, kind, body.to_string()).into_response()
+    }
+}
+
+/// Runs blocking work and waits for it.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_panicked| {
+            Err(Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "failed",
+                "the work was cut off",
+            ))
+        })
+}

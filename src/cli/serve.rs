@@ -1,0 +1,111 @@
+//! `posgate serve`: runs the gateway until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::check;
+use crate::admin::Admin;
+use crate::base::{Clock, SystemClock};
+use crate::config::{self, Config, ConfigError};
+use crate::switch::Running;
+use crate::telemetry::{log, metrics};
+
+/// Runs the gateway: takes terminals, forwards to upstreams, keeps the journal.
+///
+/// SIGTERM and SIGINT drain it: no new connections, what is in flight is finished (30 s at most), exit 0.
+/// Exit 1: something could not be finished or the store failed. Exit 2: the configuration has mistakes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", default_value = "posgate.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the gateway cannot start.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = match config::load(&args.config) {
+        Ok(config) => config,
+        Err(ConfigError::Problems(problems)) => {
+            check::report(&problems)?;
+            return Ok(ExitCode::from(2));
+        }
+        Err(other) => return Err(other.into()),
+    };
+    log::install(config.log_format, &config.log_level)
+        .map_err(|problem| anyhow::anyhow!("log.level cannot be used: {problem}"))?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let workers = match config.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        configured => configured,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    let clean = runtime.block_on(serve(config, &args.config))?;
+    // Blocking work that is still under way (an export nobody reads) must not hold up the exit.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn serve(config: Config, file: &Path) -> anyhow::Result<bool> {
+    let prometheus = metrics::install().context("metrics cannot be set up")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = Running::start(config.switch, Arc::clone(&clock))?;
+    let admin = Admin::new(&running, clock, Some(prometheus.clone()));
+    admin.serve_socket(&config.admin_socket).with_context(|| {
+        format!(
+            "the admin socket {} cannot be served",
+            config.admin_socket.display()
+        )
+    })?;
+    if let Some(address) = config.monitor_address {
+        let bound = admin
+            .serve_monitor(address)
+            .await
+            .with_context(|| format!("the monitor address {address} cannot be served"))?;
+        tracing::info!(address = %bound, "serving /metrics, /healthz and /readyz");
+    }
+    // Without upkeep the exporter keeps every sample of its histograms.
+    let tasks = running.tasks.clone();
+    running.tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            tokio::select! {
+                () = tasks.stopping() => return,
+                _ = ticks.tick() => prometheus.run_upkeep(),
+            }
+        }
+    });
+    tracing::info!(
+        config = %file.display(), terminals = running.switch.directory().len(), "posgate is serving"
+    );
+    let stopped = running.tasks.clone();
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+        () = stopped.stopping() => tracing::error!("stopping because of a failure"),
+    }
+    // The admin's own hold on the switch would keep its threads from ending.
+    drop(admin);
+    let clean = running.drain(config.drain_timeout).await;
+    tracing::info!(clean, "posgate has stopped");
+    Ok(clean)
+}
