@@ -29,6 +29,7 @@ pub(super) fn trade(as_json: bool, terminals: usize, found: &LoadReport) -> io::
             "latency_us": latency,
             "codes": window.codes,
             "mismatched": window.mismatched,
+            "stale": window.stale,
             "unusable": window.unusable,
             "unanswered": window.unanswered,
             "broken": window.broken,
@@ -55,8 +56,13 @@ pub(super) fn trade(as_json: bool, terminals: usize, found: &LoadReport) -> io::
     ))?;
     line(format_args!("answers by code: {}", codes.join(", ")))?;
     line(format_args!(
-        "mismatched {}, unusable {}, unanswered {}, connections broken {}, due but not sent {}",
-        window.mismatched, window.unusable, window.unanswered, window.broken, window.unsent
+        "mismatched {}, stale {}, unusable {}, unanswered {}, connections broken {}, due but not sent {}",
+        window.mismatched,
+        window.stale,
+        window.unusable,
+        window.unanswered,
+        window.broken,
+        window.unsent
     ))?;
     line(format_args!(
         "CPU seconds per million: gateway {}, host {}, load {}; gateway memory {} MiB",

@@ -120,7 +120,7 @@ impl ClientTls {
     /// # Errors
     /// When the authorities' PEM text cannot be used.
     pub fn new(trust: &Trust, name: ServerName<'static>) -> Result<Self, CertsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(terminal_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
         let config = match trust {
@@ -160,6 +160,19 @@ impl ClientTls {
             config: Arc::new(config),
             name: self.name.clone(),
         }
+    }
+}
+
+/// What terminals in the field can do: no post-quantum key exchange, whose price would be in every handshake
+/// measured.
+fn terminal_provider() -> CryptoProvider {
+    CryptoProvider {
+        kx_groups: vec![
+            aws_lc_rs::kx_group::X25519,
+            aws_lc_rs::kx_group::SECP256R1,
+            aws_lc_rs::kx_group::SECP384R1,
+        ],
+        ..aws_lc_rs::default_provider()
     }
 }
 

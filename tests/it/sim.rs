@@ -11,7 +11,8 @@ use posgate::sim::chance::{Chance, Wait};
 use posgate::sim::fleet::{Fleet, FleetSettings, Member, Mix, Role, RunningFleet, Snapshot};
 use posgate::sim::host::{Host, HostCounters, HostSettings, RunningHost};
 use posgate::sim::ledger::Ledger;
-use posgate::sim::load::{HandshakeSettings, LoadSettings, Pace};
+use posgate::sim::load::{BaselineSettings, HandshakeSettings, LoadSettings, Pace};
+use posgate::sim::process::Process;
 use posgate::sim::roll::IdPattern;
 use posgate::sim::rules::{Faults, Rule, Rules};
 use posgate::sim::transport::Target;
@@ -405,6 +406,60 @@ async fn load_reports_swapped_answers_exactly() {
     assert!(window.mismatched > 0, "{window:?}");
     assert!((window.mismatched..=window.mismatched + 8).contains(&foreign));
     assert_eq!(window.errors(), window.mismatched);
+}
+
+#[tokio::test]
+async fn second_answers_do_not_shift_later_ones() {
+    let faults = Faults {
+        duplicate: Chance::percent(10),
+        ..Faults::NONE
+    };
+    let world = World::with_faults(UNIONPAY, faults);
+    let (host, target) = world.host().await;
+    let report = world
+        .load_settings(&target)
+        .run(Pace::Closed)
+        .await
+        .unwrap();
+    let window = report.window;
+    assert_eq!(window.errors(), 0, "{window:?}");
+    assert!(window.stale > 0 && window.stale <= host.counters().duplicated);
+}
+
+#[tokio::test]
+async fn gateway_is_measured_in_turn_with_a_bare_proxy() {
+    let world = World {
+        tls: true,
+        ..World::new(UNIONPAY)
+    };
+    let (gateway, target) = world.host().await;
+    let (behind, plain) = World::new(UNIONPAY).host().await;
+    let settings = LoadSettings {
+        gateway: Some(Process::own()),
+        ..world.load_settings(&target)
+    };
+    let with = BaselineSettings {
+        program: env!("CARGO_BIN_EXE_posgate").into(),
+        host: plain.addr,
+        repetitions: 2,
+        pin_gateway: None,
+        pin_load: None,
+    };
+    let mut seen = 0;
+    let count = |_: &_| seen += 1;
+    let report = settings
+        .run_baseline(Pace::Closed, &with, count)
+        .await
+        .unwrap();
+    assert_eq!((seen, report.repetitions.len()), (2, 2));
+    for repetition in &report.repetitions {
+        assert!(repetition.gateway.per_second > 0.0 && repetition.proxy.per_second > 0.0);
+        assert_eq!((repetition.gateway.errors, repetition.proxy.errors), (0, 0));
+        assert!(repetition.proxy.cpu_per_million.is_some());
+    }
+    // One connection for each terminal, to the gateway and through the proxy.
+    assert_eq!(gateway.counters().connections, 8);
+    assert_eq!(behind.counters().connections, 8);
 }
 
 #[tokio::test]

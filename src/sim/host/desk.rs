@@ -39,6 +39,8 @@ pub(super) struct Desk {
     books: SharedBooks,
     random: fastrand::Rng,
     clock: Arc<dyn Clock>,
+    /// Wall clock in whole seconds, and `now`, what messages say of it.
+    second: u64,
     now: LocalTime,
     index: Index,
 }
@@ -66,6 +68,7 @@ impl Desk {
             books,
             random: fastrand::Rng::with_seed(settings.seed.wrapping_add(connection)),
             clock: Arc::clone(&settings.clock),
+            second: 0,
             now: local_time(settings.clock.wall()),
             index: Index::new(),
         }
@@ -81,7 +84,12 @@ impl Desk {
 
     /// Takes the books for one chunk: one lock, and one look at the wall clock, for all its frames.
     pub(super) fn open(&mut self) -> OpenDesk<'_> {
-        self.now = local_time(self.clock.wall());
+        let wall = self.clock.wall();
+        let second = wall.0 / 1_000_000;
+        if self.second != second {
+            self.second = second;
+            self.now = local_time(wall);
+        }
         OpenDesk {
             dialect: &self.dialect,
             rules: &self.rules,

@@ -67,6 +67,7 @@ pub(super) struct Counts {
     pub(super) answered: u64,
     pub(super) codes: Vec<(ResponseCode, u64)>,
     pub(super) mismatched: u64,
+    pub(super) stale: u64,
     pub(super) unusable: u64,
     pub(super) unanswered: u64,
     pub(super) broken: u64,
@@ -79,6 +80,7 @@ impl Counts {
             answered: 0,
             codes: Vec::with_capacity(16),
             mismatched: 0,
+            stale: 0,
             unusable: 0,
             unanswered: 0,
             broken: 0,
@@ -191,9 +193,9 @@ impl Board {
     }
 
     /// The terminal has its answer.
-    pub(super) fn answered(&self, due: Moment, code: ResponseCode) {
+    pub(super) fn answered(&self, due: Moment, now: Moment, code: ResponseCode) {
         if self.measuring.get() {
-            let micros = latency_micros(due, self.clock.now());
+            let micros = latency_micros(due, now);
             self.counts.borrow_mut().add(code, micros);
         }
         self.end();
@@ -211,6 +213,13 @@ impl Board {
             }
         }
         self.end();
+    }
+
+    /// A terminal got so many answers to the request before its last.
+    pub(super) fn stale(&self, answers: u64) {
+        if answers > 0 && self.measuring.get() {
+            self.counts.borrow_mut().stale += answers;
+        }
     }
 
     fn end(&self) {
@@ -301,11 +310,11 @@ mod tests {
         // The first answer takes 5 ms, so that four more messages fall due meanwhile.
         let due = board.turn(0, &mut turns).await;
         clock.advance(Duration::from_millis(5));
-        board.answered(due, code());
+        board.answered(due, clock.now(), code());
         // They are answered at once, but were due 4, 3, 2, 1 and 0 ms ago.
         for _ in 0..5 {
             let due = board.turn(0, &mut turns).await;
-            board.answered(due, code());
+            board.answered(due, clock.now(), code());
         }
 
         let counts = board.stop();
@@ -330,7 +339,7 @@ mod tests {
         for millis in [5, 1] {
             let due = board.turn(0, &mut turns).await;
             clock.advance(Duration::from_millis(millis));
-            board.answered(due, code());
+            board.answered(due, clock.now(), code());
         }
         let counts = board.stop();
         assert_eq!(counts.by_code(), BTreeMap::from([("00".to_owned(), 2)]));

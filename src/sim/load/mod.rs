@@ -5,6 +5,7 @@
 //! `current_thread` runtime, so that the tool takes as little of the machine as it can: a prepared message
 //! is patched in place, sent with one call, and counted without locks.
 
+mod alarm;
 mod baseline;
 mod board;
 mod handshake;
@@ -125,6 +126,8 @@ pub struct Window {
     pub codes: BTreeMap<String, u64>,
     /// Answers that belong to another request. Must be 0.
     pub mismatched: u64,
+    /// Answers to a terminal's request before: late, or given twice. They are passed over.
+    pub stale: u64,
     /// Answers that cannot be decoded.
     pub unusable: u64,
     /// Requests without answer in time.

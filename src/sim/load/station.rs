@@ -148,6 +148,7 @@ impl Window {
             answered: counts.answered,
             codes: counts.by_code(),
             mismatched: counts.mismatched,
+            stale: counts.stale,
             unusable: counts.unusable,
             unanswered: counts.unanswered,
             broken: counts.broken,

@@ -89,6 +89,14 @@ impl Template {
     }
 }
 
+impl Template {
+    /// Whether an answer belongs to this terminal's request before this one: late, or given twice.
+    pub(super) fn answers_earlier(&self, answer: &Message<'_>, previous: Option<Stan>) -> bool {
+        let own = answer.field(answer.dialect().roles().terminal) == Some(self.terminal.as_slice());
+        own && answer.mti() == self.answer_mti && previous.is_some() && answer.stan() == previous
+    }
+}
+
 impl Number {
     fn find(m: &Message<'_>, de: u8, digits: usize, prefix: usize) -> Option<Self> {
         let content = m.field(de)?;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 
+use super::alarm::Alarm;
 use super::board::{Board, Failure, Turns};
 use super::template::{Numbering, Template, TemplateError};
-use crate::base::{BatchNumber, Clock, Stan};
+use crate::base::{BatchNumber, Clock, Moment, Stan};
 use crate::iso8583::{Dialect, Index, Message, ResponseCode};
 use crate::sim::inbox::Inbox;
 use crate::sim::message::{Identity, Phrases, Place};
@@ -56,6 +57,11 @@ pub(super) struct Terminal {
     line: Line,
     template: Template,
     numbering: Numbering,
+    alarm: Alarm,
+    /// Trace number of the sale before.
+    previous: Option<Stan>,
+    /// Answers to the sale before that came during this one.
+    stale: u64,
 }
 
 /// A connection and what it needs to find messages in it.
@@ -81,6 +87,7 @@ impl Terminal {
         let batch = line.sign_on(&common, who).await?;
         let template = Template::new(&common.phrases, who, batch, common.clock.wall())?;
         let numbering = Numbering::new(common.seed, number);
+        let alarm = Alarm::new(common.timeout);
         Ok(Self {
             who,
             number,
@@ -88,6 +95,9 @@ impl Terminal {
             line,
             template,
             numbering,
+            alarm,
+            previous: None,
+            stale: 0,
         })
     }
 
@@ -97,8 +107,10 @@ impl Terminal {
         let mut turns = Turns::default();
         loop {
             let due = board.turn(self.number, &mut turns).await;
-            match self.sale().await {
-                Ok(code) => board.answered(due, code),
+            let sale = self.sale().await;
+            board.stale(std::mem::take(&mut self.stale));
+            match sale {
+                Ok((code, now)) => board.answered(due, now, code),
                 Err(failure) => {
                     board.failed(failure);
                     if failure == Failure::Broken || failure == Failure::Unanswered {
@@ -109,16 +121,28 @@ impl Terminal {
         }
     }
 
-    /// One sale, from sending to its answer.
-    pub(super) async fn sale(&mut self) -> Result<ResponseCode, Failure> {
+    /// One sale, from sending to its answer, with the moment of the answer.
+    pub(super) async fn sale(&mut self) -> Result<(ResponseCode, Moment), Failure> {
+        let clock = &*self.common.clock;
         let (stan, minor) = self.numbering.next();
         self.template.patch(stan, minor);
+        let began = clock.now();
         self.line.send(self.template.bytes()).await?;
-        let answer = self.line.receive();
-        let message = tokio::time::timeout(self.common.timeout, answer)
-            .await
-            .map_err(|_elapsed| Failure::Unanswered)??;
-        self.template.check(&message).ok_or(Failure::Mismatched)
+        loop {
+            let receive = self.line.receive();
+            let message = self.alarm.guard(clock, began, receive).await;
+            let message = message.map_err(|_elapsed| Failure::Unanswered)??;
+            if let Some(code) = self.template.check(&message) {
+                self.previous = Some(stan);
+                return Ok((code, clock.now()));
+            }
+            // The own answer is still to come: taking this one for it would put all later ones off by one.
+            if !self.template.answers_earlier(&message, self.previous) {
+                self.previous = Some(stan);
+                return Err(Failure::Mismatched);
+            }
+            self.stale += 1;
+        }
     }
 
     /// Whether the TLS handshake resumed an earlier session.
