@@ -1,6 +1,13 @@
 //! Simulators against each other: what the fleet believes must be what the host believes, also when answers
 //! are lost, doubled or late.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and print the seed to run them again with"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
