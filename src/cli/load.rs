@@ -172,7 +172,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let right = runtime.block_on(measure(args, &settings))?;
+    let right = runtime
+        .block_on(measure(args, &settings))
+        .with_context(|| format!("cannot measure {}", args.to))?;
     Ok(if right {
         ExitCode::SUCCESS
     } else {
