@@ -106,9 +106,20 @@ pub fn decide(
         Verdict::Hold => true,
         Verdict::Refuse => return Decision::Decline(DeclineReason::State(admission.state)),
     };
-    if takes_money(kind) && !account.is_usable() {
-        return Decision::Decline(DeclineReason::Account(account));
+    if account.is_usable() {
+        return Decision::Pass { admission, held };
     }
+    // An account that cannot take money makes every binding on it wait for re-verification of the
+    // account, from the moment its status changes and without touching the bindings one by one.
+    let (state, reasons) = match admission.state {
+        BindingState::Active => (BindingState::RePending, ReasonSet::EMPTY),
+        other => (other, admission.reasons),
+    };
+    let held = match by_state(kind, state, reasons.with(RependReason::Account)) {
+        Verdict::Process => held,
+        Verdict::Hold => true,
+        Verdict::Refuse => return Decision::Decline(DeclineReason::Account(account)),
+    };
     Decision::Pass { admission, held }
 }
 
@@ -170,27 +181,6 @@ fn by_state(kind: RequestType, state: BindingState, reasons: ReasonSet) -> Verdi
 
         (RequestType::Settlement, BindingState::Pending | BindingState::Activating) => Refuse,
         (RequestType::Settlement, _) => Process,
-    }
-}
-
-/// Requests that bring money to the account, as opposed to asking, undoing or reporting.
-const fn takes_money(kind: RequestType) -> bool {
-    match kind {
-        RequestType::NewMoney | RequestType::Completion => true,
-        // A refund takes from the account, an advice has already happened: neither may be lost
-        // because the account changed meanwhile. Both settle to the account of the snapshot.
-        RequestType::Refund
-        | RequestType::Advice
-        | RequestType::Echo
-        | RequestType::SignOn
-        | RequestType::SignOff
-        | RequestType::Download
-        | RequestType::Enquiry
-        | RequestType::Void
-        | RequestType::Reversal
-        | RequestType::QrQuery
-        | RequestType::Settlement
-        | RequestType::Trailer => false,
     }
 }
 
@@ -343,18 +333,38 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_is_not_verified_stops_new_money_only() {
-        let active = admission(BindingState::Active, ReasonSet::EMPTY);
+    fn an_account_that_cannot_take_money_counts_as_re_pending_for_the_account() {
         let shop = MerchantId::parse(SHOP).ok();
+        let reasons = ReasonSet::EMPTY.with(RependReason::Account);
         for status in AccountStatus::ALL {
             for kind in RequestType::ALL {
-                let decision = decide(Ok(Some(active)), *status, kind, shop);
-                let stopped = decision == Decision::Decline(DeclineReason::Account(*status));
-                let want = *status != AccountStatus::Verified
-                    && matches!(kind, RequestType::NewMoney | RequestType::Completion);
-                assert_eq!(stopped, want, "{status} {kind:?}");
+                let active = admission(BindingState::Active, ReasonSet::EMPTY);
+                let waiting = admission(BindingState::RePending, reasons);
+                let on_account = decide(Ok(Some(active)), *status, kind, shop);
+                let want = match decide(Ok(Some(waiting)), AccountStatus::Verified, kind, shop) {
+                    _ if *status == AccountStatus::Verified => Decision::Pass {
+                        admission: active,
+                        held: false,
+                    },
+                    Decision::Pass { held, .. } => Decision::Pass {
+                        admission: active,
+                        held,
+                    },
+                    Decision::Decline(_) => Decision::Decline(DeclineReason::Account(*status)),
+                };
+                assert_eq!(on_account, want, "{status} {kind:?}");
             }
         }
+        let sale = decide(
+            Ok(Some(admission(BindingState::Active, ReasonSet::EMPTY))),
+            AccountStatus::Frozen,
+            RequestType::NewMoney,
+            shop,
+        );
+        assert_eq!(
+            sale,
+            Decision::Decline(DeclineReason::Account(AccountStatus::Frozen))
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod account;
 pub mod bare_proxy;
 pub mod check;
 mod client;
+pub mod demo;
 pub mod host;
 pub mod load;
 mod load_report;
@@ -25,6 +26,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Serve(serve::Args),
     Check(check::Args),
     Terminal(terminal::Args),
@@ -41,6 +43,7 @@ enum Command {
 /// What the command reports.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Terminal(args) => terminal::run(args),
