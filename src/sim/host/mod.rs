@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{BatchNumber, Clock};
 use crate::iso8583::Dialect;
 
-use super::ledger::{Ledger, Totals};
+use super::ledger::{Difference, Ledger, Totals};
 use super::rules::Rules;
 use super::transport;
 use desk::Desk;
@@ -183,6 +183,20 @@ impl RunningHost {
         lock(&self.books).counters
     }
 
+    /// Where its ledger differs from the terminals', once it has had time to catch up: a gateway tells a
+    /// terminal that its reversal is done when the reversal is *owed*, and the host hears of it later.
+    /// Returns as soon as they agree, and after `limit` with what is left.
+    pub async fn diff_within(&self, terminals: &Ledger, limit: Duration) -> Vec<Difference> {
+        let agree = async {
+            while !terminals.diff(&self.ledger()).is_empty() {
+                tokio::time::sleep(CATCH_UP_PAUSE).await;
+            }
+        };
+        // Reached or not, the ledgers themselves say so.
+        tokio::time::timeout(limit, agree).await.unwrap_or_default();
+        terminals.diff(&self.ledger())
+    }
+
     /// Closes its connections and ends. Answers still waiting are not sent.
     pub async fn shutdown(mut self) -> (Ledger, HostCounters) {
         self.stop.cancel();
@@ -191,6 +205,9 @@ impl RunningHost {
         (books.ledger, books.counters)
     }
 }
+
+/// Time between two looks at a host that has to catch up.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest that a link's TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
