@@ -202,7 +202,9 @@ impl Lane {
                 ) => Acceptance::Undone,
             };
         }
-        if self.recent.iter().any(|t| t.state == State::InFlight) {
+        // Something that moves no money does not keep a terminal that gave it up from trading.
+        let holds = |t: &Transaction| t.state == State::InFlight && t.fate != Fate::Expire;
+        if self.recent.iter().any(holds) {
             return Acceptance::Busy;
         }
         Acceptance::New
@@ -416,6 +418,14 @@ mod tests {
             assert_eq!(reverse(&mut lane, 1), ReversalStep::NothingToUndo);
             assert_eq!(lane.unanswered(TxnId(1)), Some(false));
         }
+    }
+
+    #[test]
+    fn an_enquiry_in_flight_does_not_keep_the_terminal_from_trading() {
+        let mut lane = Lane::default();
+        lane.accept(transaction(1, 1, 10, Fate::Expire));
+        assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::Join(TxnId(1)));
+        assert_eq!(lane.judge(&proposal(2, 10)), Acceptance::New);
     }
 
     #[test]
