@@ -85,7 +85,7 @@ pub fn run(
     };
     let imported = registry.change(|registry| {
         registry.import(&mut lines, actor, &mut |done| {
-            say(&ImportEvent::Progress(done))
+            say(&ImportEvent::Progress(done));
         })
     });
     match imported {

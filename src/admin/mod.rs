@@ -143,7 +143,7 @@ impl Admin {
                 };
                 match accepted {
                     Ok((stream, _)) => {
-                        tasks.spawn(converse(stream, router.clone(), tasks.clone(), place))
+                        tasks.spawn(converse(stream, router.clone(), tasks.clone(), place));
                     }
                     Err(problem) => {
                         tracing::warn!(%problem, "accepting on the admin socket failed");
@@ -173,7 +173,7 @@ impl Admin {
                 };
                 match accepted {
                     Ok((stream, _)) => {
-                        tasks.spawn(converse(stream, router.clone(), tasks.clone(), place))
+                        tasks.spawn(converse(stream, router.clone(), tasks.clone(), place));
                     }
                     Err(problem) => {
                         tracing::warn!(%problem, "accepting on the monitor address failed");

@@ -9,7 +9,7 @@ use crate::config::{self, ConfigError};
 
 /// Checks a configuration file and everything it names, without starting anything.
 ///
-/// Prints every mistake as file:line:column. Exit 0: sound (warnings may be printed). Exit 2: mistakes.
+/// Prints every mistake with file, line and column. Exit 0: sound (warnings may be printed). Exit 2: mistakes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration file
@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err(other) => return Err(other.into()),
     };
     report(&problems)?;
-    sound &= !(args.deny_warnings && !problems.is_empty());
+    sound &= !args.deny_warnings || problems.is_empty();
     if sound {
         output::line(format_args!("{}: sound", args.config.display()))?;
     }

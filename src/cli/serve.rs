@@ -68,7 +68,7 @@ async fn serve(config: Config, file: &Path) -> anyhow::Result<bool> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = Running::start(config.switch, Arc::clone(&clock))?;
+    let running = Running::start(&config.switch, &clock)?;
     let admin = Admin::new(&running, clock, Some(prometheus.clone()));
     admin.serve_socket(&config.admin_socket).with_context(|| {
         format!(

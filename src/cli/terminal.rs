@@ -33,9 +33,9 @@ pub struct Args {
 enum Verb {
     /// Import terminals, merchants, accounts and bindings from a CSV file: all lines or none
     ///
-    /// Columns: terminal_id, merchant_id, account_id; and, if wanted: acquirer, merchant_name, mcc,
-    /// account_kind (bank-card, wechat, alipay), account_status, serial, state, reasons. Talks to the
-    /// running gateway, or to its store when none runs.
+    /// Columns: `terminal_id`, `merchant_id`, `account_id`; and, if wanted: `acquirer`, `merchant_name`,
+    /// `mcc`, `account_kind` (bank-card, wechat, alipay), `account_status`, `serial`, `state`, `reasons`.
+    /// Talks to the running gateway, or to its store when none runs.
     Import {
         /// CSV file, or - for standard input
         file: PathBuf,

@@ -74,7 +74,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         )));
     }
     let text = std::fs::read_to_string(path).map_err(fail)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     parse(&shown, &text, folder)
 }
 
@@ -155,9 +155,10 @@ impl Reader<'_, '_> {
         let memory_bytes_max = limits
             .as_ref()
             .map_or(0, |l| l.size("memory_max", 64 << 20..=usize::MAX, 0));
-        let seconds = Duration::from_secs;
-        let drain_timeout = limits.as_ref().map_or(seconds(30), |l| {
-            l.duration("drain_timeout", seconds(1)..=seconds(600), seconds(30))
+        let half_a_minute = Duration::from_secs(30);
+        let drain_range = Duration::from_secs(1)..=Duration::from_secs(600);
+        let drain_timeout = limits.as_ref().map_or(half_a_minute, |l| {
+            l.duration("drain_timeout", drain_range, half_a_minute)
         });
         let worker_threads = limits
             .as_ref()

@@ -85,11 +85,16 @@ impl Reader<'_, '_> {
                 limits::GROUP_ADDRESSES_MAX
             ));
         }
-        let all: Vec<_> = written
-            .iter()
-            .map(|text| self.upstream_address(text, server_name.as_ref(), tls))
-            .collect();
-        all.into_iter().collect()
+        // Every address is looked at, also after a wrong one.
+        let mut all = Some(Vec::new());
+        for text in &written {
+            let address = self.upstream_address(text, server_name.as_ref(), tls);
+            all = all.zip(address).map(|(mut all, address)| {
+                all.push(address);
+                all
+            });
+        }
+        all
     }
 
     fn upstream_address(

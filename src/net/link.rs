@@ -274,9 +274,9 @@ impl<U: Upstream> Conversation<'_, U> {
                     .field(de)
                     .is_some_and(|field| field.kind == iso8583::FieldType::Numeric);
                 if numeric {
-                    writer.digits(de, value)
+                    writer.digits(de, value);
                 } else {
-                    writer.text(de, value)
+                    writer.text(de, value);
                 }
             } else if what.filled.contains(de) {
                 match de {

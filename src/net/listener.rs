@@ -2,7 +2,6 @@
 //! and place among a bounded number.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -339,26 +338,24 @@ impl<T: Terminals> Entry<T> {
 }
 
 /// Runs a session and takes it off the books.
-fn finish<T: Terminals>(
+async fn finish<T: Terminals>(
     run: Run<T>,
     stopped: Tasks,
     sessions: Arc<Sessions>,
     metrics: Arc<ListenerMetrics>,
     id: u64,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        let peer = run.session.peer;
-        let reason = tokio::select! {
-            reason = run => reason,
-            () = stopped.stopping() => "stopped",
-        };
-        sessions.open.remove(&id);
-        metrics.sessions.decrement(1.0);
-        metrics.closed(reason);
-        match reason {
-            "peer-closed" | "idle" | "drained" => tracing::debug!(%peer, reason, "session closed"),
-            _ => tracing::info!(%peer, reason, "session closed"),
-        }
+) {
+    let peer = run.session.peer;
+    let reason = tokio::select! {
+        reason = run => reason,
+        () = stopped.stopping() => "stopped",
+    };
+    sessions.open.remove(&id);
+    metrics.sessions.decrement(1.0);
+    metrics.closed(reason);
+    match reason {
+        "peer-closed" | "idle" | "drained" => tracing::debug!(%peer, reason, "session closed"),
+        _ => tracing::info!(%peer, reason, "session closed"),
     }
 }
 

@@ -59,7 +59,7 @@ impl Effect {
 /// Carries out effects, on the journal's thread.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    pub(super) groups: Arc<Vec<UpstreamGroup>>,
+    pub(super) groups: Arc<[UpstreamGroup]>,
     pub(super) clock: Arc<dyn Clock>,
 }
 

@@ -12,7 +12,7 @@ use super::lookup::Job;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
-use crate::base::{Amount, BatchNumber, Currency, MaskedPan, Stan, TxnId};
+use crate::base::{Amount, Currency, MaskedPan, Stan, TxnId};
 use crate::binding::{Admission, TerminalKey};
 use crate::iso8583::{
     self, Books, DeclineCode, Dialect, Envelope, Exposure, FieldSet, FieldValue, Index, MatchKey,
@@ -379,7 +379,7 @@ impl Switch {
             sign: sign_of(request),
             request: Cow::Borrowed(&request.name),
             dialect: Cow::Borrowed(policy.dialect.name()),
-            batch: message.batch().unwrap_or(BatchNumber::default()),
+            batch: message.batch().unwrap_or_default(),
             stan,
             group: Cow::Borrowed(&group.name),
             upstream_stan,

@@ -102,7 +102,7 @@ impl Switch {
     }
 
     /// Answers one question. `model` shows everything that was durable when it was asked.
-    pub(super) fn looked_up(&self, job: Job, model: &mut dyn ReadModel) {
+    pub(super) fn looked_up(&self, job: &Job, model: &mut dyn ReadModel) {
         let policy = self.policy(&job.session);
         let mut index = Index::new();
         let decoded = policy.dialect.decode(&job.frame, &mut index);
@@ -114,10 +114,10 @@ impl Switch {
             job.session.give_up();
             return;
         };
-        let found = self.find_original(&job, &message, model);
+        let found = self.find_original(job, &message, model);
         let handled = match job.purpose {
-            Purpose::Reversal => self.reverse_found(&job, &message, request, found.as_ref()),
-            Purpose::Reference => self.forward_found(&job, &message, request, found.as_ref()),
+            Purpose::Reversal => self.reverse_found(job, &message, request, found.as_ref()),
+            Purpose::Reference => self.forward_found(job, &message, request, found.as_ref()),
         };
         match handled {
             Handled::Pending => {}

@@ -139,7 +139,7 @@ pub(crate) const MAC_FIELDS: FieldSet = FieldSet::EMPTY.with(64).with(128);
 #[derive(Debug)]
 pub struct Switch {
     pub(crate) listeners: Vec<ListenerPolicy>,
-    pub(crate) groups: Arc<Vec<UpstreamGroup>>,
+    pub(crate) groups: Arc<[UpstreamGroup]>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) lanes: Lanes,
     pub(crate) journal: Journal<Effect>,

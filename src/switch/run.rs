@@ -260,7 +260,7 @@ impl Running {
     ///
     /// # Errors
     /// When the store, the keys or an address cannot be used.
-    pub fn start(settings: SwitchSettings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub fn start(settings: &SwitchSettings, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
         let StoreChoice::Sqlite(path) = &settings.store;
         let folder = SqliteFolder::open(path).map_err(|source| StartError::Folder {
             path: path.display().to_string(),
@@ -278,25 +278,25 @@ impl Running {
         let mut reader: Box<dyn JournalStore> = Box::new(folder.journal()?);
         while project_round(reader.as_mut(), model.as_mut())? > 0 {}
 
-        let groups = Arc::new(groups(&settings, model.as_mut())?);
+        let groups = Arc::from(groups(settings, model.as_mut())?);
         let tasks = Tasks::new();
         let failed = Arc::new(AtomicBool::new(false));
-        let (journal, writer) = start_journal(&folder, &groups, &clock, &tasks, &failed)?;
+        let (journal, writer) = start_journal(&folder, &groups, clock, &tasks, &failed)?;
         let lanes = Lanes::new();
         model.terminals(&mut |key, batch, signed_on| {
             lanes.with(key, |lane| lane.restore(batch, signed_on));
         })?;
         let (lookups, asked) = Lookups::new();
         let switch = Arc::new(Switch {
-            listeners: policies(&settings, registry.as_mut())?,
+            listeners: policies(settings, registry.as_mut())?,
             groups,
             directory: Arc::clone(&directory),
             lanes,
             journal,
             keys,
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(clock),
             next_txn: AtomicU64::new(model.last_txn()?.0 + 1),
-            zone_offset: AtomicI32::new(zone_offset(&*clock)),
+            zone_offset: AtomicI32::new(zone_offset(&**clock)),
             in_flight_max: settings.in_flight_max,
             lookups,
             rrn: AtomicUsize::new(0),
@@ -305,8 +305,8 @@ impl Running {
         let projector = start_projector(&switch, reader, model, asked, process)?;
         let sessions = Arc::new(Sessions::new());
         let full = Arc::new(AtomicBool::new(false));
-        let addresses = start_listeners(&settings, &switch, &sessions, &clock, &full, &tasks)?;
-        start_links(&settings, &switch, &clock, &tasks);
+        let addresses = start_listeners(settings, &switch, &sessions, clock, &full, &tasks)?;
+        start_links(settings, &switch, clock, &tasks);
         tasks.spawn(tick(Arc::clone(&switch), tasks.clone()));
         let guard = Guard {
             limit: memory_limit(settings.memory_bytes_max),
@@ -436,7 +436,7 @@ fn policies(
 
 fn start_journal(
     folder: &SqliteFolder,
-    groups: &Arc<Vec<UpstreamGroup>>,
+    groups: &Arc<[UpstreamGroup]>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
     failed: &Arc<AtomicBool>,
@@ -508,7 +508,7 @@ fn start_projector(
                 project(model.as_mut());
                 match asked {
                     Ok(job) => match switch.upgrade() {
-                        Some(switch) => switch.looked_up(job, model.as_mut()),
+                        Some(switch) => switch.looked_up(&job, model.as_mut()),
                         None => return,
                     },
                     Err(RecvTimeoutError::Timeout) => {}
@@ -688,9 +688,7 @@ async fn watch(switch: Arc<Switch>, guard: Guard, tasks: Tasks) {
         let Some(resident) = resident_bytes() else {
             continue;
         };
-        metrics
-            .resident_bytes
-            .set(u32::try_from(resident >> 10).map_or(f64::MAX, f64::from) * KIB);
+        metrics.resident_bytes.set(bytes_as_gauge(resident));
         let Some(limit) = guard.limit else { continue };
         let full = resident > limit / 5 * 4;
         if full != guard.full.swap(full, Ordering::Relaxed) {
@@ -708,7 +706,11 @@ async fn watch(switch: Arc<Switch>, guard: Guard, tasks: Tasks) {
     }
 }
 
-const KIB: f64 = 1_024.0;
+/// A gauge is a float: exact in units of 4 KiB, which is what the system counts in.
+#[expect(clippy::float_arithmetic, reason = "gauges are floats")]
+fn bytes_as_gauge(bytes: u64) -> f64 {
+    u32::try_from(bytes >> 12).map_or(f64::MAX, f64::from) * 4_096.0
+}
 
 /// Memory of this process.
 fn resident_bytes() -> Option<u64> {

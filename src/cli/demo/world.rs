@@ -135,7 +135,7 @@ impl World {
         let certs = MadeCerts::for_localhost()?;
         let folder = tempfile::tempdir().context("no temporary folder")?;
         let settings = settings(&dialect, &certs, &host, folder.path())?;
-        let gateway = Running::start(settings, Arc::clone(&clock))?;
+        let gateway = Running::start(&settings, &clock)?;
         let members = members(terminals);
         bind(&gateway, &members, &*clock)?;
         let admin = Admin::new(&gateway, Arc::clone(&clock), Some(prometheus));
@@ -283,21 +283,7 @@ fn settings(
 fn members(count: u32) -> Vec<Member> {
     let mut members = Vec::new();
     for number in 0..count {
-        let mut place = number % 100;
-        // A small fleet has one of each odd part first.
-        let odd = PARTS.len() as u32 - 1;
-        let part = if count < 100 && number < odd {
-            PARTS[number as usize]
-        } else if count < 100 {
-            PARTS[PARTS.len() - 1]
-        } else {
-            let found = PARTS.iter().find(|part| {
-                let here = place < part.share;
-                place = place.saturating_sub(part.share);
-                here
-            });
-            *found.unwrap_or(&PARTS[PARTS.len() - 1])
-        };
+        let part = part_of(number, count);
         let shop = if part.role == WRONG_MERCHANT {
             9_999
         } else {
@@ -319,6 +305,22 @@ fn members(count: u32) -> Vec<Member> {
         }
     }
     members
+}
+
+/// What the terminal with that number does. A small fleet has one of each odd part first.
+fn part_of(number: u32, count: u32) -> Part {
+    let [odd @ .., trading] = PARTS;
+    if count < 100 {
+        return odd.get(number as usize).copied().unwrap_or(trading);
+    }
+    let mut place = number % 100;
+    for part in PARTS {
+        if place < part.share {
+            return part;
+        }
+        place -= part.share;
+    }
+    trading
 }
 
 /// Binds the fleet as an operator would: one import, all lines or none.
