@@ -1,5 +1,10 @@
 //! What a message costs: decode, classify, rewrite, answer, encode. `benches/README.md` has the figures.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a bench of something broken has no result"
+)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -74,6 +79,11 @@ fn shipped(name: &str) -> Arc<Dialect> {
 }
 
 fn decode(c: &mut Criterion) {
+    // Says how fast the machine is just now.
+    let mut copy = [0; REFERENCE.len()];
+    c.bench_function("floor/copy-238-bytes", |b| {
+        b.iter(|| black_box(&mut copy).copy_from_slice(black_box(REFERENCE)));
+    });
     let ascii = shipped("iso8583-1987-ascii");
     let mut index = Index::new();
     c.bench_function("decode/ascii-19-fields", |b| {

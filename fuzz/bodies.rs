@@ -63,11 +63,13 @@ fn frames<'a>(
 /// Decodes, asks the message (whole or not) for everything it has, answers it and sends it on.
 pub(crate) fn exercise(dialect: &Dialect, frame: &[u8]) {
     let mut index = Index::new();
-    if let Ok(message) = dialect.decode(frame, &mut index) {
+    let sound = dialect.decode(frame, &mut index).is_ok_and(|message| {
         read_all(&message);
         sent_on_unchanged(&message);
-    }
+        true
+    });
     let (message, error) = dialect.decode_partial(frame, &mut index);
+    assert_eq!(sound, error.is_none(), "both ways to read a frame agree");
     if let Some(error) = error {
         assert!(error.offset() <= frame.len());
         assert!(!error.label().is_empty());

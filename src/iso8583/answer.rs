@@ -23,7 +23,7 @@ pub fn answer(
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
     let dialect = message.dialect();
-    let echo = request.map_or(dialect.answer_echo(), |row| row.answer_echo);
+    let echo = request.map_or_else(|| dialect.answer_echo(), |row| row.answer_echo);
     let mut echoed = message.fields().intersection(echo).without(1);
     let code = (
         dialect.roles().response_code,

@@ -1,7 +1,7 @@
 //! Value checks, eight bytes at a time. Each test gives a word that is zero when all its bytes are allowed.
 //!
-//! Bytes of a field that do not fill a word are read together with the bytes before the field, which are
-//! always there (MTI and bitmap), and shifted out: no loop over single bytes.
+//! A field shorter than a word is read together with what follows it, whose marks are then shifted out: no
+//! loop over single bytes.
 
 use super::dialect::{FieldSpec, Kind, Pad};
 
@@ -25,15 +25,11 @@ const fn equal(word: u64, byte: u8) -> u64 {
     !((t & LOW7).wrapping_add(LOW7) | t) & HIGH
 }
 
-/// Marks nibbles above 9, each in its own low bit.
-const fn not_packed_digits(word: u64) -> u64 {
-    (word >> 3) & ((word >> 2) | (word >> 1)) & every(0x11)
-}
-
-/// Marks nibbles that are neither a digit nor the separator D.
-const fn not_packed_track(word: u64) -> u64 {
-    let separator = (word >> 3) & (word >> 2) & !(word >> 1) & word;
-    not_packed_digits(word) & !separator
+/// Marks nibbles above 9, each in its own low bit; D is let pass where `separator` has ones.
+const fn not_packed(word: u64, separator: u64) -> u64 {
+    let above = (word >> 3) & ((word >> 2) | (word >> 1));
+    let is_d = (word >> 3) & (word >> 2) & !(word >> 1) & word;
+    above & !(is_d & separator) & every(0x11)
 }
 
 /// Marks bytes that are neither a digit nor the separator, which is written `=` or `D`.
@@ -41,19 +37,51 @@ const fn not_track(word: u64) -> u64 {
     not_digits(word) & !(equal(word, b'=') | equal(word, b'D'))
 }
 
-/// Marks control characters (below 0x20, and 0x7F).
-const fn controls(word: u64) -> u64 {
-    let low = word & LOW7;
-    let printable = low.wrapping_add(every(0x60)) & !low.wrapping_add(every(0x01));
-    !printable & !word & HIGH
+/// A range of ASCII characters, as the sums that carry into the high bit of a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    /// Reaches 0x80 from the lowest character upwards.
+    from_lowest: u64,
+    /// Reaches 0x80 above the highest character.
+    above_highest: u64,
+    /// The high bits where bytes above 0x7F are not allowed.
+    ascii_only: u64,
 }
 
-/// Marks what is not printable ASCII.
-const fn not_ascii(word: u64) -> u64 {
-    controls(word) | (word & HIGH)
+impl Range {
+    const fn new(lowest: u8, highest: u8, ascii_only: u64) -> Self {
+        Self {
+            from_lowest: every(0x80_u8.wrapping_sub(lowest)),
+            above_highest: every(0x7F_u8.wrapping_sub(highest)),
+            ascii_only,
+        }
+    }
+
+    /// What a kind of field allows, when that is a range; else a range nobody asks for.
+    pub(super) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Digits => Self::new(b'0', b'9', HIGH),
+            Kind::Text => Self::new(b' ', b'~', 0),
+            Kind::Alphanumeric
+            | Kind::Undefined
+            | Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Track
+            | Kind::Bytes
+            | Kind::Hex => Self::new(b' ', b'~', HIGH),
+        }
+    }
+
+    /// Marks bytes outside, each in its own high bit.
+    const fn outside(&self, word: u64) -> u64 {
+        let low = word & LOW7;
+        // 0x7F + 0x7F < 0x100: no byte carries into the next.
+        let outside = !low.wrapping_add(self.from_lowest) | low.wrapping_add(self.above_highest);
+        ((outside & !word) | (word & self.ascii_only)) & HIGH
+    }
 }
 
-/// The sixteen hexadecimal digits' value of eight characters; `None` when one is none.
+/// The value of eight hexadecimal digits; `None` when a character is none.
 pub(super) const fn hex_value(characters: [u8; 8]) -> Option<u32> {
     let word = u64::from_be_bytes(characters);
     let letter = (word >> 6) & every(0x01);
@@ -73,13 +101,10 @@ pub(super) const fn hex_value(characters: [u8; 8]) -> Option<u32> {
     Some(u32::from_be_bytes([a, b, c, d]))
 }
 
-/// Marks anything but hexadecimal digits.
+/// Marks bytes that are no hexadecimal digits.
 const fn not_hex(word: u64) -> u64 {
-    if hex_value(word.to_be_bytes()).is_some() {
-        0
-    } else {
-        HIGH
-    }
+    // Upper and lower case differ in one bit: set, it makes letters of letters only.
+    not_digits(word) & Range::new(b'a', b'f', HIGH).outside(word | every(0x20))
 }
 
 /// Bits of the first and of the last byte of a field that are not looked at: its padding nibble.
@@ -92,9 +117,9 @@ struct Ignored {
 impl Ignored {
     const NOTHING: Self = Self { first: 0, last: 0 };
 
-    const fn of(spec: FieldSpec, units: u16) -> Self {
+    const fn of(spec: &FieldSpec, units: u16) -> Self {
         match spec.pad {
-            _ if units % 2 == 0 => Self::NOTHING,
+            _ if units.is_multiple_of(2) => Self::NOTHING,
             Pad::Left => Self {
                 first: 0xF0,
                 last: 0,
@@ -107,91 +132,134 @@ impl Ignored {
     }
 }
 
-/// Runs `bad` over the last `len` bytes of `upto`. Bytes outside are replaced by `fill`, which is allowed.
-#[inline]
-fn clean(
-    mut upto: &[u8],
-    mut len: u16,
-    fill: u8,
-    ignored: Ignored,
-    bad: impl Fn(u64) -> u64,
-) -> bool {
-    let mut found = 0;
-    let mut keep = !ignored.last;
-    while len > 8 {
-        let Some((head, word)) = upto.split_last_chunk::<8>() else {
-            return false;
-        };
-        found |= bad(u64::from_le_bytes(*word) & keep);
-        keep = u64::MAX;
-        upto = head;
-        len = len.saturating_sub(8);
-    }
-    let Some(word) = upto.last_chunk::<8>() else {
-        return false;
+/// Runs `bad`, which marks bytes (or nibbles) each in its own bits, over the first `len` bytes of `ahead`.
+#[inline(always)]
+fn over(ahead: &[u8], len: usize, ignored: Ignored, bad: impl Fn(u64) -> u64) -> u64 {
+    let first = match ahead.first_chunk() {
+        Some(first) => *first,
+        None => padded(ahead),
     };
-    // 0 <= len <= 8 here. Nothing at all is a shift by 64, which leaves nothing.
-    let outside = 64_u32.wrapping_sub(u32::from(len).wrapping_mul(8));
-    let fill = every(fill);
-    let word = (u64::from_le_bytes(*word) & keep) ^ fill;
-    let inside = word.checked_shr(outside).unwrap_or(0) ^ fill;
-    found |= bad(inside & !ignored.first);
-    found == 0
-}
-
-/// Whether the field that ends `upto` and has `len` bytes, `units` long, holds only what its type allows.
-/// `upto` begins at the frame's first byte and holds at least eight.
-#[inline]
-pub(super) fn content(spec: FieldSpec, units: u16, upto: &[u8], len: u16) -> bool {
-    match spec.kind {
-        Kind::PackedDigits => clean(upto, len, 0, Ignored::of(spec, units), not_packed_digits),
-        Kind::PackedTrack => clean(upto, len, 0, Ignored::of(spec, units), not_packed_track),
-        Kind::Digits => clean(upto, len, b'0', Ignored::NOTHING, not_digits),
-        Kind::Track => clean(upto, len, b'0', Ignored::NOTHING, not_track),
-        Kind::Alphanumeric => clean(upto, len, b' ', Ignored::NOTHING, not_ascii),
-        Kind::Text => clean(upto, len, b' ', Ignored::NOTHING, controls),
-        Kind::Hex => len.is_multiple_of(2) && clean(upto, len, b'0', Ignored::NOTHING, not_hex),
-        Kind::Bytes | Kind::Undefined => true,
+    let first = bad(u64::from_le_bytes(first)) & !ignored.first;
+    if len <= 8 {
+        // The marks of what follows the field fall out at the high end.
+        return first.checked_shl(rest_bits(len)).unwrap_or(0) & !ignored.last;
+    }
+    let Some(last) = ahead.get(..len).and_then(<[u8]>::last_chunk) else {
+        return u64::MAX;
+    };
+    // The first and the last eight overlap when there are fewer than sixteen.
+    let ends = first | (bad(u64::from_le_bytes(*last)) & !ignored.last);
+    if len > 16 {
+        ends | between(ahead, len, bad)
+    } else {
+        ends
     }
 }
 
-/// Offset within `content` of the first byte that its type does not allow. Only asked after a failed check.
+/// Fewer than eight bytes with zeros behind them.
+#[inline(never)]
+fn padded(ahead: &[u8]) -> [u8; 8] {
+    let mut padded = [0; 8];
+    for (to, from) in padded.iter_mut().zip(ahead) {
+        *to = *from;
+    }
+    padded
+}
+
+/// Bits to shift a word by to keep its first `len` bytes: 64, which leaves nothing, for no bytes.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "0 <= len <= 8 here"
+)]
+const fn rest_bits(len: usize) -> u32 {
+    64_u32.wrapping_sub((len as u32).wrapping_mul(8))
+}
+
+/// What the first and the last eight bytes leave out. The last byte, which may be padded, is not touched.
+#[inline(never)]
+fn between(ahead: &[u8], len: usize, bad: impl Fn(u64) -> u64) -> u64 {
+    let inner = ahead.get(8..len.saturating_sub(1)).unwrap_or_default();
+    let (words, _) = inner.as_chunks::<8>();
+    // An early end rather than a sum: the loop is too short to be worth vectors.
+    if words.iter().any(|word| bad(u64::from_le_bytes(*word)) != 0) {
+        u64::MAX
+    } else {
+        0
+    }
+}
+
+/// Marks whatever the type of a field does not allow; 0 is a sound one. The field is the first `len` bytes
+/// of `ahead`, the rest of the frame, and `units` long.
+#[inline(always)]
+pub(super) fn marks(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
+    if spec.is_range {
+        let range = &spec.range;
+        return over(ahead, len, Ignored::NOTHING, |word| range.outside(word));
+    }
+    if spec.kind == Kind::Bytes {
+        return 0;
+    }
+    if spec.kind.is_packed() {
+        return packed(spec, units, ahead, len);
+    }
+    seldom(spec.kind, ahead, len)
+}
+
+/// Out of line like the next, so that the walk itself stays in registers.
+#[inline(never)]
+fn packed(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
+    let separator = if spec.kind == Kind::PackedTrack {
+        u64::MAX
+    } else {
+        0
+    };
+    let bad = |word| not_packed(word, separator);
+    over(ahead, len, Ignored::of(spec, units), bad)
+}
+
+/// What a message has once or twice: out of the way of the rest.
+#[inline(never)]
+fn seldom(kind: Kind, ahead: &[u8], len: usize) -> u64 {
+    match kind {
+        Kind::Track => over(ahead, len, Ignored::NOTHING, not_track),
+        Kind::Hex if len.is_multiple_of(2) => over(ahead, len, Ignored::NOTHING, not_hex),
+        Kind::Hex
+        | Kind::Digits
+        | Kind::Alphanumeric
+        | Kind::Text
+        | Kind::PackedDigits
+        | Kind::PackedTrack
+        | Kind::Bytes
+        | Kind::Undefined => u64::MAX,
+    }
+}
+
+/// Offset within `field` of the first byte that its type does not allow. Only asked after a failed check.
 #[cold]
-pub(super) fn first_bad(spec: FieldSpec, units: u16, content_bytes: &[u8]) -> usize {
-    let mut upto = [0_u8; 9];
-    content_bytes
-        .iter()
-        .enumerate()
-        .position(|(at, byte)| {
-            let first = at == 0;
-            let last = at.saturating_add(1) == content_bytes.len();
-            let padded = units % 2 == 1
-                && spec.kind.is_packed()
-                && match spec.pad {
-                    Pad::Left => first,
-                    Pad::Right => last,
-                };
-            // One byte is two units; an odd pair of hexadecimal digits has no single bad byte.
-            let (units, spec) = match spec.kind {
-                Kind::Hex => (
-                    1,
-                    FieldSpec {
-                        kind: Kind::Digits,
-                        ..spec
-                    },
-                ),
-                _ if padded => (1, spec),
-                _ => (2, spec),
+pub(super) fn first_bad(spec: &FieldSpec, units: u16, field: &[u8]) -> usize {
+    let ends = field.len().saturating_sub(1);
+    let bad = |(at, byte): (usize, &u8)| {
+        let padded = units % 2 == 1
+            && match spec.pad {
+                Pad::Left => at == 0,
+                Pad::Right => at == ends,
             };
-            let [.., end] = &mut upto;
-            *end = if spec.kind == Kind::Digits && byte.is_ascii_hexdigit() && units == 1 {
-                b'0'
-            } else {
-                *byte
-            };
-            !content(spec, units, &upto, 1)
-        })
-        .unwrap_or(0)
+        match spec.kind {
+            // An odd number of hexadecimal digits has no single bad byte.
+            Kind::Hex => not_hex(every(*byte)) != 0,
+            // One byte is two units.
+            Kind::Digits
+            | Kind::Alphanumeric
+            | Kind::Text
+            | Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Bytes
+            | Kind::Track
+            | Kind::Undefined => marks(spec, if padded { 1 } else { 2 }, &[*byte], 1) != 0,
+        }
+    };
+    field.iter().enumerate().position(bad).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -226,27 +294,23 @@ mod tests {
     ];
 
     fn spec(kind: Kind) -> FieldSpec {
-        FieldSpec {
-            kind,
-            prefix: Prefix::Fixed,
-            pad: Pad::Right,
-            max: 999,
-        }
+        FieldSpec::new(kind, Prefix::Fixed, Pad::Right, 999)
     }
 
     #[test]
     fn word_tests_agree_with_the_definition_at_every_place_and_length() {
         for (kind, good) in KINDS {
-            for len in (1..=20).filter(|len| kind != Kind::Hex || len % 2 == 0) {
-                for at in 0..len {
+            let spec = spec(kind);
+            for len in (1..=35).filter(|len| kind != Kind::Hex || len % 2 == 0) {
+                for (at, tail) in (0..len).flat_map(|at| [(at, 0), (at, 3), (at, 9)]) {
                     for byte in 0..=255 {
-                        let mut frame = vec![0xFF; 10];
-                        frame.extend(vec![good; len]);
-                        frame[10 + at] = byte;
-                        let got = content(spec(kind), 2, &frame, len.try_into().unwrap());
+                        let mut ahead = vec![good; len];
+                        ahead[at] = byte;
+                        ahead.extend(vec![0xFF; tail]);
+                        let got = marks(&spec, 2, &ahead, len) == 0;
                         assert_eq!(got, allowed(kind, byte), "{kind:?} {len} {at} {byte:02X}");
                         if !got {
-                            assert_eq!(first_bad(spec(kind), 2, &frame[10..]), at);
+                            assert_eq!(first_bad(&spec, 2, &ahead[..len]), at);
                         }
                     }
                 }
@@ -256,18 +320,21 @@ mod tests {
 
     #[test]
     fn padding_nibbles_are_not_looked_at() {
-        let frame = [0, 0, 0, 0, 0, 0, 0, 0xF1, 0x23, 0x4F];
         let right = spec(Kind::PackedDigits);
-        let left = FieldSpec {
-            pad: Pad::Left,
-            ..right
-        };
-        assert!(content(right, 3, &frame, 2));
-        assert!(!content(right, 4, &frame, 2));
-        assert!(content(left, 3, &frame[..9], 2));
-        assert!(!content(left, 4, &frame[..9], 2));
-        assert_eq!(first_bad(right, 5, &[0xF1, 0x23, 0x4F]), 0);
-        assert_eq!(first_bad(left, 5, &[0xF1, 0x23, 0x4F]), 2);
+        let left = FieldSpec::new(Kind::PackedDigits, Prefix::Fixed, Pad::Left, 999);
+        for len in 1..=20 {
+            let odd = u16::try_from(len * 2 - 1).unwrap();
+            let mut field = vec![0x12; len];
+            field[len - 1] = 0x1F;
+            assert_eq!(marks(&right, odd, &field, len), 0, "{len}");
+            assert_ne!(marks(&right, odd + 1, &field, len), 0, "{len}");
+            field[len - 1] = 0x12;
+            field[0] = 0xF2;
+            assert_eq!(marks(&left, odd, &field, len), 0, "{len}");
+            assert_ne!(marks(&left, odd + 1, &field, len), 0, "{len}");
+        }
+        assert_eq!(first_bad(&right, 5, &[0xF1, 0x23, 0x4F]), 0);
+        assert_eq!(first_bad(&left, 5, &[0xF1, 0x23, 0x4F]), 2);
     }
 
     #[test]
@@ -282,7 +349,8 @@ mod tests {
     #[test]
     fn empty_content_is_allowed() {
         for (kind, _) in KINDS {
-            assert!(content(spec(kind), 0, &[0xFF; 8], 0), "{kind:?}");
+            assert_eq!(marks(&spec(kind), 0, &[0xFF; 8], 0), 0, "{kind:?}");
+            assert_eq!(marks(&spec(kind), 0, &[], 0), 0, "{kind:?}");
         }
     }
 }

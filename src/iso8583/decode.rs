@@ -6,7 +6,7 @@ use nom::error::{ErrorKind, ParseError};
 use nom::number::complete::{be_u16, be_u64};
 
 use super::check;
-use super::dialect::{BitmapEncoding, Dialect, FieldSpec, Kind, MtiEncoding, Prefix};
+use super::dialect::{BitmapEncoding, Dialect, FieldSpec, Kind, MtiEncoding};
 use super::error::DecodeError;
 use super::fieldset::FieldSet;
 use super::index::{Index, Span};
@@ -78,75 +78,44 @@ fn bitmap(encoding: BitmapEncoding, input: &[u8]) -> Parsed<'_, u64> {
     }
 }
 
-/// Value of a packed byte; above 99 when a nibble is no digit.
-const fn two_digits(byte: u8) -> u16 {
-    let (high, low) = (byte >> 4, byte & 0x0F);
-    if high > 9 || low > 9 {
-        return 10_000;
-    }
-    // At most 99: both factors are at most 9.
-    (high as u16).wrapping_mul(10).wrapping_add(low as u16)
-}
-
-/// Value of an ASCII digit; 10000 when it is none.
-const fn one_digit(byte: u8) -> u16 {
-    if byte.is_ascii_digit() {
-        (byte & 0x0F) as u16
-    } else {
-        10_000
-    }
-}
-
 /// Units that a field's prefix announces.
-#[inline]
-fn length(spec: FieldSpec, input: &[u8]) -> Parsed<'_, u16> {
-    // Values above 9999 come from characters that are no digits; sums stay below 2^16 except through
-    // those, and wrapping keeps them out of the way of a panic: each is tested before it is scaled.
-    let (rest, units) = match spec.prefix {
-        Prefix::Fixed => return Ok((input, spec.max)),
-        Prefix::PackedTwo => {
-            let (rest, prefix) = take(1_u8)(input)?;
-            let [only] = *prefix else {
-                return fail(Cut::Short);
-            };
-            (rest, two_digits(only))
-        }
-        Prefix::PackedThree => {
-            let (rest, prefix) = take(2_u8)(input)?;
-            let [high, low] = *prefix else {
-                return fail(Cut::Short);
-            };
-            (rest, join(two_digits(high), 100, two_digits(low)))
-        }
-        Prefix::TextTwo => {
-            let (rest, prefix) = take(2_u8)(input)?;
-            let [high, low] = *prefix else {
-                return fail(Cut::Short);
-            };
-            (rest, join(one_digit(high), 10, one_digit(low)))
-        }
-        Prefix::TextThree => {
-            let (rest, prefix) = take(3_u8)(input)?;
-            let [high, middle, low] = *prefix else {
-                return fail(Cut::Short);
-            };
-            let lower = join(one_digit(middle), 10, one_digit(low));
-            (rest, join(one_digit(high), 100, lower))
-        }
-    };
-    if units >= 10_000 {
-        return fail(Cut::Character);
+#[inline(always)]
+fn length<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, u16> {
+    if spec.prefix_bytes == 0 {
+        Ok((input, spec.max))
+    } else {
+        prefixed(spec, input)
     }
-    Ok((rest, units))
 }
 
-/// `high * scale + low`, or 10000 when either is no number.
-const fn join(high: u16, scale: u16, low: u16) -> u16 {
-    if high >= 10_000 || low >= 10_000 {
-        return 10_000;
+/// Out of line: three fields of four have no prefix.
+#[inline(never)]
+fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, u16> {
+    let (rest, prefix) = take(spec.prefix_bytes)(input)?;
+    let mut units = 0_u16;
+    let mut sound = true;
+    let text = spec.prefix.is_text();
+    // At most three digits or two packed bytes: no more than 9999 while they are sound.
+    for byte in prefix {
+        let (high, low) = (byte >> 4, byte & 0x0F);
+        let (scale, value) = if text {
+            sound &= high == 3;
+            (10, u16::from(low))
+        } else {
+            sound &= high <= 9;
+            (
+                100,
+                u16::from(high).wrapping_mul(10).wrapping_add(low.into()),
+            )
+        };
+        sound &= low <= 9;
+        units = units.wrapping_mul(scale).wrapping_add(value);
     }
-    // 99 * 100 + 99 and 9 * 100 + 99 both fit.
-    high.wrapping_mul(scale).wrapping_add(low)
+    if sound {
+        Ok((rest, units))
+    } else {
+        fail(Cut::Character)
+    }
 }
 
 /// What happens to a field whose value is not allowed.
@@ -158,6 +127,37 @@ enum OnBadValue {
     LeaveOut,
 }
 
+/// The fields of one bitmap, ascending.
+struct Fields {
+    /// First field lowest.
+    bits: u64,
+    /// 0 for the first bitmap, 64 for the second.
+    base: u8,
+}
+
+impl Fields {
+    const fn of(bitmap: u64, base: u8) -> Self {
+        let bits = bitmap.reverse_bits();
+        // DE1 is the second bitmap itself, already read.
+        let bits = if base == 0 { bits & !1 } else { bits };
+        Self { bits, base }
+    }
+
+    #[inline(always)]
+    const fn next(&mut self) -> Option<u8> {
+        if self.bits == 0 {
+            return None;
+        }
+        // At most 63, and base at most 64: at most DE128.
+        let de = self
+            .base
+            .wrapping_add(trailing_zeros(self.bits))
+            .wrapping_add(1);
+        self.bits &= self.bits.wrapping_sub(1);
+        Some(de)
+    }
+}
+
 /// The part of a frame still to be read.
 struct Walk<'m> {
     frame: &'m [u8],
@@ -166,7 +166,8 @@ struct Walk<'m> {
 
 impl Walk<'_> {
     const fn offset(&self) -> usize {
-        self.frame.len().saturating_sub(self.rest.len())
+        // `rest` is a tail of `frame`.
+        self.frame.len().wrapping_sub(self.rest.len())
     }
 }
 
@@ -184,8 +185,69 @@ impl Dialect {
         frame: &'m [u8],
         index: &'m mut Index,
     ) -> Result<Message<'m>, DecodeError> {
-        self.walk(frame, index, OnBadValue::Stop)?;
+        if !self.skim(frame, index) {
+            self.walk(frame, index, OnBadValue::Stop)?;
+        }
         Ok(Message::new(self, frame, index))
+    }
+
+    /// Reads a sound frame and says whether it was one. What is wrong with a broken one is for
+    /// [`walk`](Self::walk) to tell, which reads it again: sound frames then carry no cost of errors.
+    #[inline]
+    fn skim(&self, frame: &[u8], index: &mut Index) -> bool {
+        let Ok(mut walk) = self.head(frame, index) else {
+            return false;
+        };
+        let Ok(present) = self.bitmaps(&mut walk, index) else {
+            return false;
+        };
+        index.fields = present;
+        let mut found = 0;
+        let first = self.skim_half(
+            walk.rest,
+            frame.len(),
+            index,
+            present.primary(),
+            0,
+            &mut found,
+        );
+        let rest = match first {
+            Some(rest) if present.secondary() != 0 => {
+                let secondary = present.secondary();
+                self.skim_half(rest, frame.len(), index, secondary, 64, &mut found)
+            }
+            first => first,
+        };
+        found == 0 && rest == Some(&[])
+    }
+
+    /// The fields of one bitmap. Marks of forbidden characters are collected in `found`; `None` when a
+    /// length is wrong.
+    #[inline(always)]
+    fn skim_half<'m>(
+        &self,
+        mut rest: &'m [u8],
+        frame_bytes: usize,
+        index: &mut Index,
+        bitmap: u64,
+        base: u8,
+        found: &mut u64,
+    ) -> Option<&'m [u8]> {
+        let mut fields = Fields::of(bitmap, base);
+        while let Some(de) = fields.next() {
+            let spec = self.spec(de);
+            let (content, units) = length(spec, rest).ok()?;
+            let (after, field) = take::<_, _, Cut>(spec.content_bytes(units))(content).ok()?;
+            if units > spec.max {
+                return None;
+            }
+            *found |= check::marks(spec, units, content, field.len());
+            // `content` is a tail of the frame.
+            let start = narrow(frame_bytes.wrapping_sub(content.len()));
+            index.place(de, Span { start, units });
+            rest = after;
+        }
+        Some(rest)
     }
 
     /// Like [`decode`](Self::decode), but gives what can be trusted of a broken message beside the first
@@ -222,7 +284,7 @@ impl Dialect {
         )
     }
 
-    #[inline]
+    #[inline(never)]
     fn walk(
         &self,
         frame: &[u8],
@@ -234,9 +296,7 @@ impl Dialect {
         let present = self.bitmaps(&mut walk, index)?;
         index.fields = present;
         self.half(&mut walk, index, present.primary(), 0, on_bad_value)?;
-        if present.secondary() != 0 {
-            self.half(&mut walk, index, present.secondary(), 64, on_bad_value)?;
-        }
+        self.half(&mut walk, index, present.secondary(), 64, on_bad_value)?;
         if walk.rest.is_empty() {
             Ok(())
         } else {
@@ -248,7 +308,7 @@ impl Dialect {
     }
 
     /// Envelope and MTI.
-    #[inline]
+    #[inline(always)]
     fn head<'m>(&self, frame: &'m [u8], index: &mut Index) -> Result<Walk<'m>, DecodeError> {
         if frame.len() > usize::from(u16::MAX) {
             return Err(DecodeError::FrameTooLong { bytes: frame.len() });
@@ -258,7 +318,7 @@ impl Dialect {
             needed: usize::from(envelope).saturating_add(self.mti_encoding().bytes()),
             found: frame.len(),
         };
-        let (message, _) = take::<_, _, Cut>(envelope)(frame).map_err(|_| short())?;
+        let (message, _) = take::<_, _, Cut>(envelope)(frame).map_err(|_short| short())?;
         let (rest, mti) = mti(self.mti_encoding(), message).map_err(|e| match cause(&e) {
             Cut::Short => short(),
             Cut::Character => DecodeError::Mti {
@@ -271,12 +331,12 @@ impl Dialect {
     }
 
     /// One or two bitmaps. DE1 says that there is a second; the second has no DE65, a third bitmap.
-    #[inline]
+    #[inline(always)]
     fn bitmaps(&self, walk: &mut Walk<'_>, index: &mut Index) -> Result<FieldSet, DecodeError> {
         let encoding = self.bitmap_encoding();
         let offset = walk.offset();
         let unusable = DecodeError::Bitmap { offset };
-        let (rest, primary) = bitmap(encoding, walk.rest).map_err(|_| unusable)?;
+        let (rest, primary) = bitmap(encoding, walk.rest).map_err(|_cut| unusable)?;
         walk.rest = rest;
         if primary >> 63 == 0 {
             return Ok(FieldSet::from_bitmaps(primary, 0));
@@ -285,9 +345,10 @@ impl Dialect {
             return Err(unusable);
         }
         let start = narrow(walk.offset());
-        let (rest, secondary) = bitmap(encoding, walk.rest).map_err(|_| DecodeError::Bitmap {
-            offset: start.into(),
-        })?;
+        let (rest, secondary) =
+            bitmap(encoding, walk.rest).map_err(|_cut| DecodeError::Bitmap {
+                offset: start.into(),
+            })?;
         walk.rest = rest;
         let units = encoding.bytes();
         index.place(1, Span { start, units });
@@ -295,7 +356,6 @@ impl Dialect {
     }
 
     /// The fields of one bitmap; its first bit is DE `base + 1`.
-    #[inline]
     fn half(
         &self,
         walk: &mut Walk<'_>,
@@ -304,60 +364,45 @@ impl Dialect {
         base: u8,
         on_bad_value: OnBadValue,
     ) -> Result<(), DecodeError> {
-        // DE1 of the first half is the second bitmap, already read.
-        let mut bits = if base == 0 {
-            bitmap & (u64::MAX >> 1)
-        } else {
-            bitmap
-        };
-        while bits != 0 {
-            let zeros = leading_zeros(bits);
-            // zeros <= 63 and base <= 64: at most DE128.
-            let de = base.wrapping_add(zeros).wrapping_add(1);
-            bits &= !(1_u64 << 63).wrapping_shr(zeros.into());
-            match self.field_at(walk, de) {
-                Ok(span) => index.place(de, span),
-                Err(DecodeError::Character { .. }) if on_bad_value == OnBadValue::LeaveOut => {
+        let mut fields = Fields::of(bitmap, base);
+        while let Some(de) = fields.next() {
+            let spec = self.spec(de);
+            let begin = walk.rest;
+            let Ok((content, units)) = length(spec, begin) else {
+                return stop(index, prefix_error(walk, de, *spec));
+            };
+            let bytes = spec.content_bytes(units);
+            let taken = take::<_, _, Cut>(bytes)(content);
+            let (Ok((rest, field)), true) = (taken, units <= spec.max) else {
+                return stop(index, length_error(walk, content, de, *spec, units));
+            };
+            walk.rest = rest;
+            // `content` is a tail of the frame.
+            let start = walk.frame.len().wrapping_sub(content.len());
+            if check::marks(spec, units, content, field.len()) == 0 {
+                let start = narrow(start);
+                index.place(de, Span { start, units });
+                continue;
+            }
+            let error = bad_value(field, start, de, spec, units);
+            match (on_bad_value, error) {
+                (OnBadValue::LeaveOut, DecodeError::Character { .. }) => {
                     index.fields = index.fields.without(de);
                 }
-                Err(error) => {
-                    index.fields = index.fields.below(de);
-                    return Err(error);
-                }
+                (OnBadValue::Stop | OnBadValue::LeaveOut, error) => return stop(index, error),
             }
         }
         Ok(())
     }
+}
 
-    /// One field. When its value is not allowed, the walk stands behind it all the same.
-    #[inline]
-    fn field_at(&self, walk: &mut Walk<'_>, de: u8) -> Result<Span, DecodeError> {
-        let spec = self.spec(de);
-        if spec.kind == Kind::Undefined {
-            return Err(undefined(walk, de));
-        }
-        let (content, units) =
-            length(spec, walk.rest).map_err(|e| prefix_error(walk, de, spec, &e))?;
-        if units > spec.max {
-            return Err(too_long(walk, de, spec, units));
-        }
-        let bytes = spec.content_bytes(units);
-        let Ok((rest, _)) = take::<_, _, Cut>(bytes)(content) else {
-            return Err(truncated(walk, content, de, bytes));
-        };
-        walk.rest = rest;
-        let end = walk.offset();
-        let start = end.wrapping_sub(bytes.into());
-        let (upto, _) = walk.frame.split_at_checked(end).unwrap_or_default();
-        if check::content(spec, units, upto, bytes) {
-            Ok(Span {
-                start: narrow(start),
-                units,
-            })
-        } else {
-            Err(bad_value(upto, start, de, spec, units))
-        }
+/// Ends the walk: what stands behind the field at fault is not known.
+#[cold]
+fn stop(index: &mut Index, error: DecodeError) -> Result<(), DecodeError> {
+    if let Some(de) = error.field() {
+        index.fields = index.fields.below(de);
     }
+    Err(error)
 }
 
 /// Offsets were proved to fit when the frame's length was checked against 65535.
@@ -374,57 +419,64 @@ const fn narrow(offset: usize) -> u16 {
 #[expect(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
-    reason = "a u64 has at most 64 leading zeros"
+    reason = "a u64 has at most 64 trailing zeros"
 )]
 #[inline]
-const fn leading_zeros(bits: u64) -> u8 {
-    bits.leading_zeros() as u8
+const fn trailing_zeros(bits: u64) -> u8 {
+    bits.trailing_zeros() as u8
 }
 
 #[cold]
-fn undefined(walk: &Walk<'_>, field: u8) -> DecodeError {
-    DecodeError::Undefined {
-        field,
-        offset: walk.offset(),
+fn prefix_error(walk: &Walk<'_>, field: u8, spec: FieldSpec) -> DecodeError {
+    let offset = walk.offset();
+    let (needed, remain) = (usize::from(spec.prefix.bytes()), walk.rest.len());
+    if remain < needed {
+        return DecodeError::Truncated {
+            field,
+            offset,
+            declared: needed,
+            remain,
+        };
     }
+    DecodeError::Prefix { field, offset }
 }
 
+/// A length above the field's largest is the mistake, even when so many bytes follow.
 #[cold]
-fn prefix_error(walk: &Walk<'_>, field: u8, spec: FieldSpec, error: &nom::Err<Cut>) -> DecodeError {
-    match cause(error) {
-        Cut::Short => truncated(walk, walk.rest, field, spec.prefix.bytes()),
-        Cut::Character => DecodeError::Prefix {
+fn length_error(
+    walk: &Walk<'_>,
+    content: &[u8],
+    field: u8,
+    spec: FieldSpec,
+    units: u16,
+) -> DecodeError {
+    if units > spec.max {
+        return DecodeError::TooLong {
             field,
             offset: walk.offset(),
-        },
+            declared: units,
+            max: spec.max,
+        };
     }
-}
-
-#[cold]
-fn too_long(walk: &Walk<'_>, field: u8, spec: FieldSpec, declared: u16) -> DecodeError {
-    DecodeError::TooLong {
-        field,
-        offset: walk.offset(),
-        declared,
-        max: spec.max,
-    }
-}
-
-#[cold]
-fn truncated(walk: &Walk<'_>, rest: &[u8], field: u8, declared: u16) -> DecodeError {
     DecodeError::Truncated {
         field,
-        offset: walk.frame.len().saturating_sub(rest.len()),
-        declared: declared.into(),
-        remain: rest.len(),
+        offset: walk.frame.len().saturating_sub(content.len()),
+        declared: spec.content_bytes(units).into(),
+        remain: content.len(),
     }
 }
 
+/// A field that is not defined has no bytes, and none are allowed in it.
 #[cold]
-fn bad_value(upto: &[u8], start: usize, field: u8, spec: FieldSpec, units: u16) -> DecodeError {
-    let content = upto.get(start..).unwrap_or_default();
+fn bad_value(field: &[u8], start: usize, de: u8, spec: &FieldSpec, units: u16) -> DecodeError {
+    if spec.kind == Kind::Undefined {
+        return DecodeError::Undefined {
+            field: de,
+            offset: start,
+        };
+    }
     DecodeError::Character {
-        field,
-        offset: start.saturating_add(check::first_bad(spec, units, content)),
+        field: de,
+        offset: start.saturating_add(check::first_bad(spec, units, field)),
     }
 }

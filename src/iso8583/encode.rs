@@ -168,13 +168,13 @@ impl Writer<'_> {
     }
 
     /// Notes the field as written and gives its wire form; `None` when it may not be written now.
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, de: u8) -> Option<FieldSpec> {
         if self.bitmap_at == 0 {
             self.fail(EncodeError::NoMti);
             return None;
         }
-        let spec = self.dialect.spec(de);
+        let spec = *self.dialect.spec(de);
         let secondary = de > 64 && !self.dialect.has_secondary_bitmap();
         if !(2..=128).contains(&de) || spec.kind == Kind::Undefined || secondary {
             self.fail(EncodeError::Undefined { field: de });
@@ -246,13 +246,16 @@ impl Writer<'_> {
     pub fn number(&mut self, de: u8, number: u64) {
         // 20 digits hold every u64.
         let mut digits = [b'0'; 20];
+        let mut zeros = digits.len();
         let mut left = number;
         for slot in digits.iter_mut().rev() {
-            // left % 10 <= 9
             *slot = b'0' | u8::try_from(left % 10).unwrap_or_default();
+            zeros = zeros.saturating_sub(1);
             left /= 10;
+            if left == 0 {
+                break;
+            }
         }
-        let zeros = digits.iter().take(19).take_while(|d| **d == b'0').count();
         self.digits(de, digits.get(zeros..).unwrap_or_default());
     }
 
@@ -315,7 +318,11 @@ impl Writer<'_> {
             (_, None) => {}
             (Kind::Bytes, Some(0)) => self.out.put_slice(bytes),
             (Kind::Hex, Some(0)) => {
-                for byte in bytes {
+                let (eights, rest) = bytes.as_chunks::<8>();
+                for eight in eights {
+                    self.out.put_slice(&hex(u64::from_be_bytes(*eight)));
+                }
+                for byte in rest {
                     let pair = [hex_digit(byte >> 4), hex_digit(byte & 0x0F)];
                     self.out.put_slice(&pair);
                 }
@@ -358,7 +365,7 @@ impl Writer<'_> {
     }
 
     /// Writes the length prefix and gives how many units of filling a fixed field still needs.
-    #[inline]
+    #[inline(always)]
     fn open(&mut self, de: u8, spec: FieldSpec, units: usize) -> Option<usize> {
         let found = u16::try_from(units).ok().filter(|units| *units <= spec.max);
         let Some(units) = found else {
@@ -412,10 +419,13 @@ impl Writer<'_> {
     }
 
     /// Checks what was just written, by the rules that decoding applies.
-    #[inline]
+    #[inline(always)]
     fn check(&mut self, de: u8, spec: FieldSpec, units: usize) {
         let units = u16::try_from(units).unwrap_or(u16::MAX);
-        if !check::content(spec, units, self.out, spec.content_bytes(units)) {
+        let len = usize::from(spec.content_bytes(units));
+        let from = self.out.len().saturating_sub(len);
+        let field = self.out.get(from..).unwrap_or_default();
+        if check::marks(&spec, units, field, len) != 0 {
             self.fail(EncodeError::Character { field: de });
         }
     }
@@ -513,13 +523,18 @@ fn put_bitmap(out: &mut BytesMut, at: usize, encoding: BitmapEncoding, bitmap: u
     };
     match encoding {
         BitmapEncoding::Binary => slots.copy_from_slice(&bitmap.to_be_bytes()),
-        BitmapEncoding::Hex => {
-            let (pairs, _) = slots.as_chunks_mut::<2>();
-            for (pair, byte) in pairs.iter_mut().zip(bitmap.to_be_bytes()) {
-                *pair = [hex_digit(byte >> 4), hex_digit(byte & 0x0F)];
-            }
-        }
+        BitmapEncoding::Hex => slots.copy_from_slice(&hex(bitmap)),
     }
+}
+
+/// Sixteen upper-case hexadecimal digits.
+fn hex(value: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    let (pairs, _) = digits.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(value.to_be_bytes()) {
+        *pair = [hex_digit(byte >> 4), hex_digit(byte & 0x0F)];
+    }
+    digits
 }
 
 /// The upper-case digit of a nibble.

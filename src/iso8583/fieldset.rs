@@ -10,22 +10,32 @@ impl FieldSet {
     /// No data elements.
     pub const EMPTY: Self = Self(0);
     /// DE65 to DE128: what needs a secondary bitmap.
-    pub const SECONDARY: Self = Self(u64::MAX as u128);
+    pub const SECONDARY: Self = Self(u128::MAX >> 64);
 
     /// The set of two bitmaps as they are read, first bit highest.
     #[must_use]
+    #[expect(
+        clippy::as_conversions,
+        reason = "widening: `u128::from` is not const yet"
+    )]
     pub const fn from_bitmaps(primary: u64, secondary: u64) -> Self {
         Self(((primary as u128) << 64) | secondary as u128)
     }
 
     /// The primary bitmap, DE1 in its highest bit.
     #[must_use]
+    #[expect(clippy::as_conversions, reason = "64 of 128 bits are left")]
     pub const fn primary(self) -> u64 {
         (self.0 >> 64) as u64
     }
 
     /// The secondary bitmap, DE65 in its highest bit.
     #[must_use]
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "the lower half is what is asked for"
+    )]
     pub const fn secondary(self) -> u64 {
         self.0 as u64
     }
@@ -35,7 +45,8 @@ impl FieldSet {
         if de == 0 || de > 128 {
             0
         } else {
-            1 << (128 - de)
+            // 0 <= 128 - de < 128
+            1 << 128_u8.wrapping_sub(de)
         }
     }
 
@@ -115,10 +126,15 @@ impl FieldSet {
 
     /// The lowest element.
     #[must_use]
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "zeros < 128 here"
+    )]
     pub const fn first(self) -> Option<u8> {
         match self.0.leading_zeros() {
             128 => None,
-            zeros => Some(zeros as u8 + 1),
+            zeros => Some((zeros as u8).wrapping_add(1)),
         }
     }
 

@@ -13,14 +13,6 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions
 )]
-#![cfg_attr(
-    test,
-    expect(
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        reason = "tests may panic, that is how they fail"
-    )
-)]
 
 mod answer;
 mod check;

@@ -50,14 +50,14 @@ pub fn rewrite(
         writer.second_bitmap();
     }
     let present = message.fields().without(1);
-    let mut dropped = present.intersection(how.drop);
+    let dropped = present.intersection(how.drop);
     let mut done = 0;
     for (de, value) in how.set {
-        copy_before(message, &mut writer, present, &mut dropped, done, *de);
+        copy_before(message, &mut writer, present, dropped, done, *de);
         writer.value(*de, *value);
         done = *de;
     }
-    copy_before(message, &mut writer, present, &mut dropped, done, 129);
+    copy_before(message, &mut writer, present, dropped, done, 129);
     writer.finish()
 }
 
@@ -66,7 +66,7 @@ fn copy_before(
     message: &Message<'_>,
     writer: &mut Writer<'_>,
     present: FieldSet,
-    dropped: &mut FieldSet,
+    dropped: FieldSet,
     mut done: u8,
     until: u8,
 ) {
@@ -81,7 +81,7 @@ fn copy_before(
                 .above(stop.saturating_sub(1))
                 .first()
                 .and_then(|next| message.element_start(next))
-                .unwrap_or(message.frame().len());
+                .unwrap_or_else(|| message.frame().len());
             writer.run(run, message.frame().get(from..to).unwrap_or_default());
         }
         match drop {

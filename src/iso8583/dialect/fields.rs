@@ -96,17 +96,13 @@ fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, 
             format!("{}.max does not fit the length prefix", section.path()),
         );
     }
-    let spec = FieldSpec {
-        kind: wire_kind(kind, form),
-        prefix,
-        pad,
-        // A field written in hexadecimal counts digits on the wire and bytes in the file.
-        max: if kind == FieldType::Binary && form.hex {
-            max.saturating_mul(2)
-        } else {
-            max
-        },
+    // A field written in hexadecimal counts digits on the wire and bytes in the file.
+    let units = if kind == FieldType::Binary && form.hex {
+        max.saturating_mul(2)
+    } else {
+        max
     };
+    let spec = FieldSpec::new(wire_kind(kind, form), prefix, pad, units);
     let (part_names, parts) = parts.into_iter().unzip();
     let field = Field {
         number,
@@ -297,10 +293,6 @@ fn part(section: &Section<'_, '_>, key: &'static str, table: &Table) -> Option<S
     found
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a section is used up: `finish` reports its unknown keys"
-)]
 fn original(section: Section<'_, '_>, table: &Table) -> OriginalRoles {
     let roles = OriginalRoles {
         mti: part(&section, "mti", table),

@@ -268,21 +268,17 @@ impl Dialect {
         self.secondary_bitmap
     }
 
-    pub(super) const fn spec(&self, de: u8) -> FieldSpec {
+    #[inline(always)]
+    pub(super) fn spec(&self, de: u8) -> &FieldSpec {
         self.table.spec(de)
     }
 
     /// Like [`spec`](Self::spec), with the second bitmap as DE1: fixed bytes without a prefix.
-    pub(super) const fn wire_spec(&self, de: u8) -> FieldSpec {
+    pub(super) fn wire_spec(&self, de: u8) -> FieldSpec {
         if de == 1 {
-            return FieldSpec {
-                kind: Kind::Bytes,
-                prefix: Prefix::Fixed,
-                pad: Pad::Right,
-                max: self.bitmap.bytes(),
-            };
+            return FieldSpec::new(Kind::Bytes, Prefix::Fixed, Pad::Right, self.bitmap.bytes());
         }
-        self.table.spec(de)
+        *self.table.spec(de)
     }
 }
 

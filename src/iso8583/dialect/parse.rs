@@ -66,6 +66,10 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
 
 /// The `[message]` table: how things are written unless a field says otherwise.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent yes-or-no lines of a file"
+)]
 pub(super) struct Forms {
     pub(super) mti: MtiEncoding,
     pub(super) bitmap: BitmapEncoding,
@@ -94,10 +98,6 @@ impl Default for Forms {
 const DIGITS: [(&str, bool); 2] = [("packed", true), ("ascii", false)];
 const BYTES: [(&str, bool); 2] = [("hex", true), ("raw", false)];
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a section is used up: `finish` reports its unknown keys"
-)]
 fn forms(message: Section<'_, '_>) -> Forms {
     let usual = Forms::default();
     let forms = Forms {

@@ -54,10 +54,6 @@ pub(super) fn rows(root: &Section<'_, '_>, table: &Table) -> (Rows, FieldSet) {
     (rows, defaults.answer_echo)
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a section is used up: `finish` reports its unknown keys"
-)]
 fn defaults(section: Section<'_, '_>, table: &Table) -> Defaults {
     let set = |key| fields::set(&section, key, table).unwrap_or_default();
     let defaults = Defaults {
@@ -77,10 +73,6 @@ struct Compiler<'t> {
 }
 
 impl Compiler<'_> {
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a section is used up: `finish` reports its unknown keys"
-    )]
     fn row(&mut self, section: Section<'_, '_>, defaults: Defaults) {
         let name = section.required_text("name", "sale");
         let mtis = mtis(&section);

@@ -258,10 +258,6 @@ pub(super) fn network(root: &Section<'_, '_>, table: &Table) -> NetworkRules {
     rules
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a section is used up: `finish` reports its unknown keys"
-)]
 fn network_message(section: Section<'_, '_>, table: &Table) -> Option<NetworkMessage> {
     let mti = mti(&section, "mti", "0800");
     let mut fixed = Vec::new();

@@ -1,5 +1,7 @@
 //! The field table: what decoding needs packed small, what people need beside it.
 
+use crate::iso8583::check::Range;
+
 /// What a field may hold (ISO 8583:1987 section 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
@@ -32,16 +34,16 @@ pub enum Exposure {
 /// How content lies on the wire and what is checked in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Undefined,
-    PackedDigits,
-    PackedTrack,
     Digits,
-    Track,
     Alphanumeric,
     Text,
+    PackedDigits,
+    PackedTrack,
     Bytes,
     /// Bytes written as two hexadecimal digits each; lengths count the digits.
     Hex,
+    Track,
+    Undefined,
 }
 
 impl Kind {
@@ -77,12 +79,20 @@ pub(crate) enum Prefix {
 
 impl Prefix {
     /// Bytes on the wire.
-    pub(crate) const fn bytes(self) -> u16 {
+    pub(crate) const fn bytes(self) -> u8 {
         match self {
             Self::Fixed => 0,
             Self::PackedTwo => 1,
             Self::PackedThree | Self::TextTwo => 2,
             Self::TextThree => 3,
+        }
+    }
+
+    /// Its digits are ASCII characters.
+    pub(crate) const fn is_text(self) -> bool {
+        match self {
+            Self::TextTwo | Self::TextThree => true,
+            Self::Fixed | Self::PackedTwo | Self::PackedThree => false,
         }
     }
 
@@ -103,31 +113,50 @@ pub(crate) enum Pad {
     Right,
 }
 
-/// One row of the table that decoding walks.
+/// One row of the table that decoding walks: half a cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FieldSpec {
     pub(crate) kind: Kind,
     pub(crate) prefix: Prefix,
     pub(crate) pad: Pad,
+    /// 1 when two units share a byte, else 0.
+    packed: u8,
+    /// Bytes of the prefix.
+    pub(crate) prefix_bytes: u8,
+    /// Whether the content is checked by `range`.
+    pub(crate) is_range: bool,
+    /// What the content may consist of, where that is a range of characters.
+    pub(crate) range: Range,
     /// Most units (digits, else bytes); of a fixed field the exact number. At most 999.
     pub(crate) max: u16,
 }
 
 impl FieldSpec {
-    pub(crate) const UNDEFINED: Self = Self {
-        kind: Kind::Undefined,
-        prefix: Prefix::Fixed,
-        pad: Pad::Right,
-        max: 0,
-    };
+    pub(crate) const UNDEFINED: Self = Self::new(Kind::Undefined, Prefix::Fixed, Pad::Right, 0);
+
+    pub(crate) const fn new(kind: Kind, prefix: Prefix, pad: Pad, max: u16) -> Self {
+        let packed = if kind.is_packed() { 1 } else { 0 };
+        Self {
+            kind,
+            prefix,
+            pad,
+            packed,
+            prefix_bytes: prefix.bytes(),
+            is_range: matches!(kind, Kind::Digits | Kind::Alphanumeric | Kind::Text),
+            range: Range::of(kind),
+            max,
+        }
+    }
 
     /// Bytes that `units` take on the wire, without a prefix.
+    #[inline(always)]
+    #[expect(
+        clippy::as_conversions,
+        reason = "widening: `u16::from` is not const yet"
+    )]
     pub(crate) const fn content_bytes(&self, units: u16) -> u16 {
-        if self.kind.is_packed() {
-            units.div_ceil(2)
-        } else {
-            units
-        }
+        // units <= 9999: what a prefix can tell.
+        units.wrapping_add(self.packed as u16) >> self.packed
     }
 }
 
@@ -210,8 +239,9 @@ impl Table {
         clippy::indexing_slicing,
         reason = "0 <= de & 127 < 128, the array's length"
     )]
-    pub(crate) const fn spec(&self, de: u8) -> FieldSpec {
-        self.specs[(de & 127) as usize]
+    #[inline(always)]
+    pub(crate) fn spec(&self, de: u8) -> &FieldSpec {
+        &self.specs[usize::from(de & 127)]
     }
 
     pub(crate) fn fields(&self) -> &[Field] {
