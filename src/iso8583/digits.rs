@@ -63,7 +63,7 @@ impl Digits {
 }
 
 /// `=` for the track separator, `?` for what no checked field holds.
-const fn ascii(nibble: u8) -> u8 {
+pub(super) const fn ascii(nibble: u8) -> u8 {
     match nibble {
         0..=9 => 0x30 | nibble,
         0x0D => b'=',

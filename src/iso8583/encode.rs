@@ -90,7 +90,7 @@ impl Dialect {
     }
 }
 
-impl Writer<'_> {
+impl<'o> Writer<'o> {
     #[cold]
     fn fail(&mut self, error: EncodeError) {
         self.error.get_or_insert(error);
@@ -169,12 +169,12 @@ impl Writer<'_> {
 
     /// Notes the field as written and gives its wire form; `None` when it may not be written now.
     #[inline(always)]
-    fn begin(&mut self, de: u8) -> Option<FieldSpec> {
+    fn begin(&mut self, de: u8) -> Option<&'o FieldSpec> {
         if self.bitmap_at == 0 {
             self.fail(EncodeError::NoMti);
             return None;
         }
-        let spec = *self.dialect.spec(de);
+        let spec = self.dialect.spec(de);
         let secondary = de > 64 && !self.dialect.has_secondary_bitmap();
         if !(2..=128).contains(&de) || spec.kind == Kind::Undefined || secondary {
             self.fail(EncodeError::Undefined { field: de });
@@ -195,7 +195,8 @@ impl Writer<'_> {
         if !message.has(de) || de == 1 {
             return;
         }
-        let same = message.dialect().spec(de) == self.dialect.spec(de);
+        let same = std::ptr::eq(message.dialect(), self.dialect)
+            || message.dialect().spec(de) == self.dialect.spec(de);
         match message.element(de) {
             Some(element) if same => self.element(de, element),
             Some(_) => self.translate(message, de),
@@ -269,7 +270,7 @@ impl Writer<'_> {
         match spec.kind {
             Kind::PackedDigits | Kind::PackedTrack => self.pack(spec, zeros, ascii),
             Kind::Digits | Kind::Track | Kind::Alphanumeric | Kind::Text => {
-                self.out.put_bytes(b'0', zeros);
+                self.fill(b'0', zeros);
                 self.out.put_slice(ascii);
             }
             Kind::Bytes | Kind::Hex | Kind::Undefined => {
@@ -292,7 +293,7 @@ impl Writer<'_> {
                     return;
                 };
                 self.out.put_slice(text);
-                self.out.put_bytes(b' ', spaces);
+                self.fill(b' ', spaces);
                 self.check(de, spec, text.len().saturating_add(spaces));
             }
             Kind::Bytes | Kind::Hex => self.bytes(de, text),
@@ -323,8 +324,8 @@ impl Writer<'_> {
                     self.out.put_slice(&hex(u64::from_be_bytes(*eight)));
                 }
                 for byte in rest {
-                    let pair = [hex_digit(byte >> 4), hex_digit(byte & 0x0F)];
-                    self.out.put_slice(&pair);
+                    let [.., high, low] = check::hex_digits((*byte).into());
+                    self.out.put_slice(&[high, low]);
                 }
             }
             (Kind::Bytes | Kind::Hex, Some(_)) => self.fail(EncodeError::Length {
@@ -366,7 +367,7 @@ impl Writer<'_> {
 
     /// Writes the length prefix and gives how many units of filling a fixed field still needs.
     #[inline(always)]
-    fn open(&mut self, de: u8, spec: FieldSpec, units: usize) -> Option<usize> {
+    fn open(&mut self, de: u8, spec: &FieldSpec, units: usize) -> Option<usize> {
         let found = u16::try_from(units).ok().filter(|units| *units <= spec.max);
         let Some(units) = found else {
             self.fail(EncodeError::Length {
@@ -394,12 +395,20 @@ impl Writer<'_> {
         Some(0)
     }
 
+    /// Appends filling; mostly there is none to append.
+    #[inline(always)]
+    fn fill(&mut self, byte: u8, count: usize) {
+        if count > 0 {
+            self.out.put_bytes(byte, count);
+        }
+    }
+
     /// Packs `zeros` zeros and the digits two a byte. What is no digit becomes a nibble that the check
     /// refuses.
-    fn pack(&mut self, spec: FieldSpec, zeros: usize, ascii: &[u8]) {
+    fn pack(&mut self, spec: &FieldSpec, zeros: usize, ascii: &[u8]) {
         let odd = zeros.saturating_add(ascii.len()) % 2 == 1;
         let lead = zeros.saturating_add((odd && spec.pad == Pad::Left).into());
-        self.out.put_bytes(0, lead / 2);
+        self.fill(0, lead / 2);
         let mut rest = ascii;
         if lead % 2 == 1 {
             if let Some((first, tail)) = rest.split_first() {
@@ -420,12 +429,12 @@ impl Writer<'_> {
 
     /// Checks what was just written, by the rules that decoding applies.
     #[inline(always)]
-    fn check(&mut self, de: u8, spec: FieldSpec, units: usize) {
+    fn check(&mut self, de: u8, spec: &FieldSpec, units: usize) {
         let units = u16::try_from(units).unwrap_or(u16::MAX);
         let len = usize::from(spec.content_bytes(units));
         let from = self.out.len().saturating_sub(len);
         let field = self.out.get(from..).unwrap_or_default();
-        if check::marks(&spec, units, field, len) != 0 {
+        if check::marks(spec, units, field, len) != 0 {
             self.fail(EncodeError::Character { field: de });
         }
     }
@@ -529,22 +538,13 @@ fn put_bitmap(out: &mut BytesMut, at: usize, encoding: BitmapEncoding, bitmap: u
 
 /// Sixteen upper-case hexadecimal digits.
 fn hex(value: u64) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
     let mut digits = [0; 16];
-    let (pairs, _) = digits.as_chunks_mut::<2>();
-    for (pair, byte) in pairs.iter_mut().zip(value.to_be_bytes()) {
-        *pair = [hex_digit(byte >> 4), hex_digit(byte & 0x0F)];
+    let (halves, _) = digits.as_chunks_mut::<8>();
+    for (half, bytes) in halves.iter_mut().zip([[a, b, c, d], [e, f, g, h]]) {
+        *half = check::hex_digits(u32::from_be_bytes(bytes));
     }
     digits
-}
-
-/// The upper-case digit of a nibble.
-const fn hex_digit(nibble: u8) -> u8 {
-    // At most b'A' - 10 + 15.
-    if nibble < 10 {
-        b'0' | nibble
-    } else {
-        (b'A').wrapping_add(nibble).wrapping_sub(10)
-    }
 }
 
 /// The nibble of a digit or separator; F, which no check accepts, for anything else.

@@ -11,6 +11,7 @@ use super::fieldset::FieldSet;
 use super::index::{Index, Span};
 use super::match_key::MatchKey;
 use super::mti::Mti;
+use super::request;
 
 /// The transaction that a message refers to. Zeros on the wire mean "not given" and come out as `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -222,6 +223,30 @@ impl<'m> Message<'m> {
             return self.slice(part.field, 0, self.length(part.field)?);
         }
         self.slice(part.field, part.from.into(), part.count.into())
+    }
+
+    /// What conditions of the request table compare: see [`request::fingerprint`].
+    pub(super) fn fingerprint(&self, part: SubField) -> Option<u64> {
+        let (spec, span, content) = self.place(part.field)?;
+        let units = usize::from(span.units);
+        let (from, count): (usize, usize) = match part.count {
+            SubField::WHOLE => (0, units),
+            count => (part.from.into(), count.into()),
+        };
+        let end = from.checked_add(count)?;
+        if count > 7 || end > units {
+            return None;
+        }
+        if !spec.kind.is_packed() {
+            return request::fingerprint(content.get(from..end)?);
+        }
+        let lead = usize::from(spec.pad == Pad::Left && units % 2 == 1);
+        (from..end).try_fold(request::FINGERPRINT, |print, at| {
+            let at = at.checked_add(lead)?;
+            let byte = content.get(at / 2)?;
+            let nibble = if at % 2 == 0 { byte >> 4 } else { byte & 0x0F };
+            Some(request::append(print, digits::ascii(nibble)))
+        })
     }
 
     /// System trace audit number, DE11.

@@ -139,7 +139,7 @@ impl Rows {
         let candidates = self.rules.get(from..)?;
         let mut values = [u64::MAX; Self::SELECTORS_MAX];
         for (value, selector) in values.iter_mut().zip(&self.selectors) {
-            *value = selected(message, *selector).unwrap_or(u64::MAX);
+            *value = message.fingerprint(*selector).unwrap_or(u64::MAX);
         }
         let holds = |(selector, value): &(usize, u64)| values.get(*selector) == Some(value);
         let rule = candidates
@@ -150,18 +150,19 @@ impl Rows {
     }
 }
 
-/// A field's or sub-field's characters as one number that tells values of different length apart.
+/// The fingerprint of no characters.
+pub(super) const FINGERPRINT: u64 = 1;
+
+/// The fingerprint with one character more.
+pub(super) const fn append(fingerprint: u64, character: u8) -> u64 {
+    let [_, b, c, d, e, f, g, h] = fingerprint.to_be_bytes();
+    u64::from_be_bytes([b, c, d, e, f, g, h, character])
+}
+
+/// Up to seven characters as one number that tells values of different length apart.
 pub(super) fn fingerprint(characters: &[u8]) -> Option<u64> {
     if characters.len() > 7 {
         return None;
     }
-    Some(
-        characters
-            .iter()
-            .fold(1, |sum, byte| (sum << 8) | u64::from(*byte)),
-    )
-}
-
-fn selected(message: &Message<'_>, selector: SubField) -> Option<u64> {
-    fingerprint(&message.part(selector)?)
+    Some(characters.iter().copied().fold(FINGERPRINT, append))
 }

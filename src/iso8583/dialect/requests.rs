@@ -8,7 +8,7 @@ use crate::iso8583::request::{self, Books, Request, Rows, Rule, Served};
 
 use super::fields;
 use super::settings;
-use super::table::{SubField, Table};
+use super::table::{Exposure, SubField, Table};
 
 const BOOKS: [(&str, Books); 3] = [
     ("debit", Books::Debit),
@@ -122,6 +122,19 @@ impl Compiler<'_> {
                     "{}: a {} moves money; its fate is \"reverse\" or \"repeat\"",
                     row.name,
                     row.kind.name()
+                ),
+            );
+        }
+        let secret = |de: &u8| {
+            let field = self.table.field(*de);
+            field.is_some_and(|field| field.exposure == Exposure::Secret)
+        };
+        if let Some(de) = row.reversal_copies.iter().find(secret) {
+            section.problems().error(
+                &section.span_of("reversal_copies"),
+                format!(
+                    "{}: DE{de} is secret and may not be kept for a reversal",
+                    row.name
                 ),
             );
         }

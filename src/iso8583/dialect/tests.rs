@@ -1,6 +1,33 @@
 //! The shipped dialects are sound, and broken files say where.
 
 use super::*;
+use crate::base::{Fate, RequestType};
+use crate::iso8583::mti::Mti;
+use crate::iso8583::request::{Books, Served};
+
+fn listed(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("\n{problem}"))
+        .collect()
+}
+
+/// What is reported of the unionpay file with one piece of text exchanged.
+fn reported(piece: &str, instead: &str) -> String {
+    let text = Dialect::shipped_text("unionpay-pos").unwrap();
+    assert!(text.contains(piece), "{piece}");
+    let text = text.replacen(piece, instead, 1);
+    Dialect::parse("d.toml", &text)
+        .err()
+        .map(|problems| listed(&problems))
+        .unwrap_or_default()
+}
+
+fn check(piece: &str, instead: &str, expect: &str) {
+    let found = reported(piece, instead);
+    assert!(found.contains(expect), "{expect:?} is not in{found}");
+    assert!(found.contains("\nd.toml:"), "{found}");
+}
 
 #[test]
 fn shipped_dialects_have_no_problems() {
@@ -18,9 +45,257 @@ fn shipped_dialects_have_no_problems() {
     assert!(Dialect::shipped("nowhere").is_none());
 }
 
-fn listed(problems: &[Problem]) -> String {
-    problems
+#[test]
+fn an_empty_file_names_everything_that_is_missing() {
+    let problems = listed(&Dialect::parse("d.toml", "").unwrap_err());
+    for missing in [
+        "name",
+        "title",
+        "framing",
+        "message",
+        "fields",
+        "reversal",
+        "request",
+        "responses",
+    ] {
+        assert!(
+            problems.contains(&format!("{missing} is missing")),
+            "{missing}{problems}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_in_fields_have_their_place() {
+    check(
+        "type = \"n\", max = 6 }",
+        "type = \"m\", max = 6 }",
+        "fields.3.type must be one of",
+    );
+    check(
+        "type = \"n\", max = 6 }",
+        "type = \"n\" }",
+        "fields.3.max is missing",
+    );
+    check(
+        "type = \"n\", max = 6 }",
+        "type = \"n\", maxx = 6, max = 6 }",
+        "did you mean `max`?",
+    );
+    check(
+        "length = \"LL\", max = 11",
+        "length = \"LL\", max = 110",
+        "does not fit the length prefix",
+    );
+    check("\n3 = {", "\n129 = {", "fields are named by their number");
+    check("\n3 = {", "\n1 = {", "fields are named by their number");
+    check(
+        "\"type:2\"",
+        "\"type=2\"",
+        "a part is a name and a number of digits",
+    );
+    check(
+        "\"terminal id\"",
+        "\"terminal id\", pad = \"up\"",
+        "fields.41.pad must be one of",
+    );
+    check(
+        "type = \"ans\", max = 8 }",
+        "type = \"ans\", max = 9 }",
+        "plays terminal and must be fixed",
+    );
+}
+
+#[test]
+fn mistakes_in_requests_have_their_place() {
+    check(
+        "\"60.1\" = \"01\"",
+        "\"60.9\" = \"01\"",
+        "no field or part \"60.9\"",
+    );
+    check(
+        "\"60.1\" = \"01\"",
+        "\"60.1\" = \"011\"",
+        "is not as long as 60.1 always is",
+    );
+    check(
+        "name = \"qr-sale\"",
+        "name = \"balance-inquiry\"",
+        "there is already a request",
+    );
+    check(
+        "fate = \"reverse\"\nbooks",
+        "fate = \"expire\"\nbooks",
+        "a new-money moves money",
+    );
+    check(
+        "required = [3, 11, 22",
+        "required = [3, 10, 11, 22",
+        "DE10 is not defined",
+    );
+    check(
+        ", \"22\" = \"030|031|032\" }",
+        " }",
+        "is never reached: \"qr-sale\" matches first",
+    );
+    check(
+        "kind = \"enquiry\"",
+        "kind = \"inquiry\"",
+        "request[1].kind must be one of",
+    );
+    check(
+        "41, 42, 49, 59, 60, 61]",
+        "41, 42, 49, 52, 60, 61]",
+        "DE52 is secret and may not be kept",
+    );
+    check(
+        "mti = \"0200\"",
+        "mti = \"200\"",
+        "a message type is four digits",
+    );
+}
+
+#[test]
+fn mistakes_in_codes_have_their_place() {
+    check(
+        "not-allowed = \"58\"",
+        "not-allowed = \"04\"",
+        "makes the shop keep the card",
+    );
+    check(
+        "not-allowed = \"58\"",
+        "not-allowed = \"00\"",
+        "is an approval",
+    );
+    check(
+        "not-allowed = \"58\"",
+        "",
+        "declines.not-allowed is missing",
+    );
+    check(
+        "\"00\", \"10\"",
+        "\"10\"",
+        "responses.approvals must have \"00\"",
+    );
+    check(
+        "unknown_original = \"00\"",
+        "unknown_original = \"96\"",
+        "must have reversal.unknown_original",
+    );
+    check(
+        "timeout = \"98\"",
+        "timeout = \"980\"",
+        "two letters or digits",
+    );
+    check(
+        "header = \"603100310000\"",
+        "header = \"60310031000\"",
+        "bytes in hexadecimal",
+    );
+    check(
+        "tpdu = \"6000000000\"",
+        "tpdu = \"600000\"",
+        "tpdu has five bytes",
+    );
+}
+
+#[test]
+fn several_mistakes_are_reported_at_once() {
+    let text = Dialect::shipped_text("unionpay-pos")
+        .unwrap()
+        .replace("kind = \"refund\"", "kind = \"money-back\"")
+        .replace("no-answer = \"98\"", "no-answer = \"07\"");
+    let problems = Dialect::parse("d.toml", &text).unwrap_err();
+    let refunds = problems
         .iter()
-        .map(|problem| format!("\n{problem}"))
-        .collect()
+        .filter(|p| p.message.contains("kind must be"));
+    assert!(refunds.count() >= 4);
+    assert!(problems.iter().any(|p| p.message.contains("keep the card")));
+    assert!(problems.is_sorted_by_key(|p| p.line));
+}
+
+#[test]
+fn codes_are_what_the_terminals_take_them_for() {
+    let dialect = Dialect::shipped("unionpay-pos").unwrap();
+    let code = |text: &str| ResponseCode::from_slice(text.as_bytes()).unwrap();
+    for approval in ["00", "10", "11", "A2", "A4", "A5", "A6"] {
+        assert!(dialect.is_approval(code(approval)), "{approval}");
+    }
+    for decline in ["01", "16", "A0", "A3", "98", "  "] {
+        assert!(!dialect.is_approval(code(decline)), "{decline}");
+    }
+    assert!(dialect.is_partial_approval(code("10")));
+    assert!(!dialect.is_partial_approval(code("00")));
+    for done in ["00", "12", "25"] {
+        assert!(dialect.acknowledges_reversal(code(done)), "{done}");
+    }
+    for pending in ["91", "96", "98", "68", "10"] {
+        assert!(!dialect.acknowledges_reversal(code(pending)), "{pending}");
+    }
+    assert_eq!(dialect.decline(DeclineCode::UnknownTerminal), code("97"));
+    assert_eq!(
+        dialect.text_of(code("51")).unwrap().en,
+        "insufficient funds"
+    );
+    assert_eq!(dialect.text_of(code("ZZ")), None);
+}
+
+#[test]
+fn rows_carry_their_rules() {
+    let dialect = Dialect::shipped("unionpay-pos").unwrap();
+    let check = |name: &str, kind, fate, books, served| {
+        let row = dialect.request(name).unwrap();
+        assert_eq!(
+            (row.kind, row.fate, row.books, row.served),
+            (kind, fate, books, served),
+            "{name}"
+        );
+    };
+    use {Fate as F, RequestType as R};
+    check(
+        "sale",
+        R::NewMoney,
+        F::Reverse,
+        Books::Debit,
+        Served::Forward,
+    );
+    check(
+        "sale-void",
+        R::Void,
+        F::Reverse,
+        Books::Credit,
+        Served::Forward,
+    );
+    check(
+        "refund",
+        R::Refund,
+        F::Repeat,
+        Books::Credit,
+        Served::Forward,
+    );
+    check(
+        "reversal",
+        R::Reversal,
+        F::Repeat,
+        Books::None,
+        Served::Forward,
+    );
+    check(
+        "script-notice",
+        R::Trailer,
+        F::Repeat,
+        Books::None,
+        Served::Forward,
+    );
+    check("sign-on", R::SignOn, F::Expire, Books::None, Served::SignOn);
+    check(
+        "settlement",
+        R::Settlement,
+        F::Expire,
+        Books::None,
+        Served::Unserved,
+    );
+    let reversal = dialect.reversal();
+    assert_eq!(reversal.mti, Mti::parse("0400").unwrap());
+    assert_eq!(reversal.timeout, ResponseCode::new(*b"98"));
 }
