@@ -1,5 +1,7 @@
 //! Answers of upstreams, and answers that do not come.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::effects::Effect;
@@ -129,15 +131,6 @@ impl Switch {
         };
         let prefix = message.dialect().framing().length_bytes;
         let remembered = frame.get(prefix..).unwrap_or_default().into();
-        let in_time = self.lanes.with(waiting.key, |lane| {
-            lane.answered(waiting.txn, approved, remembered)
-        });
-        if !in_time {
-            // A reversal took the transaction while the answer was being matched.
-            upstream.metrics.unmatched("late");
-            waiting.session.give_up();
-            return;
-        }
         let outcome = Outcome {
             txn: waiting.txn,
             at: self.clock.wall(),
@@ -154,25 +147,30 @@ impl Switch {
             },
             answer: kept(message, KEPT_OF_ANSWER).into(),
         };
-        policy.metrics.answer(if approved {
-            AnswerClass::Approved
-        } else {
-            AnswerClass::Declined
-        });
-        let timed = Some((std::sync::Arc::clone(&policy.metrics), waiting.received));
-        let session = std::sync::Arc::clone(&waiting.session);
         let effect = Effect::Answer {
-            session,
+            session: Arc::clone(&waiting.session),
             frame,
-            timed,
+            timed: Some((Arc::clone(&policy.metrics), waiting.received)),
         };
-        // A closed journal means that the process is ending; what is not durable is not delivered.
-        if self
-            .journal
-            .append(effect, |out| outcome.encode(out))
-            .is_err()
-        {
-            waiting.session.give_up();
+        // The lane is held until the outcome is in the journal's queue: a repeat that finds it answered
+        // queues behind it.
+        let taken = self.lanes.with(waiting.key, |lane| {
+            lane.answered(waiting.txn, approved, remembered)
+                .then(|| self.journal.append(effect, |out| outcome.encode(out)))
+        });
+        match taken {
+            Some(Ok(())) => policy.metrics.answer(if approved {
+                AnswerClass::Approved
+            } else {
+                AnswerClass::Declined
+            }),
+            // A closed journal means that the process is ending; what is not durable is not delivered.
+            Some(Err(_closed)) => waiting.session.give_up(),
+            None => {
+                // A reversal took the transaction while the answer was being matched.
+                upstream.metrics.unmatched("late");
+                waiting.session.give_up();
+            }
         }
     }
 
@@ -201,32 +199,30 @@ impl Switch {
 
     /// No answer will come: owe the reversal if the request wants one, and tell the terminal.
     pub(super) fn on_unanswered(&self, group: usize, waiting: &Waiting) {
-        let owed = self
+        let reversal = self.reversal_for_silence(group, waiting);
+        let expired = Outcome {
+            txn: waiting.txn,
+            at: self.clock.wall(),
+            kind: OutcomeKind::Expired,
+            code: *b"  ",
+            booked: 0,
+            answer: Box::default(),
+        };
+        let kept = self
             .lanes
-            .with(waiting.key, |lane| lane.unanswered(waiting.txn));
-        match owed {
-            // The terminal's own reversal was first.
-            None => waiting.session.give_up(),
-            Some(true) => {
-                self.owe_for_silence(group, waiting);
-                self.answer_unanswered(waiting);
-            }
-            Some(false) => {
-                let outcome = Outcome {
-                    txn: waiting.txn,
-                    at: self.clock.wall(),
-                    kind: OutcomeKind::Expired,
-                    code: *b"  ",
-                    booked: 0,
-                    answer: Box::default(),
-                };
-                let kept = self
-                    .journal
-                    .append(Effect::Nothing, |out| outcome.encode(out));
-                if kept.is_ok() {
-                    self.answer_unanswered(waiting);
+            .with(waiting.key, |lane| match lane.unanswered(waiting.txn)? {
+                true => Some(reversal.is_some_and(|owed| self.owe(owed))),
+                false => {
+                    let kept = self
+                        .journal
+                        .append(Effect::Nothing, |out| expired.encode(out));
+                    Some(kept.is_ok())
                 }
-            }
+            });
+        match kept {
+            Some(true) => self.answer_unanswered(waiting),
+            // The terminal's own reversal was first, or the process is ending.
+            Some(false) | None => waiting.session.give_up(),
         }
     }
 
@@ -257,7 +253,7 @@ impl Switch {
             waiting.session.give_up();
             return;
         };
-        let session = std::sync::Arc::clone(&waiting.session);
+        let session = Arc::clone(&waiting.session);
         let effect = Effect::Answer {
             session,
             frame,

@@ -15,25 +15,32 @@ use super::{
 use crate::base::{Amount, Currency, MaskedPan, Stan, TxnId};
 use crate::binding::{Admission, TerminalKey};
 use crate::iso8583::{
-    self, Books, DeclineCode, Dialect, Envelope, Exposure, FieldSet, FieldValue, Index, MatchKey,
-    Message, Request, Rewrite,
+    self, Books, DeclineCode, Dialect, Envelope, Exposure, FieldSet, FieldValue, Index, Message,
+    Request, Rewrite,
 };
 use crate::net::{Handled, LinkChoice, Session};
 use crate::store::{Intent, projection};
 use crate::telemetry::metrics;
-use crate::transaction::{Acceptance, Proposal, State, Transaction};
+use crate::transaction::{Acceptance, Lane, Proposal, State, Transaction};
 
-/// What the lane decided, with what was fixed while it was held.
-enum Judged {
-    NotSignedOn,
-    Accepted {
-        txn: TxnId,
-        upstream_stan: Stan,
-        match_key: MatchKey,
-    },
+/// A request that the gate let pass, with all that it was decided on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passed<'a> {
+    pub(super) session: &'a Arc<Session>,
+    pub(super) message: &'a Message<'a>,
+    pub(super) request: &'a Request,
+    pub(super) key: TerminalKey,
+    pub(super) admission: Admission,
+    /// Whether its settlement is held.
+    pub(super) held: bool,
+}
+
+/// Why a request is not forwarded.
+enum Refused {
+    /// It is declined here.
+    With(DeclineCode, &'static str),
+    /// It is not new.
     NotNew(Acceptance),
-    NoKey,
-    NoStan,
 }
 
 impl Switch {
@@ -41,23 +48,11 @@ impl Switch {
     ///
     /// `original_stan` is the upstream's STAN of the transaction it refers to, when that had to be looked
     /// up first.
-    pub(super) fn forward(
-        &self,
-        session: &Arc<Session>,
-        message: &Message<'_>,
-        request: &Request,
-        key: TerminalKey,
-        admission: &Admission,
-        held: bool,
-        original_stan: Option<Stan>,
-    ) -> Handled {
-        let policy = self.policy(session);
+    pub(super) fn forward(&self, passed: &Passed<'_>, original_stan: Option<Stan>) -> Handled {
+        let policy = self.policy(passed.session);
         let group = self.group_of(policy);
-        let refuse = |why: DeclineCode, reason: &'static str| {
-            metrics::declined(reason);
-            self.decline(session, message, Some(request), why)
-        };
-        let Some(stan) = message.stan() else {
+        let refuse = |why, reason| self.refuse(passed, why, reason);
+        let Some(stan) = passed.message.stan() else {
             return refuse(DeclineCode::Format, "missing-field");
         };
         let Some(choice) = group.links.choose() else {
@@ -66,38 +61,85 @@ impl Switch {
         if self.in_flight() >= self.in_flight_max {
             return refuse(DeclineCode::Unreachable, "in-flight-full");
         }
-        let reference =
-            match self.reference_to_original(session, message, group, key, original_stan) {
-                Ok(reference) => reference,
-                Err(handled) => return handled,
-            };
-        let batch = message.batch();
-        let content = self.content_of(message, request);
+        let reference = match self.reference_to_original(passed, group, original_stan) {
+            Ok(reference) => reference,
+            Err(handled) => return handled,
+        };
         let proposal = Proposal {
-            binding: admission.binding,
-            batch: batch.unwrap_or_default(),
+            binding: passed.admission.binding,
+            batch: passed.message.batch().unwrap_or_default(),
             stan,
-            content,
+            content: self.content_of(passed.message, passed.request),
         };
-        let judged = self.judge(policy, group, message, request, key, admission, &proposal);
-        let (txn, upstream_stan, match_key) = match judged {
-            Judged::Accepted {
-                txn,
-                upstream_stan,
-                match_key,
-            } => (txn, upstream_stan, match_key),
-            Judged::NotSignedOn => return refuse(DeclineCode::NotSignedOn, "not-signed-on"),
-            Judged::NoStan => return refuse(DeclineCode::CannotDecide, "no-stan-reserved"),
-            Judged::NoKey => return refuse(DeclineCode::Format, "missing-field"),
-            Judged::NotNew(acceptance) => {
-                return self.not_new(session, message, request, acceptance, key, &proposal);
+        // The lane is held until the intent is in the journal's queue: whatever a reversal or a repeat of
+        // the same terminal appends, it appends behind it.
+        let taken = self.lanes.with(passed.key, |lane| {
+            self.take(
+                lane,
+                passed,
+                policy,
+                group,
+                choice,
+                &proposal,
+                reference.as_deref(),
+            )
+        });
+        match taken {
+            Ok(()) => Handled::Pending,
+            Err(Refused::With(why, reason)) => refuse(why, reason),
+            Err(Refused::NotNew(acceptance)) => self.not_new(passed, acceptance, &proposal),
+        }
+    }
+
+    fn refuse(&self, passed: &Passed<'_>, why: DeclineCode, reason: &'static str) -> Handled {
+        metrics::declined(reason);
+        self.decline(passed.session, passed.message, Some(passed.request), why)
+    }
+
+    /// One visit to the lane: signed on, right batch, new? If so it waits for its answer and its intent
+    /// is on the way to the disk.
+    fn take(
+        &self,
+        lane: &mut Lane,
+        passed: &Passed<'_>,
+        policy: &ListenerPolicy,
+        group: &UpstreamGroup,
+        choice: LinkChoice,
+        proposal: &Proposal,
+        reference: Option<&[u8]>,
+    ) -> Result<(), Refused> {
+        let Passed {
+            session,
+            message,
+            request,
+            key,
+            admission,
+            ..
+        } = *passed;
+        if policy.sign_on_required && request.kind.needs_sign_on() {
+            let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
+            if !lane.is_signed_on() || !batch_agrees {
+                return Err(Refused::With(DeclineCode::NotSignedOn, "not-signed-on"));
             }
-        };
-        let Some(frame) = upstream_frame(message, group, upstream_stan, reference.as_deref())
-        else {
-            self.lanes.with(key, |lane| lane.forget(txn));
-            return refuse(DeclineCode::Format, "unwritable");
-        };
+        }
+        match lane.judge(proposal) {
+            Acceptance::New => {}
+            other => return Err(Refused::NotNew(other)),
+        }
+        // What goes out again keeps the identity it had.
+        let known = lane
+            .find(proposal.batch, proposal.stan)
+            .map(|before| before.upstream_stan);
+        let upstream_stan = known
+            .or_else(|| group.stans.next(proposal.stan))
+            .ok_or(Refused::With(DeclineCode::CannotDecide, "no-stan-reserved"))?;
+        let match_key = group
+            .stans
+            .match_key(message, upstream_stan)
+            .ok_or(Refused::With(DeclineCode::Format, "missing-field"))?;
+        let frame = upstream_frame(message, group, upstream_stan, reference)
+            .ok_or(Refused::With(DeclineCode::Format, "unwritable"))?;
+        let txn = self.new_txn();
         let waiting = Waiting {
             txn,
             key,
@@ -105,7 +147,7 @@ impl Switch {
             envelope: EnvelopeBytes::new(message.envelope()),
             terminal: key.terminal,
             merchant: message.merchant(),
-            stan,
+            stan: proposal.stan,
             amount: message.amount(),
             choice,
             received: self.clock.now(),
@@ -115,123 +157,55 @@ impl Switch {
         let deadline = waiting.received.after(group.timeout);
         if group.pending.insert(match_key, deadline, waiting).is_err() {
             // Another terminal of the group waits under the same key (the same id at two acquirers).
-            self.lanes.with(key, |lane| lane.forget(txn));
-            return refuse(DeclineCode::InProgress, "match-key-taken");
+            return Err(Refused::With(DeclineCode::InProgress, "match-key-taken"));
         }
         group.metrics.in_flight.increment(1.0);
-        let written = self.journal_intent(
-            message,
-            request,
-            key,
-            admission,
-            held,
-            txn,
-            stan,
-            upstream_stan,
-            content,
+        if !self.journal_intent(
+            passed,
             policy,
             group,
             choice,
+            proposal,
+            txn,
+            upstream_stan,
             frame,
-        );
-        if written {
-            return Handled::Pending;
+        ) {
+            if group.pending.give_up(&match_key, txn.0).is_some() {
+                group.metrics.in_flight.decrement(1.0);
+            }
+            return Err(Refused::With(DeclineCode::CannotDecide, "journal-closed"));
         }
-        if group.pending.give_up(&match_key, txn.0).is_some() {
-            group.metrics.in_flight.decrement(1.0);
-        }
-        self.lanes.with(key, |lane| lane.forget(txn));
-        refuse(DeclineCode::CannotDecide, "journal-closed")
+        lane.accept(Transaction {
+            number: Some(txn),
+            binding: proposal.binding,
+            merchant: admission.merchant,
+            batch: proposal.batch,
+            stan: proposal.stan,
+            upstream_stan,
+            group: policy.group,
+            match_key,
+            content: proposal.content,
+            fate: request.fate,
+            state: State::InFlight,
+        });
+        Ok(())
     }
 
-    /// One visit to the lane: signed on, right batch, new? If so it is in flight from here on.
-    fn judge(
-        &self,
-        policy: &ListenerPolicy,
-        group: &UpstreamGroup,
-        message: &Message<'_>,
-        request: &Request,
-        key: TerminalKey,
-        admission: &Admission,
-        proposal: &Proposal,
-    ) -> Judged {
-        self.lanes.with(key, |lane| {
-            if policy.sign_on_required && request.kind.needs_sign_on() {
-                let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
-                if !lane.is_signed_on() || !batch_agrees {
-                    return Judged::NotSignedOn;
-                }
-            }
-            match lane.judge(proposal) {
-                Acceptance::New => {}
-                other => return Judged::NotNew(other),
-            }
-            // What goes out again keeps the identity it had.
-            let known = lane
-                .find(proposal.batch, proposal.stan)
-                .map(|before| before.upstream_stan);
-            let Some(upstream_stan) = known.or_else(|| group.stans.next(proposal.stan)) else {
-                return Judged::NoStan;
-            };
-            let Some(match_key) = group.stans.match_key(message, upstream_stan) else {
-                return Judged::NoKey;
-            };
-            let txn = self.new_txn();
-            lane.accept(Transaction {
-                number: Some(txn),
-                binding: proposal.binding,
-                merchant: admission.merchant,
-                batch: proposal.batch,
-                stan: proposal.stan,
-                upstream_stan,
-                group: policy.group,
-                match_key,
-                content: proposal.content,
-                fate: request.fate,
-                state: State::InFlight,
-            });
-            Judged::Accepted {
-                txn,
-                upstream_stan,
-                match_key,
-            }
-        })
-    }
-
-    fn not_new(
-        &self,
-        session: &Arc<Session>,
-        message: &Message<'_>,
-        request: &Request,
-        acceptance: Acceptance,
-        key: TerminalKey,
-        proposal: &Proposal,
-    ) -> Handled {
-        let refuse = |why: DeclineCode, reason: &'static str| {
-            metrics::declined(reason);
-            self.decline(session, message, Some(request), why)
-        };
+    fn not_new(&self, passed: &Passed<'_>, acceptance: Acceptance, proposal: &Proposal) -> Handled {
+        let refuse = |why, reason| self.refuse(passed, why, reason);
         match acceptance {
-            Acceptance::Join(txn) => self.join(session, message, key, proposal, txn),
-            Acceptance::Again(answer) => self.again(session, message, &answer),
+            Acceptance::Join(txn) => self.join(passed, proposal, txn),
+            Acceptance::Again(answer) => self.again(passed, &answer),
             Acceptance::Undone => refuse(DeclineCode::InvalidTransaction, "undone"),
             Acceptance::Duplicate => refuse(DeclineCode::Duplicate, "duplicate"),
-            Acceptance::Busy => refuse(DeclineCode::InProgress, "terminal-busy"),
-            // Judged once more meanwhile: nothing was accepted, so it may simply be sent again.
-            Acceptance::New => refuse(DeclineCode::InProgress, "terminal-busy"),
+            // New only when it was judged once more and had ended meanwhile: it may be sent again.
+            Acceptance::Busy | Acceptance::New => refuse(DeclineCode::InProgress, "terminal-busy"),
         }
     }
 
     /// The same request is in flight: its answer goes where the terminal is now.
-    fn join(
-        &self,
-        session: &Arc<Session>,
-        message: &Message<'_>,
-        key: TerminalKey,
-        proposal: &Proposal,
-        txn: TxnId,
-    ) -> Handled {
-        let place = self.lanes.with(key, |lane| {
+    fn join(&self, passed: &Passed<'_>, proposal: &Proposal, txn: TxnId) -> Handled {
+        let place = self.lanes.with(passed.key, |lane| {
             lane.find(proposal.batch, proposal.stan)
                 .map(|known| (known.group, known.match_key))
         });
@@ -240,35 +214,37 @@ impl Switch {
                 .get(group)?
                 .pending
                 .change(&match_key, txn.0, |waiting| {
-                    waiting.envelope = EnvelopeBytes::new(message.envelope());
-                    std::mem::replace(&mut waiting.session, Arc::clone(session))
+                    waiting.envelope = EnvelopeBytes::new(passed.message.envelope());
+                    std::mem::replace(&mut waiting.session, Arc::clone(passed.session))
                 })
         });
-        match moved {
-            Some(before) => {
-                before.give_up();
-                metrics::declined("joined");
-                Handled::Pending
-            }
-            // Answered this very moment: the terminal's next repeat finds the answer.
-            None => Handled::Ignored,
+        if let Some(before) = moved {
+            before.give_up();
+            metrics::declined("joined");
+            return Handled::Pending;
+        }
+        // It ended this very moment: what it ended with is what the repeat gets.
+        match self.lanes.with(passed.key, |lane| lane.judge(proposal)) {
+            Acceptance::Join(_) => self.refuse(passed, DeclineCode::InProgress, "terminal-busy"),
+            ended => self.not_new(passed, ended, proposal),
         }
     }
 
     /// The same request was answered: the first answer again, behind everything not yet durable.
-    fn again(&self, session: &Arc<Session>, message: &Message<'_>, answer: &[u8]) -> Handled {
+    fn again(&self, passed: &Passed<'_>, answer: &[u8]) -> Handled {
         let mut index = Index::new();
-        let Ok(first) = message.dialect().decode(answer, &mut index) else {
+        let Ok(first) = passed.message.dialect().decode(answer, &mut index) else {
             return Handled::Close("unanswerable");
         };
         let how = Rewrite {
-            envelope: Envelope::Answering(message.envelope()),
+            envelope: Envelope::Answering(passed.message.envelope()),
             drop: FieldSet::EMPTY,
             set: &[],
         };
         let (made, frame) = with_buffer(|out| iso8583::rewrite(&first, &how, out));
+        let session = Arc::clone(passed.session);
         let effect = Effect::Answer {
-            session: Arc::clone(session),
+            session,
             frame,
             timed: None,
         };
@@ -282,12 +258,16 @@ impl Switch {
     /// The field that names the original, with the upstream's STAN in it, where the group has its own.
     fn reference_to_original(
         &self,
-        session: &Arc<Session>,
-        message: &Message<'_>,
+        passed: &Passed<'_>,
         group: &UpstreamGroup,
-        key: TerminalKey,
         looked_up: Option<Stan>,
     ) -> Result<Option<Vec<u8>>, Handled> {
+        let Passed {
+            session,
+            message,
+            key,
+            ..
+        } = *passed;
         let Some(part) = message.dialect().roles().original.stan else {
             return Ok(None);
         };
@@ -334,20 +314,23 @@ impl Switch {
     /// Hands the intent to the journal, with the frame to be sent once it is durable.
     fn journal_intent(
         &self,
-        message: &Message<'_>,
-        request: &Request,
-        key: TerminalKey,
-        admission: &Admission,
-        held: bool,
-        txn: TxnId,
-        stan: Stan,
-        upstream_stan: Stan,
-        content: u64,
+        passed: &Passed<'_>,
         policy: &ListenerPolicy,
         group: &UpstreamGroup,
         choice: LinkChoice,
+        proposal: &Proposal,
+        txn: TxnId,
+        upstream_stan: Stan,
         frame: Bytes,
     ) -> bool {
+        let Passed {
+            message,
+            request,
+            key,
+            admission,
+            held,
+            ..
+        } = *passed;
         let pan = message.pan();
         let sealed = match &pan {
             Some(pan)
@@ -379,8 +362,8 @@ impl Switch {
             sign: sign_of(request),
             request: Cow::Borrowed(&request.name),
             dialect: Cow::Borrowed(policy.dialect.name()),
-            batch: message.batch().unwrap_or_default(),
-            stan,
+            batch: proposal.batch,
+            stan: proposal.stan,
             group: Cow::Borrowed(&group.name),
             upstream_stan,
             amount: message.amount().unwrap_or(Amount {
@@ -390,7 +373,7 @@ impl Switch {
             pan: pan.as_ref().map_or(MaskedPan::NONE, |pan| pan.masked()),
             pan_hash: pan.as_ref().map_or([0; 16], |pan| self.keys.hash_pan(pan)),
             sealed_pan: sealed,
-            content,
+            content: proposal.content,
             reversal: Cow::Owned(kept(message, request.reversal_copies)),
             envelope: Cow::Borrowed(message.envelope()),
         };

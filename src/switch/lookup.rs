@@ -7,12 +7,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use super::Switch;
 use super::effects::Effect;
+use super::forward::Passed;
 use crate::base::{BatchNumber, BindingId, Fate, Stan};
 use crate::binding::{AccountStatus, Decision, TerminalKey, decide};
 use crate::iso8583::{Index, MatchKey, Message, Request};
 use crate::net::{Handled, Session};
 use crate::store::{OutcomeKind, ReadModel, Record, TransactionRow};
-use crate::telemetry::metrics::{self, AnswerClass};
+use crate::telemetry::metrics;
 use crate::transaction::{State, Transaction};
 
 /// Questions that may wait; beyond, the session is closed and the terminal asks again.
@@ -172,86 +173,78 @@ impl Switch {
     ) -> Handled {
         let policy = self.policy(&job.session);
         let binding = self.binding_of(job, message);
-        // The lane is asked once more: it may have learned of the original meanwhile.
-        let known = self.lanes.with(job.key, |lane| {
-            let known = lane.find(job.batch, job.stan).is_some();
-            if !known && found.is_none() {
-                lane.accept(tombstone(job, message, binding));
-            }
-            known
-        });
-        if known {
-            return self.reverse(&job.session, message, request, job.key);
-        }
-        let Some(row) = found else {
-            let record = Record::Tombstone {
-                key: job.key,
-                binding,
-                batch: job.batch,
-                stan: job.stan,
-                at: self.clock.wall(),
+        // Only what is reversed when its fate is unknown can be reversed at all.
+        let reversible = found
+            .and_then(|row| policy.dialect.request(&row.request))
+            .is_some_and(|row| row.fate == Fate::Reverse);
+        let undo = reversible
+            && match found.map(|row| row.outcome.as_ref().map(|outcome| outcome.kind)) {
+                Some(None | Some(OutcomeKind::Approved)) => true,
+                Some(Some(
+                    OutcomeKind::Declined
+                    | OutcomeKind::ReversalOwed
+                    | OutcomeKind::Reversed
+                    | OutcomeKind::Expired,
+                ))
+                | None => false,
             };
-            if self
-                .journal
-                .append(Effect::Nothing, |out| record.encode(out))
-                .is_err()
-            {
-                return Handled::Close("journal-closed");
+        let group = found.and_then(|row| self.groups.iter().position(|g| g.name == row.group));
+        let step = self.lanes.with(job.key, |lane| {
+            // The lane may have learned of the original meanwhile.
+            if lane.find(job.batch, job.stan).is_some() {
+                return Found::InLane;
             }
-            metrics::declined("reversal-of-unknown");
-            let code = policy.dialect.reversal().unknown_original;
-            return self.answer_in_order(&job.session, message, request, code);
-        };
-        let undo = match row.outcome.as_ref().map(|outcome| outcome.kind) {
-            Some(OutcomeKind::Approved) | None => true,
-            Some(
-                OutcomeKind::Declined
-                | OutcomeKind::ReversalOwed
-                | OutcomeKind::Reversed
-                | OutcomeKind::Expired,
-            ) => false,
-        };
-        let group = self.groups.iter().position(|group| group.name == row.group);
-        match (undo, group) {
-            (true, Some(group)) => {
-                self.lanes.with(job.key, |lane| {
-                    let state = State::ReversalOwed;
-                    let stan = job.stan;
-                    lane.accept(Transaction {
-                        number: Some(row.txn),
-                        binding: row.binding,
-                        merchant: message.merchant().unwrap_or_else(unknown_merchant),
-                        batch: job.batch,
-                        stan,
-                        upstream_stan: row.upstream_stan,
+            let Some(row) = found else {
+                lane.accept(tombstone(job, message, binding));
+                let record = Record::Tombstone {
+                    key: job.key,
+                    binding,
+                    batch: job.batch,
+                    stan: job.stan,
+                    at: self.clock.wall(),
+                };
+                let kept = self
+                    .journal
+                    .append(Effect::Nothing, |out| record.encode(out));
+                return Found::Nowhere { kept: kept.is_ok() };
+            };
+            match (undo, group) {
+                (false, _) => Found::Settled,
+                (true, None) => Found::GroupGone,
+                (true, Some(group)) => {
+                    let owed = self.reversal_for_terminal(
+                        message,
+                        job.key,
                         group,
-                        match_key: MatchKey::own(0, row.upstream_stan),
-                        content: 0,
-                        fate: Fate::Reverse,
-                        state,
-                    });
-                });
-                self.owe_for_terminal(
-                    &job.session,
-                    message,
-                    request,
-                    job.key,
-                    group,
-                    row.txn,
-                    row.upstream_stan,
-                )
+                        row.txn,
+                        row.upstream_stan,
+                    );
+                    lane.accept(owed_transaction(job, message, row, group));
+                    Found::Owed {
+                        kept: owed.is_some_and(|owed| self.owe(owed)),
+                    }
+                }
             }
-            (true, None) => {
+        });
+        match step {
+            Found::InLane => self.reverse(&job.session, message, request, job.key),
+            Found::Settled | Found::Owed { kept: true } => {
+                self.answer_reversal(&job.session, message, request)
+            }
+            Found::Nowhere { kept: true } => {
+                metrics::declined("reversal-of-unknown");
+                let code = policy.dialect.reversal().unknown_original;
+                self.answer_in_order(&job.session, message, request, code)
+            }
+            Found::Nowhere { kept: false } | Found::Owed { kept: false } => {
+                Handled::Close("journal-closed")
+            }
+            Found::GroupGone => {
                 tracing::error!(
-                    group = %row.group, txn = row.txn.0,
+                    group = found.map_or("", |row| row.group.as_str()),
                     "a reversal belongs to a group that is no longer configured; configure it again"
                 );
                 Handled::Close("group-gone")
-            }
-            (false, _) => {
-                policy.metrics.answer(AnswerClass::Approved);
-                let approved = crate::iso8583::ResponseCode::APPROVED;
-                self.answer_in_order(&job.session, message, request, approved)
             }
         }
     }
@@ -280,15 +273,17 @@ impl Switch {
             Ok(None) | Err(_) => AccountStatus::Unverified,
         };
         match decide(present, account, request.kind, message.merchant()) {
-            Decision::Pass { admission, held } => self.forward(
-                &job.session,
-                message,
-                request,
-                job.key,
-                &admission,
-                held,
-                Some(row.upstream_stan),
-            ),
+            Decision::Pass { admission, held } => {
+                let passed = Passed {
+                    session: &job.session,
+                    message,
+                    request,
+                    key: job.key,
+                    admission,
+                    held,
+                };
+                self.forward(&passed, Some(row.upstream_stan))
+            }
             Decision::Decline(reason) => {
                 refuse(crate::iso8583::DeclineCode::NotAllowed, reason.name())
             }
@@ -298,6 +293,42 @@ impl Switch {
 
 fn unknown_merchant() -> crate::base::MerchantId {
     crate::base::MerchantId::from_padded([b' '; 15])
+}
+
+/// What the search for a reversal's original came to.
+enum Found {
+    /// The lane knows it after all.
+    InLane,
+    /// There is nothing to undo, or it is undone already.
+    Settled,
+    /// It is undone from here on.
+    Owed { kept: bool },
+    /// It was never seen; a tombstone waits for it.
+    Nowhere { kept: bool },
+    /// Its group is no longer configured.
+    GroupGone,
+}
+
+/// An original out of the read model whose reversal is owed now.
+fn owed_transaction(
+    job: &Job,
+    message: &Message<'_>,
+    row: &TransactionRow,
+    group: usize,
+) -> Transaction {
+    Transaction {
+        number: Some(row.txn),
+        binding: row.binding,
+        merchant: message.merchant().unwrap_or_else(unknown_merchant),
+        batch: job.batch,
+        stan: job.stan,
+        upstream_stan: row.upstream_stan,
+        group,
+        match_key: MatchKey::own(0, row.upstream_stan),
+        content: 0,
+        fate: Fate::Reverse,
+        state: State::ReversalOwed,
+    }
 }
 
 fn tombstone(job: &Job, message: &Message<'_>, binding: BindingId) -> Transaction {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Switch;
+use super::forward::Passed;
 use crate::base::RequestType;
 use crate::binding::{AccountStatus, Decision, DeclineReason, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Request, Served};
@@ -72,7 +73,15 @@ impl Switch {
                     self.reverse(session, message, request, key)
                 }
                 Served::Forward => {
-                    self.forward(session, message, request, key, &admission, held, None)
+                    let passed = Passed {
+                        session,
+                        message,
+                        request,
+                        key,
+                        admission,
+                        held,
+                    };
+                    self.forward(&passed, None)
                 }
             },
         }

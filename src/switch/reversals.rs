@@ -15,7 +15,7 @@ use super::local::replaced;
 use super::lookup::Job;
 use super::{EnvelopeBytes, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
 use crate::base::clock::Moment;
-use crate::base::{Stan, TxnId};
+use crate::base::{Fate, Stan, TxnId};
 use crate::binding::TerminalKey;
 use crate::iso8583::{
     self, DeclineCode, Envelope, FieldValue, Index, MatchKey, Message, Request, ResponseCode,
@@ -41,6 +41,16 @@ pub(crate) struct Owed {
     pub(crate) key: TerminalKey,
     /// Key its answer is found by.
     pub(crate) match_key: MatchKey,
+}
+
+/// A reversal about to be owed.
+#[derive(Debug)]
+pub(super) struct NewlyOwed {
+    group: usize,
+    owed: Owed,
+    frame: Bytes,
+    /// Why, as the journal keeps it: DE39 of the reversal.
+    code: [u8; 2],
 }
 
 #[derive(Debug)]
@@ -208,27 +218,39 @@ impl Switch {
         };
         let batch = original.batch.unwrap_or_default();
         let merchant = message.merchant();
-        let (step, known) = self.lanes.with(key, |lane| {
+        // The lane is held until the reversal is in the journal's queue: a second one of the same terminal
+        // queues behind it.
+        let (step, waited) = self.lanes.with(key, |lane| {
             let step = lane.reverse(batch, stan, merchant);
-            (
-                step,
-                lane.find(batch, stan)
-                    .map(|t| (t.group, t.match_key, t.upstream_stan)),
-            )
+            let ReversalStep::Owe(txn) = step else {
+                return (step, None);
+            };
+            let known = lane
+                .find(batch, stan)
+                .map(|t| (t.group, t.match_key, t.upstream_stan));
+            let Some((group, match_key, upstream_stan)) = known else {
+                return (step, None);
+            };
+            let owed = self.reversal_for_terminal(message, key, group, txn, upstream_stan);
+            let kept = owed.is_some_and(|owed| self.owe(owed));
+            (step, Some((group, match_key, txn, kept)))
         });
-        match (step, known) {
-            (ReversalStep::Owe(txn), Some((group, match_key, upstream_stan))) => {
+        match (step, waited) {
+            (ReversalStep::Owe(_), Some((group, match_key, txn, kept))) => {
                 let upstream = &self.groups[group];
                 if let Some(waiting) = upstream.pending.give_up(&match_key, txn.0) {
                     // Its answer must not reach the terminal any more.
                     upstream.metrics.in_flight.decrement(1.0);
                     waiting.session.give_up();
                 }
-                self.owe_for_terminal(session, message, request, key, group, txn, upstream_stan)
+                if kept {
+                    self.answer_reversal(session, message, request)
+                } else {
+                    Handled::Close("journal-closed")
+                }
             }
             (ReversalStep::Repeated | ReversalStep::NothingToUndo, _) => {
-                self.policy(session).metrics.answer(AnswerClass::Approved);
-                self.answer_in_order(session, message, request, ResponseCode::APPROVED)
+                self.answer_reversal(session, message, request)
             }
             (ReversalStep::Unknown | ReversalStep::Owe(_), _) => {
                 self.look_up(Job::reversal(session, message, key, batch, stan))
@@ -236,72 +258,95 @@ impl Switch {
         }
     }
 
-    /// Owes the reversal a terminal asked for, and answers it when that is durable.
-    pub(super) fn owe_for_terminal(
+    /// Tells a terminal that its reversal is taken, when everything appended before is durable.
+    pub(super) fn answer_reversal(
         &self,
         session: &Arc<Session>,
         message: &Message<'_>,
         request: &Request,
-        key: TerminalKey,
-        group: usize,
-        txn: TxnId,
-        upstream_stan: Stan,
     ) -> Handled {
-        let upstream = &self.groups[group];
-        let Some(frame) = reversal_of_terminal(message, upstream, upstream_stan) else {
-            return Handled::Close("unwritable");
-        };
-        if !self.owe(group, txn, key, upstream_stan, frame, *b"00") {
-            return Handled::Close("journal-closed");
-        }
         self.policy(session).metrics.answer(AnswerClass::Approved);
         self.answer_in_order(session, message, request, ResponseCode::APPROVED)
     }
 
-    /// Owes the reversal of a request that nobody answered.
-    pub(super) fn owe_for_silence(&self, group: usize, waiting: &Waiting) {
-        let upstream = &self.groups[group];
-        let made = reversal_of_request(upstream, waiting);
-        let (Some((frame, stan)), reason) = (made, upstream.dialect.reversal().timeout) else {
-            tracing::error!(group = %upstream.name, txn = waiting.txn.0, "a reversal cannot be written");
-            return;
-        };
-        self.owe(
-            group,
-            waiting.txn,
-            waiting.key,
-            stan,
-            frame,
-            *reason.as_bytes(),
-        );
-    }
-
-    fn owe(
+    /// The reversal that a terminal asks for, ready to be owed.
+    pub(super) fn reversal_for_terminal(
         &self,
+        message: &Message<'_>,
+        key: TerminalKey,
         group: usize,
         txn: TxnId,
-        key: TerminalKey,
         upstream_stan: Stan,
-        frame: Bytes,
-        code: [u8; 2],
-    ) -> bool {
+    ) -> Option<NewlyOwed> {
         let upstream = &self.groups[group];
-        upstream.metrics.reversal("owed");
-        let outcome = Outcome {
+        let frame = reversal_of_terminal(message, upstream, upstream_stan)?;
+        let match_key = reversal_key(upstream, key, upstream_stan);
+        let owed = Owed {
             txn,
+            key,
+            match_key,
+        };
+        Some(NewlyOwed {
+            group,
+            owed,
+            frame,
+            code: *b"00",
+        })
+    }
+
+    /// The reversal of a request that nobody answered, if it wants one.
+    pub(super) fn reversal_for_silence(
+        &self,
+        group: usize,
+        waiting: &Waiting,
+    ) -> Option<NewlyOwed> {
+        let upstream = &self.groups[group];
+        let row = upstream.dialect.requests().get(waiting.request)?;
+        if row.fate != Fate::Reverse {
+            return None;
+        }
+        let Some((frame, stan)) = reversal_of_request(upstream, waiting) else {
+            tracing::error!(group = %upstream.name, txn = waiting.txn.0, "a reversal cannot be written");
+            return None;
+        };
+        let match_key = reversal_key(upstream, waiting.key, stan);
+        let owed = Owed {
+            txn: waiting.txn,
+            key: waiting.key,
+            match_key,
+        };
+        let code = *upstream.dialect.reversal().timeout.as_bytes();
+        Some(NewlyOwed {
+            group,
+            owed,
+            frame,
+            code,
+        })
+    }
+
+    /// Hands the record of an owed reversal to the journal; it is sent when that is durable. `false` when
+    /// the journal is closed. Called with the lane held.
+    pub(super) fn owe(&self, new: NewlyOwed) -> bool {
+        let NewlyOwed {
+            group,
+            owed,
+            frame,
+            code,
+        } = new;
+        self.groups[group].metrics.reversal("owed");
+        let outcome = Outcome {
+            txn: owed.txn,
             at: self.clock.wall(),
             kind: OutcomeKind::ReversalOwed,
             code,
             booked: 0,
             answer: Box::default(),
         };
-        let match_key = reversal_key(upstream, key, upstream_stan);
-        let owed = Some(Owed {
-            txn,
-            key,
-            match_key,
-        });
-        let effect = Effect::Owe { group, owed, frame };
+        let effect = Effect::Owe {
+            group,
+            owed: Some(owed),
+            frame,
+        };
         self.journal
             .append(effect, |out| outcome.encode(out))
             .is_ok()
