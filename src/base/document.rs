@@ -346,7 +346,7 @@ impl<'d, 't> Section<'d, 't> {
         }
     }
 
-    /// Duration with its unit (`"250ms"`, `"15s"`, `"10m"`, `"1h"`, `"0s"`) within a range; `default`
+    /// Duration with its unit (`"250us"`, `"250ms"`, `"15s"`, `"10m"`, `"1h"`, `"0s"`) within a range; `default`
     /// when not written or wrong.
     pub fn duration(
         &self,
@@ -367,7 +367,7 @@ impl<'d, 't> Section<'d, 't> {
                     range.end()
                 )
             }
-            None => format!("{name} needs a number and a unit (ms, s, m, h), as in \"15s\""),
+            None => format!("{name} needs a number and a unit (us, ms, s, m, h), as in \"15s\""),
         };
         self.problems.error(&text.span, problem);
         default
@@ -580,11 +580,12 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit.trim_start()))
 }
 
-/// Reads `"250ms"`, `"15s"`, `"10m"`, `"1h"`.
+/// Reads `"250us"`, `"250ms"`, `"15s"`, `"10m"`, `"1h"`.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     match unit {
+        "us" => Some(Duration::from_micros(number)),
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
         "m" => Some(Duration::from_secs(number.checked_mul(60)?)),

@@ -119,6 +119,13 @@ struct Upstreams {
     sound: Vec<Option<UpstreamSettings>>,
 }
 
+/// What `[store]` says.
+struct Store {
+    store: StoreChoice,
+    data_key_file: Option<PathBuf>,
+    journal_gather: Duration,
+}
+
 /// Dialects by name, as the file may refer to them.
 type Dialects = BTreeMap<String, Arc<Dialect>>;
 
@@ -143,7 +150,11 @@ impl Reader<'_, '_> {
         if !root.has("listener") {
             root.error("no [[listener]]: there is nothing to serve");
         }
-        let (store, data_key_file) = self.store(&root);
+        let Store {
+            store,
+            data_key_file,
+            journal_gather,
+        } = self.store(&root);
         let (log_format, log_level) = Self::log(&root);
         let admin_socket = self.admin(&root, &store);
         let monitor_address = self.monitor(&root);
@@ -174,6 +185,7 @@ impl Reader<'_, '_> {
                 upstreams: upstreams.sound.into_iter().collect::<Option<_>>()?,
                 store,
                 data_key_file,
+                journal_gather,
                 in_flight_max: usize::try_from(in_flight_max).unwrap_or(usize::MAX),
                 memory_bytes_max: memory_bytes_max as u64,
             },
@@ -239,27 +251,32 @@ impl Reader<'_, '_> {
         self.folder.join(text.value)
     }
 
-    fn store(&self, root: &Section<'_, '_>) -> (StoreChoice, Option<PathBuf>) {
+    fn store(&self, root: &Section<'_, '_>) -> Store {
+        let mut read = Store {
+            store: StoreChoice::Sqlite(self.folder.join("data")),
+            data_key_file: None,
+            journal_gather: Duration::ZERO,
+        };
         let Some(store) = root.section("store") else {
             root.error("[store] is missing; write for example `[store]` and `path = \"data\"`");
-            return (StoreChoice::Sqlite(self.folder.join("data")), None);
+            return read;
         };
-        let path = store
-            .required_text("path", "data")
-            .map(|text| self.path(&text));
-        let keys = store.text("data_key_file").map(|text| self.path(&text));
-        if keys.is_none() {
+        if let Some(path) = store.required_text("path", "data") {
+            read.store = StoreChoice::Sqlite(self.path(&path));
+        }
+        read.data_key_file = store.text("data_key_file").map(|text| self.path(&text));
+        if read.data_key_file.is_none() {
             self.problems.warn(
                 &store.span(),
                 "store.data_key_file is not set: the key that seals card numbers lies beside them; \
                  keep it on another volume in production",
             );
         }
+        let most = Duration::from_millis(50);
+        read.journal_gather =
+            store.duration("journal_gather", Duration::ZERO..=most, Duration::ZERO);
         store.finish();
-        (
-            StoreChoice::Sqlite(path.unwrap_or_else(|| self.folder.join("data"))),
-            keys,
-        )
+        read
     }
 
     fn log(root: &Section<'_, '_>) -> (LogFormat, String) {

@@ -1,14 +1,15 @@
 //! What may happen once a record is durable, and doing it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use super::UpstreamGroup;
 use super::reversals::Owed;
 use crate::base::Clock;
 use crate::base::clock::Moment;
-use crate::net::{LinkChoice, Session};
+use crate::net::{LinkChoice, Session, Tasks};
 use crate::store::Durable;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -56,7 +57,31 @@ impl Effect {
     }
 }
 
-/// Carries out effects, on the journal's thread.
+/// Durable effects on their way from the journal's thread to the runtime. Carried out there, they wake
+/// sessions and links from within; from a foreign thread every wake would cross into the runtime by
+/// itself.
+#[derive(Debug, Default)]
+pub(super) struct Handoff {
+    waiting: Mutex<Vec<Durable<Effect>>>,
+    given: Notify,
+}
+
+impl Handoff {
+    /// Takes a group's effects. Never blocks for long: the other side only swaps the list.
+    pub(super) fn give(&self, effects: &mut dyn Iterator<Item = Durable<Effect>>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(effects);
+        drop(waiting);
+        self.given.notify_one();
+    }
+
+    fn take(&self, empty: &mut Vec<Durable<Effect>>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *waiting, empty);
+    }
+}
+
+/// Carries out effects, on one task, in the order they became durable.
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) groups: Arc<[UpstreamGroup]>,
@@ -64,10 +89,18 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Never blocks: it fills outboxes and wakes their owners.
-    pub(super) fn deliver(&self, effects: &mut dyn Iterator<Item = Durable<Effect>>) {
-        for effect in effects {
-            self.one(effect);
+    /// Delivers until everything stops. It only fills outboxes and wakes their owners.
+    pub(super) async fn run(self, handoff: Arc<Handoff>, tasks: Tasks) {
+        let mut effects = Vec::new();
+        loop {
+            tokio::select! {
+                () = tasks.stopping() => return,
+                () = handoff.given.notified() => {}
+            }
+            handoff.take(&mut effects);
+            for effect in effects.drain(..) {
+                self.one(effect);
+            }
         }
     }
 

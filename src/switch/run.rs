@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::effects::{Delivery, Effect};
+use super::effects::{Delivery, Effect, Handoff};
 use super::lookup::{Job, Lookups};
 use super::stans::{self, StanPolicy, Stans};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
@@ -130,6 +130,8 @@ pub struct SwitchSettings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Store.
     pub store: StoreChoice,
+    /// How long the journal waits for more records before it syncs a group.
+    pub journal_gather: Duration,
     /// File with the data keys; in the store's folder when not given.
     pub data_key_file: Option<PathBuf>,
     /// Requests in flight, all groups together.
@@ -281,7 +283,14 @@ impl Running {
         let groups = Arc::from(groups(settings, model.as_mut())?);
         let tasks = Tasks::new();
         let failed = Arc::new(AtomicBool::new(false));
-        let (journal, writer) = start_journal(&folder, &groups, clock, &tasks, &failed)?;
+        let (journal, writer) = start_journal(
+            &folder,
+            settings.journal_gather,
+            &groups,
+            clock,
+            &tasks,
+            &failed,
+        )?;
         let lanes = Lanes::new();
         model.terminals(&mut |key, batch, signed_on| {
             lanes.with(key, |lane| lane.restore(batch, signed_on));
@@ -436,20 +445,24 @@ fn policies(
 
 fn start_journal(
     folder: &SqliteFolder,
+    gather: Duration,
     groups: &Arc<[UpstreamGroup]>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
     failed: &Arc<AtomicBool>,
 ) -> Result<(Journal<Effect>, JoinHandle<()>), StartError> {
+    let handoff = Arc::new(Handoff::default());
     let delivery = Delivery {
         groups: Arc::clone(groups),
         clock: Arc::clone(clock),
     };
+    tasks.spawn(delivery.run(Arc::clone(&handoff), tasks.clone()));
     let (failed, tasks) = (Arc::clone(failed), tasks.clone());
     Journal::start(
         Box::new(folder.journal()?),
+        gather,
         JournalMetrics::default(),
-        move |effects| delivery.deliver(effects),
+        move |effects| handoff.give(effects),
         move |problem| {
             // A sync that failed may have lost what it was given: nothing can be promised any more.
             tracing::error!(

@@ -273,6 +273,7 @@ fn settings(
             frame_bytes_max: 8_192,
         }],
         store: StoreChoice::Sqlite(folder.join(STORE)),
+        journal_gather: Duration::ZERO,
         data_key_file: Some(folder.join("data.keys")),
         in_flight_max: 10_000,
         memory_bytes_max: 0,

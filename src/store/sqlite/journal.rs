@@ -17,7 +17,7 @@ CREATE TABLE journal (
 
 /// Pages the write-ahead log may grow to before it is copied into the file. The log is then written over
 /// from its start, which spares the sync the work of a growing file.
-const LOG_PAGES: u32 = 4_000;
+const LOG_PAGES: u32 = 2_000;
 
 /// See the module.
 #[derive(Debug)]
