@@ -13,6 +13,17 @@ struct Inner {
     closed: bool,
 }
 
+impl Inner {
+    fn put(&mut self, frame: &[u8], bytes_max: usize) -> bool {
+        if self.closed || self.bytes.len() > bytes_max {
+            return false;
+        }
+        self.bytes.extend_from_slice(frame);
+        self.frames += 1;
+        true
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Outbox(Mutex<Inner>);
@@ -26,17 +37,19 @@ impl Outbox {
     /// holds more than `bytes_max`.
     pub fn push(&self, frame: &[u8], bytes_max: usize) -> bool {
         let mut inner = self.lock();
-        if inner.closed || inner.bytes.len() > bytes_max {
-            return false;
-        }
-        inner.bytes.extend_from_slice(frame);
-        inner.frames += 1;
-        let owner = inner.owner.take();
+        let taken = inner.put(frame, bytes_max);
+        let owner = inner.owner.take_if(|_| taken);
         drop(inner);
         if let Some(owner) = owner {
             owner.wake();
         }
-        true
+        taken
+    }
+
+    /// Adds one frame like [`Self::push`] and leaves it to the caller to [`Self::wake`] the owner, once
+    /// everything the owner will look at is as it should be.
+    pub fn put(&self, frame: &[u8], bytes_max: usize) -> bool {
+        self.lock().put(frame, bytes_max)
     }
 
     /// Exchanges what gathered for an empty buffer and returns how many frames that is. When there is

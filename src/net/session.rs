@@ -110,8 +110,12 @@ impl Session {
     /// Gives the terminal an answer (a whole frame with its length prefix) to a request that was
     /// [`Handled::Pending`]. `false` when the session is gone.
     pub fn answer(&self, frame: &[u8]) -> bool {
-        let taken = self.outbox.push(frame, self.write_bytes_max);
+        // The owner is woken last: one that still saw the request pending would go to sleep again, at
+        // its limit or before its drain, and nobody would wake it. It looks at `pending` before it takes
+        // what gathered, so that nothing pending means that every answer is in the box.
+        let taken = self.outbox.put(frame, self.write_bytes_max);
         self.settle();
+        self.outbox.wake();
         taken
     }
 
@@ -332,8 +336,9 @@ impl<T: Terminals> Run<T> {
                 ready!(self.transport.poll_flush(cx))?;
                 return Poll::Ready(Ok(()));
             }
+            let settled = self.session.pending() == 0;
             let frames = self.session.outbox.take(&mut state.writing, cx.waker());
-            if self.session.closing.load(Ordering::Acquire) && self.session.pending() == 0 {
+            if self.session.closing.load(Ordering::Acquire) && settled {
                 let now = self.clock.now();
                 if frames == 0 {
                     let quiet_since = match state.phase {
