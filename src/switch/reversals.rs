@@ -4,7 +4,7 @@
 //! and sends it again with growing waits until the upstream acknowledges; nothing is dropped. What a
 //! crash leaves owed stands in the journal.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -66,7 +66,10 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Book {
     entries: HashMap<TxnId, Entry>,
-    by_key: HashMap<MatchKey, TxnId>,
+    /// Under one key one is out at a time, the first; the others wait for its acknowledgement, since an
+    /// answer could not say whose it is. Never an empty list.
+    by_key: HashMap<MatchKey, VecDeque<TxnId>>,
+    /// When to look at which; never one that waits for another of its key.
     schedule: BTreeSet<(Moment, TxnId)>,
     out: usize,
 }
@@ -87,8 +90,11 @@ impl OwedBook {
     /// Enters a reversal, to be sent at the next tick.
     pub(super) fn begin(&self, owed: Owed, frame: Durable<Bytes>, now: Moment) {
         let mut book = self.lock();
-        book.by_key.insert(owed.match_key, owed.txn);
-        book.schedule.insert((now, owed.txn));
+        let same = book.by_key.entry(owed.match_key).or_default();
+        same.push_back(owed.txn);
+        if same.len() == 1 {
+            book.schedule.insert((now, owed.txn));
+        }
         book.entries.insert(
             owed.txn,
             Entry {
@@ -102,19 +108,25 @@ impl OwedBook {
     }
 
     /// Takes a reversal off the book.
-    fn acknowledged(&self, key: &MatchKey) -> Option<Owed> {
+    fn acknowledged(&self, key: &MatchKey, now: Moment) -> Option<Owed> {
         let mut book = self.lock();
-        let txn = book.by_key.remove(key)?;
+        let same = book.by_key.get_mut(key)?;
+        let txn = same.pop_front()?;
+        let next = same.front().copied();
         let entry = book.entries.remove(&txn)?;
         book.schedule.remove(&(entry.wake_at, txn));
         book.out -= usize::from(entry.out.is_some());
+        match next {
+            Some(next) => book.wake(next, now),
+            None => drop(book.by_key.remove(key)),
+        }
         Some(entry.owed)
     }
 
     /// The upstream did not acknowledge: it is sent again later. Returns which, and how often it was sent.
     fn refused(&self, key: &MatchKey, now: Moment) -> Option<(TxnId, u32)> {
         let mut book = self.lock();
-        let txn = *book.by_key.get(key)?;
+        let txn = *book.by_key.get(key)?.front()?;
         let attempts = book.put_back(txn, now)?;
         Some((txn, attempts))
     }
@@ -372,7 +384,7 @@ impl Switch {
             }
             return;
         }
-        let Some(owed) = upstream.owed.acknowledged(key) else {
+        let Some(owed) = upstream.owed.acknowledged(key, self.clock.now()) else {
             upstream.metrics.unmatched("duplicate");
             return;
         };
