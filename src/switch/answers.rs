@@ -239,11 +239,8 @@ impl Switch {
         };
         let row = dialect.requests().get(waiting.request);
         let code = dialect.decline(DeclineCode::NoAnswer);
-        let roles = dialect.roles();
-        let extras = [(
-            roles.stan,
-            FieldValue::Number(u64::from(waiting.stan.get())),
-        )];
+        let echoed = row.map_or(dialect.answer_echo(), |row| row.answer_echo);
+        let extras = terminals_numbers(dialect, waiting, echoed);
         let (made, answer) = with_buffer(|out| iso8583::answer(&request, row, code, &extras, out));
         let frame = made
             .ok()
@@ -288,22 +285,42 @@ fn booked(waiting: &Waiting, answer: &Message<'_>, code: ResponseCode) -> u64 {
     }
 }
 
-/// The upstream's answer as the terminal gets it: its own envelope turned round, its own STAN, no MAC of
-/// the upstream's.
+/// The upstream's answer as the terminal gets it: its own envelope turned round, its own numbers, no MAC
+/// of the upstream's.
 fn terminal_frame(waiting: &Waiting, answer: &Message<'_>) -> Option<Bytes> {
-    let roles = answer.dialect().roles();
-    let set = [(
-        roles.stan,
-        FieldValue::Number(u64::from(waiting.stan.get())),
-    )];
-    let differs = answer.stan() != Some(waiting.stan);
+    let set;
+    let differs = answer.stan() != Some(waiting.stan) || waiting.reference.is_some();
     let how = Rewrite {
         envelope: Envelope::Answering(waiting.envelope.as_slice()),
         drop: MAC_FIELDS,
-        set: if differs { &set } else { &[] },
+        set: if differs {
+            set = terminals_numbers(answer.dialect(), waiting, answer.fields());
+            &set
+        } else {
+            &[]
+        },
     };
     let (made, frame) = with_buffer(|out| iso8583::rewrite(answer, &how, out));
     made.ok().map(|()| frame)
+}
+
+/// The terminal's own STAN, and the reference to an earlier one as it wrote it, where `present` has the
+/// field: the group's numbers are nothing to a terminal.
+fn terminals_numbers<'w>(
+    dialect: &iso8583::Dialect,
+    waiting: &'w Waiting,
+    present: FieldSet,
+) -> Vec<(u8, FieldValue<'w>)> {
+    let roles = dialect.roles();
+    let stan = FieldValue::Number(u64::from(waiting.stan.get()));
+    let mut set = vec![(roles.stan, stan)];
+    if let (Some(part), Some(digits)) = (roles.original.stan, &waiting.reference)
+        && present.contains(part.field)
+    {
+        set.push((part.field, FieldValue::Digits(digits)));
+        set.sort_by_key(|(de, _)| *de);
+    }
+    set
 }
 
 /// An answer of our own, made from the request as it went upstream, under the terminal's envelope.

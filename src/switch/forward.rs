@@ -140,6 +140,7 @@ impl Switch {
         let frame = upstream_frame(message, group, upstream_stan, reference)
             .ok_or(Refused::With(DeclineCode::Format, "unwritable"))?;
         let txn = self.new_txn();
+        let named_by = message.dialect().roles().original.stan;
         let waiting = Waiting {
             txn,
             key,
@@ -151,6 +152,9 @@ impl Switch {
             amount: message.amount(),
             choice,
             received: self.clock.now(),
+            reference: reference
+                .and(named_by)
+                .and_then(|part| Some(message.digits(part.field)?.as_str().as_bytes().into())),
             sent: frame.clone(),
             request: request_index(&policy.dialect, request),
         };

@@ -88,6 +88,8 @@ pub(crate) struct Waiting {
     pub(crate) amount: Option<Amount>,
     pub(crate) choice: LinkChoice,
     pub(crate) received: Moment,
+    /// The field that names its original as the terminal wrote it, where the group's STAN replaced it.
+    pub(crate) reference: Option<Box<[u8]>>,
     /// The request as it went upstream, to make its reversal from.
     pub(crate) sent: bytes::Bytes,
     pub(crate) request: RequestName,
