@@ -33,6 +33,7 @@ pub(super) fn trade(as_json: bool, terminals: usize, found: &LoadReport) -> io::
             "unusable": window.unusable,
             "unanswered": window.unanswered,
             "broken": window.broken,
+            "left": window.left,
             "unsent": window.unsent,
             "gateway_cpu_seconds_per_million": gateway_cpu,
             "host_cpu_seconds_per_million": found.host_cpu_per_million(),
@@ -56,12 +57,13 @@ pub(super) fn trade(as_json: bool, terminals: usize, found: &LoadReport) -> io::
     ))?;
     line(format_args!("answers by code: {}", codes.join(", ")))?;
     line(format_args!(
-        "mismatched {}, stale {}, unusable {}, unanswered {}, connections broken {}, due but not sent {}",
+        "mismatched {}, stale {}, unusable {}, unanswered {}, connections broken {}, closed by the peer when idle {}, due but not sent {}",
         window.mismatched,
         window.stale,
         window.unusable,
         window.unanswered,
         window.broken,
+        window.left,
         window.unsent
     ))?;
     line(format_args!(

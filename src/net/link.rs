@@ -137,6 +137,10 @@ pub async fn run<U: Upstream>(
                     upstream.on_down(settings.group, settings.link);
                     wait = settings.reconnect_min;
                 }
+                if reason == "stopped" {
+                    tracing::info!(group = %settings.group_name, "upstream link closed");
+                    return;
+                }
                 tracing::warn!(
                     group = %settings.group_name, address = %settings.address, %reason,
                     "upstream link is down"

@@ -239,7 +239,7 @@ impl Switch {
         };
         let row = dialect.requests().get(waiting.request);
         let code = dialect.decline(DeclineCode::NoAnswer);
-        let echoed = row.map_or(dialect.answer_echo(), |row| row.answer_echo);
+        let echoed = row.map_or_else(|| dialect.answer_echo(), |row| row.answer_echo);
         let extras = terminals_numbers(dialect, waiting, echoed);
         let (made, answer) = with_buffer(|out| iso8583::answer(&request, row, code, &extras, out));
         let frame = made

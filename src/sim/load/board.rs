@@ -71,6 +71,7 @@ pub(super) struct Counts {
     pub(super) unusable: u64,
     pub(super) unanswered: u64,
     pub(super) broken: u64,
+    pub(super) left: u64,
     pub(super) latency: Histogram<u64>,
 }
 
@@ -84,6 +85,7 @@ impl Counts {
             unusable: 0,
             unanswered: 0,
             broken: 0,
+            left: 0,
             latency: latency_histogram(),
         }
     }
@@ -135,6 +137,8 @@ pub(super) enum Failure {
     Unanswered,
     /// The connection broke.
     Broken,
+    /// The peer had closed before the request was sent, as a gateway does that drains: nothing failed.
+    Left,
 }
 
 /// One terminal's count of turns within a window.
@@ -210,6 +214,7 @@ impl Board {
                 Failure::Unusable => counts.unusable += 1,
                 Failure::Unanswered => counts.unanswered += 1,
                 Failure::Broken => counts.broken += 1,
+                Failure::Left => counts.left += 1,
             }
         }
         self.end();

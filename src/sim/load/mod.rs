@@ -134,6 +134,8 @@ pub struct Window {
     pub unanswered: u64,
     /// Connections that broke.
     pub broken: u64,
+    /// Connections that the peer closed while nothing was asked of it. No failures.
+    pub left: u64,
     /// Open loop: messages due in the window and not answered in it.
     pub unsent: u64,
     /// Latencies in microseconds.

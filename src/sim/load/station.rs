@@ -152,6 +152,7 @@ impl Window {
             unusable: counts.unusable,
             unanswered: counts.unanswered,
             broken: counts.broken,
+            left: counts.left,
             unsent: 0,
             latency: counts.latency,
             began,

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -113,7 +114,8 @@ impl Terminal {
                 Ok((code, now)) => board.answered(due, now, code),
                 Err(failure) => {
                     board.failed(failure);
-                    if failure == Failure::Broken || failure == Failure::Unanswered {
+                    let gone = [Failure::Broken, Failure::Left, Failure::Unanswered];
+                    if gone.contains(&failure) {
                         self.reopen().await;
                     }
                 }
@@ -123,6 +125,9 @@ impl Terminal {
 
     /// One sale, from sending to its answer, with the moment of the answer.
     pub(super) async fn sale(&mut self) -> Result<(ResponseCode, Moment), Failure> {
+        if self.line.has_ended().await {
+            return Err(Failure::Left);
+        }
         let clock = &*self.common.clock;
         let (stan, minor) = self.numbering.next();
         self.template.patch(stan, minor);
@@ -231,6 +236,20 @@ impl Line {
             return Err(OpenError::SignOn(code));
         }
         Ok(answer.batch().unwrap_or(batch))
+    }
+
+    /// Whether the peer has closed, as far as is known without waiting. Looked at before each request: one
+    /// sent after the peer's goodbye would be lost.
+    async fn has_ended(&mut self) -> bool {
+        let mut read = std::pin::pin!(self.inbox.fill(&mut self.stream));
+        std::future::poll_fn(|cx| {
+            let ended = match read.as_mut().poll(cx) {
+                Poll::Ready(read) => !matches!(read, Ok(true)),
+                Poll::Pending => false,
+            };
+            Poll::Ready(ended)
+        })
+        .await
     }
 
     async fn send(&mut self, frame: &[u8]) -> Result<(), Failure> {
