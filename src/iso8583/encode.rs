@@ -1,16 +1,19 @@
 //! Writing messages: one frame appended to a buffer, fields ascending.
 
+mod close;
+mod copy;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use bytes::{BufMut, BytesMut};
 
 use super::check;
-use super::dialect::{
-    BitmapEncoding, Dialect, FieldSpec, Kind, LengthEncoding, MtiEncoding, Pad, Prefix,
-};
+use super::dialect::{Dialect, FieldSpec, Kind, MtiEncoding, Pad, Prefix};
 use super::error::EncodeError;
 use super::fieldset::FieldSet;
-use super::message::Message;
+use super::hexadecimal;
 use super::mti::Mti;
 
 /// Room asked for when a frame is begun: most messages fit, so the buffer grows at most once.
@@ -189,49 +192,6 @@ impl<'o> Writer<'o> {
         Some(spec)
     }
 
-    /// Copies a field from a message, length prefix, padding and all; nothing when the message lacks it.
-    /// From another dialect the value is taken over, in this dialect's wire form.
-    pub fn copy(&mut self, message: &Message<'_>, de: u8) {
-        if !message.has(de) || de == 1 {
-            return;
-        }
-        let same = std::ptr::eq(message.dialect(), self.dialect)
-            || message.dialect().spec(de) == self.dialect.spec(de);
-        match message.element(de) {
-            Some(element) if same => self.element(de, element),
-            Some(_) => self.translate(message, de),
-            None => {}
-        }
-    }
-
-    /// Copies all fields of the set that the message has.
-    pub fn copy_set(&mut self, message: &Message<'_>, fields: FieldSet) {
-        for de in message.fields().intersection(fields).without(1).iter() {
-            self.copy(message, de);
-        }
-    }
-
-    /// Writes a field of a message in another dialect.
-    fn translate(&mut self, message: &Message<'_>, de: u8) {
-        match message.dialect().spec(de).kind {
-            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
-                match message.digits(de) {
-                    Some(digits) => self.digits(de, &digits),
-                    None => self.fail(EncodeError::Character { field: de }),
-                }
-            }
-            Kind::Alphanumeric | Kind::Text => {
-                self.text(de, message.field(de).unwrap_or_default());
-            }
-            Kind::Bytes => self.bytes(de, message.field(de).unwrap_or_default()),
-            Kind::Hex => match message.block(de) {
-                Some(block) => self.bytes(de, &block),
-                None => self.fail(EncodeError::Character { field: de }),
-            },
-            Kind::Undefined => {}
-        }
-    }
-
     /// Writes whatever kind of value it is.
     pub fn value(&mut self, de: u8, value: FieldValue<'_>) {
         match value {
@@ -321,10 +281,11 @@ impl<'o> Writer<'o> {
             (Kind::Hex, Some(0)) => {
                 let (eights, rest) = bytes.as_chunks::<8>();
                 for eight in eights {
-                    self.out.put_slice(&hex(u64::from_be_bytes(*eight)));
+                    self.out
+                        .put_slice(&hexadecimal::sixteen(u64::from_be_bytes(*eight)));
                 }
                 for byte in rest {
-                    let [.., high, low] = check::hex_digits((*byte).into());
+                    let [.., high, low] = hexadecimal::digits((*byte).into());
                     self.out.put_slice(&[high, low]);
                 }
             }
@@ -352,17 +313,6 @@ impl<'o> Writer<'o> {
         if self.begin(de).is_some() {
             self.out.put_slice(element);
         }
-    }
-
-    /// Asks for a second bitmap, whether or not a field needs it.
-    pub(super) const fn second_bitmap(&mut self) {
-        self.fields.insert(1);
-    }
-
-    /// Appends wire bytes of several fields at once.
-    pub(super) fn run(&mut self, fields: FieldSet, bytes: &[u8]) {
-        self.fields = self.fields.union(fields);
-        self.out.put_slice(bytes);
     }
 
     /// Writes the length prefix and gives how many units of filling a fixed field still needs.
@@ -438,113 +388,6 @@ impl<'o> Writer<'o> {
             self.fail(EncodeError::Character { field: de });
         }
     }
-
-    /// Completes bitmaps and length prefix. With a mistake, `out` is as it was before the frame.
-    ///
-    /// # Errors
-    /// The first mistake made since [`Dialect::write`].
-    pub fn finish(mut self) -> Result<(), EncodeError> {
-        if self.bitmap_at == 0 {
-            self.fail(EncodeError::NoMti);
-        }
-        if self.error.is_none() {
-            self.close();
-        }
-        match self.error {
-            None => Ok(()),
-            Some(error) => {
-                self.out.truncate(self.start);
-                Err(error)
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        if self.fields.secondary() != 0 {
-            self.fields.insert(1);
-        }
-        if self.fields.contains(1) {
-            self.make_room_for_secondary();
-        }
-        let encoding = self.dialect.bitmap_encoding();
-        let at = self.bitmap_at;
-        put_bitmap(self.out, at, encoding, self.fields.primary());
-        if self.fields.contains(1) {
-            let at = at.saturating_add(encoding.bytes().into());
-            put_bitmap(self.out, at, encoding, self.fields.secondary());
-        }
-        self.announce();
-    }
-
-    /// Moves the fields behind a second bitmap. Rare: no shipped request needs DE65 or more but reversals
-    /// and network management.
-    fn make_room_for_secondary(&mut self) {
-        let bytes = usize::from(self.dialect.bitmap_encoding().bytes());
-        let from = self.bitmap_at.saturating_add(bytes);
-        let end = self.out.len();
-        self.out.put_bytes(0, bytes);
-        self.out.copy_within(from..end, from.saturating_add(bytes));
-    }
-
-    /// Writes the length prefix.
-    fn announce(&mut self) {
-        let framing = self.dialect.framing();
-        let width = framing.length_bytes;
-        let bytes = self
-            .out
-            .len()
-            .saturating_sub(self.start)
-            .saturating_sub(width);
-        let max = framing.frame_bytes_max();
-        if bytes > max {
-            self.fail(EncodeError::FrameTooLong { bytes, max });
-            return;
-        }
-        let own = if framing.length_counts_itself {
-            width
-        } else {
-            0
-        };
-        let mut left = bytes.saturating_add(own);
-        let end = self.start.saturating_add(width);
-        let Some(prefix) = self.out.get_mut(self.start..end) else {
-            return;
-        };
-        for byte in prefix.iter_mut().rev() {
-            let digit = |left: usize, base: usize| {
-                u8::try_from(left.checked_rem(base).unwrap_or(0)).unwrap_or_default()
-            };
-            (*byte, left) = match framing.length_encoding {
-                LengthEncoding::Binary => (digit(left, 256), left / 256),
-                LengthEncoding::Ascii => (b'0' | digit(left, 10), left / 10),
-                LengthEncoding::Packed => {
-                    ((digit(left / 10, 10) << 4) | digit(left, 10), left / 100)
-                }
-            };
-        }
-    }
-}
-
-fn put_bitmap(out: &mut BytesMut, at: usize, encoding: BitmapEncoding, bitmap: u64) {
-    let end = at.saturating_add(encoding.bytes().into());
-    let Some(slots) = out.get_mut(at..end) else {
-        return;
-    };
-    match encoding {
-        BitmapEncoding::Binary => slots.copy_from_slice(&bitmap.to_be_bytes()),
-        BitmapEncoding::Hex => slots.copy_from_slice(&hex(bitmap)),
-    }
-}
-
-/// Sixteen upper-case hexadecimal digits.
-fn hex(value: u64) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
-    let mut digits = [0; 16];
-    let (halves, _) = digits.as_chunks_mut::<8>();
-    for (half, bytes) in halves.iter_mut().zip([[a, b, c, d], [e, f, g, h]]) {
-        *half = check::hex_digits(u32::from_be_bytes(bytes));
-    }
-    digits
 }
 
 /// The nibble of a digit or separator; F, which no check accepts, for anything else.

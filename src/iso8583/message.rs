@@ -2,29 +2,13 @@
 
 use std::fmt;
 
-use crate::base::{Amount, BatchNumber, Currency, MerchantId, Pan, Stan, TerminalId};
-
-use super::codes::ResponseCode;
-use super::dialect::{Dialect, FieldSpec, Kind, OriginalRoles, Pad, SubField};
+use super::dialect::{Dialect, FieldSpec, Kind, Pad, SubField};
 use super::digits::{self, Digits};
 use super::fieldset::FieldSet;
+use super::hexadecimal;
 use super::index::{Index, Span};
-use super::match_key::MatchKey;
 use super::mti::Mti;
 use super::request;
-
-/// The transaction that a message refers to. Zeros on the wire mean "not given" and come out as `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Original {
-    /// Message type of the original (DE90).
-    pub mti: Option<Mti>,
-    /// Batch of the original.
-    pub batch: Option<BatchNumber>,
-    /// STAN of the original.
-    pub stan: Option<Stan>,
-    /// Local date of the original as month * 100 + day.
-    pub date: Option<u16>,
-}
 
 /// A message that its dialect accepts, or what was readable of one that it does not.
 ///
@@ -193,8 +177,8 @@ impl<'m> Message<'m> {
             Kind::Bytes => content.try_into().ok(),
             Kind::Hex => {
                 let (high, low) = content.split_first_chunk::<8>()?;
-                let high = super::check::hex_value(*high)?.to_be_bytes();
-                let low = super::check::hex_value(low.try_into().ok()?)?.to_be_bytes();
+                let high = hexadecimal::value(*high)?.to_be_bytes();
+                let low = hexadecimal::value(low.try_into().ok()?)?.to_be_bytes();
                 let ([a, b, c, d], [e, f, g, h]) = (high, low);
                 Some([a, b, c, d, e, f, g, h])
             }
@@ -248,131 +232,6 @@ impl<'m> Message<'m> {
             Some(request::append(print, digits::ascii(nibble)))
         })
     }
-
-    /// System trace audit number, DE11.
-    #[must_use]
-    pub fn stan(&self) -> Option<Stan> {
-        self.stan_of(self.dialect.roles().stan)
-    }
-
-    fn stan_of(&self, de: u8) -> Option<Stan> {
-        Stan::new(self.number(de)?.try_into().ok()?)
-    }
-
-    /// Terminal id, DE41.
-    #[must_use]
-    pub fn terminal(&self) -> Option<TerminalId> {
-        TerminalId::from_slice(self.field(self.dialect.roles().terminal)?)
-    }
-
-    /// Merchant id, DE42.
-    #[must_use]
-    pub fn merchant(&self) -> Option<MerchantId> {
-        MerchantId::from_slice(self.field(self.dialect.roles().merchant)?)
-    }
-
-    /// Amount, DE4, with the currency of DE49 ([`Currency::NONE`] without one).
-    #[must_use]
-    pub fn amount(&self) -> Option<Amount> {
-        let roles = self.dialect.roles();
-        let currency = match self.field(roles.currency) {
-            Some(bytes) => Currency::from_slice(bytes)?,
-            None => Currency::NONE,
-        };
-        Some(Amount {
-            minor: self.number(roles.amount)?,
-            currency,
-        })
-    }
-
-    /// Batch number, DE60.2 in unionpay-pos; `None` in a dialect without batches.
-    #[must_use]
-    pub fn batch(&self) -> Option<BatchNumber> {
-        batch_in(self.part(self.dialect.roles().batch?)?)
-    }
-
-    /// Card number: DE2, else the part of track 2 or 3 before the separator.
-    #[must_use]
-    pub fn pan(&self) -> Option<Pan> {
-        let roles = self.dialect.roles();
-        let from_track = |de| {
-            let track = self.digits(de)?;
-            // Track 3 begins with its format code, 99 on Chinese cards (ISO/IEC 4909).
-            let track = match track.strip_prefix(b"99") {
-                Some(bare) if de == roles.track3 => bare,
-                _ => &track,
-            };
-            Pan::from_digits(track.split(|byte| *byte == b'=' || *byte == b'D').next()?)
-        };
-        match self.digits(roles.pan) {
-            Some(digits) => Pan::from_digits(&digits),
-            None => from_track(roles.track2).or_else(|| from_track(roles.track3)),
-        }
-    }
-
-    /// Response code, DE39.
-    #[must_use]
-    pub fn response_code(&self) -> Option<ResponseCode> {
-        ResponseCode::from_slice(self.field(self.dialect.roles().response_code)?)
-    }
-
-    /// Retrieval reference number, DE37.
-    #[must_use]
-    pub fn rrn(&self) -> Option<&'m [u8]> {
-        self.field(self.dialect.roles().rrn)
-    }
-
-    /// Authorisation code, DE38.
-    #[must_use]
-    pub fn approval_code(&self) -> Option<&'m [u8]> {
-        self.field(self.dialect.roles().approval_code)
-    }
-
-    /// Processing code, DE3: 0 to 999999.
-    #[must_use]
-    pub fn processing_code(&self) -> Option<u32> {
-        self.number(self.dialect.roles().processing_code)?
-            .try_into()
-            .ok()
-    }
-
-    /// The transaction that this one undoes or completes, as the dialect names it: a reversal by its own
-    /// STAN and batch or by DE90, a void by DE61 or DE90. `None` when the message names none at all.
-    #[must_use]
-    pub fn original(&self) -> Option<Original> {
-        let roles = self.dialect.roles();
-        let class = self.dialect.reversal().mti.class_key();
-        let from = if self.mti().class_key() == class {
-            roles.reversed
-        } else {
-            roles.original
-        };
-        let original = self.original_by(from);
-        (original != Original::default()).then_some(original)
-    }
-
-    fn original_by(&self, from: OriginalRoles) -> Original {
-        let number = |part: Option<SubField>| self.part(part?)?.number().filter(|n| *n != 0);
-        Original {
-            mti: from.mti.and_then(|part| {
-                let digits = self.part(part)?;
-                Mti::parse(digits.as_str()).filter(|mti| mti.packed() != 0)
-            }),
-            batch: number(from.batch).and_then(|n| BatchNumber::new(n.try_into().ok()?)),
-            stan: number(from.stan).and_then(|n| Stan::new(n.try_into().ok()?)),
-            date: number(from.date).and_then(|n| n.try_into().ok()),
-        }
-    }
-
-    /// The key by which its answer, or its request, is found; `None` without a terminal id or STAN.
-    #[must_use]
-    pub fn match_key(&self) -> Option<MatchKey> {
-        Some(MatchKey::new(self.mti(), self.terminal()?, self.stan()?))
-    }
-}
-
-fn batch_in(digits: Digits) -> Option<BatchNumber> {
-    BatchNumber::new(digits.number()?.try_into().ok()?)
 }
 
 /// The number that up to 18 packed digits make.

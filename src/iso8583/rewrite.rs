@@ -90,3 +90,57 @@ fn copy_before(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Stan;
+    use crate::iso8583::dialect::Dialect;
+    use crate::iso8583::index::Index;
+    use crate::iso8583::mti::Mti;
+
+    #[test]
+    fn fields_are_dropped_replaced_and_added_in_their_places() {
+        let dialect = Dialect::shipped("unionpay-pos").unwrap();
+        let mut sale = BytesMut::new();
+        let mut writer = dialect.write(&mut sale);
+        writer.envelope_default();
+        writer.mti(Mti::parse("0200").unwrap());
+        writer.number(4, 12_345);
+        writer.number(11, 123);
+        writer.text(41, b"T0000001");
+        writer.bytes(64, b"12345678");
+        writer.finish().unwrap();
+        let mut index = Index::new();
+        let message = dialect.decode(&sale[2..], &mut index).unwrap();
+        let envelope = [0x60, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0];
+        let how = Rewrite {
+            envelope: Envelope::Raw(&envelope),
+            drop: FieldSet::EMPTY.with(64).with(2),
+            set: &[
+                (11, FieldValue::Number(999)),
+                (32, FieldValue::Digits(b"00010000")),
+                (63, FieldValue::Text(b"CUP")),
+            ],
+        };
+        let mut out = BytesMut::new();
+        rewrite(&message, &how, &mut out).unwrap();
+        let mut index = Index::new();
+        let there = dialect.decode(&out[2..], &mut index).unwrap();
+        assert_eq!(
+            there.fields().iter().collect::<Vec<_>>(),
+            [4, 11, 32, 41, 63]
+        );
+        assert_eq!(there.envelope(), envelope);
+        assert_eq!(there.number(4), Some(12_345));
+        assert_eq!(there.stan(), Stan::new(999));
+        assert_eq!(there.field(63), Some(&b"CUP"[..]));
+        let how = Rewrite {
+            set: &[(32, FieldValue::Number(1)), (11, FieldValue::Number(1))],
+            ..how
+        };
+        let before = out.clone();
+        assert!(rewrite(&message, &how, &mut out).is_err());
+        assert_eq!(out, before);
+    }
+}

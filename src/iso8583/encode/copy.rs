@@ -1,0 +1,65 @@
+//! Fields taken over from a received message.
+
+use bytes::BufMut;
+
+use super::Writer;
+use crate::iso8583::dialect::Kind;
+use crate::iso8583::error::EncodeError;
+use crate::iso8583::fieldset::FieldSet;
+use crate::iso8583::message::Message;
+
+impl Writer<'_> {
+    /// Copies a field from a message, length prefix, padding and all; nothing when the message lacks it.
+    /// From another dialect the value is taken over, in this dialect's wire form.
+    pub fn copy(&mut self, message: &Message<'_>, de: u8) {
+        if !message.has(de) || de == 1 {
+            return;
+        }
+        let same = std::ptr::eq(message.dialect(), self.dialect)
+            || message.dialect().spec(de) == self.dialect.spec(de);
+        match message.element(de) {
+            Some(element) if same => self.element(de, element),
+            Some(_) => self.translate(message, de),
+            None => {}
+        }
+    }
+
+    /// Copies all fields of the set that the message has.
+    pub fn copy_set(&mut self, message: &Message<'_>, fields: FieldSet) {
+        for de in message.fields().intersection(fields).without(1).iter() {
+            self.copy(message, de);
+        }
+    }
+
+    /// Writes a field of a message in another dialect.
+    fn translate(&mut self, message: &Message<'_>, de: u8) {
+        match message.dialect().spec(de).kind {
+            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
+                match message.digits(de) {
+                    Some(digits) => self.digits(de, &digits),
+                    None => self.fail(EncodeError::Character { field: de }),
+                }
+            }
+            Kind::Alphanumeric | Kind::Text => {
+                self.text(de, message.field(de).unwrap_or_default());
+            }
+            Kind::Bytes => self.bytes(de, message.field(de).unwrap_or_default()),
+            Kind::Hex => match message.block(de) {
+                Some(block) => self.bytes(de, &block),
+                None => self.fail(EncodeError::Character { field: de }),
+            },
+            Kind::Undefined => {}
+        }
+    }
+
+    /// Asks for a second bitmap, whether or not a field needs it.
+    pub(in crate::iso8583) const fn second_bitmap(&mut self) {
+        self.fields.insert(1);
+    }
+
+    /// Appends wire bytes of several fields at once.
+    pub(in crate::iso8583) fn run(&mut self, fields: FieldSet, bytes: &[u8]) {
+        self.fields = self.fields.union(fields);
+        self.out.put_slice(bytes);
+    }
+}
