@@ -166,14 +166,13 @@ const fn rest_bits(len: usize) -> u32 {
 /// What the first and the last eight bytes leave out. The last byte, which may be padded, is not touched.
 #[inline(never)]
 fn between(ahead: &[u8], len: usize, bad: impl Fn(u64) -> u64) -> u64 {
-    let inner = ahead.get(8..len.saturating_sub(1)).unwrap_or_default();
-    let (words, _) = inner.as_chunks::<8>();
-    // An early end rather than a sum: the loop is too short to be worth vectors.
-    if words.iter().any(|word| bad(u64::from_le_bytes(*word)) != 0) {
-        u64::MAX
-    } else {
-        0
+    let mut inner = ahead.get(8..len.saturating_sub(1)).unwrap_or_default();
+    let mut found = 0;
+    while let Some((word, rest)) = inner.split_first_chunk() {
+        found |= bad(u64::from_le_bytes(*word));
+        inner = rest;
     }
+    found
 }
 
 /// Marks whatever the type of a field does not allow; 0 is a sound one. The field is the first `len` bytes

@@ -130,9 +130,6 @@ impl Dialect {
             let spec = self.spec(de);
             let (content, units) = length(spec, rest).ok()?;
             let (after, field) = take::<_, _, Cut>(spec.content_bytes(units))(content).ok()?;
-            if units > spec.max {
-                return None;
-            }
             *found |= check::marks(spec, units, content, field.len());
             // `content` is a tail of the frame.
             let start = narrow(frame_bytes.wrapping_sub(content.len()));
@@ -213,7 +210,7 @@ impl Dialect {
         let (message, _) = take::<_, _, Cut>(envelope)(frame).map_err(|_short| short())?;
         let (rest, mti) = mti(self.mti_encoding(), message).map_err(|e| match cause(&e) {
             Cut::Short => short(),
-            Cut::Character => DecodeError::Mti {
+            Cut::Character | Cut::TooLong(_) => DecodeError::Mti {
                 offset: envelope.into(),
             },
         })?;
@@ -260,13 +257,14 @@ impl Dialect {
         while let Some(de) = fields.next() {
             let spec = self.spec(de);
             let begin = walk.rest;
-            let Ok((content, units)) = length(spec, begin) else {
-                return stop(index, prefix_error(walk, de, *spec));
+            let (content, units) = match length(spec, begin) {
+                Ok(parsed) => parsed,
+                Err(error) => return stop(index, prefix_error(walk, de, spec, cause(&error))),
             };
             let bytes = spec.content_bytes(units);
-            let taken = take::<_, _, Cut>(bytes)(content);
-            let (Ok((rest, field)), true) = (taken, units <= spec.max) else {
-                return stop(index, length_error(walk, content, de, *spec, units));
+            let Ok((rest, field)) = take::<_, _, Cut>(bytes)(content) else {
+                let offset = walk.frame.len().wrapping_sub(content.len());
+                return stop(index, truncated(de, offset, bytes.into(), content.len()));
             };
             walk.rest = rest;
             // `content` is a tail of the frame.
@@ -319,42 +317,28 @@ const fn trailing_zeros(bits: u64) -> u8 {
 }
 
 #[cold]
-fn prefix_error(walk: &Walk<'_>, field: u8, spec: FieldSpec) -> DecodeError {
+fn prefix_error(walk: &Walk<'_>, field: u8, spec: &FieldSpec, cut: Cut) -> DecodeError {
     let offset = walk.offset();
-    let (needed, remain) = (usize::from(spec.prefix.bytes()), walk.rest.len());
-    if remain < needed {
-        return DecodeError::Truncated {
+    match cut {
+        Cut::Short => truncated(field, offset, spec.prefix_bytes.into(), walk.rest.len()),
+        Cut::Character => DecodeError::Prefix { field, offset },
+        // A length above the field's largest is the mistake, even when so many bytes follow.
+        Cut::TooLong(declared) => DecodeError::TooLong {
             field,
             offset,
-            declared: needed,
-            remain,
-        };
+            declared,
+            max: spec.max,
+        },
     }
-    DecodeError::Prefix { field, offset }
 }
 
-/// A length above the field's largest is the mistake, even when so many bytes follow.
 #[cold]
-fn length_error(
-    walk: &Walk<'_>,
-    content: &[u8],
-    field: u8,
-    spec: FieldSpec,
-    units: u16,
-) -> DecodeError {
-    if units > spec.max {
-        return DecodeError::TooLong {
-            field,
-            offset: walk.offset(),
-            declared: units,
-            max: spec.max,
-        };
-    }
+const fn truncated(field: u8, offset: usize, declared: usize, remain: usize) -> DecodeError {
     DecodeError::Truncated {
         field,
-        offset: walk.frame.len().saturating_sub(content.len()),
-        declared: spec.content_bytes(units).into(),
-        remain: content.len(),
+        offset,
+        declared,
+        remain,
     }
 }
 

@@ -224,7 +224,7 @@ mod tests {
             },
         );
         check("unionpay-pos", "0200", &[], |message| {
-            assert_eq!(pan(message), None)
+            assert_eq!(pan(message), None);
         });
     }
 

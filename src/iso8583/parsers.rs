@@ -16,6 +16,8 @@ pub(super) enum Cut {
     Short,
     /// A character that does not belong there.
     Character,
+    /// A length above the field's largest.
+    TooLong(u16),
 }
 
 impl ParseError<&[u8]> for Cut {
@@ -78,7 +80,7 @@ pub(super) fn bitmap(encoding: BitmapEncoding, input: &[u8]) -> Parsed<'_, u64> 
     }
 }
 
-/// Units that a field's prefix announces.
+/// Units that a field's prefix announces, at most its largest.
 #[inline(always)]
 pub(super) fn length<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, u16> {
     if spec.prefix_bytes == 0 {
@@ -92,28 +94,29 @@ pub(super) fn length<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, u16> {
 #[inline(never)]
 fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, u16> {
     let (rest, prefix) = take(spec.prefix_bytes)(input)?;
-    let mut units = 0_u16;
-    let mut sound = true;
-    let text = spec.prefix.is_text();
-    // At most three digits or two packed bytes: no more than 9999 while they are sound.
-    for byte in prefix {
-        let (high, low) = (byte >> 4, byte & 0x0F);
-        let (scale, value) = if text {
-            sound &= high == 3;
-            (10, u16::from(low))
-        } else {
-            sound &= high <= 9;
-            (
-                100,
-                u16::from(high).wrapping_mul(10).wrapping_add(low.into()),
-            )
-        };
-        sound &= low <= 9;
-        units = units.wrapping_mul(scale).wrapping_add(value);
+    let units = match (spec.prefix.is_text(), prefix) {
+        (true, [tens, ones]) => number([b'0', *tens, *ones]),
+        (true, [hundreds, tens, ones]) => number([*hundreds, *tens, *ones]),
+        (false, [low]) => number([b'0', b'0' | (low >> 4), b'0' | (low & 0x0F)]),
+        // Lengths end at 999: the first nibble is 0.
+        (false, [high, low]) if *high <= 0x0F => {
+            number([b'0' | high, b'0' | (low >> 4), b'0' | (low & 0x0F)])
+        }
+        (_, _) => None,
+    };
+    match units {
+        None => fail(Cut::Character),
+        Some(units) if units > spec.max => fail(Cut::TooLong(units)),
+        Some(units) => Ok((rest, units)),
     }
-    if sound {
-        Ok((rest, units))
-    } else {
-        fail(Cut::Character)
-    }
+}
+
+/// The number that three ASCII digits make.
+#[inline(always)]
+fn number(digits: [u8; 3]) -> Option<u16> {
+    let [hundreds, tens, ones] = digits.map(|digit| u16::from(digit.wrapping_sub(b'0')));
+    let sound = hundreds <= 9 && tens <= 9 && ones <= 9;
+    // At most 999 when sound.
+    let tens = hundreds.wrapping_mul(10).wrapping_add(tens);
+    sound.then_some(tens.wrapping_mul(10).wrapping_add(ones))
 }
