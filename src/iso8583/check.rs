@@ -192,6 +192,22 @@ pub(super) fn marks(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u
     seldom(spec.kind, ahead, len)
 }
 
+/// [`marks`] of a field that ends `upto`, as a writer has it: nothing follows it yet, but a message type and
+/// a bitmap stand before it.
+#[inline(always)]
+pub(super) fn marks_behind(spec: &FieldSpec, units: u16, upto: &[u8], len: usize) -> u64 {
+    if spec.is_range
+        && len <= 8
+        && let Some(last) = upto.last_chunk()
+    {
+        // The marks of what stands before the field fall out at the low end.
+        let marks = spec.range.outside(u64::from_le_bytes(*last));
+        return marks.checked_shr(rest_bits(len)).unwrap_or(0);
+    }
+    let from = upto.len().saturating_sub(len);
+    marks(spec, units, upto.get(from..).unwrap_or_default(), len)
+}
+
 /// Out of line like the next, so that the walk itself stays in registers.
 #[inline(never)]
 fn packed(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {

@@ -382,9 +382,7 @@ impl<'o> Writer<'o> {
     fn check(&mut self, de: u8, spec: &FieldSpec, units: usize) {
         let units = u16::try_from(units).unwrap_or(u16::MAX);
         let len = usize::from(spec.content_bytes(units));
-        let from = self.out.len().saturating_sub(len);
-        let field = self.out.get(from..).unwrap_or_default();
-        if check::marks(spec, units, field, len) != 0 {
+        if check::marks_behind(spec, units, self.out, len) != 0 {
             self.fail(EncodeError::Character { field: de });
         }
     }
