@@ -48,6 +48,9 @@ pub(super) struct Range {
     ascii_only: u64,
 }
 
+/// The decimal digits.
+const DIGITS: Range = Range::new(b'0', b'9', HIGH);
+
 impl Range {
     const fn new(lowest: u8, highest: u8, ascii_only: u64) -> Self {
         Self {
@@ -60,7 +63,7 @@ impl Range {
     /// What a kind of field allows, when that is a range; else a range nobody asks for.
     pub(super) const fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Digits => Self::new(b'0', b'9', HIGH),
+            Kind::Digits => DIGITS,
             Kind::Text => Self::new(b' ', b'~', 0),
             Kind::Alphanumeric
             | Kind::Undefined
@@ -192,20 +195,21 @@ pub(super) fn marks(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u
     seldom(spec.kind, ahead, len)
 }
 
-/// [`marks`] of a field that ends `upto`, as a writer has it: nothing follows it yet, but a message type and
-/// a bitmap stand before it.
+/// Whether a value that is to be written, in ASCII, is allowed in the field. Asked before it is written: a
+/// word read right behind the bytes that make it up would have to wait for them.
 #[inline(always)]
-pub(super) fn marks_behind(spec: &FieldSpec, units: u16, upto: &[u8], len: usize) -> u64 {
-    if spec.is_range
-        && len <= 8
-        && let Some(last) = upto.last_chunk()
-    {
-        // The marks of what stands before the field fall out at the low end.
-        let marks = spec.range.outside(u64::from_le_bytes(*last));
-        return marks.checked_shr(rest_bits(len)).unwrap_or(0);
-    }
-    let from = upto.len().saturating_sub(len);
-    marks(spec, units, upto.get(from..).unwrap_or_default(), len)
+pub(super) fn allows(spec: &FieldSpec, ascii: &[u8]) -> bool {
+    let range = match spec.kind {
+        Kind::PackedDigits => &DIGITS,
+        Kind::PackedTrack | Kind::Track => {
+            return ascii.is_empty() || seldom(Kind::Track, ascii, ascii.len()) == 0;
+        }
+        Kind::Digits | Kind::Alphanumeric | Kind::Text => &spec.range,
+        Kind::Bytes | Kind::Hex | Kind::Undefined => return false,
+    };
+    over(ascii, ascii.len(), Ignored::NOTHING, |word| {
+        range.outside(word)
+    }) == 0
 }
 
 /// Out of line like the next, so that the walk itself stays in registers.

@@ -224,20 +224,19 @@ impl<'o> Writer<'o> {
     /// filled on the left.
     pub fn digits(&mut self, de: u8, ascii: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
+        if !check::allows(spec, ascii) {
+            self.fail(EncodeError::Character { field: de });
+            return;
+        }
         let Some(zeros) = self.open(de, spec, ascii.len()) else {
             return;
         };
-        match spec.kind {
-            Kind::PackedDigits | Kind::PackedTrack => self.pack(spec, zeros, ascii),
-            Kind::Digits | Kind::Track | Kind::Alphanumeric | Kind::Text => {
-                self.fill(b'0', zeros);
-                self.out.put_slice(ascii);
-            }
-            Kind::Bytes | Kind::Hex | Kind::Undefined => {
-                self.fail(EncodeError::Character { field: de });
-            }
+        if spec.kind.is_packed() {
+            self.pack(spec, zeros, ascii);
+        } else {
+            self.fill(b'0', zeros);
+            self.out.put_slice(ascii);
         }
-        self.check(de, spec, ascii.len().saturating_add(zeros));
     }
 
     /// Writes characters. A short value of a fixed field is filled with spaces on the right, of a numeric
@@ -247,18 +246,23 @@ impl<'o> Writer<'o> {
             Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
                 self.digits(de, text);
             }
-            Kind::Alphanumeric | Kind::Text => {
-                let Some(spec) = self.begin(de) else { return };
-                let Some(spaces) = self.open(de, spec, text.len()) else {
-                    return;
-                };
-                self.out.put_slice(text);
-                self.fill(b' ', spaces);
-                self.check(de, spec, text.len().saturating_add(spaces));
-            }
+            Kind::Alphanumeric | Kind::Text => self.characters(de, text),
             Kind::Bytes | Kind::Hex => self.bytes(de, text),
             Kind::Undefined => self.fail(EncodeError::Undefined { field: de }),
         }
+    }
+
+    fn characters(&mut self, de: u8, text: &[u8]) {
+        let Some(spec) = self.begin(de) else { return };
+        if !check::allows(spec, text) {
+            self.fail(EncodeError::Character { field: de });
+            return;
+        }
+        let Some(spaces) = self.open(de, spec, text.len()) else {
+            return;
+        };
+        self.out.put_slice(text);
+        self.fill(b' ', spaces);
     }
 
     /// Writes the bytes of a binary field; a fixed one must be given whole.
@@ -353,8 +357,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// Packs `zeros` zeros and the digits two a byte. What is no digit becomes a nibble that the check
-    /// refuses.
+    /// Packs `zeros` zeros and the digits two a byte.
     fn pack(&mut self, spec: &FieldSpec, zeros: usize, ascii: &[u8]) {
         let odd = zeros.saturating_add(ascii.len()) % 2 == 1;
         let lead = zeros.saturating_add((odd && spec.pad == Pad::Left).into());
@@ -376,19 +379,9 @@ impl<'o> Writer<'o> {
             self.out.put_u8(nibble(*high) << 4);
         }
     }
-
-    /// Checks what was just written, by the rules that decoding applies.
-    #[inline(always)]
-    fn check(&mut self, de: u8, spec: &FieldSpec, units: usize) {
-        let units = u16::try_from(units).unwrap_or(u16::MAX);
-        let len = usize::from(spec.content_bytes(units));
-        if check::marks_behind(spec, units, self.out, len) != 0 {
-            self.fail(EncodeError::Character { field: de });
-        }
-    }
 }
 
-/// The nibble of a digit or separator; F, which no check accepts, for anything else.
+/// The nibble of a digit or separator. Nothing else is asked for: the value was checked.
 const fn nibble(character: u8) -> u8 {
     match character {
         b'0'..=b'9' => character & 0x0F,
