@@ -140,6 +140,7 @@ fn over(ahead: &[u8], len: usize, ignored: Ignored, bad: impl Fn(u64) -> u64) ->
 }
 
 /// Fewer than eight bytes with zeros behind them.
+#[cold]
 #[inline(never)]
 fn padded(ahead: &[u8]) -> [u8; 8] {
     let mut padded = [0; 8];
@@ -167,6 +168,7 @@ const fn rest_bits(len: usize) -> u32 {
 }
 
 /// What the first and the last eight bytes leave out. The last byte, which may be padded, is not touched.
+#[cold]
 #[inline(never)]
 fn between(ahead: &[u8], len: usize, bad: impl Fn(u64) -> u64) -> u64 {
     let mut inner = ahead.get(8..len.saturating_sub(1)).unwrap_or_default();
@@ -182,7 +184,7 @@ fn between(ahead: &[u8], len: usize, bad: impl Fn(u64) -> u64) -> u64 {
 /// of `ahead`, the rest of the frame, and `units` long.
 #[inline(always)]
 pub(super) fn marks(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
-    if spec.is_range {
+    if spec.kind.is_range() {
         let range = &spec.range;
         return over(ahead, len, Ignored::NOTHING, |word| range.outside(word));
     }
@@ -213,6 +215,7 @@ pub(super) fn allows(spec: &FieldSpec, ascii: &[u8]) -> bool {
 }
 
 /// Out of line like the next, so that the walk itself stays in registers.
+#[cold]
 #[inline(never)]
 fn packed(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
     let separator = if spec.kind == Kind::PackedTrack {
@@ -225,6 +228,7 @@ fn packed(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
 }
 
 /// What a message has once or twice: out of the way of the rest.
+#[cold]
 #[inline(never)]
 fn seldom(kind: Kind, ahead: &[u8], len: usize) -> u64 {
     match kind {

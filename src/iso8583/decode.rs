@@ -8,7 +8,7 @@ use super::error::DecodeError;
 use super::fieldset::FieldSet;
 use super::index::{Index, Span};
 use super::message::Message;
-use super::parsers::{Cut, bitmap, cause, length, mti};
+use super::parsers::{Cut, Length, bitmap, cause, length, mti};
 
 /// What happens to a field whose value is not allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,9 +128,9 @@ impl Dialect {
         let mut fields = Fields::of(bitmap, base);
         while let Some(de) = fields.next() {
             let spec = self.spec(de);
-            let (content, units) = length(spec, rest).ok()?;
-            let (after, field) = take::<_, _, Cut>(spec.content_bytes(units))(content).ok()?;
-            *found |= check::marks(spec, units, content, field.len());
+            let (content, Length { units, bytes }) = length(spec, rest).ok()?;
+            let (after, _) = take::<_, _, Cut>(bytes)(content).ok()?;
+            *found |= check::marks(spec, units, content, bytes.into());
             // `content` is a tail of the frame.
             let start = narrow(frame_bytes.wrapping_sub(content.len()));
             index.place(de, Span { start, units });
@@ -257,11 +257,10 @@ impl Dialect {
         while let Some(de) = fields.next() {
             let spec = self.spec(de);
             let begin = walk.rest;
-            let (content, units) = match length(spec, begin) {
+            let (content, Length { units, bytes }) = match length(spec, begin) {
                 Ok(parsed) => parsed,
                 Err(error) => return stop(index, prefix_error(walk, de, spec, cause(&error))),
             };
-            let bytes = spec.content_bytes(units);
             let Ok((rest, field)) = take::<_, _, Cut>(bytes)(content) else {
                 let offset = walk.frame.len().wrapping_sub(content.len());
                 return stop(index, truncated(de, offset, bytes.into(), content.len()));
@@ -320,7 +319,7 @@ const fn trailing_zeros(bits: u64) -> u8 {
 fn prefix_error(walk: &Walk<'_>, field: u8, spec: &FieldSpec, cut: Cut) -> DecodeError {
     let offset = walk.offset();
     match cut {
-        Cut::Short => truncated(field, offset, spec.prefix_bytes.into(), walk.rest.len()),
+        Cut::Short => truncated(field, offset, spec.prefix.bytes().into(), walk.rest.len()),
         Cut::Character => DecodeError::Prefix { field, offset },
         // A length above the field's largest is the mistake, even when so many bytes follow.
         Cut::TooLong(declared) => DecodeError::TooLong {

@@ -36,14 +36,15 @@ impl Mti {
 
     /// Reads four ASCII digits as they stand in a message.
     #[must_use]
-    pub fn from_ascii(ascii: [u8; 4]) -> Option<Self> {
-        ascii
-            .iter()
-            .try_fold(0_u16, |packed, byte| {
-                byte.is_ascii_digit()
-                    .then(|| (packed << 4) | u16::from(byte & 0x0F))
-            })
-            .map(Self)
+    pub const fn from_ascii(ascii: [u8; 4]) -> Option<Self> {
+        let digits = u32::from_be_bytes(ascii) ^ 0x3030_3030;
+        // A byte above 9 has a high bit, or gets one from 6 more; a carry only comes out of such a byte.
+        if (digits | digits.wrapping_add(0x0606_0606)) & 0xF0F0_F0F0 != 0 {
+            return None;
+        }
+        let pairs = (digits | (digits >> 4)) & 0x00FF_00FF;
+        let [_, _, high, low] = (pairs | (pairs >> 8)).to_be_bytes();
+        Some(Self(u16::from_be_bytes([high, low])))
     }
 
     /// The four digits as ASCII.
@@ -133,5 +134,12 @@ mod tests {
         assert_eq!(Mti::parse("020"), None);
         assert_eq!(Mti::parse("02000"), None);
         assert_eq!(Mti::parse("02=0"), None);
+        for (at, byte) in (0..4).flat_map(|at| (0..=255).map(move |byte| (at, byte))) {
+            let mut ascii = *b"0219";
+            ascii[at] = byte;
+            let mti = Mti::from_ascii(ascii);
+            assert_eq!(mti.is_some(), byte.is_ascii_digit(), "{at} {byte:02X}");
+            assert!(mti.is_none_or(|mti| mti.ascii() == ascii));
+        }
     }
 }

@@ -5,7 +5,7 @@ use nom::bytes::complete::take;
 use nom::error::{ErrorKind, ParseError};
 use nom::number::complete::{be_u16, be_u64};
 
-use super::dialect::{BitmapEncoding, FieldSpec, MtiEncoding};
+use super::dialect::{BitmapEncoding, FieldSpec, MtiEncoding, Prefix};
 use super::hexadecimal;
 use super::mti::Mti;
 
@@ -80,20 +80,29 @@ pub(super) fn bitmap(encoding: BitmapEncoding, input: &[u8]) -> Parsed<'_, u64> 
     }
 }
 
-/// Units that a field's prefix announces, at most its largest.
+/// Length of a field: units, and the bytes that they take. At most its largest.
+#[derive(Clone, Copy)]
+pub(super) struct Length {
+    pub(super) units: u16,
+    pub(super) bytes: u16,
+}
+
+/// The length prefix of a field, or nothing when its length is fixed.
 #[inline(always)]
-pub(super) fn length<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, u16> {
-    if spec.prefix_bytes == 0 {
-        Ok((input, spec.max))
+pub(super) fn length<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, Length> {
+    if spec.prefix == Prefix::Fixed {
+        let (units, bytes) = (spec.max, spec.fixed_bytes);
+        Ok((input, Length { units, bytes }))
     } else {
         prefixed(spec, input)
     }
 }
 
 /// Out of line: three fields of four have no prefix.
+#[cold]
 #[inline(never)]
-fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, u16> {
-    let (rest, prefix) = take(spec.prefix_bytes)(input)?;
+fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, Length> {
+    let (rest, prefix) = take(spec.prefix.bytes())(input)?;
     let units = match (spec.prefix.is_text(), prefix) {
         (true, [tens, ones]) => number([b'0', *tens, *ones]),
         (true, [hundreds, tens, ones]) => number([*hundreds, *tens, *ones]),
@@ -107,7 +116,10 @@ fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, u16> {
     match units {
         None => fail(Cut::Character),
         Some(units) if units > spec.max => fail(Cut::TooLong(units)),
-        Some(units) => Ok((rest, units)),
+        Some(units) => {
+            let bytes = spec.content_bytes(units);
+            Ok((rest, Length { units, bytes }))
+        }
     }
 }
 

@@ -47,6 +47,20 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Its characters are checked against a range.
+    #[inline(always)]
+    pub(crate) const fn is_range(self) -> bool {
+        match self {
+            Self::Digits | Self::Alphanumeric | Self::Text => true,
+            Self::PackedDigits
+            | Self::PackedTrack
+            | Self::Bytes
+            | Self::Hex
+            | Self::Track
+            | Self::Undefined => false,
+        }
+    }
+
     /// Two units share a byte.
     pub(crate) const fn is_packed(self) -> bool {
         match self {
@@ -121,10 +135,8 @@ pub(crate) struct FieldSpec {
     pub(crate) pad: Pad,
     /// 1 when two units share a byte, else 0.
     packed: u8,
-    /// Bytes of the prefix.
-    pub(crate) prefix_bytes: u8,
-    /// Whether the content is checked by `range`.
-    pub(crate) is_range: bool,
+    /// Bytes of a fixed field's content.
+    pub(crate) fixed_bytes: u16,
     /// What the content may consist of, where that is a range of characters.
     pub(crate) range: Range,
     /// Most units (digits, else bytes); of a fixed field the exact number. At most 999.
@@ -141,8 +153,7 @@ impl FieldSpec {
             prefix,
             pad,
             packed,
-            prefix_bytes: prefix.bytes(),
-            is_range: matches!(kind, Kind::Digits | Kind::Alphanumeric | Kind::Text),
+            fixed_bytes: bytes(packed, max),
             range: Range::of(kind),
             max,
         }
@@ -150,14 +161,19 @@ impl FieldSpec {
 
     /// Bytes that `units` take on the wire, without a prefix.
     #[inline(always)]
-    #[expect(
-        clippy::as_conversions,
-        reason = "widening: `u16::from` is not const yet"
-    )]
     pub(crate) const fn content_bytes(&self, units: u16) -> u16 {
-        // units <= 9999: what a prefix can tell.
-        units.wrapping_add(self.packed as u16) >> self.packed
+        bytes(self.packed, units)
     }
+}
+
+/// Bytes of `units`, two of which share a byte when `packed` is 1. At most 999 units.
+#[inline(always)]
+#[expect(
+    clippy::as_conversions,
+    reason = "widening: `u16::from` is not const yet"
+)]
+const fn bytes(packed: u8, units: u16) -> u16 {
+    units.wrapping_add(packed as u16) >> packed
 }
 
 /// A field as people know it.
