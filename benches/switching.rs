@@ -1,3 +1,190 @@
-//! Placeholder.
+//! What a decision and a durable record cost: the gate over a full directory, the journal's group commit.
+//! `benches/README.md` has the figures.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench has nobody to report to but its reader"
+)]
 
-fn main() {}
+use std::borrow::Cow;
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{Seek, Write};
+use std::path::Path;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use posgate::base::clock::Timestamp;
+use posgate::base::{
+    AccountId, AcquirerId, Amount, BatchNumber, BindingId, Currency, Fate, MaskedPan, MerchantId,
+    RequestType, Stan, TerminalId, TxnId,
+};
+use posgate::binding::{
+    AccountStatus, Admission, BindingState, Decision, Directory, ReasonSet, TerminalKey, decide,
+};
+use posgate::store::sqlite::SqliteFolder;
+use posgate::store::{Intent, JournalStore, record};
+
+/// The program's allocator: the directory's growth is its growth.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const TERMINALS: u32 = 1_000_000;
+/// Terminals of one merchant; every terminal settles into an account of its own.
+const PER_MERCHANT: u32 = 4;
+
+fn key(n: u32) -> TerminalKey {
+    TerminalKey {
+        acquirer: AcquirerId(0),
+        terminal: TerminalId::parse(&format!("T{n:07}")).unwrap(),
+    }
+}
+
+fn merchant(n: u32) -> MerchantId {
+    MerchantId::parse(&format!("{:015}", n / PER_MERCHANT)).unwrap()
+}
+
+/// A directory in which every binding is active and every account verified.
+fn directory() -> Directory {
+    let directory = Directory::new();
+    for n in 0..TERMINALS {
+        directory.set_account(AccountId(n), AccountStatus::Verified);
+        let admission = Admission {
+            binding: BindingId(u64::from(n)),
+            version: 1,
+            account: AccountId(n),
+            merchant: merchant(n),
+            state: BindingState::Active,
+            reasons: ReasonSet::EMPTY,
+        };
+        directory.put(key(n), admission);
+    }
+    directory.set_trusted(true);
+    directory
+}
+
+/// Memory of this process in bytes, as `serve` measures it.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size()
+}
+
+fn gate(c: &mut Criterion) {
+    let before = resident();
+    let directory = directory();
+    let growth = resident() - before;
+    let each = growth / TERMINALS as usize;
+    println!("gate: {TERMINALS} terminals grew the process by {growth} bytes, {each} a terminal");
+
+    let mut random = fastrand::Rng::with_seed(1);
+    let asked: Vec<_> = (0..TERMINALS)
+        .map(|_| random.u32(..TERMINALS))
+        .map(|n| (key(n), merchant(n)))
+        .collect();
+    let mut next = asked.iter().cycle();
+    c.bench_function("gate/sale of a random terminal of 1,000,000", |b| {
+        b.iter(|| {
+            let (key, merchant) = next.next().unwrap();
+            let found = directory.find(*key);
+            let account = match found {
+                Ok(Some(admission)) => directory.account(admission.account),
+                Ok(None) | Err(_) => AccountStatus::Unverified,
+            };
+            let decision = decide(found, account, RequestType::NewMoney, Some(*merchant));
+            debug_assert!(matches!(decision, Decision::Pass { .. }));
+            black_box(decision)
+        });
+    });
+}
+
+/// The intent of a chip sale: what is stored before it is forwarded.
+fn intent(n: u32) -> Intent<'static> {
+    Intent {
+        txn: TxnId(u64::from(n)),
+        at: Timestamp(1_767_225_600_000_000),
+        key: key(n),
+        merchant: merchant(n),
+        binding: BindingId(u64::from(n)),
+        version: 1,
+        account: AccountId(n),
+        held: false,
+        kind: RequestType::NewMoney,
+        fate: Fate::Reverse,
+        sign: 1,
+        request: Cow::Borrowed("sale"),
+        dialect: Cow::Borrowed("unionpay-pos"),
+        batch: BatchNumber::FIRST,
+        stan: Stan::FIRST,
+        group: Cow::Borrowed("bank"),
+        upstream_stan: Stan::FIRST,
+        amount: Amount {
+            minor: 12_345,
+            currency: Currency::NONE,
+        },
+        pan: MaskedPan::NONE,
+        pan_hash: [7; 16],
+        sealed_pan: Cow::Borrowed(&[7; 48]),
+        content: 7,
+        reversal: Cow::Borrowed(&[7; 90]),
+        envelope: Cow::Borrowed(&[7; 11]),
+    }
+}
+
+fn write_group(group: &mut Vec<u8>, records: u32) {
+    group.clear();
+    record::begin_group(group);
+    for n in 0..records {
+        intent(n).encode(group);
+    }
+    record::end_group(group);
+}
+
+fn journal(c: &mut Criterion) {
+    let folder = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    let mut benches = c.benchmark_group("journal");
+
+    // The floor: what the disk takes for a page that is written over, without SQLite.
+    let mut file = File::create(folder.path().join("page")).unwrap();
+    file.write_all(&[0; 4_096]).unwrap();
+    file.sync_all().unwrap();
+    benches.bench_function("sync of one page alone", |b| {
+        b.iter(|| {
+            file.rewind().unwrap();
+            file.write_all(&[1; 4_096]).unwrap();
+            file.sync_data().unwrap();
+        });
+    });
+
+    let mut store = SqliteFolder::open(folder.path())
+        .unwrap()
+        .journal()
+        .unwrap();
+    let mut group = Vec::new();
+    for records in [1, 16, 64] {
+        write_group(&mut group, records);
+        let bytes = group.len();
+        println!("journal: a group of {records} has {bytes} bytes");
+        benches.throughput(Throughput::Elements(records.into()));
+        benches.bench_function(BenchmarkId::new("encode, append and sync", records), |b| {
+            b.iter(|| {
+                write_group(&mut group, records);
+                store.append(&group, records).unwrap()
+            });
+        });
+    }
+    benches.throughput(Throughput::Elements(64));
+    benches.bench_function("encode alone/64", |b| {
+        b.iter_batched(
+            Vec::new,
+            |mut out| {
+                write_group(&mut out, 64);
+                out
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    benches.finish();
+}
+
+criterion_group!(benches, gate, journal);
+criterion_main!(benches);
