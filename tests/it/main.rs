@@ -10,6 +10,8 @@
 mod allocations;
 mod codec;
 mod corpus;
+mod docs;
 mod samples;
 mod sim;
+mod tidy;
 mod vectors;
