@@ -28,7 +28,9 @@ use posgate::store::{Intent, JournalStore, record};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const TERMINALS: u32 = 1_000_000;
+/// A fleet whose directory stays in the processor's caches, and one whose does not.
+const FEW: u32 = 1_000;
+const MANY: u32 = 1_000_000;
 /// Terminals of one merchant; every terminal settles into an account of its own.
 const PER_MERCHANT: u32 = 4;
 
@@ -44,9 +46,9 @@ fn merchant(n: u32) -> MerchantId {
 }
 
 /// A directory in which every binding is active and every account verified.
-fn directory() -> Directory {
+fn directory(terminals: u32) -> Directory {
     let directory = Directory::new();
-    for n in 0..TERMINALS {
+    for n in 0..terminals {
         directory.set_account(AccountId(n), AccountStatus::Verified);
         let admission = Admission {
             binding: BindingId(u64::from(n)),
@@ -71,18 +73,26 @@ fn resident() -> usize {
 
 fn gate(c: &mut Criterion) {
     let before = resident();
-    let directory = directory();
+    let many = directory(MANY);
     let growth = resident() - before;
-    let each = growth / TERMINALS as usize;
-    println!("gate: {TERMINALS} terminals grew the process by {growth} bytes, {each} a terminal");
+    let each = growth / MANY as usize;
+    println!("gate: {MANY} terminals grew the process by {growth} bytes, {each} a terminal");
+    decisions(c, &directory(FEW), FEW);
+    decisions(c, &many, MANY);
+}
 
+/// Look-up, account status and decision for sales of uniformly random terminals.
+fn decisions(c: &mut Criterion, directory: &Directory, terminals: u32) {
     let mut random = fastrand::Rng::with_seed(1);
-    let asked: Vec<_> = (0..TERMINALS)
-        .map(|_| random.u32(..TERMINALS))
-        .map(|n| (key(n), merchant(n)))
+    let asked: Vec<_> = (0..MANY)
+        .map(|_| {
+            let n = random.u32(..terminals);
+            (key(n), merchant(n))
+        })
         .collect();
     let mut next = asked.iter().cycle();
-    c.bench_function("gate/sale of a random terminal of 1,000,000", |b| {
+    let name = format!("gate/sale of a random terminal/{terminals}");
+    c.bench_function(&name, |b| {
         b.iter(|| {
             let (key, merchant) = next.next().unwrap();
             let found = directory.find(*key);
