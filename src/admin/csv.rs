@@ -143,12 +143,16 @@ impl<R: Read> Lines<R> {
                 AccountStatus::ALL.iter().map(|s| s.name()),
             )
         })?;
-        let state = word(9, "active");
-        let state = BindingState::from_name(&state)
-            .ok_or_else(|| one_of("state", BindingState::ALL.iter().map(|s| s.name())))?;
+        let state = match self.column(9) {
+            "" => None,
+            word => Some(
+                BindingState::from_name(word)
+                    .ok_or_else(|| one_of("state", BindingState::ALL.iter().map(|s| s.name())))?,
+            ),
+        };
         let reasons = ReasonSet::parse(self.column(10))
             .ok_or("reasons must be words joined by +, as in phone+account")?;
-        if (state == BindingState::RePending) == reasons.is_empty() {
+        if (state == Some(BindingState::RePending)) == reasons.is_empty() {
             return Err("state re-pending needs reasons, other states take none".into());
         }
         let mcc = self.column(5);
@@ -295,7 +299,7 @@ mod tests {
         let line = all[0].as_ref().unwrap();
         assert_eq!(
             (line.line, line.acquirer, line.state),
-            (2, AcquirerId(1), BindingState::Active)
+            (2, AcquirerId(1), None)
         );
         assert_eq!(line.account_status, AccountStatus::Verified);
     }

@@ -77,8 +77,8 @@ pub struct ImportLine {
     pub account_status: AccountStatus,
     /// Hardware serial number; may be empty.
     pub serial: Box<str>,
-    /// State of the binding.
-    pub state: BindingState,
+    /// State of the binding; `None` keeps what is there, and makes a new binding active.
+    pub state: Option<BindingState>,
     /// Reasons of a re-pending binding.
     pub reasons: ReasonSet,
 }

@@ -376,7 +376,7 @@ fn import_line(acquirer: AcquirerId, member: &Member, line: u64) -> ImportLine {
             AccountStatus::Verified
         },
         serial: "".into(),
-        state,
+        state: Some(state),
         reasons,
     }
 }

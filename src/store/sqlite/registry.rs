@@ -486,12 +486,15 @@ impl<'c> Import<'c> {
             version: 1,
             account: AccountId(u32::try_from(account).unwrap_or(u32::MAX)),
             merchant: line.merchant,
-            state: line.state,
+            state: line.state.unwrap_or(BindingState::Active),
             reasons: line.reasons,
         };
         match open {
+            // The terminal was bound once and its binding is closed: a line that names no state does not
+            // open a new one.
+            None if !terminal.1 && line.state.is_none() => self.report.unchanged += 1,
             None => {
-                let closed_at = (!line.state.is_open()).then(|| to_sql(self.actor.at.0));
+                let closed_at = (!admission.state.is_open()).then(|| to_sql(self.actor.at.0));
                 let id = self
                     .db
                     .prepare_cached(
@@ -502,8 +505,8 @@ impl<'c> Import<'c> {
                         terminal.0,
                         merchant,
                         account,
-                        line.state.name(),
-                        line.reasons.bits(),
+                        admission.state.name(),
+                        admission.reasons.bits(),
                         to_sql(self.actor.at.0),
                         closed_at
                     ])?;
@@ -526,7 +529,8 @@ impl<'c> Import<'c> {
                 self.problem(line.line, reason);
             }
             Some((_, _, _, _, state, reasons))
-                if state == line.state.name() && reasons == line.reasons.bits() =>
+                if line.state.is_none()
+                    || state == admission.state.name() && reasons == admission.reasons.bits() =>
             {
                 self.report.unchanged += 1;
             }
@@ -655,7 +659,7 @@ mod tests {
             account_kind: "bank-card".into(),
             account_status: AccountStatus::Verified,
             serial: "".into(),
-            state: BindingState::Active,
+            state: None,
             reasons: ReasonSet::EMPTY,
         }
     }
@@ -761,6 +765,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_without_a_state_leaves_the_state_alone() {
+        let (_folder, mut registry) = registry();
+        let again = || vec![line(2, "T1", "M1", "A1")];
+        import(&mut registry, again()).unwrap();
+        let suspended = BindingState::Suspended;
+        registry
+            .set_state(key("T1"), suspended, ReasonSet::EMPTY, None, &actor())
+            .unwrap();
+        let (report, changes) = import(&mut registry, again()).unwrap();
+        assert_eq!((report.unchanged, changes.bindings.len()), (1, 0));
+        let shown = registry.show(key("T1")).unwrap().unwrap();
+        assert_eq!(shown.admission.state, suspended);
+    }
+
+    #[test]
     fn a_closed_binding_stays_closed_and_the_terminal_can_be_bound_anew() {
         let (_folder, mut registry) = registry();
         import(&mut registry, vec![line(2, "T1", "M1", "A1")]).unwrap();
@@ -779,6 +798,16 @@ mod tests {
             Err(RegistryError::Closed { .. })
         ));
         let (report, _) = import(&mut registry, vec![line(2, "T1", "M2", "A2")]).unwrap();
+        assert_eq!(
+            (report.bound, report.unchanged),
+            (0, 1),
+            "a file without states revives nothing"
+        );
+        let anew = ImportLine {
+            state: Some(BindingState::Active),
+            ..line(2, "T1", "M2", "A2")
+        };
+        let (report, _) = import(&mut registry, vec![anew]).unwrap();
         assert_eq!(report.bound, 1);
         let mut loaded = Vec::new();
         registry
