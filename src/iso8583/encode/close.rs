@@ -11,7 +11,7 @@ impl Writer<'_> {
     /// Completes bitmaps and length prefix. With a mistake, `out` is as it was before the frame.
     ///
     /// # Errors
-    /// The first mistake made since [`Dialect::write`].
+    /// The first mistake made since [`Dialect::write`](crate::iso8583::Dialect::write).
     pub fn finish(mut self) -> Result<(), EncodeError> {
         if self.bitmap_at == 0 {
             self.fail(EncodeError::NoMti);
