@@ -1,9 +1,9 @@
 //! The conductor: feeds what sockets bring to the pure rooms and carries out what they decide.
 //!
-//! The way of a sale through this room: [`requests`] decodes and gates it, [`forward`] accepts it into
+//! The way of a sale through this room: `requests` decodes and gates it, `forward` accepts it into
 //! the terminal's lane, registers who waits for the answer and hands the intent to the journal;
-//! [`effects`] sends it when the intent is durable; [`answers`] matches the upstream's answer, journals
-//! the outcome, and `effects` gives it to the terminal when that is durable. [`reversals`] owes, sends
+//! `effects` sends it when the intent is durable; `answers` matches the upstream's answer, journals
+//! the outcome, and `effects` gives it to the terminal when that is durable. `reversals` owes, sends
 //! and repeats what must be undone.
 //!
 //! Nothing here waits: every step runs to its end in the task or thread that brought the event.
