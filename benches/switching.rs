@@ -71,6 +71,23 @@ fn resident() -> usize {
     pages * rustix::param::page_size()
 }
 
+/// The floor: one read from a random place of memory as large as the directory, as this machine does it now.
+fn random_read(c: &mut Criterion) {
+    const WORDS: usize = 1 << 24;
+    let mut random = fastrand::Rng::with_seed(1);
+    let memory: Vec<u64> = (0..WORDS).map(|_| random.u64(..)).collect();
+    let (mut at, mut step) = (0_u64, 0_u64);
+    c.bench_function("gate/one random read of 128 MiB", |b| {
+        b.iter(|| {
+            // Each place follows from what was read before, and the steps keep it from going round.
+            step += 1;
+            let place = usize::try_from(at % WORDS as u64).unwrap();
+            at = memory[place].wrapping_add(step);
+            black_box(at)
+        });
+    });
+}
+
 fn gate(c: &mut Criterion) {
     let before = resident();
     let many = directory(MANY);
@@ -196,5 +213,5 @@ fn journal(c: &mut Criterion) {
     benches.finish();
 }
 
-criterion_group!(benches, gate, journal);
+criterion_group!(benches, gate, random_read, journal);
 criterion_main!(benches);
