@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, RwLock};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use super::gate::Undecidable;
 use super::state::{AccountStatus, BindingState, ReasonSet};
@@ -46,7 +47,7 @@ const BLOCK: usize = 4_096;
 
 /// See the module.
 pub struct Directory {
-    terminals: DashMap<TerminalKey, Admission>,
+    terminals: DashMap<TerminalKey, Admission, RandomState>,
     former: DashMap<TerminalKey, Vec<BindingId>>,
     accounts: RwLock<Vec<Block>>,
     trusted: AtomicBool,
@@ -65,7 +66,7 @@ impl Directory {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            terminals: DashMap::new(),
+            terminals: DashMap::with_hasher(RandomState::default()),
             former: DashMap::new(),
             accounts: RwLock::new(Vec::new()),
             trusted: AtomicBool::new(false),

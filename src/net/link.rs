@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::io::poll_read_buf;
 
 use super::Tasks;
 use super::group::LinkState;
@@ -116,7 +117,7 @@ pub async fn run<U: Upstream>(
                     metrics: &metrics,
                     clock: &*clock,
                     stream,
-                    read: Vec::with_capacity(READ_BYTES),
+                    read: BytesMut::with_capacity(READ_BYTES),
                     writing: Vec::new(),
                     written: 0,
                     trace,
@@ -191,7 +192,7 @@ struct Conversation<'c, U> {
     clock: &'c dyn Clock,
     stream: Box<dyn Stream>,
     /// Bytes read that are no whole frame yet.
-    read: Vec<u8>,
+    read: BytesMut,
     writing: Vec<u8>,
     written: usize,
     /// Trace number of our own network messages.
@@ -351,15 +352,8 @@ impl<U: Upstream> Conversation<'_, U> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let before = self.read.len();
-        self.read.resize(before + READ_BYTES, 0);
-        let space = self.read.get_mut(before..).unwrap_or_default();
-        let mut buf = ReadBuf::new(space);
-        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
-        let count = buf.filled().len();
-        self.read.truncate(before + count);
-        ready!(polled)?;
-        Poll::Ready(Ok(count))
+        self.read.reserve(READ_BYTES);
+        poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read)
     }
 
     /// Handles all whole frames. An error means that the stream cannot be read on.
@@ -380,7 +374,7 @@ impl<U: Upstream> Conversation<'_, U> {
             }
         }
         self.read = bytes;
-        self.read.drain(..at);
+        self.read.advance(at);
         Ok(())
     }
 

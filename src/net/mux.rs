@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+// Keys are terminals that are bound here and STANs: nobody outside chooses them freely.
+use foldhash::fast::RandomState;
 
 use crate::base::clock::Moment;
 use crate::iso8583::MatchKey;
@@ -29,7 +31,7 @@ pub enum Taken {
 /// See the module.
 #[derive(Debug)]
 pub struct Pending<V> {
-    waiting: DashMap<MatchKey, V>,
+    waiting: DashMap<MatchKey, V, RandomState>,
     count: AtomicUsize,
     deadlines: Mutex<VecDeque<(Moment, MatchKey, u64)>>,
     taken: Mutex<Memory>,
@@ -38,7 +40,7 @@ pub struct Pending<V> {
 #[derive(Debug, Default)]
 struct Memory {
     order: VecDeque<MatchKey>,
-    how: HashMap<MatchKey, Taken>,
+    how: HashMap<MatchKey, Taken, RandomState>,
 }
 
 /// What waits under a key, with the number that tells it from a later one under the same key.
@@ -50,7 +52,7 @@ pub trait Waiting {
 impl<V> Default for Pending<V> {
     fn default() -> Self {
         Self {
-            waiting: DashMap::new(),
+            waiting: DashMap::with_hasher(RandomState::default()),
             count: AtomicUsize::new(0),
             deadlines: Mutex::default(),
             taken: Mutex::default(),

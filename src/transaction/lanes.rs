@@ -1,13 +1,14 @@
 //! All lanes, looked up by terminal. A lane is worked on inside a closure, so that no guard leaves.
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use super::Lane;
 use crate::binding::TerminalKey;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Lanes(DashMap<TerminalKey, Lane>);
+pub struct Lanes(DashMap<TerminalKey, Lane, RandomState>);
 
 impl Lanes {
     /// No lanes.
