@@ -493,6 +493,11 @@ impl<'c> Import<'c> {
             // The terminal was bound once and its binding is closed: a line that names no state does not
             // open a new one.
             None if !terminal.1 && line.state.is_none() => self.report.unchanged += 1,
+            None if !admission.state.is_open()
+                && self.was_closed(terminal.0, merchant, account)? =>
+            {
+                self.report.unchanged += 1;
+            }
             None => {
                 let closed_at = (!admission.state.is_open()).then(|| to_sql(self.actor.at.0));
                 let id = self
@@ -543,6 +548,18 @@ impl<'c> Import<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the terminal's latest binding was this one and is closed: nothing is left to say.
+    fn was_closed(&self, terminal: i64, merchant: i64, account: i64) -> rusqlite::Result<bool> {
+        let latest: Option<(i64, i64)> = self
+            .db
+            .prepare_cached(
+                "SELECT merchant, account FROM binding WHERE terminal = ?1 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([terminal], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(latest == Some((merchant, account)))
     }
 
     /// The terminal's row number, and whether it was added just now.
