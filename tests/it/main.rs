@@ -11,6 +11,7 @@ mod allocations;
 mod codec;
 mod corpus;
 mod docs;
+mod gateway;
 mod samples;
 mod sim;
 mod tidy;

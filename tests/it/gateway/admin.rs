@@ -1,0 +1,246 @@
+//! The admin API over its Unix socket: what an operator changes is in the gate when the call returns.
+
+use std::path::PathBuf;
+
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use posgate::admin::Admin;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+
+use super::abuse::trading;
+use super::fixture::{Bound, SHOP, Setup, World, prometheus};
+
+/// A client of the socket.
+struct Api {
+    socket: PathBuf,
+}
+
+impl Api {
+    fn serve(world: &World) -> Self {
+        let socket = world.folder.path().join("admin.sock");
+        let clock = Arc::clone(&world.clock);
+        let admin = Admin::new(&world.running, clock, Some(prometheus()));
+        admin.serve_socket(&socket).unwrap();
+        Self { socket }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: String) -> (u16, String) {
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { drop(connection.await) });
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "posgate")
+            .header("content-type", "application/json")
+            .body(Full::new(bytes::Bytes::from(body)))
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        self.call("GET", path, String::new()).await
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    async fn put(&self, path: &str, body: Value) -> u16 {
+        self.call("PUT", path, body.to_string()).await.0
+    }
+
+    /// The last line of an import's answer.
+    async fn import(&self, csv: &str) -> Value {
+        let (status, body) = self.call("POST", "/v1/import", csv.to_owned()).await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(body.lines().last().unwrap()).unwrap()
+    }
+}
+
+const HEADER: &str = "terminal_id,merchant_id,account_id,state,reasons\n";
+
+#[tokio::test]
+async fn an_import_takes_all_lines_or_none_and_names_every_bad_one() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let api = Api::serve(&world);
+    let good = format!("G0000001,{SHOP},account-7,active,\n");
+    let bad = format!(
+        "{HEADER}{good}TOOLONGID,{SHOP},account-7,active,\nG0000002,{SHOP},,active,\n\
+         G0000003,{SHOP},account-7,asleep,\nG0000004,{SHOP},account-7,re-pending,\n\
+         G0000001,{SHOP},account-7,active,\n"
+    );
+    let told = api.import(&bad).await;
+    let problems = told["problems"].as_array().unwrap();
+    let lines: Vec<_> = problems
+        .iter()
+        .map(|p| p["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(lines, [3, 4, 5, 6, 7], "{told}");
+    assert!(
+        problems
+            .iter()
+            .all(|p| p["reason"].as_str().unwrap().len() > 10),
+        "{told}"
+    );
+    assert_eq!(api.get("/v1/terminals/acme/G0000001").await.0, 404);
+    let mut till = world.till(1).await;
+    till.who.terminal = "G0000001".into();
+    assert_eq!(till.code(&till.who.sale(1, 100)).await, "97");
+
+    let told = api.import(&format!("{HEADER}{good}")).await;
+    assert_eq!(told["report"]["bound"], 1, "{told}");
+    let (_, answer) = till.sell(&mut link, 2, "00").await;
+    assert_eq!(answer.code(), "00");
+    let told = api.import(&format!("{HEADER}{good}")).await;
+    assert_eq!(told["report"]["unchanged"], 1, "{told}");
+    let told = api.import("terminal,merchant_id\n").await;
+    assert!(told["problems"].as_array().unwrap().len() >= 2, "{told}");
+    world.stop(till).await;
+}
+
+#[tokio::test]
+async fn what_is_exported_can_be_imported() {
+    let first = Setup::new().start().await;
+    let api = Api::serve(&first);
+    let more = "acquirer,terminal_id,merchant_id,account_id,merchant_name,mcc,account_kind,account_status,serial,state,reasons\n\
+         acme,X0000001,104110041200002,account-8,\"Shop, second\",5812,alipay,unverified,SN1,suspended,\n\
+         acme,X0000002,104110041200002,account-9,,,wechat,verified,,re-pending,phone+account\n\
+         acme,X0000003,104110041200003,account-10,,,alipay,unverified,,unbound,\n";
+    let told = api.import(more).await;
+    assert_eq!(told["report"]["bound"], 3, "{told}");
+    let (status, exported) = api.get("/v1/terminals").await;
+    assert_eq!((status, exported.lines().count()), (200, 8), "{exported}");
+    let second = Setup {
+        terminals: 0,
+        ..Setup::new()
+    };
+    let second = second.start().await;
+    let other = Api::serve(&second);
+    let told = other.import(&exported).await;
+    assert_eq!(told["report"]["bound"], 7, "{told}");
+    let (_, again) = other.get("/v1/terminals").await;
+    let without_version = |text: &str| -> Vec<String> {
+        let cut = |line: &str| line.rsplit_once(',').unwrap().0.to_owned();
+        text.lines().map(cut).collect()
+    };
+    assert_eq!(without_version(&again), without_version(&exported));
+    let told = api.import(&exported).await;
+    assert_eq!(told["report"]["unchanged"], 7, "{told}");
+    first.stop(()).await;
+    second.stop(()).await;
+}
+
+#[tokio::test]
+async fn a_state_that_is_set_is_in_the_gate_at_once() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let api = Api::serve(&world);
+    let path = "/v1/terminals/acme/T0000001";
+    let state = format!("{path}/state");
+    let shown = api.json(path).await;
+    assert_eq!(
+        (&shown["state"], &shown["merchant_id"]),
+        (&json!("active"), &json!(SHOP))
+    );
+    let version = shown["version"].as_u64().unwrap();
+    let mut till = world.till(1).await;
+
+    let suspend = json!({"state": "suspended", "version": version});
+    assert_eq!(api.put(&state, suspend.clone()).await, 200);
+    assert_eq!(till.code(&till.who.sale(1, 100)).await, "58");
+    assert_eq!(api.put(&state, suspend).await, 412, "the version is stale");
+    assert_eq!(api.put(&state, json!({"state": "asleep"})).await, 400);
+    assert_eq!(api.put(&state, json!({"state": "re-pending"})).await, 422);
+    let phone = json!({"state": "re-pending", "reasons": ["phone"]});
+    assert_eq!(api.put(&state, phone).await, 200);
+    assert_eq!(api.json(path).await["reasons"], json!(["phone"]));
+    assert_eq!(till.code(&till.who.sale(2, 100)).await, "58");
+    assert_eq!(api.put(&state, json!({"state": "active"})).await, 200);
+    let (_, answer) = till.sell(&mut link, 3, "00").await;
+    assert_eq!(answer.code(), "00");
+
+    let to_active = json!({"state": "active"});
+    for unknown in [
+        "/v1/terminals/acme/NOBODY/state",
+        "/v1/terminals/nobody/T0000001/state",
+    ] {
+        assert_eq!(api.put(unknown, to_active.clone()).await, 404, "{unknown}");
+    }
+    assert_eq!(api.get("/v1/accounts/acme/nothing").await.0, 404);
+    world.stop(till).await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_frozen_stops_every_terminal_on_it_at_once() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let api = Api::serve(&world);
+    world.bind(&Bound {
+        account: "account-2".into(),
+        ..Bound::numbered(9)
+    });
+    let status = "/v1/accounts/acme/account-1/status";
+    let mut tills = Vec::new();
+    for number in 1..=4 {
+        tills.push(world.till(number).await);
+    }
+    let mut elsewhere = world.till(9).await;
+    tills[0].sell(&mut link, 1, "00").await;
+    assert_eq!(api.put(status, json!({"status": "frozen"})).await, 200);
+    for till in &mut tills {
+        assert_eq!(till.code(&till.who.sale(2, 100)).await, "58");
+        assert_eq!(till.code(&till.who.reversal(3, 100)).await, "00");
+    }
+    elsewhere.sell(&mut link, 2, "00").await;
+    // What was sold before can still be undone.
+    let undo = tills[0].who.reversal(1, 1_000);
+    assert_eq!(tills[0].code(&undo).await, "00");
+    assert_eq!(link.next().await.mti, "0400");
+    assert_eq!(api.put(status, json!({"status": "verified"})).await, 200);
+    for till in &mut tills {
+        let (_, answer) = till.sell(&mut link, 4, "00").await;
+        assert_eq!(answer.code(), "00");
+    }
+    world.stop((tills, elsewhere)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_thousand_terminals_are_imported_while_a_fleet_trades() {
+    let trading = trading(Setup::new()).await;
+    let api = Api::serve(&trading.world);
+    let line = |n| format!("N{n:07},{SHOP},account-{},active,\n", n % 700);
+    let lines: String = (0..20_000).map(line).collect();
+    let told = api.import(&format!("{HEADER}{lines}")).await;
+    assert_eq!(told["report"]["bound"], 20_000, "{told}");
+    trading.trade_on(20).await;
+    let mut till = trading.world.till(1).await;
+    till.who.terminal = "N0019999".into();
+    assert_eq!(till.code(&till.who.echo(1)).await, "00");
+    drop(till);
+    trading.end_unharmed().await;
+}
+
+#[tokio::test]
+async fn metrics_and_readiness_are_served_on_the_socket() {
+    let world = Setup::new().start().await;
+    let api = Api::serve(&world);
+    assert_eq!(api.get("/healthz").await.0, 200);
+    assert_eq!(api.get("/readyz").await.0, 503, "no link is up");
+    let _link = world.link().await;
+    assert_eq!(api.get("/readyz").await.0, 200);
+    let (status, text) = api.get("/metrics").await;
+    assert_eq!(status, 200);
+    let up = format!("posgate_links_up{{group=\"{}\"}} 1", world.name);
+    assert!(text.contains(&up), "{up} not in {text}");
+    world.stop(()).await;
+}

@@ -1,0 +1,16 @@
+//! The gateway from outside: terminals and upstreams whose bytes and whose order the test decides.
+
+mod abuse;
+mod admin;
+mod binary;
+mod drain;
+mod fixture;
+mod frames;
+mod gate;
+mod repeats;
+mod reversal;
+mod sale;
+mod secrets;
+mod stans;
+mod upstream;
+mod wire;
