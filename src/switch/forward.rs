@@ -127,9 +127,7 @@ impl Switch {
             other => return Err(Refused::NotNew(other)),
         }
         // What goes out again keeps the identity it had.
-        let known = lane
-            .find(proposal.batch, proposal.stan)
-            .map(|before| before.upstream_stan);
+        let known = lane.before(proposal).map(|before| before.upstream_stan);
         let upstream_stan = known
             .or_else(|| group.stans.next(proposal.stan))
             .ok_or(Refused::With(DeclineCode::CannotDecide, "no-stan-reserved"))?;
@@ -210,7 +208,7 @@ impl Switch {
     /// The same request is in flight: its answer goes where the terminal is now.
     fn join(&self, passed: &Passed<'_>, proposal: &Proposal, txn: TxnId) -> Handled {
         let place = self.lanes.with(passed.key, |lane| {
-            lane.find(proposal.batch, proposal.stan)
+            lane.before(proposal)
                 .map(|known| (known.group, known.match_key))
         });
         let moved = place.and_then(|(group, match_key)| {
@@ -287,7 +285,10 @@ impl Switch {
         let batch = original.batch.unwrap_or_default();
         let known = looked_up.or_else(|| {
             self.lanes.with(key, |lane| {
-                lane.find(batch, stan).map(|known| known.upstream_stan)
+                // A tombstone has no STAN of the upstream's.
+                lane.find(batch, stan, message.merchant())
+                    .filter(|known| known.number.is_some())
+                    .map(|known| known.upstream_stan)
             })
         });
         match known {

@@ -191,7 +191,7 @@ impl Switch {
         let group = found.and_then(|row| self.groups.iter().position(|g| g.name == row.group));
         let step = self.lanes.with(job.key, |lane| {
             // The lane may have learned of the original meanwhile.
-            if lane.find(job.batch, job.stan).is_some() {
+            if lane.find(job.batch, job.stan, message.merchant()).is_some() {
                 return Found::InLane;
             }
             let Some(row) = found else {

@@ -238,7 +238,7 @@ impl Switch {
                 return (step, None);
             };
             let known = lane
-                .find(batch, stan)
+                .find(batch, stan, merchant)
                 .map(|t| (t.group, t.match_key, t.upstream_stan));
             let Some((group, match_key, upstream_stan)) = known else {
                 return (step, None);

@@ -86,6 +86,13 @@ pub struct Transaction {
     pub state: State,
 }
 
+impl Transaction {
+    fn is_meant(&self, batch: BatchNumber, stan: Stan, merchant: Option<MerchantId>) -> bool {
+        let agrees = merchant.is_none_or(|merchant| merchant == self.merchant);
+        self.batch == batch && self.stan == stan && agrees
+    }
+}
+
 /// A request that asks to be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proposal {
@@ -178,10 +185,7 @@ impl Lane {
     /// Judges a financial request. Only originals are judged so; reversals ask [`Self::reverse`].
     #[must_use]
     pub fn judge(&self, proposal: &Proposal) -> Acceptance {
-        let same_place = |t: &&Transaction| {
-            t.binding == proposal.binding && t.batch == proposal.batch && t.stan == proposal.stan
-        };
-        if let Some(known) = self.recent.iter().rev().find(same_place) {
+        if let Some(known) = self.before(proposal) {
             // A tombstone knows no content: whatever the original was, it must not be forwarded.
             let same = known.content == proposal.content || known.state == State::Tombstone;
             return match (&known.state, known.number) {
@@ -266,9 +270,7 @@ impl Lane {
         stan: Stan,
         merchant: Option<MerchantId>,
     ) -> ReversalStep {
-        let meant = |t: &&mut Transaction| {
-            t.batch == batch && t.stan == stan && merchant.is_none_or(|m| m == t.merchant)
-        };
+        let meant = |t: &&mut Transaction| t.is_meant(batch, stan, merchant);
         let Some(known) = self.recent.iter_mut().rev().find(meant) else {
             return ReversalStep::Unknown;
         };
@@ -297,13 +299,25 @@ impl Lane {
         }
     }
 
-    /// The remembered transaction with that batch and STAN, the latest if there are several.
+    /// The remembered transaction with that batch and STAN, the latest if there are several. `merchant` as
+    /// in [`Self::reverse`], which finds the same.
     #[must_use]
-    pub fn find(&self, batch: BatchNumber, stan: Stan) -> Option<&Transaction> {
-        self.recent
-            .iter()
-            .rev()
-            .find(|t| t.batch == batch && t.stan == stan)
+    pub fn find(
+        &self,
+        batch: BatchNumber,
+        stan: Stan,
+        merchant: Option<MerchantId>,
+    ) -> Option<&Transaction> {
+        let meant = |t: &&Transaction| t.is_meant(batch, stan, merchant);
+        self.recent.iter().rev().find(meant)
+    }
+
+    /// What is remembered under the proposal's binding, batch and STAN.
+    #[must_use]
+    pub fn before(&self, proposal: &Proposal) -> Option<&Transaction> {
+        self.recent.iter().rev().find(|t| {
+            t.binding == proposal.binding && t.batch == proposal.batch && t.stan == proposal.stan
+        })
     }
 
     fn in_flight(&mut self, number: TxnId) -> Option<&mut Transaction> {
