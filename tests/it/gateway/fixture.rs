@@ -180,6 +180,13 @@ impl Setup {
         world
     }
 
+    /// Starts the gateway, takes its link, and waits until the group's first numbers are reserved.
+    pub(super) async fn start_counting(self) -> (World, Wire) {
+        let world = self.start().await;
+        let link = counting_link(&world).await;
+        (world, link)
+    }
+
     /// Starts the gateway and takes its link.
     pub(super) async fn start_with_link(self) -> (World, Wire) {
         let world = self.start().await;
@@ -400,6 +407,28 @@ pub(super) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     };
     let waited = tokio::time::timeout(PATIENCE, so).await;
     waited.unwrap_or_else(|_| panic!("not so in time: {what}"));
+}
+
+/// Takes the link, and waits until the group's first numbers are reserved.
+pub(super) async fn counting_link(world: &World) -> Wire {
+    let mut link = world.link().await;
+    let mut till = world.till(4).await;
+    let mut stan = 1;
+    loop {
+        till.send(&till.who.balance(stan)).await;
+        let told = tokio::select! {
+            request = link.next() => {
+                link.send(&request.answered("00")).await;
+                till.next().await
+            }
+            told = till.next() => told,
+        };
+        match told.code() {
+            "00" => return link,
+            "96" => stan += 1,
+            other => panic!("{other}"),
+        }
+    }
 }
 
 /// Every record of a store's journal, in order.

@@ -3,6 +3,7 @@
 mod abuse;
 mod admin;
 mod binary;
+mod bound_anew;
 mod drain;
 mod fixture;
 mod frames;

@@ -4,35 +4,13 @@ use std::time::Duration;
 
 use posgate::switch::StanPolicy;
 
-use super::fixture::{ISO, Setup, Till, UNIONPAY, World, eventually};
+use super::fixture::{ISO, Setup, Till, UNIONPAY, counting_link, eventually};
 use super::wire::{Seen, Wire};
 
 fn counting(dialect: &'static str) -> Setup {
     Setup {
         stan: StanPolicy::Own,
         ..Setup::speaking(dialect)
-    }
-}
-
-/// Takes the link, and waits until the group's first numbers are reserved.
-async fn linked(world: &World) -> Wire {
-    let mut link = world.link().await;
-    let mut till = world.till(4).await;
-    let mut stan = 1;
-    loop {
-        till.send(&till.who.balance(stan)).await;
-        let told = tokio::select! {
-            request = link.next() => {
-                link.send(&request.answered("00")).await;
-                till.next().await
-            }
-            told = till.next() => told,
-        };
-        match told.code() {
-            "00" => return link,
-            "96" => stan += 1,
-            other => panic!("{other}"),
-        }
     }
 }
 
@@ -55,7 +33,7 @@ async fn void(till: &mut Till, link: &mut Wire, stan: u32, of: u32) -> (Seen, Se
 async fn upstream_and_terminal_each_see_their_own_stan() {
     for dialect in [UNIONPAY, ISO] {
         let world = counting(dialect).start().await;
-        let mut link = linked(&world).await;
+        let mut link = counting_link(&world).await;
         let mut seen = Vec::new();
         for number in 1..=3 {
             let mut till = world.till(number).await;
@@ -76,7 +54,7 @@ async fn upstream_and_terminal_each_see_their_own_stan() {
 async fn a_void_names_its_original_by_the_groups_stan_for_as_long_as_it_is_stored() {
     for dialect in [UNIONPAY, ISO] {
         let world = counting(dialect).start().await;
-        let mut link = linked(&world).await;
+        let mut link = counting_link(&world).await;
         let mut till = world.till(1).await;
         let (sale, _) = till.sell(&mut link, 501, "00").await;
         let (request, answer) = void(&mut till, &mut link, 502, 501).await;
@@ -99,7 +77,7 @@ async fn a_void_names_its_original_by_the_groups_stan_for_as_long_as_it_is_store
             ..counting(dialect)
         };
         let world = world.start().await;
-        let mut link = linked(&world).await;
+        let mut link = counting_link(&world).await;
         let mut till = world.till(1).await;
         let (request, answer) = void(&mut till, &mut link, 516, 503).await;
         assert_eq!(reference(&request), sale.text(11));
@@ -117,7 +95,7 @@ async fn silence_is_told_and_undone_each_in_its_own_numbers() {
             ..counting(dialect)
         };
         let world = setup.start().await;
-        let mut link = linked(&world).await;
+        let mut link = counting_link(&world).await;
         let mut till = world.till(1).await;
         let (sale, _) = till.sell(&mut link, 501, "00").await;
         till.send(&till.who.void(502, 501, 1_000)).await;
@@ -154,12 +132,12 @@ async fn a_sale_from_before_a_restart_is_found_and_undone_once() {
                 ..Setup::speaking(dialect)
             };
             let world = setup(None).start().await;
-            let mut link = linked(&world).await;
+            let mut link = counting_link(&world).await;
             let mut till = world.till(1).await;
             let (sale, _) = till.sell(&mut link, 501, "00").await;
             let stored = world.stop((till, link)).await;
             let world = setup(Some(stored)).start().await;
-            let mut link = linked(&world).await;
+            let mut link = counting_link(&world).await;
             let mut till = world.till(1).await;
             for _ in 0..3 {
                 let answer = till.ask(&till.who.reversal(501, 1_000)).await;
