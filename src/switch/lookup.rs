@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use super::Switch;
 use super::effects::Effect;
 use super::forward::Passed;
+use super::requests::code_of;
 use crate::base::{BatchNumber, BindingId, Fate, Stan};
 use crate::binding::{AccountStatus, Decision, TerminalKey, decide};
 use crate::iso8583::{Index, MatchKey, Message, Request};
@@ -284,9 +285,7 @@ impl Switch {
                 };
                 self.forward(&passed, Some(row.upstream_stan))
             }
-            Decision::Decline(reason) => {
-                refuse(crate::iso8583::DeclineCode::NotAllowed, reason.name())
-            }
+            Decision::Decline(reason) => refuse(code_of(reason), reason.name()),
         }
     }
 }

@@ -141,7 +141,7 @@ impl Switch {
 }
 
 /// The gate's reasons in the dialect's words.
-const fn code_of(reason: DeclineReason) -> DeclineCode {
+pub(super) const fn code_of(reason: DeclineReason) -> DeclineCode {
     match reason {
         DeclineReason::UnknownTerminal | DeclineReason::Unbound => DeclineCode::UnknownTerminal,
         DeclineReason::WrongMerchant => DeclineCode::WrongMerchant,
