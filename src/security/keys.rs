@@ -7,13 +7,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hmac, rand};
 use zeroize::Zeroizing;
 
 use crate::base::{Pan, TxnId};
 
 const KEY_BYTES: usize = 32;
+const TAG_BYTES: usize = 16;
 const HEADER: &str = "posgate-data-keys-1";
 
 /// Why keys cannot be had. Never carries key material.
@@ -49,7 +50,9 @@ pub enum KeyError {
 
 /// See the module.
 pub struct DataKeys {
-    seal: RandomizedNonceKey,
+    seal: LessSafeKey,
+    /// First four bytes of every nonce of this process; the transaction's number is the rest.
+    nonce_prefix: [u8; 4],
     hash: hmac::Key,
 }
 
@@ -92,10 +95,12 @@ impl DataKeys {
 
     fn from_bytes(keys: &[u8; KEY_BYTES * 2]) -> Result<Self, KeyError> {
         let (seal, hash) = keys.split_at(KEY_BYTES);
-        let seal =
-            RandomizedNonceKey::new(&AES_256_GCM, seal).map_err(|_unspecified| KeyError::Crypto)?;
+        let seal = UnboundKey::new(&AES_256_GCM, seal).map_err(|_unspecified| KeyError::Crypto)?;
+        let mut nonce_prefix = [0; 4];
+        rand::fill(&mut nonce_prefix).map_err(|_unspecified| KeyError::Crypto)?;
         Ok(Self {
-            seal,
+            seal: LessSafeKey::new(seal),
+            nonce_prefix,
             hash: hmac::Key::new(hmac::HMAC_SHA256, hash),
         })
     }
@@ -103,19 +108,31 @@ impl DataKeys {
     /// Encrypts a card number for one transaction: nonce, ciphertext, tag. It opens for that transaction
     /// only.
     ///
+    /// The nonce is unique under the key because a transaction's number is used once in a process, and two
+    /// processes that gave out the same number (one of them lost its journal) differ in their prefix but
+    /// for one chance in 2^32.
+    ///
     /// # Errors
     /// When the cryptographic library fails.
     pub fn seal_pan(&self, pan: &Pan, txn: TxnId) -> Result<Box<[u8]>, KeyError> {
-        let mut sealed = Vec::with_capacity(NONCE_LEN + Pan::MAX + 16);
+        let mut nonce = [0; NONCE_LEN];
+        let (prefix, number) = nonce.split_at_mut(self.nonce_prefix.len());
+        prefix.copy_from_slice(&self.nonce_prefix);
+        number.copy_from_slice(&txn.0.to_le_bytes());
+        let mut sealed = Vec::with_capacity(NONCE_LEN + Pan::MAX + TAG_BYTES);
+        sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(pan.expose());
-        let nonce = self
+        let body = sealed.get_mut(NONCE_LEN..).unwrap_or_default();
+        let tag = self
             .seal
-            .seal_in_place_append_tag(Aad::from(txn.0.to_le_bytes()), &mut sealed)
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(txn.0.to_le_bytes()),
+                body,
+            )
             .map_err(|_unspecified| KeyError::Crypto)?;
-        let mut out = Vec::with_capacity(NONCE_LEN + sealed.len());
-        out.extend_from_slice(nonce.as_ref());
-        out.append(&mut sealed);
-        Ok(out.into())
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed.into())
     }
 
     /// Decrypts what [`Self::seal_pan`] made for the same transaction; `None` for anything else.
