@@ -23,12 +23,15 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When nothing can be printed.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (problems, mut sound) = match config::load(&args.config) {
         Ok(config) => (config.warnings, true),
         Err(ConfigError::Problems(problems)) => (problems, false),
-        Err(other) => return Err(other.into()),
+        Err(ConfigError::Read { path, source }) => {
+            output::error_line(format_args!("{path} cannot be read: {source}"))?;
+            return Ok(ExitCode::from(2));
+        }
     };
     report(&problems)?;
     sound &= !args.deny_warnings || problems.is_empty();

@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     log::install(config.log_format, &config.log_level)
         .map_err(|problem| anyhow::anyhow!("log.level cannot be used: {problem}"))?;
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(file = %warning.file, line = warning.line, "{}", warning.message);
     }
     let workers = match config.worker_threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -27,6 +27,13 @@ impl Reader<'_, '_> {
         let address = section.required_text("address", "0.0.0.0:8583");
         let address = address.and_then(|text| self.address(&text));
         let acquirer = section.required_text("acquirer", "acme");
+        if let Some(empty) = acquirer
+            .as_ref()
+            .filter(|text| text.value.trim().is_empty())
+        {
+            self.problems
+                .error(&empty.span, "the acquirer needs a name");
+        }
         let dialect = self.dialect(&section, dialects);
         let upstream = section.required_text("upstream", "bank");
         let served = upstream

@@ -17,7 +17,7 @@ use crate::base::document::{Document, Located, Problem, Problems, Section, Sever
 use crate::base::limits;
 use crate::iso8583::Dialect;
 use crate::switch::{StoreChoice, SwitchSettings, UpstreamSettings};
-use crate::telemetry::log::LogFormat;
+use crate::telemetry::log::{LogFormat, check_level};
 
 /// A configuration, checked.
 #[derive(Debug)]
@@ -134,16 +134,17 @@ impl Reader<'_, '_> {
         let dialects = self.dialects(&root);
         let mut upstreams = Upstreams::default();
         for section in root.sections("upstream") {
-            upstreams
-                .names
-                .extend(section.text("name").map(|name| name.value.to_owned()));
+            self.once(&section, "name", "upstream group", &mut upstreams.names);
             upstreams.sound.push(self.upstream(section, &dialects));
         }
         if !root.has("upstream") {
             root.error("no [[upstream]]: requests have nowhere to go");
         }
         let mut listeners = Vec::new();
+        let (mut names, mut addresses) = (Vec::new(), Vec::new());
         for section in root.sections("listener") {
+            self.once(&section, "name", "listener", &mut names);
+            self.once(&section, "address", "listener's address", &mut addresses);
             let index = listeners.len();
             listeners.push(self.listener(section, &dialects, &upstreams, index));
         }
@@ -197,6 +198,25 @@ impl Reader<'_, '_> {
             worker_threads: usize::try_from(worker_threads).unwrap_or(0),
             warnings: Vec::new(),
         })
+    }
+
+    /// Notes what a section is called, and that another one is called the same. Port 0 is a free one each
+    /// time.
+    fn once(
+        &self,
+        section: &Section<'_, '_>,
+        key: &'static str,
+        what: &str,
+        seen: &mut Vec<String>,
+    ) {
+        let Some(text) = section.text(key) else {
+            return;
+        };
+        if seen.iter().any(|known| known == text.value) && !text.value.ends_with(":0") {
+            let message = format!("{what} {} is there twice", text.value);
+            self.problems.error(&text.span, message);
+        }
+        seen.push(text.value.to_owned());
     }
 
     /// The shipped dialects, and those of the configured folder, which win.
@@ -265,6 +285,21 @@ impl Reader<'_, '_> {
             read.store = StoreChoice::Sqlite(self.path(&path));
         }
         read.data_key_file = store.text("data_key_file").map(|text| self.path(&text));
+        // The store's own folder is made at the start; any other must be there.
+        let StoreChoice::Sqlite(made) = &read.store;
+        if let Some(file) = &read.data_key_file
+            && let Some(folder) = file.parent()
+            && folder != self.folder
+            && folder != made
+            && !folder.is_dir()
+        {
+            let message = format!(
+                "the folder of {} is not there; make it first",
+                file.display()
+            );
+            self.problems
+                .error(&store.span_of("data_key_file"), message);
+        }
         if read.data_key_file.is_none() {
             self.problems.warn(
                 &store.span(),
@@ -288,9 +323,16 @@ impl Reader<'_, '_> {
             &[("text", LogFormat::Text), ("json", LogFormat::Json)],
             LogFormat::Text,
         );
-        let level = log
-            .text("level")
-            .map_or_else(|| "info".to_owned(), |text| text.value.to_owned());
+        let mut level = "info".to_owned();
+        if let Some(written) = log.text("level") {
+            match check_level(written.value) {
+                Ok(()) => written.value.clone_into(&mut level),
+                Err(problem) => {
+                    let message = format!("log.level cannot be used: {problem}; try \"info\"");
+                    root.problems().error(&written.span, message);
+                }
+            }
+        }
         log.finish();
         (format, level)
     }
@@ -411,6 +453,32 @@ addresses = ["127.0.0.1:9583"]
             found.lines().all(|line| line.starts_with("posgate.toml:")),
             "{found}"
         );
+    }
+
+    #[test]
+    fn names_and_addresses_are_there_once_and_everything_named_is_usable() {
+        let (store, rest) = SOUND.split_once("[[listener]]").unwrap();
+        let listener = format!("[[listener]]{}", rest.split_once("[[upstream]]").unwrap().0);
+        let upstream = format!("[[upstream]]{}", rest.split_once("[[upstream]]").unwrap().1);
+        let listener = listener.replace("127.0.0.1:0", "127.0.0.1:8583");
+        let store = store.replace("\"keys\"", "\"else/keys\"");
+        let twice = format!(
+            "{store}[log]\nlevel = \"posgate=loud,==\"\n{listener}{listener}{upstream}{upstream}\
+             server_name = \"bank\"\n"
+        )
+        .replace("\"acme\"", "\"\"");
+        let found = check(&twice).join("\n");
+        for expected in [
+            "the folder of /nowhere/else/keys is not there",
+            "log.level cannot be used",
+            "listener shops is there twice",
+            "listener's address 127.0.0.1:8583 is there twice",
+            "upstream group bank is there twice",
+            "the acquirer needs a name",
+            "upstream[2].server_name needs [upstream.tls]",
+        ] {
+            assert!(found.contains(expected), "{expected}\nnot in\n{found}");
+        }
     }
 
     #[test]

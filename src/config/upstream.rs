@@ -72,6 +72,10 @@ impl Reader<'_, '_> {
     ) -> Option<Vec<UpstreamAddress>> {
         let written = section.texts("addresses");
         let server_name = section.text("server_name");
+        if let (Some(name), Some(None)) = (&server_name, tls) {
+            let message = format!("{}.server_name needs [upstream.tls]", section.path());
+            self.problems.error(&name.span, message);
+        }
         if written.is_empty() {
             section.error(format!(
                 "{}.addresses is missing; write for example `addresses = [\"10.0.0.5:9583\"]`",

@@ -222,7 +222,7 @@ impl Switch {
         });
         if let Some(before) = moved {
             before.give_up();
-            metrics::declined("joined");
+            metrics::repeated("joined");
             return Handled::Pending;
         }
         // It ended this very moment: what it ended with is what the repeat gets.
@@ -253,7 +253,7 @@ impl Switch {
         if made.is_err() || self.journal.append(effect, |_nothing| {}).is_err() {
             return Handled::Close("unanswerable");
         }
-        metrics::declined("repeated");
+        metrics::repeated("repeated");
         Handled::Pending
     }
 

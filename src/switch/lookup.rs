@@ -233,7 +233,7 @@ impl Switch {
                 self.answer_reversal(&job.session, message, request)
             }
             Found::Nowhere { kept: true } => {
-                metrics::declined("reversal-of-unknown");
+                metrics::repeated("reversal-of-unknown");
                 let code = policy.dialect.reversal().unknown_original;
                 self.answer_in_order(&job.session, message, request, code)
             }

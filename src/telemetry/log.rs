@@ -3,7 +3,7 @@
 //! Card data is masked by the types that hold it. The scrubber behind them replaces whatever still looks
 //! like a card number in a finished line: 13 to 19 digits that pass the Luhn check.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -27,13 +27,25 @@ pub fn install(
     level: &str,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(level)?;
+    // Colours are for people: a file or a pipe gets plain lines.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(Scrubbed);
     match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }
+}
+
+/// Whether a filter can be used.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_level(level: &str) -> Result<(), String> {
+    EnvFilter::try_new(level)
+        .map(|_usable| ())
+        .map_err(|problem| problem.to_string())
 }
 
 #[derive(Debug)]

@@ -77,10 +77,13 @@ names! {
         "Answers to terminals, by listener and code class (approved, declined, failed).";
     DECLINED = "posgate_declined_total", Count, counter,
         "Requests declined here and not by an upstream, by reason.";
+    REPEATED = "posgate_repeated_total", Count, counter,
+        "Requests answered without being forwarded again, by kind (joined: the same one was in flight; repeated: \
+         it was answered before; reversal-of-unknown: a reversal whose original was never seen).";
     REQUEST_SECONDS = "posgate_request_seconds", Seconds, histogram,
         "From a request's last byte to the hand-over of its answer, forwarded requests only, by listener.";
     UPSTREAM_SECONDS = "posgate_upstream_seconds", Seconds, histogram,
-        "From durable intent to the upstream's answer, by group.";
+        "From a request's acceptance to the upstream's answer, the wait for the journal included, by group.";
     IN_FLIGHT = "posgate_in_flight", Count, gauge,
         "Requests that wait for an upstream, by group.";
     LINKS_UP = "posgate_links_up", Count, gauge,
@@ -243,6 +246,11 @@ impl ListenerMetrics {
 /// A request was declined here for a reason (a bounded set of words).
 pub fn declined(reason: &'static str) {
     metrics::counter!(DECLINED, "reason" => reason).increment(1);
+}
+
+/// A request was answered without being forwarded again (joined, repeated, reversal-of-unknown).
+pub fn repeated(kind: &'static str) {
+    metrics::counter!(REPEATED, "kind" => kind).increment(1);
 }
 
 /// Of one upstream group.
