@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::csv::Lines;
 use super::{Admin, Pieces};
+use crate::base::limits;
 use crate::store::RegistryError;
 use crate::store::registry::{Actor, ImportReport, LineProblem};
 use crate::switch::SharedRegistry;
@@ -53,19 +54,31 @@ pub(super) async fn import(State(admin): State<Admin>, body: Body) -> Response {
             // A caller that went away does not stop the import.
             drop(tell.blocking_send(Bytes::from(line)));
         };
-        let last = run(
-            &registry,
-            PieceReader {
-                pieces: taken,
-                now: Bytes::new(),
-            },
-            &actor,
-            &mut say,
-        );
+        let pieces = PieceReader {
+            pieces: taken,
+            now: Bytes::new(),
+        };
+        // The whole file first: a caller that sends slowly must not hold up other changes.
+        let last = match spool(pieces) {
+            Ok(file) => run(&registry, file, &actor, &mut say),
+            Err(problem) => ImportEvent::Failed(format!("the file did not arrive: {problem}")),
+        };
         say(&last);
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     (kind, Body::new(Pieces(told))).into_response()
+}
+
+/// Takes everything into a file without a name.
+fn spool(pieces: PieceReader) -> io::Result<std::fs::File> {
+    use std::io::Seek;
+    let mut file = tempfile::tempfile()?;
+    let taken = io::copy(&mut pieces.take(limits::IMPORT_BYTES_MAX + 1), &mut file)?;
+    if taken > limits::IMPORT_BYTES_MAX {
+        return Err(io::Error::other("it is too large; split it"));
+    }
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Imports from a reader. Blocks; used over HTTP and directly on a store that nobody runs.
@@ -92,7 +105,10 @@ pub fn run(
         Ok(report) => ImportEvent::Report(report),
         Err(RegistryError::Lines(problems)) => ImportEvent::Problems(problems),
         Err(other) => {
-            tracing::error!(error = &other as &dyn std::error::Error, "an import failed");
+            tracing::error!(
+                problem = crate::telemetry::log::chain(&other),
+                "an import failed"
+            );
             ImportEvent::Failed(other.to_string())
         }
     }

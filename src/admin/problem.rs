@@ -39,7 +39,7 @@ impl From<StoreError> for Refusal {
     fn from(problem: StoreError) -> Self {
         // The cause may name files: it goes to the log, not to the caller.
         tracing::error!(
-            error = &problem as &dyn std::error::Error,
+            problem = crate::telemetry::log::chain(&problem),
             "the store failed"
         );
         Self::new(

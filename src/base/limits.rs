@@ -37,3 +37,9 @@ pub const SIM_LEDGER_ROWS_MAX: usize = 20_000_000;
 
 /// Answers that wait on one connection of a simulated host. Beyond it the earliest is sent ahead of its time.
 pub const SIM_WAITING_MAX: usize = 100_000;
+
+/// Frames of one session that may break their dialect before it is closed: each costs a log line.
+pub const BAD_FRAMES_MAX: u32 = 16;
+
+/// Bytes of one import file.
+pub const IMPORT_BYTES_MAX: u64 = 4 << 30;

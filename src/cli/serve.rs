@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Err(other) => return Err(other.into()),
     };
-    log::install(config.log_format, &config.log_level)
+    let _log = log::install(config.log_format, &config.log_level)
         .map_err(|problem| anyhow::anyhow!("log.level cannot be used: {problem}"))?;
     for warning in &config.warnings {
         tracing::warn!(file = %warning.file, line = warning.line, "{}", warning.message);

@@ -90,6 +90,14 @@ impl Group {
             })
     }
 
+    /// Whether the chosen link is up and has been since it was chosen.
+    #[must_use]
+    pub fn is_current(&self, choice: LinkChoice) -> bool {
+        self.links.get(choice.link).is_some_and(|link| {
+            link.up.load(Ordering::Acquire) && link.epoch.load(Ordering::Acquire) == choice.epoch
+        })
+    }
+
     /// Puts a frame on its way over the chosen link. Only what the journal made durable can be sent.
     /// `false` when the link went down since it was chosen or takes no more.
     pub fn send(&self, choice: LinkChoice, frame: &Durable<Bytes>) -> bool {

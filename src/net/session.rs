@@ -89,6 +89,7 @@ pub struct Session {
     outbox: Outbox,
     pending: AtomicU32,
     closing: AtomicBool,
+    bad_frames: AtomicU32,
     write_bytes_max: usize,
 }
 
@@ -103,6 +104,7 @@ impl Session {
             outbox: Outbox::default(),
             pending: AtomicU32::new(0),
             closing: AtomicBool::new(false),
+            bad_frames: AtomicU32::new(0),
             write_bytes_max: limits.write_bytes_max,
         }
     }
@@ -132,6 +134,11 @@ impl Session {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
                 Some(n.saturating_sub(1))
             });
+    }
+
+    /// Counts a frame that breaks its dialect, and says how many that makes.
+    pub fn count_bad_frame(&self) -> u32 {
+        self.bad_frames.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Requests that wait for their answer.

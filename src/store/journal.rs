@@ -146,18 +146,31 @@ impl<E: Send + 'static> Journal<E> {
         Ok((journal, writer))
     }
 
+    /// Like [`Self::append`], for what begins something new: refused while too much waits, so that what
+    /// ends something always finds room.
+    ///
+    /// # Errors
+    /// When the journal is closed or its queue is full; nothing was taken then.
+    pub fn append_new(
+        &self,
+        effect: E,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), JournalError> {
+        if self.shared.lock().bytes.len() > limits::JOURNAL_QUEUE_BYTES_MAX {
+            return Err(JournalError::Full);
+        }
+        self.append(effect, write)
+    }
+
     /// Takes a record (what `write` puts into the buffer; nothing for an effect without one) and the
     /// effect that may happen once it is durable.
     ///
     /// # Errors
-    /// When the journal is closed or its queue is full; nothing was taken then.
+    /// When the journal is closed; nothing was taken then.
     pub fn append(&self, effect: E, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), JournalError> {
         let mut queue = self.shared.lock();
         if queue.closed {
             return Err(JournalError::Closed);
-        }
-        if queue.bytes.len() > limits::JOURNAL_QUEUE_BYTES_MAX {
-            return Err(JournalError::Full);
         }
         let before = queue.bytes.len();
         write(&mut queue.bytes);

@@ -157,6 +157,12 @@ pub trait Registry: Send {
     /// When the store fails.
     fn acquirers(&mut self) -> Result<Vec<(AcquirerId, String)>, StoreError>;
 
+    /// A second view of the registry, for long reads beside changes.
+    ///
+    /// # Errors
+    /// When the store cannot be opened once more.
+    fn reader(&self) -> Result<Box<dyn Registry>, StoreError>;
+
     /// Everything the directory holds: accounts first, then bindings, closed ones before open ones.
     ///
     /// # Errors

@@ -388,7 +388,7 @@ impl Switch {
             frame,
         };
         self.journal
-            .append(effect, |out| intent.encode(out))
+            .append_new(effect, |out| intent.encode(out))
             .is_ok()
     }
 }

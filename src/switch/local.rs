@@ -116,7 +116,7 @@ impl Switch {
             frame,
             timed: None,
         };
-        match self.journal.append(effect, |out| record.encode(out)) {
+        match self.journal.append_new(effect, |out| record.encode(out)) {
             Ok(()) => {
                 self.policy(session).metrics.answer(AnswerClass::Approved);
                 Handled::Pending

@@ -14,6 +14,7 @@ use crate::binding::{AccountStatus, Decision, TerminalKey, decide};
 use crate::iso8583::{Index, MatchKey, Message, Request};
 use crate::net::{Handled, Session};
 use crate::store::{OutcomeKind, ReadModel, Record, TransactionRow};
+use crate::telemetry::log::chain;
 use crate::telemetry::metrics;
 use crate::transaction::{State, Transaction};
 
@@ -116,7 +117,12 @@ impl Switch {
             job.session.give_up();
             return;
         };
-        let found = self.find_original(job, &message, model);
+        let Some(found) = self.find_original(job, &message, model) else {
+            // Not knowing is no reason to say that there is nothing: the terminal asks again.
+            job.session.give_up();
+            job.session.close_when_settled();
+            return;
+        };
         let handled = match job.purpose {
             Purpose::Reversal => self.reverse_found(job, &message, request, found.as_ref()),
             Purpose::Reference => self.forward_found(job, &message, request, found.as_ref()),
@@ -130,13 +136,14 @@ impl Switch {
         }
     }
 
-    /// Among the bindings the terminal id has or had, the one whose merchant the request names.
+    /// Among the bindings the terminal id has or had, the one whose merchant the request names. The outer
+    /// `None`: the read model cannot say.
     fn find_original(
         &self,
         job: &Job,
         message: &Message<'_>,
         model: &mut dyn ReadModel,
-    ) -> Option<TransactionRow> {
+    ) -> Option<Option<TransactionRow>> {
         let current = self
             .directory
             .find(job.key)
@@ -148,13 +155,24 @@ impl Switch {
         for binding in current.into_iter().chain(former.into_iter().rev()) {
             match model.find(binding, job.batch, job.stan) {
                 Ok(Some(row)) if merchant.is_none_or(|m| m.as_str() == row.merchant) => {
-                    return Some(row);
+                    return Some(Some(row));
                 }
                 Ok(_) => {}
-                Err(problem) => tracing::error!(%problem, "an original cannot be looked up"),
+                Err(problem) => {
+                    let problem = chain(&problem);
+                    tracing::error!(problem, "an original cannot be looked up");
+                    return None;
+                }
             }
         }
-        None
+        Some(None)
+    }
+
+    /// The read model is behind and cannot be brought up to date: nothing can be said of an original.
+    pub(super) fn cannot_look_up(&self, job: &Job) {
+        tracing::error!(listener = %self.policy(&job.session).name, "an original cannot be looked up now");
+        job.session.give_up();
+        job.session.close_when_settled();
     }
 
     /// The terminal's current binding if it is the shop's that the request names; 0 for a former one.
@@ -179,16 +197,18 @@ impl Switch {
             .and_then(|row| policy.dialect.request(&row.request))
             .is_some_and(|row| row.fate == Fate::Reverse);
         let undo = reversible
-            && match found.map(|row| row.outcome.as_ref().map(|outcome| outcome.kind)) {
-                Some(None | Some(OutcomeKind::Approved)) => true,
-                Some(Some(
-                    OutcomeKind::Declined
-                    | OutcomeKind::ReversalOwed
-                    | OutcomeKind::Reversed
-                    | OutcomeKind::Expired,
-                ))
-                | None => false,
-            };
+            && found.is_some_and(
+                |row| match row.outcome.as_ref().map(|outcome| outcome.kind) {
+                    None | Some(OutcomeKind::Approved) => true,
+                    // Owed before a restart, and on no book since: it is owed anew.
+                    Some(OutcomeKind::ReversalOwed) => {
+                        !self.groups.iter().any(|group| group.owed.holds(row.txn))
+                    }
+                    Some(OutcomeKind::Declined | OutcomeKind::Reversed | OutcomeKind::Expired) => {
+                        false
+                    }
+                },
+            );
         let group = found.and_then(|row| self.groups.iter().position(|g| g.name == row.group));
         let step = self.lanes.with(job.key, |lane| {
             // The lane may have learned of the original meanwhile.
@@ -213,16 +233,19 @@ impl Switch {
                 (false, _) => Found::Settled,
                 (true, None) => Found::GroupGone,
                 (true, Some(group)) => {
-                    let owed = self.reversal_for_terminal(
+                    let new = self.reversal_for_terminal(
                         message,
                         job.key,
                         group,
                         row.txn,
                         row.upstream_stan,
                     );
+                    let Some(new) = new else {
+                        return Found::Owed { kept: false };
+                    };
                     lane.accept(owed_transaction(job, message, row, group));
                     Found::Owed {
-                        kept: owed.is_some_and(|owed| self.owe(owed)),
+                        kept: self.owe(new),
                     }
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Switch;
 use super::forward::Passed;
-use crate::base::RequestType;
+use crate::base::{RequestType, limits};
 use crate::binding::{AccountStatus, Decision, DeclineReason, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Request, Served};
 use crate::net::{Handled, Session, Terminals};
@@ -97,6 +97,9 @@ impl Switch {
     ) -> Handled {
         let policy = self.policy(session);
         policy.metrics.rejected(problem.label());
+        if session.count_bad_frame() > limits::BAD_FRAMES_MAX {
+            return Handled::Close("too-many-bad-frames");
+        }
         tracing::info!(
             listener = %policy.name, peer = %session.peer, %problem, offset = problem.offset(),
             "a terminal's message breaks its dialect"

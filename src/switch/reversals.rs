@@ -15,7 +15,7 @@ use super::local::replaced;
 use super::lookup::Job;
 use super::{EnvelopeBytes, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
 use crate::base::clock::Moment;
-use crate::base::{Fate, Stan, TxnId};
+use crate::base::{Fate, Stan, TerminalId, TxnId};
 use crate::binding::TerminalKey;
 use crate::iso8583::{
     self, DeclineCode, Envelope, FieldValue, Index, MatchKey, Message, Request, ResponseCode,
@@ -41,6 +41,23 @@ pub(crate) struct Owed {
     pub(crate) key: TerminalKey,
     /// Key its answer is found by.
     pub(crate) match_key: MatchKey,
+    /// The link its original may still be on. While that link is up the reversal follows on it, so that it
+    /// cannot overtake.
+    pub(crate) after: Option<LinkChoice>,
+}
+
+/// What a terminal's reversal came to while its lane was held.
+enum Reversed {
+    /// The lane's word, and nothing was changed.
+    Step(ReversalStep),
+    /// It is owed; `waiting` is the original if it was still in flight.
+    Owed {
+        kept: bool,
+        group: usize,
+        waiting: Option<Waiting>,
+    },
+    /// It cannot be written for the upstream; nothing was changed.
+    Unwritable,
 }
 
 /// A reversal about to be owed.
@@ -107,11 +124,27 @@ impl OwedBook {
         );
     }
 
-    /// Takes a reversal off the book.
-    fn acknowledged(&self, key: &MatchKey, now: Moment) -> Option<Owed> {
+    /// Whether a transaction's reversal is on the book.
+    pub(super) fn holds(&self, txn: TxnId) -> bool {
+        self.lock().entries.contains_key(&txn)
+    }
+
+    /// Takes a reversal off the book: one that was sent, of the terminal that the answer names.
+    fn acknowledged(
+        &self,
+        key: &MatchKey,
+        terminal: Option<TerminalId>,
+        now: Moment,
+    ) -> Option<Owed> {
         let mut book = self.lock();
+        let txn = *book.by_key.get(key)?.front()?;
+        let entry = book.entries.get(&txn)?;
+        let same_terminal = terminal.is_none_or(|named| named == entry.owed.key.terminal);
+        if entry.attempts == 0 || !same_terminal {
+            return None;
+        }
         let same = book.by_key.get_mut(key)?;
-        let txn = same.pop_front()?;
+        same.pop_front();
         let next = same.front().copied();
         let entry = book.entries.remove(&txn)?;
         book.schedule.remove(&(entry.wake_at, txn));
@@ -171,7 +204,8 @@ impl OwedBook {
             if book.out >= IN_FLIGHT_MAX {
                 break;
             }
-            let Some(choice) = links.choose() else {
+            let behind = entry.owed.after.filter(|choice| links.is_current(*choice));
+            let Some(choice) = behind.or_else(|| links.choose()) else {
                 book.wake(txn, now.after(NO_LINK_WAIT));
                 continue;
             };
@@ -232,27 +266,39 @@ impl Switch {
         let merchant = message.merchant();
         // The lane is held until the reversal is in the journal's queue: a second one of the same terminal
         // queues behind it.
-        let (step, waited) = self.lanes.with(key, |lane| {
-            let step = lane.reverse(batch, stan, merchant);
-            let ReversalStep::Owe(txn) = step else {
-                return (step, None);
-            };
+        let taken = self.lanes.with(key, |lane| {
             let known = lane
                 .find(batch, stan, merchant)
-                .map(|t| (t.group, t.match_key, t.upstream_stan));
-            let Some((group, match_key, upstream_stan)) = known else {
-                return (step, None);
+                .and_then(|t| Some((t.number?, t.group, t.match_key, t.upstream_stan)));
+            let Some((txn, group, match_key, upstream_stan)) = known else {
+                return Reversed::Step(lane.reverse(batch, stan, merchant));
             };
-            let owed = self.reversal_for_terminal(message, key, group, txn, upstream_stan);
-            let kept = owed.is_some_and(|owed| self.owe(owed));
-            (step, Some((group, match_key, txn, kept)))
+            // What cannot be written is found out before the lane changes.
+            let new = self.reversal_for_terminal(message, key, group, txn, upstream_stan);
+            let Some(mut new) = new else {
+                return Reversed::Unwritable;
+            };
+            let step = lane.reverse(batch, stan, merchant);
+            if !matches!(step, ReversalStep::Owe(_)) {
+                return Reversed::Step(step);
+            }
+            let waiting = self.groups[group].pending.give_up(&match_key, txn.0);
+            new.owed.after = waiting.as_ref().map(|waiting| waiting.choice);
+            Reversed::Owed {
+                kept: self.owe(new),
+                group,
+                waiting,
+            }
         });
-        match (step, waited) {
-            (ReversalStep::Owe(_), Some((group, match_key, txn, kept))) => {
-                let upstream = &self.groups[group];
-                if let Some(waiting) = upstream.pending.give_up(&match_key, txn.0) {
+        match taken {
+            Reversed::Owed {
+                kept,
+                group,
+                waiting,
+            } => {
+                if let Some(waiting) = waiting {
                     // Its answer must not reach the terminal any more.
-                    upstream.metrics.in_flight.decrement(1.0);
+                    self.groups[group].metrics.in_flight.decrement(1.0);
                     waiting.session.give_up();
                 }
                 if kept {
@@ -261,11 +307,15 @@ impl Switch {
                     Handled::Close("journal-closed")
                 }
             }
-            (ReversalStep::Repeated | ReversalStep::NothingToUndo, _) => {
+            Reversed::Step(ReversalStep::Repeated | ReversalStep::NothingToUndo) => {
                 self.answer_reversal(session, message, request)
             }
-            (ReversalStep::Unknown | ReversalStep::Owe(_), _) => {
+            Reversed::Step(ReversalStep::Unknown | ReversalStep::Owe(_)) => {
                 self.look_up(Job::reversal(session, message, key, batch, stan))
+            }
+            Reversed::Unwritable => {
+                tracing::error!("a terminal's reversal cannot be written for its upstream");
+                Handled::Close("unwritable")
             }
         }
     }
@@ -297,6 +347,7 @@ impl Switch {
             txn,
             key,
             match_key,
+            after: None,
         };
         Some(NewlyOwed {
             group,
@@ -326,6 +377,7 @@ impl Switch {
             txn: waiting.txn,
             key: waiting.key,
             match_key,
+            after: Some(waiting.choice),
         };
         let code = *upstream.dialect.reversal().timeout.as_bytes();
         Some(NewlyOwed {
@@ -384,8 +436,15 @@ impl Switch {
             }
             return;
         }
-        let Some(owed) = upstream.owed.acknowledged(key, self.clock.now()) else {
+        let Some(owed) = upstream
+            .owed
+            .acknowledged(key, message.terminal(), self.clock.now())
+        else {
             upstream.metrics.unmatched("duplicate");
+            tracing::warn!(
+                group = %upstream.name,
+                "the acknowledgement of a reversal belongs to none that is out"
+            );
             return;
         };
         upstream.metrics.reversal("acknowledged");

@@ -27,8 +27,9 @@ use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks
 use crate::security::{DataKeys, KeyError};
 use crate::store::projection::project_round;
 use crate::store::registry::DirectoryChanges;
-use crate::store::sqlite::SqliteFolder;
+use crate::store::sqlite::{FolderLock, SqliteFolder};
 use crate::store::{Journal, JournalStore, ReadModel, Record, Registry, StoreError};
+use crate::telemetry::log::chain;
 use crate::telemetry::metrics::{GroupMetrics, JournalMetrics, ListenerMetrics, ProcessMetrics};
 use crate::transaction::Lanes;
 
@@ -147,7 +148,7 @@ pub enum StartError {
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
     /// The store's folder cannot be made.
-    #[error("the store's folder {path} cannot be made")]
+    #[error("the store's folder {path} cannot be used")]
     Folder {
         /// Path.
         path: String,
@@ -198,6 +199,7 @@ pub struct Running {
     /// Set when the store failed for good.
     pub failed: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    _lock: FolderLock,
 }
 
 /// The registry together with the directory it feeds: a change is in the gate when its call returns.
@@ -268,6 +270,10 @@ impl Running {
             path: path.display().to_string(),
             source,
         })?;
+        let lock = folder.lock().map_err(|source| StartError::Folder {
+            path: path.display().to_string(),
+            source,
+        })?;
         let key_file = settings
             .data_key_file
             .clone()
@@ -332,10 +338,11 @@ impl Running {
             tasks,
             failed,
             threads: vec![writer, projector],
+            _lock: lock,
         })
     }
 
-    /// Takes no new connections, finishes what is in flight within `at_most`, then stops. Returns whether
+    /// Takes no new connections, finishes what is in flight and what is owed within `at_most`, then stops. Returns whether
     /// everything was finished and the store is sound.
     pub async fn drain(self, at_most: Duration) -> bool {
         let Self {
@@ -344,12 +351,13 @@ impl Running {
             tasks,
             failed,
             threads,
+            _lock: lock,
             ..
         } = self;
         tasks.drain();
         sessions.drain();
         let settled = async {
-            while !sessions.is_empty() || switch.in_flight() > 0 {
+            while !sessions.is_empty() || switch.in_flight() > 0 || switch.reversals_owed() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -358,6 +366,7 @@ impl Running {
             tracing::warn!(
                 sessions = sessions.len(),
                 in_flight = switch.in_flight(),
+                reversals_owed = switch.reversals_owed(),
                 "not everything was finished in time"
             );
         }
@@ -369,6 +378,7 @@ impl Running {
             threads.into_iter().all(|thread| thread.join().is_ok())
         });
         let joined = joined.await.unwrap_or(false);
+        drop(lock);
         finished && ended && joined && !failed.load(Ordering::Acquire)
     }
 }
@@ -466,7 +476,7 @@ fn start_journal(
         move |problem| {
             // A sync that failed may have lost what it was given: nothing can be promised any more.
             tracing::error!(
-                error = &problem as &dyn std::error::Error,
+                problem = chain(&problem),
                 "the journal cannot be written; nothing more is taken or answered"
             );
             failed.store(true, Ordering::Release);
@@ -486,29 +496,26 @@ fn start_projector(
 ) -> Result<JoinHandle<()>, StartError> {
     // Weak, because the switch holds the other end of the channel: when it goes, the thread ends.
     let switch: Weak<Switch> = Arc::downgrade(switch);
+    // Whether the read model shows everything that is durable.
     let mut project = move |model: &mut dyn ReadModel| {
         loop {
             match project_round(journal.as_mut(), model) {
                 Ok(0) => {
                     metrics.projection_lag.set(0.0);
-                    return;
+                    return true;
                 }
                 Ok(_) => {
-                    let lag = journal
-                        .last_sequence()
-                        .and_then(|last| Ok(last.saturating_sub(model.mark()?)));
+                    let last = journal.last_sequence();
+                    let lag = last.and_then(|last| Ok(last.saturating_sub(model.mark()?)));
                     if let Ok(lag) = lag {
-                        metrics
-                            .projection_lag
-                            .set(f64::from(u32::try_from(lag).unwrap_or(u32::MAX)));
+                        let lag = u32::try_from(lag).unwrap_or(u32::MAX);
+                        metrics.projection_lag.set(f64::from(lag));
                     }
                 }
                 Err(problem) => {
-                    tracing::error!(
-                        error = &problem as &dyn std::error::Error,
-                        "the read model cannot be brought up to date"
-                    );
-                    return;
+                    let problem = chain(&problem);
+                    tracing::error!(problem, "the read model cannot be brought up to date");
+                    return false;
                 }
             }
         }
@@ -518,10 +525,11 @@ fn start_projector(
         .spawn(move || {
             loop {
                 let asked = asked.recv_timeout(PROJECT_EVERY);
-                project(model.as_mut());
+                let up_to_date = project(model.as_mut());
                 match asked {
                     Ok(job) => match switch.upgrade() {
-                        Some(switch) => switch.looked_up(&job, model.as_mut()),
+                        Some(switch) if up_to_date => switch.looked_up(&job, model.as_mut()),
+                        Some(switch) => switch.cannot_look_up(&job),
                         None => return,
                     },
                     Err(RecvTimeoutError::Timeout) => {}
@@ -651,10 +659,12 @@ impl Switch {
             let Some(first) = group.stans.wants_block(date) else {
                 continue;
             };
-            if first.is_multiple_of(u64::from(crate::base::Stan::MAX)) {
-                group.metrics.stan_wraps.increment(1);
-            }
             let end = first + u64::from(stans::BLOCK);
+            let most = u64::from(crate::base::Stan::MAX);
+            if (first - 1) / most != (end - 1) / most {
+                group.metrics.stan_wraps.increment(1);
+                tracing::warn!(group = %group.name, "a group's STANs start again within one date");
+            }
             let record = Record::StanBlock {
                 group: group.name.as_str().into(),
                 date,

@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -18,24 +19,51 @@ pub enum LogFormat {
     Json,
 }
 
-/// Installs the process's log. `level` is a filter such as `info` or `posgate=debug,warn`.
+/// Lines that may wait for whoever reads the log. Beyond, lines are lost: a log that nobody reads must
+/// not stop the switch.
+const WAITING_LINES_MAX: usize = 8_192;
+
+/// Writes what still waits when it is dropped.
+#[derive(Debug)]
+pub struct LogGuard(#[expect(dead_code, reason = "its drop writes the rest")] WorkerGuard);
+
+/// Installs the process's log. `level` is a filter such as `info` or `posgate=debug,warn`. Lines are
+/// written by a thread of their own.
 ///
 /// # Errors
 /// When the filter cannot be read or a log is installed already.
 pub fn install(
     format: LogFormat,
     level: &str,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<LogGuard, Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(level)?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES_MAX)
+        .finish(io::stderr());
     // Colours are for people: a file or a pipe gets plain lines.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(Scrubbed);
+        .with_writer(Scrubbed(writer));
     match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_target(false).try_init()?,
+        LogFormat::Json => builder.json().flatten_event(true).try_init()?,
     }
+    Ok(LogGuard(guard))
+}
+
+/// An error with all its causes on one line, for a log that people and machines read.
+#[must_use]
+pub fn chain(problem: &dyn std::error::Error) -> String {
+    let mut text = problem.to_string();
+    let mut cause = problem.source();
+    while let Some(deeper) = cause {
+        text.push_str(": ");
+        text.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
+    text
 }
 
 /// Whether a filter can be used.
@@ -48,24 +76,28 @@ pub fn check_level(level: &str) -> Result<(), String> {
         .map_err(|problem| problem.to_string())
 }
 
-#[derive(Debug)]
-struct Scrubbed;
+struct Scrubbed(NonBlocking);
 
 impl<'a> MakeWriter<'a> for Scrubbed {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        Line(Vec::with_capacity(256))
+        Line {
+            bytes: Vec::with_capacity(256),
+            out: self.0.clone(),
+        }
     }
 }
 
-/// One event's bytes, scrubbed and written in one go when it ends.
-#[derive(Debug)]
-struct Line(Vec<u8>);
+/// One event's bytes, scrubbed and handed over in one go when it ends.
+struct Line {
+    bytes: Vec<u8>,
+    out: NonBlocking,
+}
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -76,9 +108,9 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        scrub(&mut self.0);
+        scrub(&mut self.bytes);
         // A log that cannot be written must not stop the switch.
-        drop(io::stderr().lock().write_all(&self.0));
+        drop(self.out.write_all(&self.bytes));
     }
 }
 

@@ -100,6 +100,7 @@ pub(super) struct World {
     pub(super) monitor: SocketAddr,
     admin: Option<Admin>,
     folder: tempfile::TempDir,
+    _log: log::LogGuard,
 }
 
 /// The three books, and what happened.
@@ -117,7 +118,7 @@ impl World {
     /// Starts everything.
     pub(super) async fn start(terminals: u32, rate: u32, seed: u64) -> anyhow::Result<Self> {
         // The demonstration provokes warnings by the hundred: they are counted, not shown.
-        log::install(log::LogFormat::Text, "error")
+        let log = log::install(log::LogFormat::Text, "error")
             .map_err(|problem| anyhow::anyhow!("the log cannot be set up: {problem}"))?;
         let prometheus = metrics::install().context("metrics cannot be set up")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -165,6 +166,7 @@ impl World {
             monitor,
             admin: Some(admin),
             folder,
+            _log: log,
         })
     }
 

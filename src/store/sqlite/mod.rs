@@ -41,6 +41,26 @@ impl SqliteFolder {
         })
     }
 
+    /// Takes the folder for one process. Two gateways on one store would give out the same numbers.
+    ///
+    /// # Errors
+    /// When another process has it, or the lock file cannot be made.
+    pub fn lock(&self) -> std::io::Result<FolderLock> {
+        let path = self.path.join("lock");
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Err(std::io::Error::new(
+                std::io::ErrorKind::ResourceBusy,
+                "another posgate works on it",
+            )),
+            Err(std::fs::TryLockError::Error(problem)) => Err(problem),
+        }
+    }
+
     /// Path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -71,6 +91,10 @@ impl SqliteFolder {
         SqliteReadModel::open(&self.path.join("readmodel.db"))
     }
 }
+
+/// A folder taken by this process, until it is dropped.
+#[derive(Debug)]
+pub struct FolderLock(#[expect(dead_code, reason = "the open file is the lock")] std::fs::File);
 
 /// Whether a commit waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

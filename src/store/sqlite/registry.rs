@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -77,6 +77,7 @@ CREATE TABLE account_change (
 #[derive(Debug)]
 pub struct SqliteRegistry {
     db: Connection,
+    path: PathBuf,
 }
 
 impl SqliteRegistry {
@@ -86,7 +87,10 @@ impl SqliteRegistry {
         // it reads nothing back.
         db.pragma_update(None, "cache_size", -65_536)
             .map_err(StoreError::engine("setting up the registry"))?;
-        Ok(Self { db })
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -114,6 +118,10 @@ impl Registry for SqliteRegistry {
             rows.collect()
         };
         read(&self.db).map_err(StoreError::engine("reading the acquirers"))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Registry>, StoreError> {
+        Ok(Box::new(Self::open(&self.path)?))
     }
 
     fn load(
