@@ -179,6 +179,16 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_for_one_process_at_a_time() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = SqliteFolder::open(place.path()).unwrap();
+        let held = folder.lock().unwrap();
+        assert!(folder.lock().is_err());
+        drop(held);
+        assert!(folder.lock().is_ok());
+    }
+
+    #[test]
     fn migrations_run_once_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");

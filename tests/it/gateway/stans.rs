@@ -163,3 +163,40 @@ async fn a_sale_from_before_a_restart_is_found_and_undone_once() {
         }
     }
 }
+
+/// The upstream charged and said nothing, the gateway was stopped with the reversal owed: when the
+/// terminal asks again, its reversal must reach the upstream and not just be answered.
+#[tokio::test]
+async fn a_reversal_owed_before_a_restart_is_owed_anew_when_the_terminal_asks() {
+    for policy in [StanPolicy::Pass, StanPolicy::Own] {
+        let setup = |stored| Setup {
+            stan: policy,
+            stored,
+            timeout: Duration::from_millis(250),
+            ..Setup::speaking(UNIONPAY)
+        };
+        let world = setup(None).start().await;
+        let mut link = counting_link(&world).await;
+        let mut till = world.till(1).await;
+        till.send(&till.who.sale(601, 1_000)).await;
+        let sale = link.next().await;
+        assert_eq!(till.next().await.code(), "98");
+        let stored = world.stop((till, link)).await;
+        let world = setup(Some(stored)).start().await;
+        let mut link = counting_link(&world).await;
+        let mut till = world.till(1).await;
+        let answer = till.ask(&till.who.reversal(601, 1_000)).await;
+        assert_eq!(answer.code(), "00");
+        let reversal = link.next().await;
+        assert_eq!(
+            (reversal.mti.as_str(), reversal.text(11)),
+            ("0400", sale.text(11))
+        );
+        link.send(&reversal.answered("00")).await;
+        eventually("nothing is owed", || {
+            world.running.switch.reversals_owed() == 0
+        })
+        .await;
+        world.stop(till).await;
+    }
+}
