@@ -4,13 +4,8 @@
 //! loop over single bytes.
 
 use super::dialect::{FieldSpec, Kind, Pad};
-
-const fn every(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
-}
-
-const HIGH: u64 = every(0x80);
-const LOW7: u64 = every(0x7F);
+use super::range::{self, DIGITS};
+use super::word::{HIGH, LOW7, every, padded, rest_bits};
 
 /// Marks bytes that are not `0` to `9`, each in its own high bit.
 const fn not_digits(word: u64) -> u64 {
@@ -37,57 +32,14 @@ const fn not_track(word: u64) -> u64 {
     not_digits(word) & !(equal(word, b'=') | equal(word, b'D'))
 }
 
-/// A range of ASCII characters, as the sums that carry into the high bit of a byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    /// Reaches 0x80 from the lowest character upwards.
-    from_lowest: u64,
-    /// Reaches 0x80 above the highest character.
-    above_highest: u64,
-    /// The high bits where bytes above 0x7F are not allowed.
-    ascii_only: u64,
-}
-
-/// The decimal digits.
-const DIGITS: Range = Range::new(b'0', b'9', HIGH);
-
-impl Range {
-    const fn new(lowest: u8, highest: u8, ascii_only: u64) -> Self {
-        Self {
-            from_lowest: every(0x80_u8.wrapping_sub(lowest)),
-            above_highest: every(0x7F_u8.wrapping_sub(highest)),
-            ascii_only,
-        }
-    }
-
-    /// What a kind of field allows, when that is a range; else a range nobody asks for.
-    pub(super) const fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Digits => DIGITS,
-            Kind::Text => Self::new(b' ', b'~', 0),
-            Kind::Alphanumeric
-            | Kind::Undefined
-            | Kind::PackedDigits
-            | Kind::PackedTrack
-            | Kind::Track
-            | Kind::Bytes
-            | Kind::Hex => Self::new(b' ', b'~', HIGH),
-        }
-    }
-
-    /// Marks bytes outside, each in its own high bit.
-    const fn outside(&self, word: u64) -> u64 {
-        let low = word & LOW7;
-        // 0x7F + 0x7F < 0x100: no byte carries into the next.
-        let outside = !low.wrapping_add(self.from_lowest) | low.wrapping_add(self.above_highest);
-        ((outside & !word) | (word & self.ascii_only)) & HIGH
-    }
-}
-
 /// Marks bytes that are no hexadecimal digits.
 const fn not_hex(word: u64) -> u64 {
     // Upper and lower case differ in one bit: set, it makes letters of letters only.
-    not_digits(word) & Range::new(b'a', b'f', HIGH).outside(word | every(0x20))
+    let t = (word | every(0x20)) ^ every(0x60);
+    let low = t & LOW7;
+    // 1 to 6 are letters. 0x7F + 0x7F < 0x100: no byte carries into the next.
+    let letters = low.wrapping_add(every(0x7F)) & !low.wrapping_add(every(0x79)) & !t;
+    not_digits(word) & !letters
 }
 
 /// Bits of the first and of the last byte of a field that are not looked at: its padding nibble.
@@ -139,34 +91,6 @@ fn over(ahead: &[u8], len: usize, ignored: Ignored, bad: impl Fn(u64) -> u64) ->
     }
 }
 
-/// Fewer than eight bytes with zeros behind them.
-#[cold]
-#[inline(never)]
-fn padded(ahead: &[u8]) -> [u8; 8] {
-    let mut padded = [0; 8];
-    if let (Some(low), Some(high)) = (ahead.first_chunk(), ahead.last_chunk()) {
-        // Four to seven bytes, in two halves that overlap: 0 <= gap < 4.
-        let gap = u32::try_from(ahead.len().saturating_sub(4)).unwrap_or(0);
-        let (low, high) = (u32::from_le_bytes(*low), u32::from_le_bytes(*high));
-        let high = u64::from(high).wrapping_shl(gap.wrapping_mul(8));
-        return (u64::from(low) | high).to_le_bytes();
-    }
-    for (to, from) in padded.iter_mut().zip(ahead) {
-        *to = *from;
-    }
-    padded
-}
-
-/// Bits to shift a word by to keep its first `len` bytes: 64, which leaves nothing, for no bytes.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    reason = "0 <= len <= 8 here"
-)]
-const fn rest_bits(len: usize) -> u32 {
-    64_u32.wrapping_sub((len as u32).wrapping_mul(8))
-}
-
 /// What the first and the last eight bytes leave out. The last byte, which may be padded, is not touched.
 #[cold]
 #[inline(never)]
@@ -183,16 +107,15 @@ fn between(ahead: &[u8], len: usize, bad: impl Fn(u64) -> u64) -> u64 {
 /// Marks whatever the type of a field does not allow; 0 is a sound one. The field is the first `len` bytes
 /// of `ahead`, the rest of the frame, and `units` long.
 #[inline(always)]
-pub(super) fn marks(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
-    if spec.kind.is_range() {
-        let range = &spec.range;
-        return over(ahead, len, Ignored::NOTHING, |word| range.outside(word));
+pub(super) fn marks(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u128 {
+    if let Some(range) = spec.range {
+        return range.marks(ahead, len);
     }
     if spec.kind == Kind::Bytes {
         return 0;
     }
     if spec.kind.is_packed() {
-        return packed(spec, units, ahead, len);
+        return packed(spec, units, ahead, len).into();
     }
     seldom(spec.kind, ahead, len)
 }
@@ -201,17 +124,19 @@ pub(super) fn marks(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u
 /// word read right behind the bytes that make it up would have to wait for them.
 #[inline(always)]
 pub(super) fn allows(spec: &FieldSpec, ascii: &[u8]) -> bool {
-    let range = match spec.kind {
-        Kind::PackedDigits => &DIGITS,
-        Kind::PackedTrack | Kind::Track => {
-            return ascii.is_empty() || seldom(Kind::Track, ascii, ascii.len()) == 0;
-        }
-        Kind::Digits | Kind::Alphanumeric | Kind::Text => &spec.range,
-        Kind::Bytes | Kind::Hex | Kind::Undefined => return false,
-    };
-    over(ascii, ascii.len(), Ignored::NOTHING, |word| {
-        range.outside(word)
-    }) == 0
+    if let Some(range) = spec.range {
+        return range.allows(ascii);
+    }
+    match spec.kind {
+        Kind::PackedDigits => DIGITS.allows(ascii),
+        Kind::PackedTrack | Kind::Track => seldom(Kind::Track, ascii, ascii.len()) == 0,
+        Kind::Digits
+        | Kind::Alphanumeric
+        | Kind::Text
+        | Kind::Bytes
+        | Kind::Hex
+        | Kind::Undefined => false,
+    }
 }
 
 /// Out of line like the next, so that the walk itself stays in registers.
@@ -230,10 +155,11 @@ fn packed(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
 /// What a message has once or twice: out of the way of the rest.
 #[cold]
 #[inline(never)]
-fn seldom(kind: Kind, ahead: &[u8], len: usize) -> u64 {
+fn seldom(kind: Kind, ahead: &[u8], len: usize) -> u128 {
     match kind {
-        Kind::Track => over(ahead, len, Ignored::NOTHING, not_track),
-        Kind::Hex if len.is_multiple_of(2) => over(ahead, len, Ignored::NOTHING, not_hex),
+        Kind::Track if len >= 16 => range::track(ahead.get(..len).unwrap_or_default()),
+        Kind::Track => over(ahead, len, Ignored::NOTHING, not_track).into(),
+        Kind::Hex if len.is_multiple_of(2) => over(ahead, len, Ignored::NOTHING, not_hex).into(),
         Kind::Hex
         | Kind::Digits
         | Kind::Alphanumeric
@@ -241,7 +167,7 @@ fn seldom(kind: Kind, ahead: &[u8], len: usize) -> u64 {
         | Kind::PackedDigits
         | Kind::PackedTrack
         | Kind::Bytes
-        | Kind::Undefined => u64::MAX,
+        | Kind::Undefined => u128::MAX,
     }
 }
 

@@ -123,7 +123,7 @@ impl Dialect {
         index: &mut Index,
         bitmap: u64,
         base: u8,
-        found: &mut u64,
+        found: &mut u128,
     ) -> Option<&'m [u8]> {
         let mut fields = Fields::of(bitmap, base);
         while let Some(de) = fields.next() {

@@ -1,10 +1,9 @@
 //! Hexadecimal digits to bytes and back, eight digits at a time.
 
-const fn every(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
-}
+use super::word::every;
 
 /// The value of eight hexadecimal digits; `None` when a character is none.
+#[inline(always)]
 pub(super) const fn value(characters: [u8; 8]) -> Option<u32> {
     let word = u64::from_be_bytes(characters);
     let letter = (word >> 6) & every(0x01);

@@ -30,8 +30,10 @@ mod meaning;
 mod message;
 mod mti;
 mod parsers;
+mod range;
 mod request;
 mod rewrite;
+mod word;
 
 pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode};

@@ -47,7 +47,7 @@ pub(super) const fn cause(error: &nom::Err<Cut>) -> Cut {
 }
 
 /// The message type.
-#[inline]
+#[inline(always)]
 pub(super) fn mti(encoding: MtiEncoding, input: &[u8]) -> Parsed<'_, Mti> {
     let (rest, mti) = match encoding {
         MtiEncoding::Packed => {
@@ -64,7 +64,7 @@ pub(super) fn mti(encoding: MtiEncoding, input: &[u8]) -> Parsed<'_, Mti> {
 }
 
 /// One bitmap, its first bit highest.
-#[inline]
+#[inline(always)]
 pub(super) fn bitmap(encoding: BitmapEncoding, input: &[u8]) -> Parsed<'_, u64> {
     match encoding {
         BitmapEncoding::Binary => be_u64(input),

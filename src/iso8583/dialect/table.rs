@@ -1,6 +1,6 @@
 //! The field table: what decoding needs packed small, what people need beside it.
 
-use crate::iso8583::check::Range;
+use crate::iso8583::range::Range;
 
 /// What a field may hold (ISO 8583:1987 section 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +47,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Its characters are checked against a range.
-    #[inline(always)]
-    pub(crate) const fn is_range(self) -> bool {
-        match self {
-            Self::Digits | Self::Alphanumeric | Self::Text => true,
-            Self::PackedDigits
-            | Self::PackedTrack
-            | Self::Bytes
-            | Self::Hex
-            | Self::Track
-            | Self::Undefined => false,
-        }
-    }
-
     /// Two units share a byte.
     pub(crate) const fn is_packed(self) -> bool {
         match self {
@@ -127,7 +113,7 @@ pub(crate) enum Pad {
     Right,
 }
 
-/// One row of the table that decoding walks: half a cache line.
+/// One row of the table that decoding walks: sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FieldSpec {
     pub(crate) kind: Kind,
@@ -135,10 +121,10 @@ pub(crate) struct FieldSpec {
     pub(crate) pad: Pad,
     /// 1 when two units share a byte, else 0.
     packed: u8,
+    /// What the content may consist of, where that is a range of characters.
+    pub(crate) range: Option<&'static Range>,
     /// Bytes of a fixed field's content.
     pub(crate) fixed_bytes: u16,
-    /// What the content may consist of, where that is a range of characters.
-    pub(crate) range: Range,
     /// Most units (digits, else bytes); of a fixed field the exact number. At most 999.
     pub(crate) max: u16,
 }
