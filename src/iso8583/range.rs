@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn every_way_to_look_gives_the_same() {
         for range in [&DIGITS, &PRINTABLE, &ANY_TEXT] {
-            for len in 0..40_usize {
+            for len in (0..=18).chain([31, 32, 33]) {
                 for at in 0..len {
                     for byte in 0..=255 {
                         let mut text = vec![b'5'; len];
