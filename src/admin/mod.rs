@@ -27,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::base::Clock;
 use crate::net::Tasks;
@@ -131,26 +131,10 @@ impl Admin {
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         let cleanup = SocketFile(path.to_owned());
-        let (router, tasks) = (self.api(), self.tasks.clone());
+        let serving = accept_all(Door::Socket(listener), self.api(), self.tasks.clone());
         self.tasks.spawn(async move {
             let _cleanup = cleanup;
-            let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
-            loop {
-                let place = Arc::clone(&places).acquire_owned().await;
-                let accepted = tokio::select! {
-                    () = tasks.stopping() => return,
-                    accepted = listener.accept() => accepted,
-                };
-                match accepted {
-                    Ok((stream, _)) => {
-                        tasks.spawn(converse(stream, router.clone(), tasks.clone(), place));
-                    }
-                    Err(problem) => {
-                        tracing::warn!(%problem, "accepting on the admin socket failed");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
-            }
+            serving.await;
         });
         Ok(())
     }
@@ -162,27 +146,56 @@ impl Admin {
     pub async fn serve_monitor(&self, address: SocketAddr) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind(address).await?;
         let bound = listener.local_addr()?;
-        let (router, tasks) = (self.pages(), self.tasks.clone());
-        self.tasks.spawn(async move {
-            let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
-            loop {
-                let place = Arc::clone(&places).acquire_owned().await;
-                let accepted = tokio::select! {
-                    () = tasks.stopping() => return,
-                    accepted = listener.accept() => accepted,
-                };
-                match accepted {
-                    Ok((stream, _)) => {
-                        tasks.spawn(converse(stream, router.clone(), tasks.clone(), place));
-                    }
-                    Err(problem) => {
-                        tracing::warn!(%problem, "accepting on the monitor address failed");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
-            }
-        });
+        self.tasks.spawn(accept_all(
+            Door::Tcp(listener),
+            self.pages(),
+            self.tasks.clone(),
+        ));
         Ok(bound)
+    }
+}
+
+/// Where HTTP connections come in.
+enum Door {
+    Socket(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// Serves connections until everything stops, so many at a time.
+async fn accept_all(door: Door, router: Router, tasks: Tasks) {
+    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        let (router, conversation) = (router.clone(), tasks.clone());
+        let accepted = tokio::select! {
+            () = tasks.stopping() => return,
+            accepted = door.accept() => accepted,
+        };
+        match accepted {
+            Ok(Stream::Socket(stream)) => {
+                tasks.spawn(converse(stream, router, conversation, place));
+            }
+            Ok(Stream::Tcp(stream)) => tasks.spawn(converse(stream, router, conversation, place)),
+            Err(problem) => {
+                tracing::warn!(%problem, "accepting an HTTP connection failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// A connection that came in.
+enum Stream {
+    Socket(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Door {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Socket(listener) => listener.accept().await.map(|(s, _)| Stream::Socket(s)),
+            Self::Tcp(listener) => listener.accept().await.map(|(s, _)| Stream::Tcp(s)),
+        }
     }
 }
 

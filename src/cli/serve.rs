@@ -17,7 +17,8 @@ use crate::telemetry::{log, metrics};
 
 /// Runs the gateway: takes terminals, forwards to upstreams, keeps the journal.
 ///
-/// SIGTERM and SIGINT drain it: no new connections, what is in flight is finished (30 s at most), exit 0.
+/// SIGTERM and SIGINT drain it: no new connections, what is in flight or owed is finished (30 s at most),
+/// exit 0.
 /// Exit 1: something could not be finished or the store failed. Exit 2: the configuration has mistakes.
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::UpstreamGroup;
-use super::reversals::Owed;
+use super::owed::Owed;
 use crate::base::Clock;
 use crate::base::clock::Moment;
 use crate::net::{LinkChoice, Session, Tasks};

@@ -13,10 +13,13 @@ mod effects;
 mod forward;
 mod local;
 mod lookup;
+mod owed;
 mod requests;
 mod reversals;
 mod run;
+mod settings;
 mod stans;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -37,12 +40,12 @@ use crate::telemetry::metrics::{GroupMetrics, ListenerMetrics};
 use crate::transaction::Lanes;
 
 use effects::Effect;
-use reversals::OwedBook;
+use owed::OwedBook;
 use stans::Stans;
 
-pub use run::{
-    ListenSettings, Running, SharedRegistry, StartError, StoreChoice, SwitchSettings,
-    UpstreamAddress, UpstreamSettings,
+pub use run::{Running, SharedRegistry, StartError};
+pub use settings::{
+    ListenSettings, StoreChoice, SwitchSettings, UpstreamAddress, UpstreamSettings,
 };
 pub use stans::StanPolicy;
 

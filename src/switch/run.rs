@@ -4,25 +4,21 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
-
 use super::effects::{Delivery, Effect, Handoff};
 use super::lookup::{Job, Lookups};
-use super::stans::{self, StanPolicy, Stans};
+use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
+use super::stans::{self, Stans};
+use super::watch::{Guard, memory_limit, watch, zone_offset};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
-use crate::base::{AcquirerId, Clock, MerchantId, TerminalId};
+use crate::base::{AcquirerId, Clock};
 use crate::binding::Directory;
-use crate::iso8583::Dialect;
 use crate::net::listener::Sessions;
-use crate::net::session::SessionLimits;
 use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks, link};
 use crate::security::{DataKeys, KeyError};
 use crate::store::projection::project_round;
@@ -39,107 +35,6 @@ const LINK_OUTBOX_BYTES_MAX: usize = 1 << 20;
 const TICK: Duration = Duration::from_millis(20);
 /// How often the read model is brought up to date when nobody asks.
 const PROJECT_EVERY: Duration = Duration::from_millis(500);
-
-/// Where the store lives.
-#[derive(Clone, Debug)]
-pub enum StoreChoice {
-    /// A folder with SQLite files.
-    Sqlite(PathBuf),
-}
-
-/// A listener, checked.
-#[derive(Clone, Debug)]
-pub struct ListenSettings {
-    /// Name, for logs and metrics.
-    pub name: String,
-    /// Address to listen at.
-    pub address: SocketAddr,
-    /// TLS, or plain.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// What the terminals speak.
-    pub dialect: Arc<Dialect>,
-    /// Whose terminals they are.
-    pub acquirer: String,
-    /// Group their requests go to.
-    pub upstream: String,
-    /// Whether financial requests need a sign-on first.
-    pub sign_on_required: bool,
-    /// From accept to the end of the TLS handshake.
-    pub handshake_timeout: Duration,
-    /// Unfinished handshakes.
-    pub handshakes_max: usize,
-    /// Unfinished handshakes of one address; 0 for no limit.
-    pub handshakes_per_address_max: usize,
-    /// New connections a second.
-    pub connections_per_second: u32,
-    /// Open sessions.
-    pub sessions_max: usize,
-    /// Bounds of each session.
-    pub session: SessionLimits,
-}
-
-/// One address of an upstream group.
-#[derive(Clone, Debug)]
-pub struct UpstreamAddress {
-    /// `host:port`.
-    pub address: String,
-    /// TLS and the name the certificate must carry, or plain.
-    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-}
-
-/// An upstream group, checked.
-#[derive(Clone, Debug)]
-pub struct UpstreamSettings {
-    /// Name, for logs, metrics and the journal.
-    pub name: String,
-    /// What it speaks.
-    pub dialect: Arc<Dialect>,
-    /// Its addresses: a link each.
-    pub addresses: Vec<UpstreamAddress>,
-    /// Whose STANs it sees.
-    pub stan: StanPolicy,
-    /// From acceptance of a request to the upstream's answer.
-    pub timeout: Duration,
-    /// Whether links sign on.
-    pub sign_on: bool,
-    /// DE41 of our network messages.
-    pub terminal: TerminalId,
-    /// DE42 of our network messages.
-    pub merchant: MerchantId,
-    /// TPDU of requests; the dialect's own when empty.
-    pub tpdu: Vec<u8>,
-    /// TCP and TLS together.
-    pub connect_timeout: Duration,
-    /// For sign-on and line tests.
-    pub answer_timeout: Duration,
-    /// Quiet time after which a link is tested; zero for never.
-    pub echo_interval: Duration,
-    /// First wait before connecting again.
-    pub reconnect_min: Duration,
-    /// Longest wait before connecting again.
-    pub reconnect_max: Duration,
-    /// Longest frame.
-    pub frame_bytes_max: usize,
-}
-
-/// Everything a switch is told.
-#[derive(Clone, Debug)]
-pub struct SwitchSettings {
-    /// Listeners.
-    pub listeners: Vec<ListenSettings>,
-    /// Upstream groups.
-    pub upstreams: Vec<UpstreamSettings>,
-    /// Store.
-    pub store: StoreChoice,
-    /// How long the journal waits for more records before it syncs a group.
-    pub journal_gather: Duration,
-    /// File with the data keys; in the store's folder when not given.
-    pub data_key_file: Option<PathBuf>,
-    /// Requests in flight, all groups together.
-    pub in_flight_max: usize,
-    /// Memory of the process at which no more is accepted, in bytes; the control group's limit when 0.
-    pub memory_bytes_max: u64,
-}
 
 /// Why a switch does not start.
 #[derive(Debug, thiserror::Error)]
@@ -685,79 +580,4 @@ impl Switch {
             }
         }
     }
-}
-
-struct Guard {
-    limit: Option<u64>,
-    full: Arc<AtomicBool>,
-    sessions: Arc<Sessions>,
-}
-
-/// Memory and the local zone, once a second.
-async fn watch(switch: Arc<Switch>, guard: Guard, tasks: Tasks) {
-    let metrics = ProcessMetrics::default();
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            () = tasks.stopping() => return,
-            _ = ticks.tick() => {}
-        }
-        switch
-            .zone_offset
-            .store(zone_offset(&*switch.clock), Ordering::Relaxed);
-        metrics.terminals.set(f64::from(
-            u32::try_from(switch.directory.len()).unwrap_or(u32::MAX),
-        ));
-        let Some(resident) = resident_bytes() else {
-            continue;
-        };
-        metrics.resident_bytes.set(bytes_as_gauge(resident));
-        let Some(limit) = guard.limit else { continue };
-        let full = resident > limit / 5 * 4;
-        if full != guard.full.swap(full, Ordering::Relaxed) {
-            tracing::warn!(
-                resident,
-                limit,
-                full,
-                "memory: no new connections while full"
-            );
-        }
-        if resident > limit / 10 * 9 {
-            let closed = guard.sessions.close_oldest_idle(1_000);
-            tracing::warn!(closed, "memory: the oldest idle sessions are closed");
-        }
-    }
-}
-
-/// A gauge is a float: exact in units of 4 KiB, which is what the system counts in.
-#[expect(clippy::float_arithmetic, reason = "gauges are floats")]
-fn bytes_as_gauge(bytes: u64) -> f64 {
-    u32::try_from(bytes >> 12).map_or(f64::MAX, f64::from) * 4_096.0
-}
-
-/// Memory of this process.
-fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
-}
-
-/// The configured limit, or the control group's.
-fn memory_limit(configured: u64) -> Option<u64> {
-    if configured > 0 {
-        return Some(configured);
-    }
-    std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-}
-
-/// Seconds the local zone is ahead of UTC.
-fn zone_offset(clock: &dyn Clock) -> i32 {
-    let micros = i64::try_from(clock.wall().0).unwrap_or(0);
-    jiff::Timestamp::from_microsecond(micros).map_or(0, |now| {
-        jiff::tz::TimeZone::system().to_offset(now).seconds()
-    })
 }
