@@ -4,6 +4,7 @@
 //! writer thread), `registry.db` (what operators change) and `readmodel.db` (projected, rebuildable, and
 //! so synced less). Each carries its schema number and refuses to be opened by an older build.
 
+mod import;
 mod journal;
 mod read_model;
 mod registry;

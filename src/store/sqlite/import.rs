@@ -1,0 +1,286 @@
+//! An import of terminals under way, inside its transaction.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::registry::write_state;
+use super::{from_sql, to_sql};
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, limits};
+use crate::binding::{Admission, BindingState, TerminalKey};
+use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, LineProblem};
+
+/// See the module.
+pub(super) struct Import<'c> {
+    db: &'c Transaction<'c>,
+    actor: &'c Actor,
+    merchants: HashMap<(AcquirerId, MerchantId), i64>,
+    accounts: HashMap<(AcquirerId, Box<str>), (i64, i64)>,
+    seen: HashMap<TerminalKey, u64>,
+    pub(super) report: ImportReport,
+    pub(super) changes: DirectoryChanges,
+    pub(super) problems: Vec<LineProblem>,
+}
+
+impl<'c> Import<'c> {
+    pub(super) fn new(db: &'c Transaction<'c>, actor: &'c Actor) -> Self {
+        Self {
+            db,
+            actor,
+            merchants: HashMap::new(),
+            accounts: HashMap::new(),
+            seen: HashMap::new(),
+            report: ImportReport::default(),
+            changes: DirectoryChanges::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn problem(&mut self, line: u64, reason: String) {
+        if self.problems.len() < limits::IMPORT_PROBLEMS_MAX {
+            self.problems.push(LineProblem { line, reason });
+        }
+    }
+
+    /// Takes one line. What contradicts becomes a problem, and the rest of the file is still checked.
+    pub(super) fn line(&mut self, line: &ImportLine) -> rusqlite::Result<()> {
+        self.report.lines += 1;
+        let key = TerminalKey {
+            acquirer: line.acquirer,
+            terminal: line.terminal,
+        };
+        match self.seen.entry(key) {
+            Entry::Occupied(first) => {
+                let reason = format!(
+                    "terminal {} is on line {} already",
+                    key.terminal,
+                    first.get()
+                );
+                self.problem(line.line, reason);
+                return Ok(());
+            }
+            Entry::Vacant(free) => {
+                free.insert(line.line);
+            }
+        }
+        let merchant = self.merchant(line)?;
+        let Some(account) = self.account(line, merchant)? else {
+            return Ok(());
+        };
+        self.bind(line, key, merchant, account)
+    }
+
+    fn merchant(&mut self, line: &ImportLine) -> rusqlite::Result<i64> {
+        let name = (line.acquirer, line.merchant);
+        if let Some(id) = self.merchants.get(&name) {
+            return Ok(*id);
+        }
+        let text = line.merchant.as_str();
+        let found: Option<i64> = self
+            .db
+            .prepare_cached("SELECT id FROM merchant WHERE acquirer = ?1 AND merchant_id = ?2")?
+            .query_row(params![line.acquirer.0, text], |row| row.get(0))
+            .optional()?;
+        let id = match found {
+            Some(id) => {
+                self.db
+                    .prepare_cached(
+                        "UPDATE merchant SET name = CASE ?2 WHEN '' THEN name ELSE ?2 END, \
+                         mcc = CASE ?3 WHEN '' THEN mcc ELSE ?3 END WHERE id = ?1",
+                    )?
+                    .execute(params![id, line.merchant_name, line.mcc])?;
+                id
+            }
+            None => {
+                self.report.merchants += 1;
+                self.db
+                    .prepare_cached(
+                        "INSERT INTO merchant(acquirer, merchant_id, name, mcc) VALUES (?1,?2,?3,?4)",
+                    )?
+                    .insert(params![line.acquirer.0, text, line.merchant_name, line.mcc])?
+            }
+        };
+        self.merchants.insert(name, id);
+        Ok(id)
+    }
+
+    fn account(&mut self, line: &ImportLine, merchant: i64) -> rusqlite::Result<Option<i64>> {
+        let name = (line.acquirer, line.account.clone());
+        let known = match self.accounts.get(&name) {
+            Some(known) => Some(*known),
+            None => self
+                .db
+                .prepare_cached(
+                    "SELECT id, merchant FROM account WHERE acquirer = ?1 AND reference = ?2",
+                )?
+                .query_row(params![line.acquirer.0, line.account], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?,
+        };
+        let (id, owner) = match known {
+            Some(known) => known,
+            None => {
+                self.report.accounts += 1;
+                let id = self
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO account(acquirer, reference, merchant, kind, status) \
+                         VALUES (?1,?2,?3,?4,?5)",
+                    )?
+                    .insert(params![
+                        line.acquirer.0,
+                        line.account,
+                        merchant,
+                        line.account_kind,
+                        line.account_status.name()
+                    ])?;
+                let number = AccountId(u32::try_from(id).unwrap_or(u32::MAX));
+                self.changes.accounts.push((number, line.account_status));
+                (id, merchant)
+            }
+        };
+        self.accounts.insert(name, (id, owner));
+        if owner == merchant {
+            return Ok(Some(id));
+        }
+        let reason = format!("account {} belongs to another merchant", line.account);
+        self.problem(line.line, reason);
+        Ok(None)
+    }
+
+    fn bind(
+        &mut self,
+        line: &ImportLine,
+        key: TerminalKey,
+        merchant: i64,
+        account: i64,
+    ) -> rusqlite::Result<()> {
+        let terminal = self.terminal(line)?;
+        // `None`: the terminal is new in this import, so it has no binding to look for.
+        let open: Option<(i64, i64, i64, u32, String, u8)> = match terminal {
+            (id, false) => self
+                .db
+                .prepare_cached(
+                    "SELECT id, merchant, account, version, state, reasons FROM binding \
+                     WHERE terminal = ?1 AND closed_at IS NULL",
+                )?
+                .query_row([id], |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                        row.get(5)?,
+                    ))
+                })
+                .optional()?,
+            (_, true) => None,
+        };
+        let mut admission = Admission {
+            binding: BindingId(0),
+            version: 1,
+            account: AccountId(u32::try_from(account).unwrap_or(u32::MAX)),
+            merchant: line.merchant,
+            state: line.state.unwrap_or(BindingState::Active),
+            reasons: line.reasons,
+        };
+        match open {
+            // The terminal was bound once and its binding is closed: a line that names no state does not
+            // open a new one.
+            None if !terminal.1 && line.state.is_none() => self.report.unchanged += 1,
+            None if !admission.state.is_open()
+                && self.was_closed(terminal.0, merchant, account)? =>
+            {
+                self.report.unchanged += 1;
+            }
+            None => {
+                let closed_at = (!admission.state.is_open()).then(|| to_sql(self.actor.at.0));
+                let id = self
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO binding(terminal, merchant, account, version, state, reasons, \
+                         opened_at, closed_at) VALUES (?1,?2,?3,1,?4,?5,?6,?7)",
+                    )?
+                    .insert(params![
+                        terminal.0,
+                        merchant,
+                        account,
+                        admission.state.name(),
+                        admission.reasons.bits(),
+                        to_sql(self.actor.at.0),
+                        closed_at
+                    ])?;
+                admission.binding = BindingId(from_sql(id));
+                self.report.bound += 1;
+                self.changes.bindings.push((key, admission));
+            }
+            Some((_, bound_merchant, bound_account, ..))
+                if bound_merchant != merchant || bound_account != account =>
+            {
+                let what = if bound_merchant == merchant {
+                    "account"
+                } else {
+                    "merchant"
+                };
+                let reason = format!(
+                    "terminal {} is bound to another {what}; set its state to unbound first",
+                    key.terminal
+                );
+                self.problem(line.line, reason);
+            }
+            Some((_, _, _, _, state, reasons))
+                if line.state.is_none()
+                    || state == admission.state.name() && reasons == admission.reasons.bits() =>
+            {
+                self.report.unchanged += 1;
+            }
+            Some((id, _, _, version, ..)) => {
+                admission.binding = BindingId(from_sql(id));
+                admission.version = version + 1;
+                write_state(self.db, admission, self.actor)?;
+                self.report.changed += 1;
+                self.changes.bindings.push((key, admission));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the terminal's latest binding was this one and is closed: nothing is left to say.
+    fn was_closed(&self, terminal: i64, merchant: i64, account: i64) -> rusqlite::Result<bool> {
+        let latest: Option<(i64, i64)> = self
+            .db
+            .prepare_cached(
+                "SELECT merchant, account FROM binding WHERE terminal = ?1 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([terminal], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(latest == Some((merchant, account)))
+    }
+
+    /// The terminal's row number, and whether it was added just now.
+    fn terminal(&self, line: &ImportLine) -> rusqlite::Result<(i64, bool)> {
+        let text = line.terminal.as_str();
+        let added = self
+            .db
+            .prepare_cached(
+                "INSERT OR IGNORE INTO terminal(acquirer, terminal_id, serial) VALUES (?1,?2,?3)",
+            )?
+            .execute(params![line.acquirer.0, text, line.serial])?;
+        if added == 1 {
+            return Ok((self.db.last_insert_rowid(), true));
+        }
+        let id = self
+            .db
+            .prepare_cached("SELECT id FROM terminal WHERE acquirer = ?1 AND terminal_id = ?2")?
+            .query_row(params![line.acquirer.0, text], |row| row.get(0))?;
+        if !line.serial.is_empty() {
+            self.db
+                .prepare_cached("UPDATE terminal SET serial = ?2 WHERE id = ?1")?
+                .execute(params![id, line.serial])?;
+        }
+        Ok((id, false))
+    }
+}
