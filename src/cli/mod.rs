@@ -10,6 +10,7 @@ pub mod load;
 mod load_report;
 mod output;
 pub mod serve;
+pub mod store;
 pub mod terminal;
 
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ enum Command {
     Check(check::Args),
     Terminal(terminal::Args),
     Account(account::Args),
+    Store(store::Args),
+    Backup(store::BackupArgs),
+    Restore(store::RestoreArgs),
     Host(host::Args),
     Load(load::Args),
     #[command(hide = true)]
@@ -48,6 +52,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Terminal(args) => terminal::run(args),
         Command::Account(args) => account::run(args),
+        Command::Store(args) => store::run(&args),
+        Command::Backup(args) => store::backup(&args),
+        Command::Restore(args) => store::restore(&args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),

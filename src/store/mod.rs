@@ -34,6 +34,33 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The disk has no room. Nothing was written; the same may succeed later.
+    #[error("{doing}: the disk is full")]
+    Full {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// A file of the store is not what it has to be.
+    #[error("{file} {problem}; {remedy}")]
+    Unsound {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What inspects and mends it.
+        remedy: String,
+    },
+    /// Groups of the journal are not there and nobody deleted them on purpose.
+    #[error(
+        "journal.db lacks the groups {first} to {last}; inspect it with `posgate store check`, \
+         mend it with `posgate store repair`"
+    )]
+    Gap {
+        /// First group that is missing.
+        first: u64,
+        /// Last one.
+        last: u64,
+    },
     /// The files were written by a newer Posgate.
     #[error(
         "{file} has schema {found}, this build knows up to {known}: use the newer posgate, or restore a backup made before the upgrade"
@@ -46,8 +73,21 @@ pub enum StoreError {
         /// Newest schema number known here.
         known: u32,
     },
+    /// A file was written by an older Posgate and cannot be read as it is without changing it.
+    #[error("{file} has schema {found}; a start brings it to {known}")]
+    OlderSchema {
+        /// Which file.
+        file: String,
+        /// Schema number found.
+        found: u32,
+        /// Schema number of this build.
+        known: u32,
+    },
     /// A group of the journal does not carry the checksum it was written with.
-    #[error("journal group {sequence} is damaged: {problem}")]
+    #[error(
+        "group {sequence} in journal.db is damaged: {problem}; inspect it with `posgate store check`, \
+         mend it with `posgate store repair`"
+    )]
     Damaged {
         /// Sequence number of the group.
         sequence: u64,
@@ -58,9 +98,12 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn engine(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
-        move |source| Self::Engine {
-            doing,
-            source: Box::new(source),
+        move |source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full { doing },
+            _ => Self::Engine {
+                doing,
+                source: Box::new(source),
+            },
         }
     }
 }

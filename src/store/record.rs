@@ -217,6 +217,19 @@ pub fn read_group(group: &[u8], mut each: impl FnMut(Record)) -> Result<(), Reco
     if crc32c::crc32c(body) != u32::from_le_bytes(*sum) {
         return Err(RecordError::Checksum);
     }
+    read_records(body, &mut each)
+}
+
+/// Reads what can still be read of a damaged group, its checksum aside: the records before the first that
+/// does not fit. Good for telling people what was in it and for nothing else.
+pub fn read_damaged(group: &[u8], mut each: impl FnMut(Record)) {
+    let body = group
+        .split_last_chunk::<4>()
+        .map_or(group, |(body, _)| body);
+    let _ended: Result<(), RecordError> = read_records(body, &mut each);
+}
+
+fn read_records(body: &[u8], each: &mut dyn FnMut(Record)) -> Result<(), RecordError> {
     let Some((&LAYOUT, mut rest)) = body.split_first() else {
         return Err(RecordError::Unknown);
     };
@@ -232,6 +245,32 @@ pub fn read_group(group: &[u8], mut each: impl FnMut(Record)) -> Result<(), Reco
 }
 
 impl Record {
+    /// The transaction it belongs to, if any.
+    #[must_use]
+    pub const fn txn(&self) -> Option<TxnId> {
+        match self {
+            Self::Intent(intent) => Some(intent.txn),
+            Self::Outcome(outcome) => Some(outcome.txn),
+            Self::Tombstone { .. }
+            | Self::SignedOn { .. }
+            | Self::SignedOff { .. }
+            | Self::StanBlock { .. } => None,
+        }
+    }
+
+    /// When it was written, where it says so.
+    #[must_use]
+    pub const fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Intent(intent) => Some(intent.at),
+            Self::Outcome(outcome) => Some(outcome.at),
+            Self::Tombstone { at, .. } | Self::SignedOn { at, .. } | Self::SignedOff { at, .. } => {
+                Some(*at)
+            }
+            Self::StanBlock { .. } => None,
+        }
+    }
+
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {

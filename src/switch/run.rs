@@ -40,7 +40,7 @@ const PROJECT_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The store cannot be used.
-    #[error("the store cannot be used")]
+    #[error("the store cannot be used; `posgate store check` reads all of it")]
     Store(#[from] StoreError),
     /// The store's folder cannot be made.
     #[error("the store's folder {path} cannot be used")]
@@ -169,6 +169,7 @@ impl Running {
             path: path.display().to_string(),
             source,
         })?;
+        folder.prepare(&lock)?;
         let key_file = settings
             .data_key_file
             .clone()

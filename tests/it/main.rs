@@ -15,4 +15,5 @@ mod gateway;
 mod samples;
 mod sim;
 mod tidy;
+mod upgrade;
 mod vectors;

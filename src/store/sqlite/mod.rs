@@ -2,12 +2,20 @@
 //!
 //! Three files in one folder, because SQLite has one writer a file: `journal.db` (the money path, one
 //! writer thread), `registry.db` (what operators change) and `readmodel.db` (projected, rebuildable, and
-//! so synced less). Each carries its schema number and refuses to be opened by an older build.
+//! so synced less). Each carries its schema number and refuses to be opened by an older build; `files` says
+//! how they belong together.
 
+mod backup;
+mod check;
+mod files;
 mod import;
 mod journal;
 mod read_model;
 mod registry;
+mod repair;
+#[cfg(test)]
+mod trial;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,9 +24,14 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
+pub use backup::{Manifest, Restored, backup, restore};
+pub use check::{Finding, Mend, Report, check};
+pub use files::StoreFile;
 pub use journal::SqliteJournal;
 pub use read_model::SqliteReadModel;
 pub use registry::SqliteRegistry;
+pub use repair::{GivenUp, Rebuilt, Repaired, given_up, rebuild, repair};
+pub use upkeep::{SKIPPED_STANS, Stamp, UpkeepError};
 
 /// A folder with the three files.
 #[derive(Clone, Debug)]
@@ -73,7 +86,7 @@ impl SqliteFolder {
     /// # Errors
     /// When the file cannot be opened or is of a newer schema.
     pub fn journal(&self) -> Result<SqliteJournal, StoreError> {
-        SqliteJournal::open(&self.path.join("journal.db"))
+        SqliteJournal::open(&self.file(StoreFile::Journal))
     }
 
     /// Opens the registry.
@@ -81,7 +94,7 @@ impl SqliteFolder {
     /// # Errors
     /// When the file cannot be opened or is of a newer schema.
     pub fn registry(&self) -> Result<SqliteRegistry, StoreError> {
-        SqliteRegistry::open(&self.path.join("registry.db"))
+        SqliteRegistry::open(&self.file(StoreFile::Registry))
     }
 
     /// Opens the read model.
@@ -89,7 +102,7 @@ impl SqliteFolder {
     /// # Errors
     /// When the file cannot be opened or is of a newer schema.
     pub fn read_model(&self) -> Result<SqliteReadModel, StoreError> {
-        SqliteReadModel::open(&self.path.join("readmodel.db"))
+        SqliteReadModel::open(&self.file(StoreFile::ReadModel))
     }
 }
 
@@ -110,8 +123,13 @@ enum Sync {
 /// to schema number `n`; each runs in its own transaction.
 ///
 /// A new file gets pages of 8 KiB: a journal group fills one or two, and each costs two writes.
-fn open(path: &Path, sync: Sync, migrations: &[&str]) -> Result<Connection, StoreError> {
-    let fail = StoreError::engine;
+fn open(
+    path: &Path,
+    file: StoreFile,
+    sync: Sync,
+    migrations: &[&str],
+) -> Result<Connection, StoreError> {
+    let fail = |doing| file.refused(path, doing);
     let mut db = Connection::open(path).map_err(fail("opening a store file"))?;
     db.busy_timeout(Duration::from_secs(10))
         .map_err(fail("setting the busy timeout"))?;
@@ -123,6 +141,7 @@ fn open(path: &Path, sync: Sync, migrations: &[&str]) -> Result<Connection, Stor
         let file = path.display().to_string();
         return Err(StoreError::NewerSchema { file, found, known });
     }
+    file.check_kind(&db, path, found)?;
     let level = match sync {
         Sync::Full => "FULL",
         Sync::Normal => "NORMAL",
@@ -137,6 +156,8 @@ fn open(path: &Path, sync: Sync, migrations: &[&str]) -> Result<Connection, Stor
             .map_err(fail("running a migration"))?;
         let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         step.pragma_update(None, "user_version", number)
+            .map_err(fail("ending a migration"))?;
+        step.pragma_update(None, "application_id", file.application_id())
             .map_err(fail("ending a migration"))?;
         step.commit().map_err(fail("committing a migration"))?;
     }
@@ -163,12 +184,19 @@ mod tests {
         drop(
             open(
                 &path,
+                StoreFile::Journal,
                 Sync::Full,
-                &["CREATE TABLE a(x)", "CREATE TABLE b(x)"],
+                &["CREATE TABLE journal(x)", "CREATE TABLE b(x)"],
             )
             .unwrap(),
         );
-        let refused = open(&path, Sync::Full, &["CREATE TABLE a(x)"]).unwrap_err();
+        let refused = open(
+            &path,
+            StoreFile::Journal,
+            Sync::Full,
+            &["CREATE TABLE journal(x)"],
+        )
+        .unwrap_err();
         assert!(matches!(
             refused,
             StoreError::NewerSchema {
@@ -193,13 +221,23 @@ mod tests {
     fn migrations_run_once_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
-        drop(open(&path, Sync::Full, &["CREATE TABLE a(x)"]).unwrap());
+        drop(
+            open(
+                &path,
+                StoreFile::Journal,
+                Sync::Full,
+                &["CREATE TABLE journal(x)"],
+            )
+            .unwrap(),
+        );
         let db = open(
             &path,
+            StoreFile::Journal,
             Sync::Full,
-            &["CREATE TABLE a(x)", "ALTER TABLE a ADD y"],
+            &["CREATE TABLE journal(x)", "ALTER TABLE journal ADD y"],
         )
         .unwrap();
-        db.execute("INSERT INTO a(x, y) VALUES (1, 2)", []).unwrap();
+        db.execute("INSERT INTO journal(x, y) VALUES (1, 2)", [])
+            .unwrap();
     }
 }

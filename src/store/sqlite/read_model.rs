@@ -4,13 +4,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Sync, from_sql, open, to_sql};
+use super::files::Floor;
+use super::{StoreFile, Sync, from_sql, open, to_sql};
 use crate::base::{AcquirerId, BatchNumber, BindingId, MaskedPan, Stan, TerminalId, Timestamp};
 use crate::binding::TerminalKey;
 use crate::store::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
 use crate::store::{OutcomeKind, StoreError, TxnId};
 
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE txn (
     id            INTEGER PRIMARY KEY,
     at            INTEGER NOT NULL,   -- microseconds since 1970, as all times
@@ -52,7 +54,21 @@ CREATE TABLE stan_block (
 ) WITHOUT ROWID;
 CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL);
 INSERT INTO mark VALUES (1, 0);
-"];
+",
+    "
+-- Which store the file belongs to.
+CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one = 1), id BLOB NOT NULL);
+-- Numbers that must not be given out again though no row shows them; the journal has the same table.
+CREATE TABLE floor (
+    one       INTEGER PRIMARY KEY CHECK (one = 1),
+    last_txn  INTEGER NOT NULL,
+    stan_date INTEGER NOT NULL,
+    stan_next INTEGER NOT NULL
+);
+INSERT INTO floor VALUES (1, 0, 0, 0);
+CREATE INDEX txn_undone ON txn(id) WHERE outcome IS NULL OR outcome = 'reversal-owed';
+",
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -62,12 +78,20 @@ pub struct SqliteReadModel {
 
 impl SqliteReadModel {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = open(path, Sync::Normal, MIGRATIONS)?;
+        let db = open(path, StoreFile::ReadModel, Sync::Normal, MIGRATIONS)?;
         // A round touches index pages of many bindings: with room for them they are written once a round
         // and not again and again. The log is copied into the file in larger pieces for the same reason.
         db.execute_batch("PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000;")
             .map_err(StoreError::engine("setting up the read model"))?;
         Ok(Self { db })
+    }
+
+    pub(super) const fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    fn floor(&self) -> Result<Floor, StoreError> {
+        Floor::read(&self.db).map_err(StoreError::engine("reading readmodel.db"))
     }
 }
 
@@ -90,15 +114,16 @@ impl ReadModel for SqliteReadModel {
 
     fn apply(&mut self, changes: &Changes, mark: u64) -> Result<(), StoreError> {
         self.apply_sql(changes, mark)
-            .map_err(StoreError::engine("projecting the journal"))
+            .map_err(StoreError::engine("writing readmodel.db"))
     }
 
     fn last_txn(&mut self) -> Result<TxnId, StoreError> {
+        let floor = self.floor()?.last_txn;
         self.db
             .query_row("SELECT coalesce(max(id), 0) FROM txn", [], |row| {
                 row.get(0).map(from_sql)
             })
-            .map(TxnId)
+            .map(|shown: u64| TxnId(shown.max(floor)))
             .map_err(StoreError::engine("reading the last transaction"))
     }
 
@@ -143,6 +168,8 @@ impl ReadModel for SqliteReadModel {
     }
 
     fn stan_block(&mut self, group: &str) -> Result<Option<(u32, u64)>, StoreError> {
+        let floor = self.floor()?;
+        let floor = (floor.stan_date > 0).then_some((floor.stan_date, floor.stan_next));
         self.db
             .query_row(
                 "SELECT date, next FROM stan_block WHERE upstream = ?1",
@@ -150,6 +177,7 @@ impl ReadModel for SqliteReadModel {
                 |row| Ok((row.get(0)?, from_sql(row.get(1)?))),
             )
             .optional()
+            .map(|shown| shown.max(floor))
             .map_err(StoreError::engine("reading reserved STANs"))
     }
 

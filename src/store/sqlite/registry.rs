@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::import::Import;
-use super::{Sync, from_sql, open, to_sql};
+use super::{StoreFile, Sync, from_sql, open, to_sql};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
 use crate::store::StoreError;
@@ -14,7 +14,8 @@ use crate::store::registry::{
     RegistryError,
 };
 
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE acquirer (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE merchant (
     id          INTEGER PRIMARY KEY,
@@ -70,7 +71,17 @@ CREATE TABLE account_change (
     actor   TEXT NOT NULL,
     status  TEXT NOT NULL
 );
-"];
+",
+    "
+-- Which store this is; the other files carry the same number.
+CREATE TABLE store (
+    one           INTEGER PRIMARY KEY CHECK (one = 1),
+    id            BLOB NOT NULL,
+    journal_begun INTEGER NOT NULL  -- whether there must be a journal
+);
+INSERT INTO store VALUES (1, randomblob(16), 0);
+",
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -81,7 +92,7 @@ pub struct SqliteRegistry {
 
 impl SqliteRegistry {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = open(path, Sync::Full, MIGRATIONS)?;
+        let db = open(path, StoreFile::Registry, Sync::Full, MIGRATIONS)?;
         // An import of a million terminals touches its indexes at random: with room for them in memory
         // it reads nothing back.
         db.pragma_update(None, "cache_size", -65_536)
@@ -90,6 +101,10 @@ impl SqliteRegistry {
             db,
             path: path.to_owned(),
         })
+    }
+
+    pub(super) const fn db(&self) -> &Connection {
+        &self.db
     }
 }
 
@@ -321,7 +336,11 @@ impl SqliteRegistry {
 }
 
 /// Writes a new version of a binding with its history.
-pub(super) fn write_state(db: &Connection, after: Admission, actor: &Actor) -> rusqlite::Result<()> {
+pub(super) fn write_state(
+    db: &Connection,
+    after: Admission,
+    actor: &Actor,
+) -> rusqlite::Result<()> {
     let (id, at) = (to_sql(after.binding.0), to_sql(actor.at.0));
     let closed_at = (!after.state.is_open()).then_some(at);
     let (state, reasons) = (after.state.name(), after.reasons.bits());

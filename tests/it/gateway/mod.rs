@@ -12,6 +12,8 @@ mod repeats;
 mod reversal;
 mod sale;
 mod secrets;
+mod serving;
 mod stans;
+mod upkeep;
 mod upstream;
 mod wire;

@@ -1,0 +1,432 @@
+//! `posgate store`, `posgate backup`, `posgate restore`: the files of the store themselves.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use super::output;
+use crate::base::calendar::Civil;
+use crate::base::{Clock, SystemClock};
+use crate::config::{self, ConfigError};
+use crate::store::sqlite::{
+    self, Finding, FolderLock, GivenUp, Report, SKIPPED_STANS, SqliteFolder, Stamp, UpkeepError,
+};
+use crate::store::{Intent, Outcome, Record};
+use crate::switch::StoreChoice;
+use crate::telemetry::log::chain;
+
+/// Exit code for a store that is not sound.
+const UNSOUND: u8 = 2;
+
+/// The files of the store: check, repair, make the read model again.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Read everything in the store and print what is wrong
+    ///
+    /// SQLite's own check of each file, checksum and sequence of every journal group, and what the files
+    /// say of each other. Writes nothing and may run beside a gateway. Exit 0: sound. Exit 2: not sound.
+    /// Exit 1: it could not be checked.
+    Check {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Mend what can be mended without losing money; the gateway must not run
+    ///
+    /// Files are copied aside first. The read model is made again from the journal. A journal whose end is
+    /// torn is cut there only with --cut; damage that anything sound follows is not mended here.
+    /// Exit 0: sound now. Exit 2: not sound. Exit 1: it could not be tried.
+    Repair {
+        #[command(flatten)]
+        place: Place,
+        /// Give up the torn end of the journal; what it held is printed
+        #[arg(long)]
+        cut: bool,
+    },
+    /// Make the read model again from the journal; the gateway must not run
+    Rebuild {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Which store.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Configuration of the gateway
+    #[arg(short, long, value_name = "FILE", default_value = "posgate.toml")]
+    config: PathBuf,
+    /// The store's folder, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+/// Where a store and its keys are.
+struct Found {
+    folder: PathBuf,
+    /// Known from a configuration only.
+    keys: Option<PathBuf>,
+}
+
+impl Place {
+    fn find(&self) -> anyhow::Result<Found> {
+        if let Some(folder) = &self.store {
+            return Ok(Found {
+                folder: folder.clone(),
+                keys: None,
+            });
+        }
+        let config = match config::load(&self.config) {
+            Ok(config) => config,
+            Err(ConfigError::Problems(problems)) => {
+                super::check::report(&problems)?;
+                bail!(
+                    "{} has mistakes; mend them first, or name the folder with --store",
+                    self.config.display()
+                );
+            }
+            Err(other) => {
+                return Err(anyhow::Error::from(other).context("name the folder with --store, or"));
+            }
+        };
+        let StoreChoice::Sqlite(folder) = config.switch.store;
+        let keys = config
+            .switch
+            .data_key_file
+            .unwrap_or_else(|| folder.join("data.keys"));
+        Ok(Found {
+            folder,
+            keys: Some(keys),
+        })
+    }
+}
+
+/// Copies the store into a new folder, while the gateway works on it or not.
+///
+/// The copy is checked before the folder gets its name. The data keys are not in it: without them the card
+/// numbers in it cannot be opened, so keep a copy of the key file elsewhere.
+/// Exit 0: the backup is there and sound. Exit 2: the copy is not sound.
+#[derive(Debug, clap::Args)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Folder to make
+    #[arg(value_name = "TO_DIR")]
+    to: PathBuf,
+}
+
+/// Puts a backup in place of the store; the gateway must not run.
+///
+/// The backup is checked first. Numbers that may have been given out after it are skipped. What happened
+/// after it is not known here: compare with the host before terminals trade again.
+/// Exit 0: the store is that of the backup. Exit 2: the backup is not sound, nothing was changed.
+#[derive(Debug, clap::Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Move files that are there aside
+    #[arg(long)]
+    overwrite: bool,
+    /// Folder of the backup
+    #[arg(value_name = "FROM_DIR")]
+    from: PathBuf,
+}
+
+/// Runs `posgate store`.
+///
+/// # Errors
+/// When the store cannot be found, read or written.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.verb {
+        Verb::Check { place } => check(&place.find()?.folder),
+        Verb::Repair { place, cut } => repair(&place.find()?.folder, *cut),
+        Verb::Rebuild { place } => rebuild(&place.find()?.folder),
+    }
+}
+
+/// Runs `posgate backup`.
+///
+/// # Errors
+/// When the store cannot be found or read, or the copy not be written.
+pub fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
+    let found = args.place.find()?;
+    must_be_there(&found.folder)?;
+    let made_at = Civil::utc(SystemClock::new().wall());
+    let made_at = format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        made_at.year, made_at.month, made_at.day, made_at.hour, made_at.minute, made_at.second
+    );
+    let manifest = match sqlite::backup(&found.folder, &args.to, &made_at) {
+        Ok(manifest) => manifest,
+        Err(problem) => return failed(problem),
+    };
+    output::line(format_args!(
+        "{}: {} groups up to {}, {} transactions, {} bindings; checked",
+        args.to.display(),
+        manifest.groups,
+        manifest.last_sequence,
+        manifest.transactions,
+        manifest.bindings
+    ))?;
+    let keys = found.keys.map_or_else(
+        || "the data key file".into(),
+        |keys| keys.display().to_string(),
+    );
+    output::line(format_args!(
+        "without {keys}, which is not in it: keep a copy elsewhere, apart from the data"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `posgate restore`.
+///
+/// # Errors
+/// When the store cannot be found or written.
+pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
+    let found = args.place.find()?;
+    must_be_there(&args.from)?;
+    let stamp = stamp();
+    let restored = match sqlite::restore(&args.from, &found.folder, args.overwrite, &stamp) {
+        Ok(restored) => restored,
+        Err(problem) => return failed(problem),
+    };
+    let made_at = restored
+        .manifest
+        .map_or_else(|| "an unknown time".into(), |manifest| manifest.made_at);
+    output::line(format_args!(
+        "{}: as it was at {made_at}: {} groups up to {}, {} transactions, {} bindings",
+        found.folder.display(),
+        restored.report.groups,
+        restored.report.last_sequence,
+        restored.report.transactions,
+        restored.report.bindings
+    ))?;
+    if let Some(aside) = restored.aside {
+        output::line(format_args!("what was there is in {}", aside.display()))?;
+    }
+    output::line(format_args!(
+        "transactions are numbered from {} on, and own STANs of {} begin {SKIPPED_STANS} later",
+        restored.last_txn + 1,
+        stamp.date
+    ))?;
+    match found.keys {
+        Some(keys) if !keys.exists() => output::line(format_args!(
+            "{} is not there: put it back before the gateway starts, or card numbers in the journal cannot \
+             be opened",
+            keys.display()
+        ))?,
+        Some(_) | None => {}
+    }
+    output::line(format_args!(
+        "not known here: approvals, reversals and batches after the backup. Compare with the host first"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(folder: &Path) -> anyhow::Result<ExitCode> {
+    must_be_there(folder)?;
+    let report = sqlite::check(folder);
+    print_findings(folder, &report.findings, report.more)?;
+    if !report.is_sound() {
+        return Ok(ExitCode::from(UNSOUND));
+    }
+    print_sound(folder, &report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn repair(folder: &Path, cut: bool) -> anyhow::Result<ExitCode> {
+    let (place, held) = take(folder)?;
+    if !cut {
+        // What would be given up is seen before anybody decides.
+        let report = sqlite::check(folder);
+        let torn = report.findings.iter().any(|f| f.mend == sqlite::Mend::Cut);
+        if torn && let Ok(lost) = sqlite::given_up(folder, &report) {
+            print_given_up(&lost, "would be given up")?;
+        }
+    }
+    let repaired = match sqlite::repair(&place, &held, cut, &stamp()) {
+        Ok(repaired) => repaired,
+        Err(problem) => return failed(problem),
+    };
+    for done in &repaired.done {
+        output::line(format_args!("{done}"))?;
+    }
+    if let Some(lost) = &repaired.given_up {
+        print_given_up(lost, "are given up")?;
+    }
+    if let Some(aside) = &repaired.aside {
+        output::line(format_args!(
+            "the files as they were are in {}",
+            aside.display()
+        ))?;
+    }
+    let report = sqlite::check(folder);
+    print_findings(folder, &report.findings, report.more)?;
+    if !report.is_sound() {
+        return Ok(ExitCode::from(UNSOUND));
+    }
+    print_sound(folder, &report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rebuild(folder: &Path) -> anyhow::Result<ExitCode> {
+    let (place, held) = take(folder)?;
+    let rebuilt = match sqlite::rebuild(&place, &held, &stamp()) {
+        Ok(rebuilt) => rebuilt,
+        Err(problem) => return failed(problem),
+    };
+    output::line(format_args!(
+        "readmodel.db: {} transactions from {} groups",
+        rebuilt.transactions, rebuilt.groups
+    ))?;
+    if rebuilt.taken_over > 0 {
+        output::line(format_args!(
+            "{} of them are older than the journal and come from the read model before",
+            rebuilt.taken_over
+        ))?;
+    }
+    if let Some(problem) = rebuilt.problem {
+        output::line(format_args!(
+            "transactions older than the journal are not in it: {problem}"
+        ))?;
+    }
+    if let Some(aside) = rebuilt.aside {
+        output::line(format_args!("the one before is in {}", aside.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn must_be_there(folder: &Path) -> anyhow::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    bail!("{} is no folder", folder.display())
+}
+
+fn take(folder: &Path) -> anyhow::Result<(SqliteFolder, FolderLock)> {
+    must_be_there(folder)?;
+    let place = SqliteFolder::open(folder)
+        .with_context(|| format!("{} cannot be used", folder.display()))?;
+    let held = place
+        .lock()
+        .with_context(|| format!("{} cannot be taken", folder.display()))?;
+    Ok((place, held))
+}
+
+/// Now, and the business date in the local zone.
+fn stamp() -> Stamp {
+    let at = SystemClock::new().wall();
+    let micros = i64::try_from(at.0).unwrap_or(0);
+    let offset = jiff::Timestamp::from_microsecond(micros).map_or(0, |now| {
+        jiff::tz::TimeZone::system().to_offset(now).seconds()
+    });
+    let local = Civil::local(at, offset);
+    let date = u32::try_from(local.year).unwrap_or(0) * 10_000
+        + u32::from(local.month) * 100
+        + u32::from(local.day);
+    Stamp {
+        name: format!("{date}-{}", at.0),
+        date,
+    }
+}
+
+fn failed(problem: UpkeepError) -> anyhow::Result<ExitCode> {
+    match problem {
+        UpkeepError::Unsound { place, findings } => {
+            print_findings(Path::new(&place), &findings, 0)?;
+            Ok(ExitCode::from(UNSOUND))
+        }
+        other => bail!("{}", chain(&other)),
+    }
+}
+
+fn print_findings(folder: &Path, findings: &[Finding], more: u64) -> std::io::Result<()> {
+    for finding in findings {
+        output::error_line(format_args!(
+            "{}: {}; {}",
+            folder.join(finding.file.name()).display(),
+            finding.what,
+            finding.mend.advice()
+        ))?;
+    }
+    if !findings.is_empty() {
+        output::error_line(format_args!("{} findings", findings.len() as u64 + more))?;
+    }
+    Ok(())
+}
+
+fn print_sound(folder: &Path, report: &Report) -> std::io::Result<()> {
+    output::line(format_args!(
+        "{}: sound: {} groups up to {} with {} records, {} of them projected up to; {} transactions, \
+         {} bindings",
+        folder.display(),
+        report.groups,
+        report.last_sequence,
+        report.records,
+        report.mark,
+        report.transactions,
+        report.bindings
+    ))
+}
+
+/// Group by group, what a torn end held.
+fn print_given_up(lost: &GivenUp, verb: &str) -> std::io::Result<()> {
+    for (first, last) in &lost.groups {
+        output::line(format_args!("journal groups {first} to {last} {verb}"))?;
+    }
+    for record in &lost.records {
+        match record {
+            Record::Intent(intent) => print_intent(intent)?,
+            Record::Outcome(outcome) => print_outcome(outcome)?,
+            Record::Tombstone { key, stan, .. } => output::line(format_args!(
+                "  a reversal of an unknown original: terminal {}, STAN {stan}",
+                key.terminal
+            ))?,
+            Record::SignedOn { key, batch, .. } | Record::SignedOff { key, batch, .. } => {
+                output::line(format_args!(
+                    "  terminal {}: batch {}",
+                    key.terminal,
+                    batch.get()
+                ))?;
+            }
+            Record::StanBlock { group, end, .. } => {
+                output::line(format_args!("  group {group}: STANs up to {end}"))?;
+            }
+        }
+    }
+    if lost.unreadable > 0 {
+        output::line(format_args!(
+            "  nothing can be read of {} of these groups",
+            lost.unreadable
+        ))?;
+    }
+    Ok(())
+}
+
+fn print_intent(intent: &Intent<'_>) -> std::io::Result<()> {
+    output::line(format_args!(
+        "  transaction {}: {} of {} {} at terminal {}, STAN {}, towards {}",
+        intent.txn.0,
+        intent.request,
+        intent.amount.minor,
+        intent.amount.currency,
+        intent.key.terminal,
+        intent.stan,
+        intent.group
+    ))
+}
+
+fn print_outcome(outcome: &Outcome) -> std::io::Result<()> {
+    output::line(format_args!(
+        "  transaction {}: {}, booked {}",
+        outcome.txn.0,
+        outcome.kind.name(),
+        outcome.booked
+    ))
+}
