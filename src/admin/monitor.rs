@@ -23,7 +23,12 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
 /// Alive: the journal takes records. A process that is not should be restarted.
 pub(super) async fn healthz(State(admin): State<Admin>) -> Response {
     if admin.switch.is_journal_open() {
-        "ok\n".into_response()
+        // A restart makes no room: the process is as well as it can be.
+        let text = match admin.switch.is_disk_full() {
+            false => "ok\n",
+            true => "ok, but the disk is full: new money is declined\n",
+        };
+        text.into_response()
     } else {
         (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -42,6 +47,8 @@ pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
         Some("the journal takes no records".to_owned())
     } else if !admin.switch.directory().is_trusted() {
         Some("the bindings are not loaded".to_owned())
+    } else if admin.switch.is_disk_full() {
+        Some("the disk is full: new money is declined".to_owned())
     } else if up == 0 {
         Some(format!("no upstream link is up (0 of {all} groups)"))
     } else {

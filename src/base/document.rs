@@ -367,7 +367,7 @@ impl<'d, 't> Section<'d, 't> {
                     range.end()
                 )
             }
-            None => format!("{name} needs a number and a unit (us, ms, s, m, h), as in \"15s\""),
+            None => format!("{name} needs a number and a unit (us, ms, s, m, h, d), as in \"15s\""),
         };
         self.problems.error(&text.span, problem);
         default
@@ -590,6 +590,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "s" => Some(Duration::from_secs(number)),
         "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
         "h" => Some(Duration::from_secs(number.checked_mul(3_600)?)),
+        "d" => Some(Duration::from_secs(number.checked_mul(86_400)?)),
         _ => None,
     }
 }
@@ -667,6 +668,7 @@ mod tests {
     fn durations_and_sizes_need_units() {
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(parse_duration("10m"), Some(Duration::from_secs(600)));
+        assert_eq!(parse_duration("2d"), Some(Duration::from_secs(172_800)));
         assert_eq!(parse_duration("10"), None);
         assert_eq!(parse_size("4KiB"), Some(4_096));
         assert_eq!(parse_size("4K"), None);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::base::document::{Document, Located, Problem, Problems, Section, Severity};
 use crate::base::limits;
 use crate::iso8583::Dialect;
-use crate::switch::{StoreChoice, SwitchSettings, UpstreamSettings};
+use crate::switch::{StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
 use crate::telemetry::log::{LogFormat, check_level};
 
 /// A configuration, checked.
@@ -124,6 +124,7 @@ struct Store {
     store: StoreChoice,
     data_key_file: Option<PathBuf>,
     journal_gather: Duration,
+    keeping: StoreKeeping,
 }
 
 /// Dialects by name, as the file may refer to them.
@@ -155,6 +156,7 @@ impl Reader<'_, '_> {
             store,
             data_key_file,
             journal_gather,
+            keeping,
         } = self.store(&root);
         let (log_format, log_level) = Self::log(&root);
         let admin_socket = self.admin(&root, &store);
@@ -187,6 +189,7 @@ impl Reader<'_, '_> {
                 store,
                 data_key_file,
                 journal_gather,
+                keeping,
                 in_flight_max: usize::try_from(in_flight_max).unwrap_or(usize::MAX),
                 memory_bytes_max: memory_bytes_max as u64,
             },
@@ -276,6 +279,7 @@ impl Reader<'_, '_> {
             store: StoreChoice::Sqlite(self.folder.join("data")),
             data_key_file: None,
             journal_gather: Duration::ZERO,
+            keeping: StoreKeeping::default(),
         };
         let Some(store) = root.section("store") else {
             root.error("[store] is missing; write for example `[store]` and `path = \"data\"`");
@@ -310,8 +314,33 @@ impl Reader<'_, '_> {
         let most = Duration::from_millis(50);
         read.journal_gather =
             store.duration("journal_gather", Duration::ZERO..=most, Duration::ZERO);
+        read.keeping = self.keeping(&store);
         store.finish();
         read
+    }
+
+    /// How long what is stored is kept, and the room set aside.
+    fn keeping(&self, store: &Section<'_, '_>) -> StoreKeeping {
+        let default = StoreKeeping::default();
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let reserve = usize::try_from(default.reserve_bytes).unwrap_or(usize::MAX);
+        let keeping = StoreKeeping {
+            reserve_bytes: store.size("reserve", 8 << 20..=64 << 30, reserve) as u64,
+            journal: store.duration("journal_keep", days(7)..=days(36_500), default.journal),
+            transactions: store.duration(
+                "transactions_keep",
+                days(30)..=days(36_500),
+                default.transactions,
+            ),
+        };
+        if keeping.transactions < keeping.journal {
+            self.problems.error(
+                &store.span_of("transactions_keep"),
+                "store.transactions_keep must not be shorter than store.journal_keep: what the journal \
+                 still has would come back whenever the read model is made again",
+            );
+        }
+        keeping
     }
 
     fn log(root: &Section<'_, '_>) -> (LogFormat, String) {
@@ -419,6 +448,7 @@ addresses = ["127.0.0.1:9583"]
         assert_eq!(config.switch.in_flight_max, 10_000);
         assert_eq!(config.switch.upstreams[0].timeout, Duration::from_secs(15));
         assert_eq!(config.drain_timeout, Duration::from_secs(30));
+        assert_eq!(config.switch.keeping, StoreKeeping::default());
         assert_eq!(config.admin_socket, Path::new("/nowhere/data/admin.sock"));
         assert_eq!(
             check(SOUND),
@@ -429,6 +459,20 @@ addresses = ["127.0.0.1:9583"]
                  only TLS protects them",
             ]
         );
+    }
+
+    #[test]
+    fn transactions_are_kept_no_shorter_than_the_journal() {
+        let keep = |settings: &str| check(&SOUND.replace("data_key_file", settings)).join("\n");
+        let found = keep("transactions_keep = \"30d\"\ndata_key_file");
+        assert!(
+            found.contains("posgate.toml:4:21: error: store.transactions_keep must not be shorter"),
+            "{found}"
+        );
+        let found = keep("journal_keep = \"6d\"\ndata_key_file");
+        assert!(found.contains("store.journal_keep must be from"), "{found}");
+        let found = keep("journal_keep = \"7d\"\ntransactions_keep = \"30d\"\ndata_key_file");
+        assert!(!found.contains("error"), "{found}");
     }
 
     #[test]

@@ -9,12 +9,14 @@
 //! is how a repeated request gets the first answer again and not sooner.
 //!
 //! A failed append or sync is final (invariant 11): no effect of that group runs, nothing is accepted
-//! any more, and the failure is handed to whoever stops the process.
+//! any more, and the failure is handed to whoever stops the process. A full disk is no failure: see
+//! [`super::room`].
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::room::Room;
 use super::{JournalStore, StoreError, record};
 use crate::base::limits;
 use crate::telemetry::metrics::JournalMetrics;
@@ -28,6 +30,21 @@ pub enum JournalError {
     /// More waits than [`limits::JOURNAL_QUEUE_BYTES_MAX`].
     #[error("the journal's queue is full")]
     Full,
+    /// The disk has room for what ends something, and for nothing new.
+    #[error("the disk is full")]
+    NoRoom,
+}
+
+impl JournalError {
+    /// The reason that a request is declined for, a bounded set of words.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Closed => "journal-closed",
+            Self::Full => "journal-full",
+            Self::NoRoom => "disk-full",
+        }
+    }
 }
 
 /// Something that may happen because its record is durable. Only the journal makes one: what takes a
@@ -70,13 +87,30 @@ struct Queue<E> {
 struct Shared<E> {
     queue: Mutex<Queue<E>>,
     work: Condvar,
+    room: Arc<Room>,
 }
 
 impl<E> Shared<E> {
     fn lock(&self) -> MutexGuard<'_, Queue<E>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Waits a little for room on the disk, while the journal is open; so long after it was closed.
+    fn wait_for_room(&self, waits_after_close: &mut u32) -> bool {
+        let queue = self.lock();
+        if queue.closed {
+            *waits_after_close += 1;
+        }
+        let waited = self.work.wait_timeout(queue, ROOM_WAIT);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        *waits_after_close <= ROOM_WAITS_AFTER_CLOSE_MAX
+    }
 }
+
+/// Between two attempts to append to a full disk.
+const ROOM_WAIT: Duration = Duration::from_millis(100);
+/// Attempts on a full disk after the journal was told to end.
+const ROOM_WAITS_AFTER_CLOSE_MAX: u32 = 20;
 
 /// Handle to the writer thread. Clones append to the same journal.
 #[derive(Debug)]
@@ -102,6 +136,7 @@ impl<E: Send + 'static> Journal<E> {
     pub fn start(
         mut store: Box<dyn JournalStore>,
         gather: Duration,
+        room: Arc<Room>,
         metrics: JournalMetrics,
         mut on_durable: impl FnMut(&mut dyn Iterator<Item = Durable<E>>) + Send + 'static,
         on_failure: impl FnOnce(StoreError) + Send + 'static,
@@ -118,6 +153,7 @@ impl<E: Send + 'static> Journal<E> {
         let shared = Arc::new(Shared {
             queue: Mutex::new(queue),
             work: Condvar::new(),
+            room,
         });
         let journal = Self {
             shared: Arc::clone(&shared),
@@ -131,7 +167,10 @@ impl<E: Send + 'static> Journal<E> {
                 while let Some(records) = take_group(&shared, gather, &mut group, &mut effects) {
                     if records > 0 {
                         record::end_group(&mut group);
-                        if let Err(failure) = store.append(&group, records) {
+                        let mut waits = 0;
+                        let wait = || shared.wait_for_room(&mut waits);
+                        let appended = shared.room.append(store.as_mut(), &group, records, wait);
+                        if let Err(failure) = appended {
                             shared.lock().closed = true;
                             on_failure(failure);
                             return;
@@ -150,12 +189,15 @@ impl<E: Send + 'static> Journal<E> {
     /// ends something always finds room.
     ///
     /// # Errors
-    /// When the journal is closed or its queue is full; nothing was taken then.
+    /// When the journal is closed, its queue is full or the disk is; nothing was taken then.
     pub fn append_new(
         &self,
         effect: E,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), JournalError> {
+        if self.shared.room.is_short() {
+            return Err(JournalError::NoRoom);
+        }
         if self.shared.lock().bytes.len() > limits::JOURNAL_QUEUE_BYTES_MAX {
             return Err(JournalError::Full);
         }
@@ -187,6 +229,12 @@ impl<E: Send + 'static> Journal<E> {
     pub fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.work.notify_one();
+    }
+
+    /// Room for it on the disk.
+    #[must_use]
+    pub fn room(&self) -> &Room {
+        &self.shared.room
     }
 
     /// Whether records are still taken.
@@ -250,6 +298,7 @@ mod tests {
         let (journal, writer) = Journal::start(
             Box::new(store),
             Duration::ZERO,
+            Arc::new(Room::unlimited()),
             JournalMetrics::default(),
             move |effects| effects.for_each(|e| tell.send(Ok(e.into_inner())).unwrap()),
             move |failure| failed.send(Err(failure.to_string())).unwrap(),
@@ -272,6 +321,46 @@ mod tests {
         assert_eq!(effects, (0..=1_000).collect::<Vec<_>>());
         assert_eq!(store.records().len(), 1_000);
         assert_eq!(journal.append(0, |_| {}), Err(JournalError::Closed));
+    }
+
+    #[test]
+    fn a_full_disk_holds_everything_back_and_refuses_only_what_is_new() {
+        let store = MemoryJournal::default();
+        store.set_full(true);
+        let (journal, writer, told) = started(store.clone());
+        journal.append(0, |out| intent(0).encode(out)).unwrap();
+        // The reserve, of which there is none here, is given up before the writer waits for room.
+        while !journal.room().is_short() {
+            std::thread::yield_now();
+        }
+        assert_eq!(
+            journal.append_new(1, |out| intent(1).encode(out)),
+            Err(JournalError::NoRoom)
+        );
+        journal.append(2, |out| intent(2).encode(out)).unwrap();
+        assert!(told.try_recv().is_err(), "nothing is durable");
+        assert!(journal.is_open());
+        store.set_full(false);
+        assert_eq!(told.recv().unwrap(), Ok(0));
+        assert_eq!(told.recv().unwrap(), Ok(2));
+        journal.close();
+        writer.join().unwrap();
+        assert_eq!(store.records().len(), 2);
+    }
+
+    #[test]
+    fn a_journal_that_is_closed_on_a_full_disk_gives_up_in_the_end() {
+        let store = MemoryJournal::default();
+        store.set_full(true);
+        let (journal, writer, told) = started(store);
+        journal.append(0, |out| intent(0).encode(out)).unwrap();
+        journal.close();
+        writer.join().unwrap();
+        let told: Vec<_> = told.iter().collect();
+        assert_eq!(
+            told,
+            [Err("appending to the journal: the disk is full".to_owned())]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{JournalStore, Record, StoreError, record};
 struct Kept {
     groups: Vec<Vec<u8>>,
     fail_from: Option<usize>,
+    full: bool,
 }
 
 /// Groups in memory; clones share them.
@@ -23,6 +24,11 @@ impl MemoryJournal {
     /// Makes every append from the `n`-th group on (from 0) fail.
     pub fn fail_from_group(&self, n: usize) {
         self.lock().fail_from = Some(n);
+    }
+
+    /// Makes every append find the disk full, or not any more.
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
     }
 
     /// All records, in order. Damaged groups are left out; tests for damage read the groups themselves.
@@ -40,6 +46,11 @@ impl MemoryJournal {
 impl JournalStore for MemoryJournal {
     fn append(&mut self, group: &[u8], _records: u32) -> Result<u64, StoreError> {
         let mut kept = self.lock();
+        if kept.full {
+            return Err(StoreError::Full {
+                doing: "appending to the journal",
+            });
+        }
         if kept.fail_from.is_some_and(|n| kept.groups.len() >= n) {
             return Err(StoreError::Engine {
                 doing: "appending to the journal",

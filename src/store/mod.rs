@@ -14,6 +14,7 @@ pub mod projection;
 pub mod read_model;
 pub mod record;
 pub mod registry;
+pub mod room;
 pub mod sqlite;
 
 pub use crate::base::TxnId;

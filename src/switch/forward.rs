@@ -19,7 +19,7 @@ use crate::iso8583::{
     Request, Rewrite,
 };
 use crate::net::{Handled, LinkChoice, Session};
-use crate::store::{Intent, projection};
+use crate::store::{Intent, JournalError, projection};
 use crate::telemetry::metrics;
 use crate::transaction::{Acceptance, Lane, Proposal, State, Transaction};
 
@@ -162,7 +162,7 @@ impl Switch {
             return Err(Refused::With(DeclineCode::InProgress, "match-key-taken"));
         }
         group.metrics.in_flight.increment(1.0);
-        if !self.journal_intent(
+        if let Err(refused) = self.journal_intent(
             passed,
             policy,
             group,
@@ -175,7 +175,7 @@ impl Switch {
             if group.pending.give_up(&match_key, txn.0).is_some() {
                 group.metrics.in_flight.decrement(1.0);
             }
-            return Err(Refused::With(DeclineCode::CannotDecide, "journal-closed"));
+            return Err(Refused::With(DeclineCode::CannotDecide, refused.reason()));
         }
         lane.accept(Transaction {
             number: Some(txn),
@@ -327,7 +327,7 @@ impl Switch {
         txn: TxnId,
         upstream_stan: Stan,
         frame: Bytes,
-    ) -> bool {
+    ) -> Result<(), JournalError> {
         let Passed {
             message,
             request,
@@ -347,7 +347,7 @@ impl Switch {
                     Ok(sealed) => Cow::Owned(sealed.into_vec()),
                     Err(problem) => {
                         tracing::error!(%problem, "a card number cannot be sealed");
-                        return false;
+                        return Err(JournalError::Closed);
                     }
                 }
             }
@@ -387,9 +387,7 @@ impl Switch {
             choice,
             frame,
         };
-        self.journal
-            .append_new(effect, |out| intent.encode(out))
-            .is_ok()
+        self.journal.append_new(effect, |out| intent.encode(out))
     }
 }
 

@@ -11,6 +11,7 @@
 mod answers;
 mod effects;
 mod forward;
+mod keeper;
 mod local;
 mod lookup;
 mod owed;
@@ -43,6 +44,7 @@ use effects::Effect;
 use owed::OwedBook;
 use stans::Stans;
 
+pub use keeper::StoreKeeping;
 pub use run::{Running, SharedRegistry, StartError};
 pub use settings::{
     ListenSettings, StoreChoice, SwitchSettings, UpstreamAddress, UpstreamSettings,
@@ -204,6 +206,12 @@ impl Switch {
     #[must_use]
     pub fn is_journal_open(&self) -> bool {
         self.journal.is_open()
+    }
+
+    /// Whether new money is declined because the store's disk is full.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.journal.room().is_short()
     }
 
     /// The directory of bindings.

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::effects::{Delivery, Effect, Handoff};
+use super::keeper::Keeper;
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
 use super::stans::{self, Stans};
@@ -23,7 +24,8 @@ use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks
 use crate::security::{DataKeys, KeyError};
 use crate::store::projection::project_round;
 use crate::store::registry::DirectoryChanges;
-use crate::store::sqlite::{FolderLock, SqliteFolder};
+use crate::store::room::Room;
+use crate::store::sqlite::{FolderLock, Retention, SqliteFolder};
 use crate::store::{Journal, JournalStore, ReadModel, Record, Registry, StoreError};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics::{GroupMetrics, JournalMetrics, ListenerMetrics, ProcessMetrics};
@@ -94,6 +96,7 @@ pub struct Running {
     /// Set when the store failed for good.
     pub failed: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    keeper: Keeper,
     _lock: FolderLock,
 }
 
@@ -170,6 +173,11 @@ impl Running {
             source,
         })?;
         folder.prepare(&lock)?;
+        let room = Room::new(path, settings.keeping.reserve_bytes);
+        let room = Arc::new(room.map_err(|source| StartError::Folder {
+            path: path.display().to_string(),
+            source,
+        })?);
         let key_file = settings
             .data_key_file
             .clone()
@@ -188,6 +196,7 @@ impl Running {
         let (journal, writer) = start_journal(
             &folder,
             settings.journal_gather,
+            Arc::clone(&room),
             &groups,
             clock,
             &tasks,
@@ -226,6 +235,9 @@ impl Running {
         };
         tasks.spawn(watch(Arc::clone(&switch), guard, tasks.clone()));
         let registry = Arc::new(SharedRegistry::new(registry, directory));
+        let retention = Retention::open(&folder)?;
+        let keeper = Keeper::start(room, retention, settings.keeping, Arc::clone(clock))
+            .map_err(StartError::Thread)?;
         Ok(Self {
             switch,
             addresses,
@@ -234,6 +246,7 @@ impl Running {
             tasks,
             failed,
             threads: vec![writer, projector],
+            keeper,
             _lock: lock,
         })
     }
@@ -246,7 +259,8 @@ impl Running {
             sessions,
             tasks,
             failed,
-            threads,
+            mut threads,
+            keeper,
             _lock: lock,
             ..
         } = self;
@@ -270,6 +284,7 @@ impl Running {
         let ended = tasks.ended(Duration::from_secs(5)).await;
         switch.journal.close();
         drop(switch);
+        threads.push(keeper.stop());
         let joined = tokio::task::spawn_blocking(move || {
             threads.into_iter().all(|thread| thread.join().is_ok())
         });
@@ -352,6 +367,7 @@ fn policies(
 fn start_journal(
     folder: &SqliteFolder,
     gather: Duration,
+    room: Arc<Room>,
     groups: &Arc<[UpstreamGroup]>,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
@@ -367,6 +383,7 @@ fn start_journal(
     Journal::start(
         Box::new(folder.journal()?),
         gather,
+        room,
         JournalMetrics::default(),
         move |effects| handoff.give(effects),
         move |problem| {

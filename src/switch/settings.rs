@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::StanPolicy;
+use super::{StanPolicy, StoreKeeping};
 use crate::base::{MerchantId, TerminalId};
 use crate::iso8583::Dialect;
 use crate::net::session::SessionLimits;
@@ -104,6 +104,8 @@ pub struct SwitchSettings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Store.
     pub store: StoreChoice,
+    /// How long what is stored is kept, and how much room is set aside.
+    pub keeping: StoreKeeping,
     /// How long the journal waits for more records before it syncs a group.
     pub journal_gather: Duration,
     /// File with the data keys; in the store's folder when not given.

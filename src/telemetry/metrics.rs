@@ -111,6 +111,13 @@ names! {
         "Records in one synced group.";
     PROJECTION_LAG = "posgate_projection_lag_groups", Count, gauge,
         "Journal groups that the read model does not show yet.";
+    STORE_FREE_BYTES = "posgate_store_free_bytes", Bytes, gauge,
+        "Free room on the store's disk, the reserve not counted.";
+    STORE_FULL = "posgate_store_full", Count, gauge,
+        "1 while new money is declined because the store's disk is full or nearly so, else 0.";
+    STORE_DELETED = "posgate_store_deleted_total", Count, counter,
+        "What was deleted because it was kept long enough, by kind (groups: of the journal; shortened: groups \
+         of which only what is open or owed is left; transactions: of the read model).";
     TERMINALS = "posgate_terminals", Count, gauge,
         "Terminals in the directory, bound or once bound.";
     RESIDENT_BYTES = "posgate_resident_bytes", Bytes, gauge,
@@ -313,6 +320,49 @@ impl GroupMetrics {
     /// A reversal took a step (owed, sent, acknowledged, refused).
     pub fn reversal(&self, step: &'static str) {
         metrics::counter!(REVERSALS, "group" => self.group.clone(), "step" => step).increment(1);
+    }
+}
+
+/// Of who looks after the store.
+pub struct KeeperMetrics {
+    free: Gauge,
+    full: Gauge,
+    groups: Counter,
+    shortened: Counter,
+    transactions: Counter,
+}
+
+impl std::fmt::Debug for KeeperMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeeperMetrics")
+    }
+}
+
+impl Default for KeeperMetrics {
+    fn default() -> Self {
+        Self {
+            free: metrics::gauge!(STORE_FREE_BYTES),
+            full: metrics::gauge!(STORE_FULL),
+            groups: metrics::counter!(STORE_DELETED, "kind" => "groups"),
+            shortened: metrics::counter!(STORE_DELETED, "kind" => "shortened"),
+            transactions: metrics::counter!(STORE_DELETED, "kind" => "transactions"),
+        }
+    }
+}
+
+impl KeeperMetrics {
+    /// The store's disk has that much room, and is it too little?
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    pub fn room(&self, free: u64, is_short: bool) {
+        self.free.set(free as f64);
+        self.full.set(f64::from(u8::from(is_short)));
+    }
+
+    /// Something was deleted.
+    pub fn deleted(&self, groups: u64, shortened: u64, transactions: u64) {
+        self.groups.increment(groups);
+        self.shortened.increment(shortened);
+        self.transactions.increment(transactions);
     }
 }
 

@@ -29,8 +29,8 @@ use crate::store::registry::{Actor, ImportLine};
 use crate::store::sqlite::SqliteFolder;
 use crate::store::{ReadModel, RegistryError};
 use crate::switch::{
-    ListenSettings, Running, StanPolicy, StoreChoice, SwitchSettings, UpstreamAddress,
-    UpstreamSettings,
+    ListenSettings, Running, StanPolicy, StoreChoice, StoreKeeping, SwitchSettings,
+    UpstreamAddress, UpstreamSettings,
 };
 use crate::telemetry::{log, metrics};
 
@@ -276,6 +276,10 @@ fn settings(
         }],
         store: StoreChoice::Sqlite(folder.join(STORE)),
         journal_gather: Duration::ZERO,
+        keeping: StoreKeeping {
+            reserve_bytes: 8 << 20,
+            ..StoreKeeping::default()
+        },
         data_key_file: Some(folder.join("data.keys")),
         in_flight_max: 10_000,
         memory_bytes_max: 0,

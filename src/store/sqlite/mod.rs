@@ -13,6 +13,7 @@ mod journal;
 mod read_model;
 mod registry;
 mod repair;
+mod retention;
 #[cfg(test)]
 mod trial;
 mod upkeep;
@@ -31,6 +32,7 @@ pub use journal::SqliteJournal;
 pub use read_model::SqliteReadModel;
 pub use registry::SqliteRegistry;
 pub use repair::{GivenUp, Rebuilt, Repaired, given_up, rebuild, repair};
+pub use retention::{Deleted, Retention};
 pub use upkeep::{SKIPPED_STANS, Stamp, UpkeepError};
 
 /// A folder with the three files.

@@ -16,12 +16,12 @@ use super::abuse::trading;
 use super::fixture::{Bound, SHOP, Setup, World, prometheus};
 
 /// A client of the socket.
-struct Api {
+pub(super) struct Api {
     socket: PathBuf,
 }
 
 impl Api {
-    fn serve(world: &World) -> Self {
+    pub(super) fn serve(world: &World) -> Self {
         let socket = world.folder.path().join("admin.sock");
         let clock = Arc::clone(&world.clock);
         let admin = Admin::new(&world.running, clock, Some(prometheus()));
@@ -47,7 +47,7 @@ impl Api {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(super) async fn get(&self, path: &str) -> (u16, String) {
         self.call("GET", path, String::new()).await
     }
 

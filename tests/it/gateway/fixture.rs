@@ -23,8 +23,8 @@ use posgate::store::registry::{Actor, ImportLine};
 use posgate::store::sqlite::SqliteFolder;
 use posgate::store::{JournalStore, Record};
 use posgate::switch::{
-    ListenSettings, Running, StanPolicy, StoreChoice, SwitchSettings, UpstreamAddress,
-    UpstreamSettings,
+    ListenSettings, Running, StanPolicy, StoreChoice, StoreKeeping, SwitchSettings,
+    UpstreamAddress, UpstreamSettings,
 };
 use posgate::telemetry::metrics;
 use rustls_pki_types::pem::PemObject;
@@ -56,6 +56,7 @@ pub(super) struct Setup {
     pub(super) handshakes_max: usize,
     pub(super) session: SessionLimits,
     pub(super) terminals: u32,
+    pub(super) keeping: StoreKeeping,
     /// Another host than the scripted one.
     pub(super) host: Option<SocketAddr>,
     /// What an earlier gateway left behind.
@@ -83,6 +84,10 @@ impl Setup {
                 write_bytes_max: 32 << 10,
             },
             terminals: 4,
+            keeping: StoreKeeping {
+                reserve_bytes: 1 << 20,
+                ..StoreKeeping::default()
+            },
             host: None,
             stored: None,
         }
@@ -158,6 +163,7 @@ impl Setup {
             data_key_file: None,
             in_flight_max: 10_000,
             journal_gather: Duration::ZERO,
+            keeping: self.keeping,
             memory_bytes_max: 0,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -230,6 +236,16 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// Nothing yet, in a folder that the test chose.
+    pub(super) fn nothing_in(folder: tempfile::TempDir) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self {
+            folder,
+            name: format!("elsewhere-{number}"),
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -4,6 +4,7 @@ mod abuse;
 mod admin;
 mod binary;
 mod bound_anew;
+mod disk;
 mod drain;
 mod fixture;
 mod frames;

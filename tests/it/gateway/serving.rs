@@ -34,7 +34,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let bank = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let text = format!(
-            "[store]\npath = \"data\"\n\
+            "[store]\npath = \"data\"\nreserve = \"8MiB\"\n\
              [[listener]]\nname = \"shops\"\naddress = \"127.0.0.1:0\"\nacquirer = \"acme\"\n\
              dialect = \"unionpay-pos\"\nupstream = \"bank\"\nmac = \"none\"\nsign_on = \"optional\"\n\
              [[upstream]]\nname = \"bank\"\ndialect = \"unionpay-pos\"\naddresses = [\"{}\"]\n",

@@ -1,0 +1,191 @@
+//! Looks after the store beside the money path, on a thread of its own: room on the disk once a second,
+//! and the deletion of what has been kept long enough.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::base::{Clock, Timestamp};
+use crate::store::StoreError;
+use crate::store::room::Room;
+use crate::store::sqlite::{Deleted, Retention};
+use crate::telemetry::log::chain;
+use crate::telemetry::metrics::KeeperMetrics;
+
+/// How often the disk is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a pass of deletion rests when there was nothing more to do.
+const DELETE_EVERY: Duration = Duration::from_secs(60);
+/// Rest after each step of deletion, as a multiple of the step's own time: the journal's writer and the
+/// projection have the files most of the time.
+const REST: u32 = 9;
+/// Shortest rest after a step.
+const REST_MIN: Duration = Duration::from_millis(20);
+
+/// How long things are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreKeeping {
+    /// Bytes set aside for outcomes and reversals when the disk is full.
+    pub reserve_bytes: u64,
+    /// Journal groups.
+    pub journal: Duration,
+    /// Rows of the read model.
+    pub transactions: Duration,
+}
+
+impl Default for StoreKeeping {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        Self {
+            reserve_bytes: 64 << 20,
+            journal: days(180),
+            transactions: days(400),
+        }
+    }
+}
+
+/// The thread, until it is stopped or dropped.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(
+        room: Arc<Room>,
+        retention: Retention,
+        keeping: StoreKeeping,
+        clock: Arc<dyn Clock>,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = sync_channel(1);
+        let mut work = Work {
+            room,
+            retention,
+            keeping,
+            clock,
+            metrics: KeeperMetrics::default(),
+            rest: Duration::ZERO,
+            since_look: LOOK_EVERY,
+            cannot: false,
+        };
+        let thread = std::thread::Builder::new()
+            .name("keeper".into())
+            .spawn(move || work.run(&stopped))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Lets it end after its step; the thread is there to be waited for.
+    pub(super) fn stop(self) -> JoinHandle<()> {
+        drop(self.stop);
+        self.thread
+    }
+}
+
+struct Work {
+    room: Arc<Room>,
+    retention: Retention,
+    keeping: StoreKeeping,
+    clock: Arc<dyn Clock>,
+    metrics: KeeperMetrics,
+    /// Until the next step of deletion.
+    rest: Duration,
+    since_look: Duration,
+    /// Whether deletion failed last time: said once.
+    cannot: bool,
+}
+
+impl Work {
+    fn run(&mut self, stopped: &Receiver<()>) {
+        loop {
+            if self.since_look >= LOOK_EVERY {
+                self.look();
+                self.since_look = Duration::ZERO;
+            }
+            if self.rest.is_zero() {
+                self.rest = self.delete();
+            }
+            let wait = self
+                .rest
+                .min(LOOK_EVERY.saturating_sub(self.since_look))
+                .max(REST_MIN);
+            match stopped.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.rest = self.rest.saturating_sub(wait);
+            self.since_look += wait;
+        }
+    }
+
+    fn look(&self) {
+        match self.room.look() {
+            Ok(free) => self.metrics.room(free, self.room.is_short()),
+            Err(problem) => {
+                tracing::warn!(%problem, "the free room on the store's disk is not known");
+            }
+        }
+    }
+
+    /// One step; how long to rest after it.
+    fn delete(&mut self) -> Duration {
+        let began = self.clock.now();
+        let done = self.step(self.clock.wall());
+        match done {
+            Ok(done) => {
+                self.cannot = false;
+                self.metrics
+                    .deleted(done.groups, done.shortened, done.transactions);
+                if done.more {
+                    let took = self.clock.now().since(began);
+                    return (took * REST).max(REST_MIN);
+                }
+            }
+            Err(problem) => {
+                if !self.cannot {
+                    let problem = chain(&problem);
+                    tracing::warn!(problem, "old groups and transactions cannot be deleted");
+                }
+                self.cannot = true;
+            }
+        }
+        DELETE_EVERY
+    }
+
+    fn step(&mut self, now: Timestamp) -> Result<Deleted, StoreError> {
+        let groups = self
+            .retention
+            .delete_groups(before(now, self.keeping.journal))?;
+        let rows = self
+            .retention
+            .delete_transactions(before(now, self.keeping.transactions))?;
+        Ok(Deleted {
+            transactions: rows.transactions,
+            more: groups.more || rows.more,
+            ..groups
+        })
+    }
+}
+
+fn before(now: Timestamp, kept: Duration) -> Timestamp {
+    let micros = u64::try_from(kept.as_micros()).unwrap_or(u64::MAX);
+    Timestamp(now.0.saturating_sub(micros))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_old_when_the_clock_is_wrong() {
+        let day = Duration::from_secs(24 * 3_600);
+        assert_eq!(before(Timestamp(5), day), Timestamp(0));
+        let micros = 24 * 3_600 * 1_000_000;
+        assert_eq!(before(Timestamp(micros + 7), day), Timestamp(7));
+    }
+}
