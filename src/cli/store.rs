@@ -10,7 +10,8 @@ use crate::base::calendar::Civil;
 use crate::base::{Clock, SystemClock};
 use crate::config::{self, ConfigError};
 use crate::store::sqlite::{
-    self, Finding, FolderLock, GivenUp, Report, SKIPPED_STANS, SqliteFolder, Stamp, UpkeepError,
+    self, Anew, Finding, FolderLock, GivenUp, Report, SKIPPED_STANS, SqliteFolder, Stamp,
+    UpkeepError,
 };
 use crate::store::{Intent, Outcome, Record};
 use crate::switch::StoreChoice;
@@ -210,11 +211,7 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     if let Some(aside) = restored.aside {
         output::line(format_args!("what was there is in {}", aside.display()))?;
     }
-    output::line(format_args!(
-        "transactions are numbered from {} on, and own STANs of {} begin {SKIPPED_STANS} later",
-        restored.last_txn + 1,
-        stamp.date
-    ))?;
+    print_anew(&restored.anew, stamp.date)?;
     match found.keys {
         Some(keys) if !keys.exists() => output::line(format_args!(
             "{} is not there: put it back before the gateway starts, or card numbers in the journal cannot \
@@ -250,7 +247,8 @@ fn repair(folder: &Path, cut: bool) -> anyhow::Result<ExitCode> {
             print_given_up(&lost, "would be given up")?;
         }
     }
-    let repaired = match sqlite::repair(&place, &held, cut, &stamp()) {
+    let stamp = stamp();
+    let repaired = match sqlite::repair(&place, &held, cut, &stamp) {
         Ok(repaired) => repaired,
         Err(problem) => return failed(problem),
     };
@@ -259,6 +257,9 @@ fn repair(folder: &Path, cut: bool) -> anyhow::Result<ExitCode> {
     }
     if let Some(lost) = &repaired.given_up {
         print_given_up(lost, "are given up")?;
+    }
+    if let Some(anew) = &repaired.anew {
+        print_anew(anew, stamp.date)?;
     }
     if let Some(aside) = &repaired.aside {
         output::line(format_args!(
@@ -332,6 +333,7 @@ fn stamp() -> Stamp {
         + u32::from(local.day);
     Stamp {
         name: format!("{date}-{}", at.0),
+        at,
         date,
     }
 }
@@ -404,6 +406,28 @@ fn print_given_up(lost: &GivenUp, verb: &str) -> std::io::Result<()> {
         output::line(format_args!(
             "  nothing can be read of {} of these groups",
             lost.unreadable
+        ))?;
+    }
+    Ok(())
+}
+
+/// How a store goes on after a loss.
+fn print_anew(anew: &Anew, date: u32) -> std::io::Result<()> {
+    output::line(format_args!(
+        "transactions are numbered from {} on, and own STANs of {date} begin {SKIPPED_STANS} later",
+        anew.last_txn + 1
+    ))?;
+    for one in &anew.unknown {
+        output::line(format_args!(
+            "  not known how it ended: transaction {}, {} of {} {} at terminal {}, STAN {:06}, towards {}",
+            one.txn, one.request, one.amount, one.currency, one.terminal, one.stan, one.group
+        ))?;
+    }
+    if !anew.unknown.is_empty() {
+        output::line(format_args!(
+            "{} transactions were in flight there: they are not reversed, and shown as approved with code ?? \
+             and nothing booked. Ask the host",
+            anew.unknown.len()
         ))?;
     }
     Ok(())

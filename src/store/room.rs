@@ -25,6 +25,9 @@ use super::{JournalStore, StoreError};
 /// Name of the reserve's file.
 const FILE: &str = "reserve";
 
+/// What opening the store's files may take: the memory that SQLite shares, and a checkpoint.
+const START_BYTES: u64 = 1 << 20;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Roomy,
@@ -44,8 +47,9 @@ pub struct Room {
 }
 
 impl Room {
-    /// Room in a store's folder, with a reserve of `bytes`, made or found there. Without room for it the
-    /// state is short from the start.
+    /// Room in a store's folder, with a reserve of `bytes`, made or found there. Without room for it new
+    /// money is refused from the start; with next to none a reserve that is there is given up, because
+    /// opening the store's files takes some.
     ///
     /// # Errors
     /// When the file cannot be made for another reason than a full disk.
@@ -56,6 +60,10 @@ impl Room {
             is_short: AtomicBool::new(false),
             state: Mutex::new(State::Roomy),
         };
+        if free_bytes(folder)? < START_BYTES {
+            room.release();
+            return Ok(room);
+        }
         match room.make_reserve() {
             Ok(()) => {}
             Err(full) if full.kind() == io::ErrorKind::StorageFull => {

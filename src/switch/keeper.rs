@@ -73,6 +73,7 @@ impl Keeper {
             rest: Duration::ZERO,
             since_look: LOOK_EVERY,
             cannot: false,
+            blind: false,
         };
         let thread = std::thread::Builder::new()
             .name("keeper".into())
@@ -98,6 +99,8 @@ struct Work {
     since_look: Duration,
     /// Whether deletion failed last time: said once.
     cannot: bool,
+    /// Whether the disk could not be looked at last time.
+    blind: bool,
 }
 
 impl Work {
@@ -123,11 +126,16 @@ impl Work {
         }
     }
 
-    fn look(&self) {
+    fn look(&mut self) {
         match self.room.look() {
-            Ok(free) => self.metrics.room(free, self.room.is_short()),
+            Ok(free) => {
+                self.blind = false;
+                self.metrics.room(free, self.room.is_short());
+            }
             Err(problem) => {
-                tracing::warn!(%problem, "the free room on the store's disk is not known");
+                if !std::mem::replace(&mut self.blind, true) {
+                    tracing::warn!(%problem, "the free room on the store's disk is not known");
+                }
             }
         }
     }

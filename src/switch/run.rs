@@ -172,12 +172,12 @@ impl Running {
             path: path.display().to_string(),
             source,
         })?;
-        folder.prepare(&lock)?;
         let room = Room::new(path, settings.keeping.reserve_bytes);
         let room = Arc::new(room.map_err(|source| StartError::Folder {
             path: path.display().to_string(),
             source,
         })?);
+        folder.prepare(&lock)?;
         let key_file = settings
             .data_key_file
             .clone()
@@ -410,10 +410,12 @@ fn start_projector(
     // Weak, because the switch holds the other end of the channel: when it goes, the thread ends.
     let switch: Weak<Switch> = Arc::downgrade(switch);
     // Whether the read model shows everything that is durable.
+    let mut failing = false;
     let mut project = move |model: &mut dyn ReadModel| {
         loop {
             match project_round(journal.as_mut(), model) {
                 Ok(0) => {
+                    failing = false;
                     metrics.projection_lag.set(0.0);
                     return true;
                 }
@@ -426,8 +428,11 @@ fn start_projector(
                     }
                 }
                 Err(problem) => {
-                    let problem = chain(&problem);
-                    tracing::error!(problem, "the read model cannot be brought up to date");
+                    // Said once: it is tried again twice a second.
+                    if !std::mem::replace(&mut failing, true) {
+                        let problem = chain(&problem);
+                        tracing::error!(problem, "the read model cannot be brought up to date");
+                    }
                     return false;
                 }
             }

@@ -351,11 +351,20 @@ impl Floor {
         let before = Self::read(db)?;
         let (stan_date, stan_next) =
             (before.stan_date, before.stan_next).max((self.stan_date, self.stan_next));
+        let after = Self {
+            last_txn: before.last_txn.max(self.last_txn),
+            stan_date,
+            stan_next,
+        };
+        // A start on a full disk writes nothing that is not new.
+        if after == before {
+            return Ok(());
+        }
         db.prepare_cached("UPDATE floor SET last_txn = ?1, stan_date = ?2, stan_next = ?3")?
             .execute((
-                to_sql(before.last_txn.max(self.last_txn)),
-                stan_date,
-                to_sql(stan_next),
+                to_sql(after.last_txn),
+                after.stan_date,
+                to_sql(after.stan_next),
             ))
             .map(|_one| ())
     }

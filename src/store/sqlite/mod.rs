@@ -33,7 +33,7 @@ pub use read_model::SqliteReadModel;
 pub use registry::SqliteRegistry;
 pub use repair::{GivenUp, Rebuilt, Repaired, given_up, rebuild, repair};
 pub use retention::{Deleted, Retention};
-pub use upkeep::{SKIPPED_STANS, Stamp, UpkeepError};
+pub use upkeep::{Anew, SKIPPED_STANS, Stamp, Unknown, UpkeepError};
 
 /// A folder with the three files.
 #[derive(Clone, Debug)]

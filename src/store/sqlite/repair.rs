@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::check::{Finding, Mend, Report, check, open_read_only};
 use super::files::{Presence, look};
-use super::upkeep::{Stamp, UpkeepError, copy_aside, put_in_place, skip_numbers};
+use super::upkeep::{Anew, Stamp, UpkeepError, begin_anew, copy_aside, put_in_place};
 use super::{FolderLock, SqliteFolder, SqliteJournal, SqliteReadModel, StoreFile, to_sql};
 use crate::store::projection::project_round;
 use crate::store::record;
@@ -36,6 +36,8 @@ pub struct Repaired {
     pub aside: Option<PathBuf>,
     /// What the journal's torn end held, if it was cut.
     pub given_up: Option<GivenUp>,
+    /// How it goes on after that.
+    pub anew: Option<Anew>,
     /// What is still wrong.
     pub left: Report,
 }
@@ -150,10 +152,7 @@ pub fn repair(
         ));
     }
     if needs(Mend::Cut) {
-        let last = skip_numbers(folder, stamp)?;
-        repaired
-            .done
-            .push(format!("transactions are numbered from {} on", last + 1));
+        repaired.anew = Some(begin_anew(folder, stamp)?);
     }
     repaired.left = check(folder.path());
     Ok(repaired)

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::check::Finding;
 use super::files::Floor;
-use super::{SqliteFolder, StoreFile, to_sql};
+use super::{SqliteFolder, StoreFile, from_sql, to_sql};
+use crate::base::Timestamp;
 use crate::store::projection::project_round;
-use crate::store::{ReadModel, StoreError};
+use crate::store::record;
+use crate::store::{JournalStore, Outcome, OutcomeKind, ReadModel, StoreError, TxnId};
 
 /// Transaction numbers skipped after a loss. More than are given out between two backups: ten thousand a
 /// second for eleven days.
@@ -72,6 +74,8 @@ impl UpkeepError {
 pub struct Stamp {
     /// Good in a file name, and never used twice.
     pub name: String,
+    /// Now.
+    pub at: Timestamp,
     /// Business date as year * 10000 + month * 100 + day.
     pub date: u32,
 }
@@ -158,19 +162,74 @@ pub(super) fn put_in_place(
     Ok(aside)
 }
 
-/// Projects everything, then skips numbers: what was given out behind the end of this journal must not be
-/// given out again. Returns the last transaction number that is not used.
-pub(super) fn skip_numbers(folder: &SqliteFolder, stamp: &Stamp) -> Result<u64, UpkeepError> {
+/// A transaction whose end lies behind what is left of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Transaction.
+    pub txn: u64,
+    /// DE41.
+    pub terminal: String,
+    /// The terminal's STAN.
+    pub stan: u32,
+    /// Name of the request in its dialect.
+    pub request: String,
+    /// DE4.
+    pub amount: u64,
+    /// DE49.
+    pub currency: String,
+    /// Upstream group.
+    pub group: String,
+}
+
+/// What going on after a loss came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anew {
+    /// Last transaction number that will not be used.
+    pub last_txn: u64,
+    /// Transactions that were open where the journal ends now.
+    pub unknown: Vec<Unknown>,
+}
+
+/// DE39 of transactions whose end is not known. No host sends it.
+const UNKNOWN_CODE: [u8; 2] = *b"??";
+
+/// Projects everything, then makes the store one that goes on after a loss.
+///
+/// Numbers that were given out behind the end of this journal must not be given out again. And what is
+/// open at its end was most likely approved since, so that no recovery may reverse it by itself (invariant
+/// 4): it is written down as standing, with nothing booked, until its terminal or a person says otherwise.
+pub(super) fn begin_anew(folder: &SqliteFolder, stamp: &Stamp) -> Result<Anew, UpkeepError> {
     let (mut journal, mut model) = (folder.journal()?, folder.read_model()?);
     journal.seed(&mut model)?;
     while project_round(&mut journal, &mut model)? > 0 {}
+    let unknown =
+        open_transactions(model.db()).map_err(StoreError::engine("reading open transactions"))?;
+    if !unknown.is_empty() {
+        let mut group = Vec::new();
+        record::begin_group(&mut group);
+        for one in &unknown {
+            let stands = Outcome {
+                txn: TxnId(one.txn),
+                at: stamp.at,
+                kind: OutcomeKind::Approved,
+                code: UNKNOWN_CODE,
+                booked: 0,
+                answer: Box::default(),
+            };
+            stands.encode(&mut group);
+        }
+        record::end_group(&mut group);
+        let records = u32::try_from(unknown.len()).unwrap_or(u32::MAX);
+        journal.append(&group, records)?;
+        while project_round(&mut journal, &mut model)? > 0 {}
+    }
     let last = model.last_txn()?.0;
     let reserved = model
         .db()
         .query_row(
             "SELECT coalesce(max(next), 1) FROM stan_block WHERE date = ?1",
             [stamp.date],
-            |row| row.get(0).map(super::from_sql),
+            |row| row.get(0).map(from_sql),
         )
         .map_err(StoreError::engine("reading reserved STANs"))?;
     let floor = Floor {
@@ -183,7 +242,27 @@ pub(super) fn skip_numbers(folder: &SqliteFolder, stamp: &Stamp) -> Result<u64, 
         .raise(journal.db())
         .map_err(fail("skipping numbers"))?;
     floor.raise(model.db()).map_err(fail("skipping numbers"))?;
-    Ok(floor.last_txn)
+    let last_txn = floor.last_txn;
+    Ok(Anew { last_txn, unknown })
+}
+
+fn open_transactions(db: &rusqlite::Connection) -> rusqlite::Result<Vec<Unknown>> {
+    let mut open = db.prepare(
+        "SELECT id, terminal, stan, request, amount, currency, upstream FROM txn \
+         WHERE outcome IS NULL ORDER BY id",
+    )?;
+    let rows = open.query_map([], |row| {
+        Ok(Unknown {
+            txn: from_sql(row.get(0)?),
+            terminal: row.get(1)?,
+            stan: row.get(2)?,
+            request: row.get(3)?,
+            amount: from_sql(row.get(4)?),
+            currency: row.get(5)?,
+            group: row.get(6)?,
+        })
+    })?;
+    rows.collect()
 }
 
 impl super::SqliteJournal {

@@ -8,7 +8,7 @@ use std::process::Command;
 use posgate::switch::StoreKeeping;
 
 use super::admin::Api;
-use super::fixture::{Setup, Stored, World, eventually};
+use super::fixture::{Setup, Stored, eventually};
 use super::serving::{Place, lacks};
 
 /// A small disk of its own, gone when it is dropped.
@@ -53,17 +53,17 @@ impl Drop for SmallDisk {
 
 const RESERVE: u64 = 4 << 20;
 
-async fn on(disk: &SmallDisk) -> (World, super::wire::Wire) {
+/// A gateway to be, with its store on that disk.
+fn on(disk: &SmallDisk) -> Setup {
     let folder = tempfile::tempdir_in(disk.path()).unwrap();
-    let setup = Setup {
+    Setup {
         keeping: StoreKeeping {
             reserve_bytes: RESERVE,
             ..StoreKeeping::default()
         },
         stored: Some(Stored::nothing_in(folder)),
         ..Setup::new()
-    };
-    setup.start_with_link().await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +72,7 @@ async fn a_full_disk_declines_new_money_takes_what_ends_something_and_recovers()
         println!("skipped: a full disk needs the right to mount one");
         return;
     };
-    let (world, mut link) = on(&disk).await;
+    let (world, mut link) = on(&disk).start_with_link().await;
     let reserve = world.folder.path().join("store/reserve");
     assert_eq!(fs::metadata(&reserve).unwrap().len(), RESERVE);
     let mut till = world.till(1).await;
@@ -126,7 +126,7 @@ async fn a_disk_that_is_nearly_full_keeps_its_reserve() {
         println!("skipped: a full disk needs the right to mount one");
         return;
     };
-    let (world, mut link) = on(&disk).await;
+    let (world, mut link) = on(&disk).start_with_link().await;
     let reserve = world.folder.path().join("store/reserve");
     let switch = &world.running.switch;
     let filler = disk.fill();
@@ -140,6 +140,51 @@ async fn a_disk_that_is_nearly_full_keeps_its_reserve() {
     room.set_len(0).unwrap();
     eventually("there is room again", || !switch.is_disk_full()).await;
     let (_, told) = till.sell(&mut link, 10, "00").await;
+    assert_eq!(told.code(), "00");
+    drop(world.stop(till).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_starts_on_a_full_disk_serves_reversals() {
+    let Some(disk) = SmallDisk::mount(32) else {
+        println!("skipped: a full disk needs the right to mount one");
+        return;
+    };
+    let (world, mut link) = on(&disk).start_with_link().await;
+    let mut till = world.till(1).await;
+    let (_, told) = till.sell(&mut link, 7, "00").await;
+    assert_eq!(told.code(), "00");
+    let filler = disk.fill();
+    drop(link);
+    let stored = world.stop(till).await;
+    // What the end gave back is taken too.
+    let rest = disk.path().join("rest");
+    fs::rename(&filler, &rest).unwrap();
+    let filler = disk.fill();
+
+    let again = Setup {
+        stored: Some(stored),
+        // Binding them again would write.
+        terminals: 0,
+        ..on(&disk)
+    };
+    let (world, mut link) = again.start_with_link().await;
+    let switch = &world.running.switch;
+    assert!(switch.is_disk_full());
+    let mut till = world.till(1).await;
+    assert_eq!(till.code(&till.who.sale(8, 100)).await, "96");
+    assert_eq!(till.code(&till.who.reversal(7, 1_000)).await, "00");
+    let reversal = link.next().await;
+    assert_eq!(
+        (reversal.mti.as_str(), reversal.text(11)),
+        ("0400", "000007")
+    );
+    link.send(&reversal.answered("00")).await;
+    eventually("nothing is owed", || switch.reversals_owed() == 0).await;
+    fs::remove_file(filler).unwrap();
+    fs::remove_file(rest).unwrap();
+    eventually("there is room again", || !switch.is_disk_full()).await;
+    let (_, told) = till.sell(&mut link, 9, "00").await;
     assert_eq!(told.code(), "00");
     drop(world.stop(till).await);
 }
