@@ -365,8 +365,7 @@ fn print_findings(folder: &Path, findings: &[Finding], more: u64) -> std::io::Re
 
 fn print_sound(folder: &Path, report: &Report) -> std::io::Result<()> {
     output::line(format_args!(
-        "{}: sound: {} groups up to {} with {} records, {} of them projected up to; {} transactions, \
-         {} bindings",
+        "{}: sound: {} groups up to {}, {} records, projected up to {}; {} transactions, {} bindings",
         folder.display(),
         report.groups,
         report.last_sequence,

@@ -66,7 +66,7 @@ impl Room {
         }
         match room.make_reserve() {
             Ok(()) => {}
-            Err(full) if full.kind() == io::ErrorKind::StorageFull => {
+            Err(problem) if is_full(&problem) => {
                 room.change(&mut room.lock(), State::Released);
             }
             Err(other) => return Err(other),
@@ -110,7 +110,7 @@ impl Room {
             State::Released if free >= self.bytes + enough => match self.make_reserve() {
                 Ok(()) => self.change(&mut state, State::Roomy),
                 // Somebody else was faster; the next look sees it.
-                Err(full) if full.kind() == io::ErrorKind::StorageFull => {}
+                Err(problem) if is_full(&problem) => {}
                 Err(other) => return Err(other),
             },
             State::Roomy | State::Short | State::Released => {}
@@ -205,6 +205,14 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
         Err(other) => return Err(other.into()),
     }
     file.sync_all()
+}
+
+/// Whether it is room that lacks, on the disk or within a quota.
+fn is_full(problem: &io::Error) -> bool {
+    matches!(
+        problem.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Bytes that this process may still use on the disk of a folder.

@@ -169,14 +169,12 @@ impl Work {
         let groups = self
             .retention
             .delete_groups(before(now, self.keeping.journal))?;
-        let rows = self
-            .retention
-            .delete_transactions(before(now, self.keeping.transactions))?;
-        Ok(Deleted {
-            transactions: rows.transactions,
-            more: groups.more || rows.more,
-            ..groups
-        })
+        if groups.more {
+            return Ok(groups);
+        }
+        // Last: what the journal still has would come back when the read model is made again.
+        self.retention
+            .delete_transactions(before(now, self.keeping.transactions))
     }
 }
 

@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::files::Floor;
 use super::{SqliteFolder, SqliteJournal, SqliteReadModel, from_sql, to_sql};
@@ -21,6 +21,8 @@ use crate::store::{ReadModel, Record, StoreError};
 
 /// Groups looked at in one step: the journal's writer waits for a step at most.
 const STEP_GROUPS: u32 = 64;
+/// Bytes of groups after which a step takes no further one.
+const STEP_BYTES: usize = 4 << 20;
 /// Rows looked at in one step.
 const STEP_ROWS: u32 = 500;
 
@@ -90,8 +92,8 @@ impl Retention {
             ..Deleted::default()
         };
         let mut write = |journal: &mut Connection| -> rusqlite::Result<()> {
-            let step =
-                journal.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            // Whoever begins by reading is refused at once when somebody else has written since.
+            let step = journal.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for group in &groups {
                 delete_group(&step, group, &undone, &mut done)?;
             }
@@ -116,7 +118,7 @@ impl Retention {
     pub fn delete_transactions(&mut self, before: Timestamp) -> Result<Deleted, StoreError> {
         let (from, db) = (self.txn, self.model.db());
         let step = || -> rusqlite::Result<Option<(u64, u64)>> {
-            let step = db.unchecked_transaction()?;
+            let step = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
             let mut end = None;
             {
                 let mut old = step.prepare_cached(
@@ -166,12 +168,15 @@ impl Retention {
         let mut rows = next
             .query(params![to_sql(self.group), to_sql(mark), STEP_GROUPS])
             .map_err(fail("reading journal.db"))?;
-        let mut groups = Vec::new();
-        while let Some(row) = rows.next().map_err(fail("reading journal.db"))? {
+        let (mut groups, mut bytes) = (Vec::new(), 0);
+        while bytes < STEP_BYTES
+            && let Some(row) = rows.next().map_err(fail("reading journal.db"))?
+        {
             let sequence: i64 = row.get(0).map_err(fail("reading journal.db"))?;
             let body = row.get_ref(1).map_err(fail("reading journal.db"))?;
             let (sequence, mut records) = (from_sql(sequence), Vec::new());
             let body = body.as_blob().unwrap_or_default();
+            bytes += body.len();
             record::read_group(body, |record| records.push(record))
                 .map_err(|problem| StoreError::Damaged { sequence, problem })?;
             // Groups are in the order of time: what follows is not older.
@@ -381,6 +386,31 @@ mod tests {
         fs::remove_file(trial.path(StoreFile::ReadModel)).unwrap();
         trial.start().unwrap();
         assert_eq!(trial.shown().terminals, [(key(), batch, false)]);
+    }
+
+    #[test]
+    fn it_is_in_nobodys_way_while_everything_is_written() {
+        let trial = Trial::with_ten_sales();
+        let last = 60;
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                for txn in 11..=last {
+                    trial.append(&[sale(txn)]);
+                    trial.append(&[outcome(txn, OutcomeKind::Approved)]);
+                    trial.project();
+                }
+            });
+            let mut retention = Retention::open(&trial.folder).unwrap();
+            let before = Timestamp((last + 1) * DAY);
+            while !writing.is_finished() {
+                retention.delete_groups(before).unwrap();
+                retention.delete_transactions(before).unwrap();
+            }
+        });
+        delete(&trial, (last + 1) * DAY);
+        assert_eq!(trial.groups(), [0; 0]);
+        assert_eq!(trial.shown().last_txn, TxnId(last));
+        assert!(check(trial.folder.path()).is_sound());
     }
 
     #[test]
