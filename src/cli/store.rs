@@ -9,6 +9,7 @@ use super::output;
 use crate::base::calendar::Civil;
 use crate::base::{Clock, SystemClock};
 use crate::config::{self, ConfigError};
+use crate::security::DataKeys;
 use crate::store::sqlite::{
     self, Anew, Finding, FolderLock, GivenUp, Report, SKIPPED_STANS, SqliteFolder, Stamp,
     UpkeepError,
@@ -20,7 +21,7 @@ use crate::telemetry::log::chain;
 /// Exit code for a store that is not sound.
 const UNSOUND: u8 = 2;
 
-/// The files of the store: check, repair, make the read model again.
+/// The files of the store: check, repair, make the read model again, make new keys.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -54,6 +55,15 @@ enum Verb {
     Rebuild {
         #[command(flatten)]
         place: Place,
+    },
+    /// Make a data key file in place of one that is lost for good
+    ///
+    /// Card numbers that were sealed with the lost one cannot be opened by anybody any more: reversals that
+    /// need one cannot be made. A file that is there is never replaced.
+    NewKeys {
+        /// Configuration of the gateway, which says where the file is
+        #[arg(short, long, value_name = "FILE", default_value = "posgate.toml")]
+        config: PathBuf,
     },
 }
 
@@ -148,6 +158,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Check { place } => check(&place.find()?.folder),
         Verb::Repair { place, cut } => repair(&place.find()?.folder, *cut),
         Verb::Rebuild { place } => rebuild(&place.find()?.folder),
+        Verb::NewKeys { config } => {
+            let place = Place {
+                config: config.clone(),
+                store: None,
+            };
+            new_keys(&place.find()?)
+        }
     }
 }
 
@@ -214,8 +231,7 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     print_anew(&restored.anew, stamp.date)?;
     match found.keys {
         Some(keys) if !keys.exists() => output::line(format_args!(
-            "{} is not there: put it back before the gateway starts, or card numbers in the journal cannot \
-             be opened",
+            "{} is not there: put it back, the gateway does not start without it",
             keys.display()
         ))?,
         Some(_) | None => {}
@@ -300,6 +316,22 @@ fn rebuild(folder: &Path) -> anyhow::Result<ExitCode> {
     if let Some(aside) = rebuilt.aside {
         output::line(format_args!("the one before is in {}", aside.display()))?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn new_keys(found: &Found) -> anyhow::Result<ExitCode> {
+    let Some(keys) = &found.keys else {
+        bail!("only a configuration says where the data key file is");
+    };
+    if keys.exists() {
+        bail!("{} is there already", keys.display());
+    }
+    let (_place, _held) = take(&found.folder)?;
+    drop(DataKeys::load_or_create(keys)?);
+    output::line(format_args!(
+        "{} is made; what the lost one sealed cannot be opened",
+        keys.display()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -56,6 +56,15 @@ pub enum StartError {
     /// The data keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The data keys are gone: new ones would open nothing that is sealed.
+    #[error(
+        "the data key file {path} is not there, although the store has a journal; put it back (a backup does \
+         not hold it), or, if it is lost for good, run `posgate store new-keys`"
+    )]
+    KeysGone {
+        /// Path.
+        path: String,
+    },
     /// An address cannot be bound.
     #[error("listener {listener} cannot listen at {address}")]
     Listen {
@@ -182,6 +191,10 @@ impl Running {
             .data_key_file
             .clone()
             .unwrap_or_else(|| path.join("data.keys"));
+        if !key_file.exists() && folder.journal()?.last_sequence()? > 0 {
+            let path = key_file.display().to_string();
+            return Err(StartError::KeysGone { path });
+        }
         let keys = Arc::new(DataKeys::load_or_create(&key_file)?);
         let mut registry: Box<dyn Registry> = Box::new(folder.registry()?);
         let directory = Arc::new(Directory::new());

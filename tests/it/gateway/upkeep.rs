@@ -103,6 +103,23 @@ async fn a_damaged_read_model_is_refused_and_made_again() {
 }
 
 #[tokio::test]
+async fn keys_that_are_gone_are_not_made_anew_by_themselves() {
+    let place = traded().await;
+    std::fs::remove_file(place.data("data.keys")).unwrap();
+    let refused = place.fails(1, &["serve"]);
+    for words in ["data.keys", "posgate store new-keys"] {
+        assert!(refused.contains(words), "{words} not in {refused}");
+    }
+    assert!(!place.data("data.keys").exists());
+    place.succeeds(&["store", "new-keys"]);
+    let refused = place.fails(1, &["store", "new-keys"]);
+    assert!(refused.contains("is there already"), "{refused}");
+    let (serving, mut link) = place.serve(&[]).await;
+    sells(&place, &serving, &mut link, 50).await;
+    assert_eq!(serving.terminate().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_backup_is_taken_from_a_gateway_at_work_and_put_back() {
     let place = Place::new().await;
     let (serving, mut link) = place.serve(&[]).await;
