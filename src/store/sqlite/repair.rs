@@ -402,6 +402,68 @@ mod tests {
         }
     }
 
+    /// Every group and its bytes, as far as the journal can be read.
+    fn bodies(trial: &Trial) -> Option<Vec<(u64, Vec<u8>)>> {
+        let mut seen = Vec::new();
+        let each = &mut |sequence, body: &[u8]| {
+            seen.push((sequence, body.to_vec()));
+            true
+        };
+        let mut journal = trial.folder.journal().ok()?;
+        journal.replay(0, each).ok()?;
+        Some(seen)
+    }
+
+    #[test]
+    fn whatever_byte_is_changed_no_group_is_changed_or_lost_in_silence() {
+        let trial = Trial::with_ten_sales();
+        trial.settle();
+        let whole = bodies(&trial).unwrap();
+        trial.settle();
+        let all = trial.bytes();
+        let path = trial.path(StoreFile::Journal);
+        let sound = fs::read(&path).unwrap();
+        let (mut seen, mut cut, mut refused) = (0, 0, 0);
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut bytes = sound.clone();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(0..bytes.len());
+                bytes[at] ^= random.u8(1..=255);
+            }
+            if seed % 10 == 0 {
+                bytes.truncate(random.usize(0..bytes.len()));
+            }
+            // Nothing of the round before: a repair replaces files and keeps others.
+            fs::remove_dir_all(trial.folder.path()).unwrap();
+            fs::create_dir(trial.folder.path()).unwrap();
+            for (file, sound) in StoreFile::ALL.into_iter().zip(&all) {
+                fs::write(trial.path(file), sound).unwrap();
+            }
+            fs::write(&path, &bytes).unwrap();
+            if check(trial.folder.path()).is_sound() {
+                assert_eq!(bodies(&trial).as_ref(), Some(&whole), "seed {seed}");
+                continue;
+            }
+            seen += 1;
+            match repaired(&trial, true) {
+                Err(_) => refused += 1,
+                Ok(done) if !done.left.is_sound() => refused += 1,
+                Ok(_) => {
+                    cut += 1;
+                    // A beginning of what there was, and nothing else.
+                    let left = bodies(&trial).unwrap();
+                    let kept = left.iter().filter(|(sequence, _)| *sequence <= 21).count();
+                    assert_eq!(left[..kept], whole[..kept], "seed {seed}");
+                }
+            }
+        }
+        assert!(
+            seen > 50 && refused > 20 && cut > 0,
+            "{seen} {refused} {cut}"
+        );
+    }
+
     #[test]
     fn a_damaged_read_model_is_made_again() {
         let trial = Trial::with_ten_sales();
