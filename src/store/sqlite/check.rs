@@ -32,6 +32,8 @@ pub enum Mend {
     Cut,
     /// Only a backup, or knowing better.
     Restore,
+    /// Another build of the program.
+    Newer,
 }
 
 impl Mend {
@@ -45,6 +47,7 @@ impl Mend {
                 "the end is torn: `posgate store repair --cut` gives it up and says what that is"
             }
             Self::Restore => "not mended here: `posgate restore` a backup",
+            Self::Newer => "use the newer posgate, or restore a backup made before the upgrade",
         }
     }
 }
@@ -212,8 +215,14 @@ fn open_sound(folder: &Path, file: StoreFile, report: &mut Report) -> Option<Con
     }
     let db = match open_read_only(&path, file) {
         Ok(db) => db,
-        Err(older @ StoreError::OlderSchema { .. }) => {
-            report.add(file, Mend::Repair, problem_of(older));
+        Err(StoreError::OlderSchema { found, known, .. }) => {
+            let what = format!("has schema {found}; a start brings it to {known}");
+            report.add(file, Mend::Repair, what);
+            return None;
+        }
+        Err(StoreError::NewerSchema { found, known, .. }) => {
+            let what = format!("has schema {found}, this build knows up to {known}");
+            report.add(file, Mend::Newer, what);
             return None;
         }
         Err(problem) => {

@@ -26,6 +26,10 @@ const STEP_BYTES: usize = 4 << 20;
 /// Rows looked at in one step.
 const STEP_ROWS: u32 = 500;
 
+/// Pages of a write-ahead log at which a step copies it into its file. More than the journal's writer and
+/// the projection let it grow to: only where they are idle is it done here.
+const LOG_PAGES: u32 = 8_000;
+
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deleted {
@@ -64,7 +68,8 @@ impl Retention {
     pub fn open(folder: &SqliteFolder) -> Result<Self, StoreError> {
         let (journal, model) = (folder.journal()?, folder.read_model()?);
         for db in [journal.db(), model.db()] {
-            db.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;")
+            let set = format!("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint={LOG_PAGES}");
+            db.execute_batch(&set)
                 .map_err(StoreError::engine("setting up the deletion of old groups"))?;
         }
         Ok(Self {
