@@ -9,6 +9,7 @@ mod drain;
 mod fixture;
 mod frames;
 mod gate;
+mod kept;
 mod repeats;
 mod reversal;
 mod sale;
