@@ -14,11 +14,12 @@ pub mod projection;
 pub mod read_model;
 pub mod record;
 pub mod registry;
+pub mod settlement;
 pub mod sqlite;
 
 pub use crate::base::TxnId;
 pub use journal::{Durable, Journal, JournalError};
-pub use read_model::{ReadModel, TransactionRow};
+pub use read_model::{Query, QueryError, ReadModel, TransactionReader, TransactionRow};
 pub use record::{Intent, Outcome, OutcomeKind, Record};
 pub use registry::{BindingRow, ImportLine, ImportReport, Registry, RegistryError};
 
@@ -44,6 +45,18 @@ pub enum StoreError {
         /// Schema number found.
         found: u32,
         /// Newest schema number known here.
+        known: u32,
+    },
+    /// The files were written by an older Posgate, or not at all yet.
+    #[error(
+        "{file} has schema {found}, reading it needs {known}: start posgate once, it brings the file up to date"
+    )]
+    OlderSchema {
+        /// Which file.
+        file: String,
+        /// Schema number found.
+        found: u32,
+        /// Schema number needed.
         known: u32,
     },
     /// A group of the journal does not carry the checksum it was written with.

@@ -206,6 +206,14 @@ pub fn end_group(out: &mut Vec<u8>) {
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
+/// The checksum that a group was closed with; `None` when it is too short to have one.
+#[must_use]
+pub fn checksum_of(group: &[u8]) -> Option<u32> {
+    group
+        .split_last_chunk::<4>()
+        .map(|(_, sum)| u32::from_le_bytes(*sum))
+}
+
 /// Reads a group, calling `each` with every record.
 ///
 /// # Errors

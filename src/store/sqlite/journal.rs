@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
+use super::query::open_to_read;
 use super::{Sync, from_sql, open, to_sql};
 use crate::store::{JournalStore, StoreError};
 
@@ -33,6 +34,12 @@ impl SqliteJournal {
             .map_err(StoreError::engine("setting up the journal"))?;
         let last = last_of(&db)?;
         Ok(Self { db, next: last + 1 })
+    }
+
+    /// For reading only: the engine refuses what would write.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let db = open_to_read(path, MIGRATIONS)?;
+        Ok(Self { db, next: 0 })
     }
 }
 

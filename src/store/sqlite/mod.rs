@@ -5,6 +5,7 @@
 //! so synced less). Each carries its schema number and refuses to be opened by an older build.
 
 mod journal;
+mod query;
 mod read_model;
 mod registry;
 
@@ -16,6 +17,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 pub use journal::SqliteJournal;
+pub use query::SqliteReader;
 pub use read_model::SqliteReadModel;
 pub use registry::SqliteRegistry;
 

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Sync, from_sql, open, to_sql};
+use super::{Sync, from_sql, open, query, to_sql};
 use crate::base::{AcquirerId, BatchNumber, BindingId, MaskedPan, Stan, TerminalId, Timestamp};
 use crate::binding::TerminalKey;
 use crate::store::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
 use crate::store::{OutcomeKind, StoreError, TxnId};
 
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE txn (
     id            INTEGER PRIMARY KEY,
     at            INTEGER NOT NULL,   -- microseconds since 1970, as all times
@@ -52,7 +53,9 @@ CREATE TABLE stan_block (
 ) WITHOUT ROWID;
 CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL);
 INSERT INTO mark VALUES (1, 0);
-"];
+",
+    query::MIGRATION,
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -74,10 +77,11 @@ impl SqliteReadModel {
 /// Ignoring what is there, which only a journal that repeats itself could bring, needs no statement journal
 /// as replacing would: that alone was a third of the projection.
 const INSERT: &str = "INSERT OR IGNORE INTO txn VALUES \
-    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)";
+    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26)";
 
 const UPDATE: &str = "UPDATE txn SET outcome = ?2, outcome_at = ?3, code = ?4, booked = ?5, \
-    rrn = coalesce(?6, rrn), approval_code = coalesce(?7, approval_code) WHERE id = ?1";
+    rrn = coalesce(?6, rrn), approval_code = coalesce(?7, approval_code), \
+    groups = groups || ' ' || ?8 WHERE id = ?1";
 
 impl ReadModel for SqliteReadModel {
     fn mark(&mut self) -> Result<u64, StoreError> {
@@ -205,10 +209,16 @@ impl SqliteReadModel {
                     done.map(|o| to_sql(o.booked)),
                     done.and_then(|o| o.rrn.as_deref()),
                     done.and_then(|o| o.approval_code.as_deref()),
+                    row.kind.name(),
+                    query::groups_text(&row.groups),
                 ])?;
             }
+            let mut widen = step.prepare_cached(query::WIDEN)?;
+            for (part, (first, last)) in query::spans(&changes.inserted) {
+                widen.execute([part, first.0, last.0].map(to_sql))?;
+            }
             let mut update = step.prepare_cached(UPDATE)?;
-            for (txn, outcome) in &changes.updated {
+            for (txn, outcome, group) in &changes.updated {
                 update.execute(params![
                     to_sql(txn.0),
                     outcome.kind.name(),
@@ -217,6 +227,7 @@ impl SqliteReadModel {
                     to_sql(outcome.booked),
                     outcome.rrn,
                     outcome.approval_code,
+                    to_sql(*group),
                 ])?;
             }
             let mut terminal =
@@ -250,7 +261,7 @@ fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<TerminalKey> {
     })
 }
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
+pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
     let kind: Option<String> = row.get(18)?;
     let kind = kind.and_then(|name| OutcomeKind::from_name(&name));
     let outcome = match kind {
@@ -284,6 +295,8 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         currency: row.get(16)?,
         pan: MaskedPan::from_stored(&pan),
         outcome,
+        kind: query::kind_of(row.get_ref(24)?.as_str()?)?,
+        groups: query::groups_of(row.get_ref(25)?.as_str()?),
     })
 }
 
