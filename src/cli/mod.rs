@@ -6,11 +6,14 @@ pub mod check;
 mod client;
 pub mod demo;
 pub mod host;
+mod inquire;
 pub mod load;
 mod load_report;
 mod output;
 pub mod serve;
+pub mod settlement;
 pub mod terminal;
+pub mod transaction;
 
 use std::process::ExitCode;
 
@@ -31,6 +34,8 @@ enum Command {
     Check(check::Args),
     Terminal(terminal::Args),
     Account(account::Args),
+    Transaction(transaction::Args),
+    Settlement(settlement::Args),
     Host(host::Args),
     Load(load::Args),
     #[command(hide = true)]
@@ -48,6 +53,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Terminal(args) => terminal::run(args),
         Command::Account(args) => account::run(args),
+        Command::Transaction(args) => transaction::run(args),
+        Command::Settlement(args) => settlement::run(&args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),

@@ -93,6 +93,8 @@ pub struct Running {
     pub tasks: Tasks,
     /// Set when the store failed for good.
     pub failed: Arc<AtomicBool>,
+    /// Where the store lies, for those who read it.
+    pub folder: SqliteFolder,
     threads: Vec<JoinHandle<()>>,
     _lock: FolderLock,
 }
@@ -232,6 +234,7 @@ impl Running {
             registry,
             tasks,
             failed,
+            folder,
             threads: vec![writer, projector],
             _lock: lock,
         })

@@ -16,12 +16,12 @@ use super::abuse::trading;
 use super::fixture::{Bound, SHOP, Setup, World, prometheus};
 
 /// A client of the socket.
-struct Api {
-    socket: PathBuf,
+pub(super) struct Api {
+    pub(super) socket: PathBuf,
 }
 
 impl Api {
-    fn serve(world: &World) -> Self {
+    pub(super) fn serve(world: &World) -> Self {
         let socket = world.folder.path().join("admin.sock");
         let clock = Arc::clone(&world.clock);
         let admin = Admin::new(&world.running, clock, Some(prometheus()));
@@ -47,17 +47,17 @@ impl Api {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(super) async fn get(&self, path: &str) -> (u16, String) {
         self.call("GET", path, String::new()).await
     }
 
-    async fn json(&self, path: &str) -> Value {
+    pub(super) async fn json(&self, path: &str) -> Value {
         let (status, body) = self.get(path).await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
 
-    async fn put(&self, path: &str, body: Value) -> u16 {
+    pub(super) async fn put(&self, path: &str, body: Value) -> u16 {
         self.call("PUT", path, body.to_string()).await.0
     }
 
