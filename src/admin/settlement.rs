@@ -29,6 +29,8 @@ pub struct Asked {
     pub format: Option<String>,
     /// `none` leaves the lines out and gives the sums only.
     pub lines: Option<String>,
+    /// A journal group, as an earlier file names it: only what changed after that.
+    pub since: Option<String>,
 }
 
 /// Columns of the CSV form. A record is a `transaction`, or a `total` of those above it that have its account,
@@ -78,6 +80,18 @@ impl Asked {
         }
     }
 
+    fn after_group(&self) -> Result<u64, InquiryError> {
+        let Some(text) = &self.since else {
+            return Ok(0);
+        };
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        let wrong = || InquiryError::Bad("since is the number of a journal group".into());
+        digits
+            .then(|| text.parse().ok())
+            .flatten()
+            .ok_or_else(wrong)
+    }
+
     /// The question as the part of an address after `?`.
     #[must_use]
     pub fn address(&self) -> String {
@@ -86,6 +100,7 @@ impl Asked {
             ("account", &self.account),
             ("format", &self.format),
             ("lines", &self.lines),
+            ("since", &self.since),
         ];
         let pairs = set.into_iter().filter_map(|(name, value)| {
             let value = value.as_deref()?;
@@ -119,6 +134,7 @@ pub fn write(
         Some(reference) => Some(inquiry.account_named(acquirer, reference)?),
         None => None,
     };
+    let since = asked.after_group()?;
     let groups = up_to.saturating_sub(inquiry.reader.mark()?);
     if groups > 0 {
         return Err(InquiryError::Behind { groups });
@@ -128,7 +144,7 @@ pub fn write(
         Format::Csv => Box::new(Lines::new(out, day, asked.with_lines()?)),
     };
     writer.begin(inquiry, &times)?;
-    let mark = each_account(inquiry, times, account, writer.as_mut())?;
+    let mark = each_account(inquiry, times, account, since, writer.as_mut())?;
     writer.end(mark)
 }
 
@@ -137,20 +153,19 @@ fn each_account(
     inquiry: &mut Inquiry,
     times: Range<Timestamp>,
     account: Option<AccountId>,
+    since: u64,
     form: &mut dyn Form,
 ) -> Result<u64, InquiryError> {
     // Names are looked up while rows are read: the reader is borrowed apart.
     let mut reader = inquiry.another_reader()?;
     let mut open: Option<(u32, AccountName, ByCurrency)> = None;
     let mut failed = None;
-    let mark = reader.money_of(times, account, &mut |row| match take_row(
-        inquiry, &mut open, &row, form,
-    ) {
-        Ok(()) => true,
-        Err(problem) => {
-            failed = Some(problem);
-            false
+    let mark = reader.money_of(times, account, &mut |row| {
+        if row.groups.last().is_some_and(|last| *last <= since) {
+            return true;
         }
+        failed = take_row(inquiry, &mut open, &row, form).err();
+        failed.is_none()
     })?;
     if let Some(problem) = failed {
         return Err(problem);

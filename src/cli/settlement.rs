@@ -31,6 +31,9 @@ pub struct Args {
     /// Acquirer of the account, where several have one of that name
     #[arg(long)]
     acquirer: Option<String>,
+    /// Only what changed after this group of the journal, as an earlier file names it
+    #[arg(long, value_name = "GROUP")]
+    since: Option<u64>,
     /// How it is written
     #[arg(short, long, value_enum, default_value_t = Form::Csv)]
     output: Form,
@@ -86,6 +89,7 @@ impl Args {
             account: self.account.clone(),
             format: Some(self.output.name().into()),
             lines: None,
+            since: self.since.map(|group| group.to_string()),
         }
     }
 }
@@ -135,7 +139,15 @@ async fn each_account(args: &Args, folder: &Path) -> anyhow::Result<()> {
         output::line(format_args!("{}", file.display()))?;
     }
     if accounts.is_empty() {
-        output::error_line(format_args!("no account moved money on {}", args.date))?;
+        let then = if args.since.is_some() {
+            ", or nothing changed since"
+        } else {
+            ""
+        };
+        output::error_line(format_args!(
+            "no account moved money on {}{then}",
+            args.date
+        ))?;
     }
     Ok(())
 }

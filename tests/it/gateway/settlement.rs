@@ -385,6 +385,7 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
         ("2026-11-22?account=nobody", 404),
         ("2026-11-22?lines=some", 400),
         ("2026-11-22?format=xml", 400),
+        ("2026-11-22?since=yesterday", 400),
     ] {
         assert_eq!(
             api.get(&format!("/v1/settlements/{path}")).await.0,
@@ -397,6 +398,25 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
         (&nothing["accounts"], &nothing["totals"]),
         (&json!([]), &json!([]))
     );
+
+    // What is undone after a file was taken is what a later one names, and nothing else.
+    let sold = |r: &&Record| matches!(r, Record::Intent(i) if i.stan.get() == 900_007);
+    let sale = records.iter().find(sold).cloned().unwrap();
+    let dates = dates_of(&[sale], &TimeZone::system());
+    let today = dates.first().unwrap();
+    let first = api.json(&format!("/v1/settlements/{today}")).await;
+    let taken_at = first["journal_group"].as_u64().unwrap();
+    let since = format!("/v1/settlements/{today}?since={taken_at}");
+    assert_eq!(api.json(&since).await["accounts"], json!([]));
+    let undo = refunding.who.reversal(900_007, 1_000);
+    assert_eq!(refunding.code(&undo).await, "00");
+    let later = api.json(&since).await;
+    let (mut sums, mut lines) = (Sums::new(), Sums::new());
+    of_json(&later, &mut sums, &mut lines);
+    let owed = Sums::from([((account_of(4), "suspense".to_owned()), (1, 1_000))]);
+    assert_eq!((&sums, &lines), (&owed, &owed), "{later}");
+    let records = journal_of(world.folder.path());
+    let expected = added_up(&records, &accounts_of(&records));
 
     let stored = world.stop((till, silent, unheard, refunding, link)).await;
     files_of_the_command(stored.path(), &records, &expected);
