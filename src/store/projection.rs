@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::read_model::{Changes, ReadModel, RowOutcome, TransactionRow};
+use super::read_model::{Changes, ReadModel, RowOutcome, TombstoneRow, TransactionRow};
 use super::record::{self, Intent, Outcome, Record};
 use super::{JournalStore, StoreError};
 use crate::base::limits;
@@ -25,7 +25,7 @@ pub fn project_round(
     let mut groups = 0;
     let mut damaged = None;
     journal.replay(mark, &mut |sequence, group| {
-        if let Err(problem) = record::read_group(group, |record| fold.add(record)) {
+        if let Err(problem) = record::read_group(group, |record| fold.add(sequence, record)) {
             damaged = Some(StoreError::Damaged { sequence, problem });
             return false;
         }
@@ -50,22 +50,39 @@ struct Fold {
 }
 
 impl Fold {
-    fn add(&mut self, record: Record) {
+    fn add(&mut self, sequence: u64, record: Record) {
         self.records += 1;
         match record {
             Record::Intent(intent) => {
                 self.place.insert(intent.txn.0, self.changes.inserted.len());
-                self.changes.inserted.push(row_of(*intent));
+                self.changes.inserted.push(row_of(sequence, *intent));
             }
             Record::Outcome(outcome) => {
-                let row = row_outcome(&outcome);
-                match self.place.get(&outcome.txn.0) {
-                    Some(&at) => self.changes.inserted[at].outcome = Some(row),
-                    None => self.changes.updated.push((outcome.txn, row)),
+                let txn = outcome.txn;
+                let mut row = row_outcome(outcome);
+                match self.place.get(&txn.0) {
+                    Some(&at) => {
+                        let known = &mut self.changes.inserted[at].outcome;
+                        if let Some(earlier) = known.take() {
+                            row.keep_from(earlier);
+                        }
+                        *known = Some(row);
+                    }
+                    None => self.changes.updated.push((txn, row)),
                 }
             }
-            // The tombstone's work is done by the life cycle; the read model shows transactions.
-            Record::Tombstone { .. } => {}
+            Record::Tombstone {
+                binding,
+                batch,
+                stan,
+                at,
+                key: _,
+            } => self.changes.tombstones.push(TombstoneRow {
+                binding,
+                batch,
+                stan,
+                at,
+            }),
             Record::SignedOn { key, batch, at: _ } => {
                 self.changes.terminals.push((key, batch, true));
             }
@@ -79,7 +96,7 @@ impl Fold {
     }
 }
 
-fn row_of(intent: Intent<'_>) -> TransactionRow {
+fn row_of(sequence: u64, intent: Intent<'_>) -> TransactionRow {
     TransactionRow {
         txn: intent.txn,
         at: intent.at,
@@ -89,6 +106,7 @@ fn row_of(intent: Intent<'_>) -> TransactionRow {
         version: intent.version,
         account: intent.account.0,
         held: intent.held,
+        fate: intent.fate,
         request: intent.request.into(),
         sign: intent.sign,
         batch: intent.batch,
@@ -98,11 +116,13 @@ fn row_of(intent: Intent<'_>) -> TransactionRow {
         amount: intent.amount.minor,
         currency: intent.amount.currency.to_string(),
         pan: intent.pan,
+        content: intent.content,
+        journal_group: sequence,
         outcome: None,
     }
 }
 
-fn row_outcome(outcome: &Outcome) -> RowOutcome {
+fn row_outcome(outcome: Outcome) -> RowOutcome {
     let text = |de| kept_element(&outcome.answer, de).map(|b| b.escape_ascii().to_string());
     RowOutcome {
         at: outcome.at,
@@ -111,6 +131,7 @@ fn row_outcome(outcome: &Outcome) -> RowOutcome {
         booked: outcome.booked,
         rrn: text(37),
         approval_code: text(38),
+        answer: outcome.answer,
     }
 }
 

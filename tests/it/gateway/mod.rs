@@ -8,6 +8,7 @@ mod drain;
 mod fixture;
 mod frames;
 mod gate;
+mod recovery;
 mod repeats;
 mod reversal;
 mod sale;
