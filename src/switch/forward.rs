@@ -13,7 +13,7 @@ use super::remake;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
-use crate::base::{Amount, Currency, MaskedPan, Stan, TxnId};
+use crate::base::{Amount, Currency, Fate, MaskedPan, Stan, TxnId};
 use crate::binding::{Admission, TerminalKey};
 use crate::iso8583::{
     self, Books, DeclineCode, Dialect, Envelope, Exposure, FieldSet, FieldValue, Index, Message,
@@ -70,12 +70,6 @@ impl Switch {
         let Some(stan) = passed.message.stan() else {
             return refuse(DeclineCode::Format, "missing-field");
         };
-        let Some(choice) = group.links.choose() else {
-            return refuse(DeclineCode::Unreachable, "no-link");
-        };
-        if self.in_flight() >= self.in_flight_max {
-            return refuse(DeclineCode::Unreachable, "in-flight-full");
-        }
         let reference = match self.reference_to_original(passed, group, original_stan) {
             Ok(reference) => reference,
             Err(handled) => return handled,
@@ -95,7 +89,6 @@ impl Switch {
                 passed,
                 policy,
                 group,
-                choice,
                 &proposal,
                 reference.as_deref(),
                 memory,
@@ -124,19 +117,11 @@ impl Switch {
         passed: &Passed<'_>,
         policy: &ListenerPolicy,
         group: &UpstreamGroup,
-        choice: LinkChoice,
         proposal: &Proposal,
         reference: Option<&[u8]>,
         memory: Memory,
     ) -> Result<(), Refused> {
-        let Passed {
-            session,
-            message,
-            request,
-            key,
-            admission,
-            ..
-        } = *passed;
+        let (message, request) = (passed.message, passed.request);
         if policy.sign_on_required && request.kind.needs_sign_on() {
             let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
             if !lane.is_signed_on() || !batch_agrees {
@@ -147,9 +132,52 @@ impl Switch {
             Memory::Lane => lane.judge(proposal),
             Memory::LaneAndStore => lane.judge_looked_up(proposal),
         };
-        match judged {
-            Acceptance::New => {}
+        let refused = match judged {
+            // Only what is new needs a way to the upstream: a repeat has its answer here.
+            Acceptance::New => {
+                match self.accept_new(lane, passed, policy, group, proposal, reference) {
+                    Ok(()) => return Ok(()),
+                    Err(refused) => refused,
+                }
+            }
+            Acceptance::Busy => Refused::With(DeclineCode::InProgress, "terminal-busy"),
             other => return Err(Refused::NotNew(other)),
+        };
+        if let Refused::With(why, _) = refused
+            && is_final(policy, request, why)
+        {
+            // A copy of it that is still on its way must not be taken once the terminal has its answer.
+            let code = *policy.dialect.decline(why).as_bytes();
+            let until = proposal.now.after(policy.dialect.repeats().window);
+            lane.refuse(proposal, code, until);
+        }
+        Err(refused)
+    }
+
+    /// Sends a new request on its way: registered with the mux, its intent handed to the journal.
+    fn accept_new(
+        &self,
+        lane: &mut Lane,
+        passed: &Passed<'_>,
+        policy: &ListenerPolicy,
+        group: &UpstreamGroup,
+        proposal: &Proposal,
+        reference: Option<&[u8]>,
+    ) -> Result<(), Refused> {
+        let Passed {
+            session,
+            message,
+            request,
+            key,
+            admission,
+            ..
+        } = *passed;
+        let choice = group
+            .links
+            .choose()
+            .ok_or(Refused::With(DeclineCode::Unreachable, "no-link"))?;
+        if self.in_flight() >= self.in_flight_max {
+            return Err(Refused::With(DeclineCode::Unreachable, "in-flight-full"));
         }
         let upstream_stan = group
             .stans
@@ -427,6 +455,14 @@ impl Switch {
             .append_new(effect, |out| intent.encode(out))
             .is_ok()
     }
+}
+
+/// Whether a terminal that is declined so takes it for the end. Otherwise it reverses, or asks again, and must
+/// not hear the same for ever.
+fn is_final(policy: &ListenerPolicy, request: &Request, why: DeclineCode) -> bool {
+    let dialect = &policy.dialect;
+    let asks_again = why == DeclineCode::InProgress && request.fate == Fate::Repeat;
+    dialect.decline(why) != dialect.decline(DeclineCode::NoAnswer) && !asks_again
 }
 
 /// The request as it goes upstream: the group's TPDU, no MAC of the terminal's, the group's STAN.

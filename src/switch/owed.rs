@@ -31,6 +31,8 @@ const IN_FLIGHT_MAX: usize = 256;
 /// First wait before a reversal is sent again; doubles up to the next.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// So many time-outs an answer may be late.
+const ANSWERS_LATE_BY: u32 = 3;
 /// Reversals remembered that ended because the upstream knew no original.
 const UNFOUND_REMEMBERED: usize = 4_096;
 /// Wait when no link can take it.
@@ -71,6 +73,12 @@ struct Entry {
     owed: Owed,
     frame: Durable<Bytes>,
     attempts: u32,
+    /// When it was last sent.
+    sent_at: Moment,
+    /// From then on "no such original" cannot be the late answer to a sending that proved nothing.
+    trusted_from: Moment,
+    /// The original was approved: it is there, whatever is said of it.
+    approved: bool,
     /// The link it is out on; `None` while it waits to be sent.
     out: Option<LinkChoice>,
     wake_at: Moment,
@@ -88,6 +96,8 @@ struct Book {
     /// Reversals that ended with "no such original", by the key of the original's answer.
     unfound: HashMap<MatchKey, (Owed, Durable<Bytes>)>,
     unfound_order: VecDeque<MatchKey>,
+    /// Reversals on the book, by the key of their original's answer; the latest under a key.
+    originals: HashMap<MatchKey, TxnId>,
 }
 
 /// What is sent how often.
@@ -151,6 +161,9 @@ impl OwedBook {
         if book.entries.contains_key(&owed.txn) {
             return;
         }
+        if let Duty::Reversal { original, .. } = owed.duty {
+            book.originals.insert(original, owed.txn);
+        }
         let same = book.by_key.entry(owed.match_key).or_default();
         same.push_back(owed.txn);
         if same.len() == 1 {
@@ -162,6 +175,9 @@ impl OwedBook {
                 owed,
                 frame,
                 attempts: 0,
+                sent_at: Moment::default(),
+                trusted_from: Moment::default(),
+                approved: false,
                 out: None,
                 wake_at: now,
             },
@@ -185,14 +201,12 @@ impl OwedBook {
         let Some(txn) = book.sent(key, terminal) else {
             return Answered::Stray;
         };
-        let doubtful = |duty| match duty {
-            Duty::Reversal { doubtful_until, .. } => now < doubtful_until,
-            Duty::Repeat { .. } => false,
-        };
-        let duty = book.entries.get(&txn).map(|entry| entry.owed.duty);
         let done = match said {
             Said::Undone => true,
-            Said::NoOriginal => !duty.is_some_and(doubtful),
+            Said::NoOriginal => book
+                .entries
+                .get(&txn)
+                .is_some_and(|entry| entry.believes_there_is_none(now)),
             Said::No => false,
         };
         if !done {
@@ -227,14 +241,19 @@ impl OwedBook {
         Some(book.take_off(txn, now)?.owed)
     }
 
-    /// An original was approved after all. If its reversal had ended because there was no such original,
-    /// gives it back to be owed once more.
+    /// An original was approved after all. If its reversal is on the book, it is not believed any more that
+    /// there is none; if it had ended because of that, gives it back to be owed once more.
     pub(super) fn found_after_all(
         &self,
         original: &MatchKey,
         terminal: Option<TerminalId>,
     ) -> Option<(Owed, Bytes)> {
         let mut book = self.lock();
+        if let Some(txn) = book.originals.get(original).copied()
+            && let Some(entry) = book.entries.get_mut(&txn)
+        {
+            entry.approved = true;
+        }
         let (owed, _) = book.unfound.get(original)?;
         if terminal.is_some_and(|named| named != owed.key.terminal) {
             return None;
@@ -311,7 +330,10 @@ impl OwedBook {
                     entry.frame = entry.frame.map(repeated);
                 }
                 let taken = links.send(choice, &entry.frame);
-                entry.attempts += u32::from(taken);
+                if taken {
+                    entry.attempts += 1;
+                    entry.was_sent(now, pace.timeout);
+                }
                 entry.out = taken.then_some(choice);
                 book.out += usize::from(taken);
                 book.entries.insert(txn, entry);
@@ -324,6 +346,27 @@ impl OwedBook {
             }
         }
         round
+    }
+}
+
+impl Entry {
+    /// Whether "no such original" is the truth: it answers a sending that the original cannot have been
+    /// behind, and nothing shows that there is one.
+    fn believes_there_is_none(&self, now: Moment) -> bool {
+        let doubtful_until = match self.owed.duty {
+            Duty::Reversal { doubtful_until, .. } => doubtful_until,
+            Duty::Repeat { .. } => return false,
+        };
+        !self.approved && self.sent_at >= doubtful_until && now >= self.trusted_from
+    }
+
+    fn was_sent(&mut self, now: Moment, timeout: Duration) {
+        self.sent_at = now;
+        if let Duty::Reversal { doubtful_until, .. } = self.owed.duty
+            && now < doubtful_until
+        {
+            self.trusted_from = now.after(timeout.saturating_mul(ANSWERS_LATE_BY));
+        }
     }
 }
 
@@ -349,6 +392,11 @@ impl Book {
         let entry = self.entries.remove(&txn)?;
         self.schedule.remove(&(entry.wake_at, txn));
         self.out -= usize::from(entry.out.is_some());
+        if let Duty::Reversal { original, .. } = entry.owed.duty
+            && self.originals.get(&original) == Some(&txn)
+        {
+            self.originals.remove(&original);
+        }
         let key = entry.owed.match_key;
         let same = self.by_key.get_mut(&key)?;
         let was_first = same.front() == Some(&txn);

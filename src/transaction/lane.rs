@@ -42,6 +42,9 @@ use crate::iso8583::MatchKey;
 /// older originals are found in the read model.
 const REMEMBERED: usize = 8;
 
+/// Refusals a lane remembers.
+const REFUSALS_REMEMBERED: usize = 64;
+
 /// What became of a transaction so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -159,6 +162,17 @@ pub struct Reach {
     pub until: Moment,
 }
 
+/// A request that was declined without being journalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refusal {
+    binding: BindingId,
+    batch: BatchNumber,
+    stan: Stan,
+    content: u64,
+    until: Moment,
+    code: [u8; 2],
+}
+
 /// What a lane says to a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acceptance {
@@ -200,6 +214,7 @@ pub struct Lane {
     signed_on: bool,
     recent: VecDeque<Transaction>,
     reach: Option<Reach>,
+    refusals: VecDeque<Refusal>,
 }
 
 impl Lane {
@@ -295,12 +310,42 @@ impl Lane {
                 ) => Acceptance::Undone,
             };
         }
+        if let Some(refusal) = self.refusal_of(proposal) {
+            return Acceptance::Again(Remembered::Kept {
+                code: refusal.code,
+                elements: Box::default(),
+            });
+        }
         // Something that moves no money does not keep a terminal that gave it up from trading.
         let holds = |t: &Transaction| t.state == State::InFlight && t.fate != Fate::Expire;
         if self.recent.iter().any(holds) {
             return Acceptance::Busy;
         }
         Acceptance::New
+    }
+
+    /// Remembers that a request judged new, or busy, was declined with this code all the same, and what the
+    /// terminal takes for the end of it. A copy that is still on its way gets the same answer until then.
+    pub fn refuse(&mut self, proposal: &Proposal, code: [u8; 2], until: Moment) {
+        if self.refusals.len() >= REFUSALS_REMEMBERED {
+            self.refusals.pop_front();
+        }
+        self.refusals.push_back(Refusal {
+            binding: proposal.binding,
+            batch: proposal.batch,
+            stan: proposal.stan,
+            content: proposal.content,
+            until,
+            code,
+        });
+    }
+
+    fn refusal_of(&self, proposal: &Proposal) -> Option<&Refusal> {
+        self.refusals.iter().rev().find(|refusal| {
+            (refusal.binding, refusal.batch) == (proposal.binding, proposal.batch)
+                && (refusal.stan, refusal.content) == (proposal.stan, proposal.content)
+                && proposal.now <= refusal.until
+        })
     }
 
     /// Remembers a request that was judged new, or a tombstone.
@@ -664,6 +709,23 @@ mod tests {
         lane.answered(TxnId(2), true, message("ok"));
         // The reach has started anew with the numbers.
         assert_eq!(lane.judge(&later(2, 10)), Acceptance::New);
+    }
+
+    #[test]
+    fn a_late_copy_of_what_was_refused_is_refused_too() {
+        let mut lane = empty();
+        lane.refuse(&proposal(1, 10), *b"91", Moment(1_000));
+        for n in 2..30 {
+            lane.accept(Moment(0), transaction(u64::from(n), n, 10, Fate::Reverse));
+            lane.answered(TxnId(u64::from(n)), true, message("ok"));
+        }
+        let refused = Acceptance::Again(Remembered::Kept {
+            code: *b"91",
+            elements: Box::default(),
+        });
+        assert_eq!(lane.judge(&proposal(1, 10)), refused);
+        // Another request under the same number was never here.
+        assert_eq!(lane.judge(&proposal(1, 11)), Acceptance::LookUp);
     }
 
     #[test]

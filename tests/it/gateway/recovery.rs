@@ -220,11 +220,13 @@ async fn no_such_original_proves_nothing_while_the_original_may_still_arrive() {
     assert_eq!(till.next().await.code(), "98");
     let reversal = link.next().await;
     link.send(&reversal.answered("25")).await;
-    // It comes again, and by then the answer counts.
-    let again = link.next().await;
-    assert_eq!(again, reversal);
-    assert_eq!(world.running.switch.owed(), 1);
-    link.send(&again.answered("25")).await;
+    // It comes again, until the answer cannot be a late one to a time when the original was still under way.
+    for _ in 0..2 {
+        let again = link.next().await;
+        assert_eq!(again, reversal);
+        assert_eq!(world.running.switch.owed(), 1);
+        link.send(&again.answered("25")).await;
+    }
     nothing_is_owed(&world).await;
     // The original was on its way all the time.
     link.send(&sale.answered("00")).await;

@@ -55,7 +55,7 @@ async fn silence_is_answered_98_and_undone_until_acknowledged() {
     link.send(&sale.answered("00")).await;
     eventually("it is late", || world.unmatched("late") == 1).await;
     till.hears_nothing().await;
-    link.send(&reversal.answered("25")).await;
+    link.send(&reversal.answered("00")).await;
     nothing_owed(&world).await;
     link.send(&reversal.answered("00")).await;
     eventually("it is a duplicate", || world.unmatched("duplicate") == 1).await;
