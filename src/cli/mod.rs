@@ -10,6 +10,7 @@ pub mod load;
 mod load_report;
 mod output;
 pub mod serve;
+pub mod simulate;
 pub mod terminal;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ enum Command {
     Account(account::Args),
     Host(host::Args),
     Load(load::Args),
+    Simulate(simulate::Args),
     #[command(hide = true)]
     BareProxy(bare_proxy::Args),
 }
@@ -50,6 +52,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Account(args) => account::run(args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),
     }
 }

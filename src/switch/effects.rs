@@ -104,7 +104,8 @@ impl Delivery {
         }
     }
 
-    fn one(&self, mut effect: Durable<Effect>) {
+    /// Carries out one effect.
+    pub(super) fn one(&self, mut effect: Durable<Effect>) {
         match effect.get_mut() {
             Effect::Nothing => {}
             Effect::StanBlock {

@@ -10,6 +10,7 @@
 //! Nothing here waits: every step runs to its end in the task or thread that brought the event.
 
 mod answers;
+pub(crate) mod driven;
 mod effects;
 mod forward;
 mod local;

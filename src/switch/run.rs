@@ -544,7 +544,7 @@ async fn tick(switch: Arc<Switch>, tasks: Tasks) {
 
 impl Switch {
     /// Reserves STANs for groups that count by themselves and are about to run out.
-    fn reserve_stans(&self) {
+    pub(super) fn reserve_stans(&self) {
         if !self.groups.iter().any(|group| group.stans.is_own()) {
             return;
         }
