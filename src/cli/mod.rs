@@ -12,6 +12,7 @@ mod load_report;
 mod output;
 pub mod serve;
 pub mod settlement;
+pub mod simulate;
 pub mod terminal;
 pub mod transaction;
 
@@ -38,6 +39,7 @@ enum Command {
     Settlement(settlement::Args),
     Host(host::Args),
     Load(load::Args),
+    Simulate(simulate::Args),
     #[command(hide = true)]
     BareProxy(bare_proxy::Args),
 }
@@ -57,6 +59,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Settlement(args) => settlement::run(&args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),
     }
 }

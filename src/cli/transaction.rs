@@ -92,7 +92,7 @@ struct Filters {
     /// Batch
     #[arg(long, value_name = "NUMBER")]
     batch: Option<String>,
-    /// open, approved, declined, reversal-owed, reversed or expired
+    /// open, approved, declined, reversal-owed, reversed, repeat-owed, expired, parked or closed
     #[arg(long)]
     state: Option<String>,
     /// Name of the request in its dialect, as sale or refund

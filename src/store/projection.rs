@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::read_model::{Changes, ReadModel, RowOutcome, TransactionRow};
+use super::read_model::{Changes, ReadModel, RowOutcome, TombstoneRow, TransactionRow};
 use super::record::{self, Intent, Outcome, Record};
 use super::{JournalStore, StoreError};
 use crate::base::limits;
@@ -58,19 +58,30 @@ impl Fold {
                 self.changes.inserted.push(row_of(*intent, group));
             }
             Record::Outcome(outcome) => {
-                let row = row_outcome(&outcome);
-                match self.place.get(&outcome.txn.0) {
+                let txn = outcome.txn;
+                let row = row_outcome(outcome);
+                match self.place.get(&txn.0) {
                     Some(&at) => {
                         let known = &mut self.changes.inserted[at];
                         let before = known.outcome.take();
                         known.outcome = Some(row.after(before));
                         known.groups.push(group);
                     }
-                    None => self.changes.updated.push((outcome.txn, row, group)),
+                    None => self.changes.updated.push((txn, row, group)),
                 }
             }
-            // The tombstone's work is done by the life cycle; the read model shows transactions.
-            Record::Tombstone { .. } => {}
+            Record::Tombstone {
+                binding,
+                batch,
+                stan,
+                at,
+                key: _,
+            } => self.changes.tombstones.push(TombstoneRow {
+                binding,
+                batch,
+                stan,
+                at,
+            }),
             Record::SignedOn { key, batch, at: _ } => {
                 self.changes.terminals.push((key, batch, true));
             }
@@ -94,6 +105,7 @@ fn row_of(intent: Intent<'_>, group: u64) -> TransactionRow {
         version: intent.version,
         account: intent.account.0,
         held: intent.held,
+        fate: intent.fate,
         request: intent.request.into(),
         sign: intent.sign,
         batch: intent.batch,
@@ -103,13 +115,14 @@ fn row_of(intent: Intent<'_>, group: u64) -> TransactionRow {
         amount: intent.amount.minor,
         currency: intent.amount.currency.to_string(),
         pan: intent.pan,
+        content: intent.content,
         outcome: None,
         kind: intent.kind,
         groups: vec![group],
     }
 }
 
-fn row_outcome(outcome: &Outcome) -> RowOutcome {
+fn row_outcome(outcome: Outcome) -> RowOutcome {
     let text = |de| kept_element(&outcome.answer, de).map(|b| b.escape_ascii().to_string());
     RowOutcome {
         at: outcome.at,
@@ -118,6 +131,7 @@ fn row_outcome(outcome: &Outcome) -> RowOutcome {
         booked: outcome.booked,
         rrn: text(37),
         approval_code: text(38),
+        answer: outcome.answer,
     }
 }
 

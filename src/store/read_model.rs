@@ -3,7 +3,7 @@
 
 use super::{OutcomeKind, StoreError, TxnId};
 use crate::base::{
-    AccountId, AcquirerId, BatchNumber, BindingId, MaskedPan, MerchantId, RequestType, Stan,
+    AccountId, AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, MerchantId, RequestType, Stan,
     TerminalId, Timestamp,
 };
 use crate::binding::TerminalKey;
@@ -27,6 +27,8 @@ pub struct TransactionRow {
     pub account: u32,
     /// Whether its settlement is held.
     pub held: bool,
+    /// What happens when its fate is unknown.
+    pub fate: Fate,
     /// Name of the request in its dialect.
     pub request: String,
     /// +1 the merchant's favour, -1 the customer's, 0 none.
@@ -45,6 +47,8 @@ pub struct TransactionRow {
     pub currency: String,
     /// Card number, masked.
     pub pan: MaskedPan,
+    /// Keyed hash of what makes two requests the same.
+    pub content: u64,
     /// What became of it; `None` while it is open.
     pub outcome: Option<RowOutcome>,
     /// Kind for the gate.
@@ -69,15 +73,33 @@ pub struct RowOutcome {
     pub rrn: Option<String>,
     /// DE38 of the answer, if it had one.
     pub approval_code: Option<String>,
+    /// What the journal keeps of the answer, for a repeat of the request.
+    pub answer: Box<[u8]>,
+}
+
+/// A reversal came for an original never seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TombstoneRow {
+    /// Binding at that time.
+    pub binding: BindingId,
+    /// Batch of the original.
+    pub batch: BatchNumber,
+    /// STAN of the original.
+    pub stan: Stan,
+    /// When.
+    pub at: Timestamp,
 }
 
 impl RowOutcome {
-    /// This outcome, with the numbers that an earlier one brought and this one lacks.
+    /// This outcome, with what an earlier one brought of an answer and this one lacks.
     #[must_use]
     pub fn after(mut self, before: Option<Self>) -> Self {
         if let Some(before) = before {
             self.rrn = self.rrn.or(before.rrn);
             self.approval_code = self.approval_code.or(before.approval_code);
+            if self.answer.is_empty() {
+                self.answer = before.answer;
+            }
         }
         self
     }
@@ -94,6 +116,8 @@ pub struct Changes {
     pub terminals: Vec<(TerminalKey, BatchNumber, bool)>,
     /// Reserved STANs: group, date, first running number that is free. The last one counts.
     pub stan_blocks: Vec<(String, u32, u64)>,
+    /// Reversals of originals never seen.
+    pub tombstones: Vec<TombstoneRow>,
 }
 
 /// Net money of one terminal as the journal has it, minor units: approved minus what was or must be undone.
@@ -146,6 +170,34 @@ pub trait ReadModel: Send {
         batch: BatchNumber,
         stan: Stan,
     ) -> Result<Option<TransactionRow>, StoreError>;
+
+    /// Calls `each` with every transaction that is not at its end: without an outcome, or with something
+    /// owed. Oldest first.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn unfinished(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError>;
+
+    /// When a reversal came for an original of that batch and STAN that was never seen.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn tombstone(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+        stan: Stan,
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The highest STAN of a batch and when it was accepted; `None` for an empty batch.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn highest_stan(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+    ) -> Result<Option<(Stan, Timestamp)>, StoreError>;
 
     /// Date of the last block of STANs a group reserved, and the first running number after it.
     ///

@@ -12,6 +12,7 @@ use crate::base::{
     RequestType, Stan, TerminalId, Timestamp, TxnId,
 };
 use crate::binding::TerminalKey;
+use crate::iso8583::Mti;
 
 /// Why bytes are no journal group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +56,8 @@ pub struct Intent<'a> {
     pub fate: Fate,
     /// Whose favour it books: +1 the merchant's, -1 the customer's, 0 nobody's.
     pub sign: i8,
+    /// Message type as received.
+    pub mti: Mti,
     /// Name of the request in its dialect.
     pub request: Cow<'a, str>,
     /// Dialect's name.
@@ -96,15 +99,24 @@ pub enum OutcomeKind {
     Reversed,
     /// It moved no money and was not answered.
     Expired,
+    /// Not answered; it is sent again with the same identity until it is (invariant 2).
+    RepeatOwed,
+    /// What is owed was sent as often as it may be by itself, or cannot be sent: a person decides.
+    Parked,
+    /// A person decided that nothing more is sent.
+    Closed,
 }
 
 impl OutcomeKind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 8] = [
         Self::Approved,
         Self::Declined,
         Self::ReversalOwed,
         Self::Reversed,
         Self::Expired,
+        Self::RepeatOwed,
+        Self::Parked,
+        Self::Closed,
     ];
 
     /// Name in the read model and the API.
@@ -116,6 +128,9 @@ impl OutcomeKind {
             Self::ReversalOwed => "reversal-owed",
             Self::Reversed => "reversed",
             Self::Expired => "expired",
+            Self::RepeatOwed => "repeat-owed",
+            Self::Parked => "parked",
+            Self::Closed => "closed",
         }
     }
 
@@ -320,6 +335,7 @@ impl Intent<'_> {
             out.push(index_of(&RequestType::ALL, &self.kind));
             out.push(index_of(&FATES, &self.fate));
             out.push(self.sign.to_le_bytes()[0]);
+            out.extend_from_slice(&self.mti.packed().to_le_bytes());
             put_bytes(out, self.request.as_bytes());
             put_bytes(out, self.dialect.as_bytes());
             out.extend_from_slice(&self.batch.get().to_le_bytes());
@@ -354,6 +370,7 @@ impl Intent<'static> {
                 .ok_or(RecordError::Value)?,
             fate: *FATES.get(usize::from(r.u8()?)).ok_or(RecordError::Value)?,
             sign: i8::from_le_bytes(r.array()?),
+            mti: Mti::from_packed(u16::from_le_bytes(r.array()?)).ok_or(RecordError::Value)?,
             request: r.text()?,
             dialect: r.text()?,
             batch: r.batch()?,
@@ -518,6 +535,7 @@ pub(crate) mod tests {
             kind: RequestType::NewMoney,
             fate: Fate::Reverse,
             sign: 1,
+            mti: Mti::parse("0200").unwrap(),
             request: "sale".into(),
             dialect: "unionpay-pos".into(),
             batch: BatchNumber::FIRST,

@@ -23,8 +23,8 @@ pub enum Class {
     Reversed,
     /// Approved, but not to be paid out until the binding that took it is verified again.
     Held,
-    /// Nobody can say yet: no outcome, a reversal that is not acknowledged, or a refund or notice that was
-    /// not answered. The amount is what is at stake.
+    /// Nobody can say yet: no outcome, a reversal that is not acknowledged, a refund or notice that was not
+    /// answered, or something parked for a person. The amount is what is at stake.
     Suspense,
 }
 
@@ -78,8 +78,12 @@ impl Class {
                 Some((Self::of_approved(row), booked))
             }
             OutcomeKind::Declined => None,
-            OutcomeKind::ReversalOwed | OutcomeKind::Expired => Some((Self::Suspense, asked)),
-            OutcomeKind::Reversed => Some((Self::Reversed, asked)),
+            OutcomeKind::ReversalOwed
+            | OutcomeKind::RepeatOwed
+            | OutcomeKind::Expired
+            | OutcomeKind::Parked => Some((Self::Suspense, asked)),
+            // Whoever closed it has seen to it that nothing is booked.
+            OutcomeKind::Reversed | OutcomeKind::Closed => Some((Self::Reversed, asked)),
         }
     }
 
@@ -186,7 +190,10 @@ mod tests {
                 },
                 rrn: None,
                 approval_code: None,
+                answer: Box::default(),
             }),
+            fate: intent.fate,
+            content: 0,
             kind,
             groups: vec![1],
         }

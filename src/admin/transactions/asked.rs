@@ -27,7 +27,8 @@ pub struct Asked {
     pub stan: Option<String>,
     /// Batch.
     pub batch: Option<String>,
-    /// `open`, `approved`, `declined`, `reversal-owed`, `reversed` or `expired`.
+    /// `open`, `approved`, `declined`, `reversal-owed`, `reversed`, `expired`,
+    /// `repeat-owed`, `parked` or `closed`.
     pub state: Option<String>,
     /// Name of the request in its dialect.
     pub request: Option<String>,
@@ -205,7 +206,7 @@ fn state(name: &str) -> Result<QueryState, InquiryError> {
     }
     let known = OutcomeKind::from_name(name).map(QueryState::Ended);
     known.ok_or_else(|| {
-        let told = "state is open, approved, declined, reversal-owed, reversed or expired";
+        let told = "state is open, approved, declined, reversal-owed, reversed, repeat-owed, expired, parked or closed";
         InquiryError::Bad(told.into())
     })
 }

@@ -49,10 +49,7 @@ impl Day {
         assert_eq!(other.code(&other.who.reversal(5, 1_000)).await, "00");
         let undo = link.next().await;
         link.send(&undo.answered("00")).await;
-        eventually("nothing is owed", || {
-            world.running.switch.reversals_owed() == 0
-        })
-        .await;
+        eventually("nothing is owed", || world.running.switch.owed() == 0).await;
         let tills = [first, other];
         let day = Self {
             world,

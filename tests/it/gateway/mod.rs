@@ -9,6 +9,7 @@ mod fixture;
 mod frames;
 mod gate;
 mod inquiries;
+mod recovery;
 mod repeats;
 mod reversal;
 mod sale;
