@@ -21,6 +21,7 @@ use posgate::base::{
 use posgate::binding::{
     AccountStatus, Admission, BindingState, Decision, Directory, ReasonSet, TerminalKey, decide,
 };
+use posgate::iso8583::Mti;
 use posgate::store::sqlite::SqliteFolder;
 use posgate::store::{Intent, JournalStore, record};
 
@@ -138,6 +139,7 @@ fn intent(n: u32) -> Intent<'static> {
         kind: RequestType::NewMoney,
         fate: Fate::Reverse,
         sign: 1,
+        mti: Mti::FINANCIAL_REQUEST,
         request: Cow::Borrowed("sale"),
         dialect: Cow::Borrowed("unionpay-pos"),
         batch: BatchNumber::FIRST,

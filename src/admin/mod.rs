@@ -7,10 +7,16 @@
 //! with the binding registry's own issue.
 
 pub mod csv;
+pub mod evidence;
 mod import;
+pub mod inquiry;
 mod monitor;
 mod problem;
+mod questions;
+pub mod settlement;
 mod terminals;
+pub mod transactions;
+pub mod when;
 
 use std::convert::Infallible;
 use std::io;
@@ -33,6 +39,8 @@ use crate::base::Clock;
 use crate::net::Tasks;
 use crate::switch::{Running, SharedRegistry, Switch};
 
+use questions::Questions;
+
 pub use import::{ImportEvent, run as import_lines};
 pub use terminals::write_export;
 
@@ -49,6 +57,7 @@ pub struct Admin {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
     pub(crate) prometheus: Option<Rendered>,
+    questions: Questions,
 }
 
 /// The exporter's handle, which has no `Debug`.
@@ -75,6 +84,7 @@ impl Admin {
             clock,
             tasks: running.tasks.clone(),
             prometheus: prometheus.map(Rendered),
+            questions: Questions::new(running.folder.clone(), running.tasks.clone()),
         }
     }
 
@@ -95,6 +105,13 @@ impl Admin {
                 "/v1/accounts/{acquirer}/{account}/status",
                 put(terminals::set_account),
             )
+            .route("/v1/transactions", get(questions::list))
+            .route("/v1/transactions/{transaction}", get(questions::show))
+            .route(
+                "/v1/transactions/{transaction}/evidence",
+                get(questions::evidence),
+            )
+            .route("/v1/settlements/{date}", get(questions::settlement))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .route(
                 "/v1/import",
@@ -153,6 +170,20 @@ impl Admin {
         ));
         Ok(bound)
     }
+}
+
+/// A text as a part of an address or of a file's name: everything but letters, digits and `-_.` as `%XX`.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 /// Where HTTP connections come in.

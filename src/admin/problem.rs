@@ -3,7 +3,8 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::store::{RegistryError, StoreError};
+use super::inquiry::InquiryError;
+use crate::store::{QueryError, RegistryError, StoreError};
 
 /// A refused or failed request.
 #[derive(Debug)]
@@ -66,6 +67,29 @@ impl From<RegistryError> for Refusal {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong lines", detail)
             }
             RegistryError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl From<InquiryError> for Refusal {
+    fn from(problem: InquiryError) -> Self {
+        let detail = problem.to_string();
+        match problem {
+            InquiryError::Bad(_) => Self::bad(detail),
+            InquiryError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "unknown", detail),
+            InquiryError::Behind { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "behind", detail)
+            }
+            InquiryError::Query(QueryError::TooWide) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too wide", detail)
+            }
+            InquiryError::Query(QueryError::Store(store)) | InquiryError::Store(store) => {
+                store.into()
+            }
+            InquiryError::Write(source) => {
+                tracing::error!(problem = %source, "an answer cannot be written");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not written", detail)
+            }
         }
     }
 }

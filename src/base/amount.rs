@@ -27,7 +27,46 @@ impl Currency {
     pub const fn as_bytes(&self) -> &[u8; 3] {
         &self.0
     }
+
+    /// Decimals between the minor unit and the one people count in (ISO 4217): two for most.
+    #[must_use]
+    pub fn decimals(&self) -> usize {
+        let listed = |codes: &[&[u8; 3]]| codes.contains(&&self.0);
+        if listed(&WITHOUT_DECIMALS) {
+            0
+        } else if listed(&WITH_THREE_DECIMALS) {
+            3
+        } else if listed(&WITH_FOUR_DECIMALS) {
+            4
+        } else {
+            2
+        }
+    }
+
+    /// Minor units as people write them, with the currency's decimals and a sign where it is negative:
+    /// `-10.50`.
+    #[must_use]
+    pub fn written(&self, minor: i128) -> String {
+        let decimals = self.decimals();
+        let sign = if minor < 0 { "-" } else { "" };
+        let digits = format!("{:0width$}", minor.unsigned_abs(), width = decimals + 1);
+        match digits.split_at_checked(digits.len() - decimals) {
+            Some((whole, part)) if !part.is_empty() => format!("{sign}{whole}.{part}"),
+            _ => format!("{sign}{digits}"),
+        }
+    }
 }
+
+/// ISO 4217 numbers of currencies without a minor unit.
+const WITHOUT_DECIMALS: [&[u8; 3]; 17] = [
+    b"108", b"152", b"174", b"262", b"324", b"352", b"392", b"410", b"548", b"600", b"646", b"704",
+    b"800", b"940", b"950", b"952", b"953",
+];
+/// Those whose minor unit is a thousandth: the dinars of Bahrain, Iraq, Jordan, Kuwait, Libya and Tunisia,
+/// the rial of Oman.
+const WITH_THREE_DECIMALS: [&[u8; 3]; 7] = [b"048", b"368", b"400", b"414", b"434", b"512", b"788"];
+/// Units of account of Chile and Uruguay.
+const WITH_FOUR_DECIMALS: [&[u8; 3]; 2] = [b"927", b"990"];
 
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +133,22 @@ mod tests {
         assert_eq!(most.checked_add(one), None);
         assert_eq!(one.checked_sub(most), None);
         assert_eq!(most.checked_sub(one).unwrap().minor, Amount::MAX_MINOR - 1);
+    }
+
+    #[test]
+    fn minor_units_are_written_with_the_decimals_of_their_currency() {
+        let check = |currency: &[u8; 3], minor, expect: &str| {
+            let currency = Currency::from_slice(currency).unwrap();
+            assert_eq!(currency.written(minor), expect);
+        };
+        check(b"156", 1_050, "10.50");
+        check(b"156", -5, "-0.05");
+        check(b"156", 0, "0.00");
+        check(b"392", 1_050, "1050");
+        check(b"392", -1, "-1");
+        check(b"414", 1_050, "1.050");
+        check(b"990", 1, "0.0001");
+        check(b"156", i128::from(u64::MAX), "184467440737095516.15");
     }
 
     #[test]

@@ -26,6 +26,22 @@ pub const JOURNAL_QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Records the projection folds into one transaction of the read model.
 pub const PROJECTION_ROUND_RECORDS: usize = 20_000;
 
+/// Transactions of one page of a query.
+pub const QUERY_PAGE_MAX: usize = 1_000;
+
+/// Steps of the storage engine that one page of a query may take: a row that is looked at and does not fit
+/// takes about four. A question that needs more is refused with how to narrow it.
+pub const QUERY_STEPS_MAX: u64 = 100_000_000;
+
+/// Questions to the read model that are worked on at a time; others wait.
+pub const QUERIES_AT_A_TIME: usize = 4;
+
+/// Journal groups that may be read beyond the read model's mark for one transaction's evidence.
+pub const EVIDENCE_GROUPS_MAX: u64 = 20_000;
+
+/// Bytes of one settlement file served over HTTP.
+pub const SETTLEMENT_BYTES_MAX: u64 = 4 << 30;
+
 /// Lines of one import file.
 pub const IMPORT_LINES_MAX: usize = 10_000_000;
 

@@ -6,12 +6,16 @@ pub mod check;
 mod client;
 pub mod demo;
 pub mod host;
+mod inquire;
 pub mod load;
 mod load_report;
 mod output;
 pub mod serve;
+pub mod settlement;
+pub mod simulate;
 pub mod store;
 pub mod terminal;
+pub mod transaction;
 
 use std::process::ExitCode;
 
@@ -35,8 +39,11 @@ enum Command {
     Store(store::Args),
     Backup(store::BackupArgs),
     Restore(store::RestoreArgs),
+    Transaction(transaction::Args),
+    Settlement(settlement::Args),
     Host(host::Args),
     Load(load::Args),
+    Simulate(simulate::Args),
     #[command(hide = true)]
     BareProxy(bare_proxy::Args),
 }
@@ -55,8 +62,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Store(args) => store::run(&args),
         Command::Backup(args) => store::backup(&args),
         Command::Restore(args) => store::restore(&args),
+        Command::Transaction(args) => transaction::run(args),
+        Command::Settlement(args) => settlement::run(&args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),
     }
 }

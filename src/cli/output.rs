@@ -11,6 +11,26 @@ pub(super) fn line(text: Arguments<'_>) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes a table to standard output: columns as wide as they need, the header first.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    let mut widths: Vec<_> = header.iter().map(|name| name.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let header = header.iter().map(|name| (*name).to_owned()).collect();
+    for row in std::iter::once(&header).chain(rows) {
+        let cells = row.iter().zip(&widths);
+        let line: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        writeln!(out, "{}", line.join("  ").trim_end())?;
+    }
+    out.flush()
+}
+
 /// Writes a line to standard error.
 pub(super) fn error_line(text: Arguments<'_>) -> io::Result<()> {
     let mut err = io::stderr().lock();

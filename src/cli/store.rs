@@ -456,7 +456,7 @@ fn print_anew(anew: &Anew, date: u32) -> std::io::Result<()> {
     }
     if !anew.unknown.is_empty() {
         output::line(format_args!(
-            "{} transactions were in flight there: they are not reversed, and shown as approved with code ?? \
+            "{} transactions were in flight there: they are not reversed, and parked with code ?? \
              and nothing booked. Ask the host",
             anew.unknown.len()
         ))?;

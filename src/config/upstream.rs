@@ -29,6 +29,8 @@ impl Reader<'_, '_> {
         let ms = Duration::from_millis;
         let seconds = Duration::from_secs;
         let timeout = section.duration("timeout", ms(100)..=seconds(300), seconds(15));
+        let attempts = section.integer("attempts_max", 1..=10_000);
+        let attempts_max = attempts.and_then(|n| u32::try_from(n).ok()).unwrap_or(60);
         let sign_on = section.flag("sign_on", false);
         let terminal = self.terminal(&section);
         let merchant = self.merchant(&section);
@@ -52,6 +54,7 @@ impl Reader<'_, '_> {
             addresses: addresses?,
             stan,
             timeout,
+            attempts_max,
             sign_on,
             terminal: terminal?,
             merchant: merchant?,

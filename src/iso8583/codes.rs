@@ -148,6 +148,8 @@ pub(super) struct Codes {
     pub(super) approvals: Vec<ResponseCode>,
     /// Answers to a reversal after which it is not sent again.
     pub(super) acknowledgements: Vec<ResponseCode>,
+    /// Those among them that say that there is no original to undo.
+    pub(super) not_found: Vec<ResponseCode>,
     /// Approval of the amount in the answer rather than the one asked for.
     pub(super) partial: Option<ResponseCode>,
     /// The code of each [`DeclineCode`], by its slot.

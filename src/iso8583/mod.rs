@@ -39,7 +39,7 @@ pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode};
 pub use dialect::{
     Dialect, Exposure, Field, FieldType, Framing, LengthEncoding, NetworkMessage, NetworkRules,
-    OriginalRoles, ReversalRules, Roles, SubField,
+    OriginalRoles, RepeatRules, ReversalRules, Roles, SubField,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};

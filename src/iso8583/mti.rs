@@ -7,6 +7,9 @@ use std::fmt;
 pub struct Mti(u16);
 
 impl Mti {
+    /// 0200, a request that moves money.
+    pub const FINANCIAL_REQUEST: Self = Self(0x0200);
+
     /// The widest nibble test: a digit above 9 has bit 3 and one of bits 2 and 1.
     const fn all_digits(packed: u16) -> bool {
         (packed >> 3) & ((packed >> 2) | (packed >> 1)) & 0x1111 == 0

@@ -25,13 +25,18 @@ pub struct LinkState {
 }
 
 impl LinkState {
-    pub(super) fn set_up(&self) {
+    pub(crate) fn set_up(&self) {
         self.outbox.reopen();
         self.up.store(true, Ordering::Release);
     }
 
+    /// Exchanges what waits to be sent for an empty buffer.
+    pub(crate) fn take_output(&self, empty: &mut Vec<u8>) {
+        let _frames = self.outbox.take(empty, std::task::Waker::noop());
+    }
+
     /// Takes no more requests. Returns whether it was up.
-    pub(super) fn set_down(&self) -> bool {
+    pub(crate) fn set_down(&self) -> bool {
         let was_up = self.up.swap(false, Ordering::AcqRel);
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.outbox.close();

@@ -147,6 +147,21 @@ impl Session {
         self.pending.load(Ordering::Acquire)
     }
 
+    /// Exchanges the answers that wait to be written for an empty buffer.
+    pub(crate) fn take_output(&self, empty: &mut Vec<u8>) {
+        let _frames = self.outbox.take(empty, std::task::Waker::noop());
+    }
+
+    /// Takes no more answers: the connection is gone.
+    pub(crate) fn hang_up(&self) {
+        self.outbox.close();
+    }
+
+    /// Whether it was asked to end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     /// Asks the session to end once nothing is pending.
     pub fn close_when_settled(&self) {
         self.closing.store(true, Ordering::Release);

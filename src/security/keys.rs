@@ -93,6 +93,14 @@ impl DataKeys {
         }
     }
 
+    /// Keys of a simulation: the same ones each time, and no file.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub(crate) fn simulated() -> Result<Self, KeyError> {
+        Self::from_bytes(&[0x5A; KEY_BYTES * 2])
+    }
+
     fn from_bytes(keys: &[u8; KEY_BYTES * 2]) -> Result<Self, KeyError> {
         let (seal, hash) = keys.split_at(KEY_BYTES);
         let seal = UnboundKey::new(&AES_256_GCM, seal).map_err(|_unspecified| KeyError::Crypto)?;

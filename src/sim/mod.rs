@@ -2,8 +2,8 @@
 //!
 //! Simulators see the gateway as the real peers do, over sockets and in its dialects, and keep ledgers of
 //! their own, so that they can judge it without believing anything it says. They draw all randomness from a
-//! seed. They print nothing: the commands do. Used by `cli` (`host`, `load`, `demo`) and by the tests; the
-//! gateway never uses them.
+//! seed. They print nothing: the commands do. Used by `cli` (`host`, `load`, `demo`, `simulate`) and by the
+//! tests; the gateway never uses them. [`world`] is the exception: it holds the switch itself, on virtual time.
 
 pub mod certs;
 pub mod chance;
@@ -19,3 +19,4 @@ pub mod roll;
 pub mod rules;
 mod time;
 pub mod transport;
+pub mod world;

@@ -1,9 +1,13 @@
-//! A store without a disk, for tests: it keeps groups as bytes, so that what is tested is what would be
-//! written, and can be told to fail.
+//! A store without a disk, for tests and simulations: it keeps groups as bytes, so that what is tested is
+//! what would be written, and can be told to fail.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{JournalStore, Record, StoreError, record};
+use super::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
+use super::{JournalStore, OutcomeKind, Record, StoreError, TxnId, record};
+use crate::base::{BatchNumber, BindingId, Stan, Timestamp};
+use crate::binding::TerminalKey;
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -29,6 +33,15 @@ impl MemoryJournal {
     /// Makes every append find the disk full, or not any more.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// Calls `each` with every group from that one on (from 0), as bytes.
+    pub fn groups_from(&self, first: usize, mut each: impl FnMut(&[u8])) {
+        self.lock()
+            .groups
+            .iter()
+            .skip(first)
+            .for_each(|group| each(group));
     }
 
     /// All records, in order. Damaged groups are left out; tests for damage read the groups themselves.
@@ -77,5 +90,160 @@ impl JournalStore for MemoryJournal {
             }
         }
         Ok(())
+    }
+}
+
+type Place = (BindingId, BatchNumber, Stan);
+
+#[derive(Debug, Default)]
+struct Shown {
+    rows: BTreeMap<TxnId, TransactionRow>,
+    places: BTreeMap<Place, TxnId>,
+    tombstones: BTreeMap<Place, Timestamp>,
+    terminals: BTreeMap<TerminalKey, (BatchNumber, bool)>,
+    stan_blocks: HashMap<String, (u32, u64)>,
+    mark: u64,
+}
+
+/// The read model in memory; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryReadModel(Arc<Mutex<Shown>>);
+
+impl MemoryReadModel {
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything: it is projected again.
+    pub fn clear(&self) {
+        *self.lock() = Shown::default();
+    }
+}
+
+const fn is_unfinished(outcome: Option<&RowOutcome>) -> bool {
+    match outcome {
+        None => true,
+        Some(outcome) => match outcome.kind {
+            OutcomeKind::ReversalOwed | OutcomeKind::RepeatOwed => true,
+            OutcomeKind::Approved
+            | OutcomeKind::Declined
+            | OutcomeKind::Reversed
+            | OutcomeKind::Expired
+            | OutcomeKind::Parked
+            | OutcomeKind::Closed => false,
+        },
+    }
+}
+
+impl ReadModel for MemoryReadModel {
+    fn mark(&mut self) -> Result<u64, StoreError> {
+        Ok(self.lock().mark)
+    }
+
+    fn apply(&mut self, changes: &Changes, mark: u64) -> Result<(), StoreError> {
+        let mut shown = self.lock();
+        for row in &changes.inserted {
+            let place = (row.binding, row.batch, row.stan);
+            // As the index of the SQL store: the latest under a place is the one found.
+            let latest = shown.places.entry(place).or_insert(row.txn);
+            *latest = row.txn.max(*latest);
+            shown.rows.entry(row.txn).or_insert_with(|| row.clone());
+        }
+        for (txn, outcome, group) in &changes.updated {
+            if let Some(row) = shown.rows.get_mut(txn) {
+                row.outcome = Some(outcome.clone().after(row.outcome.take()));
+                row.groups.push(*group);
+            }
+        }
+        for (key, batch, signed_on) in &changes.terminals {
+            shown.terminals.insert(*key, (*batch, *signed_on));
+        }
+        for (group, date, next) in &changes.stan_blocks {
+            shown.stan_blocks.insert(group.clone(), (*date, *next));
+        }
+        for tomb in &changes.tombstones {
+            let place = (tomb.binding, tomb.batch, tomb.stan);
+            shown.tombstones.insert(place, tomb.at);
+        }
+        shown.mark = mark;
+        Ok(())
+    }
+
+    fn last_txn(&mut self) -> Result<TxnId, StoreError> {
+        let last = self.lock().rows.last_key_value().map(|(txn, _)| *txn);
+        Ok(last.unwrap_or(TxnId(0)))
+    }
+
+    fn terminals(
+        &mut self,
+        each: &mut dyn FnMut(TerminalKey, BatchNumber, bool),
+    ) -> Result<(), StoreError> {
+        for (key, (batch, signed_on)) in &self.lock().terminals {
+            each(*key, *batch, *signed_on);
+        }
+        Ok(())
+    }
+
+    fn find(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+        stan: Stan,
+    ) -> Result<Option<TransactionRow>, StoreError> {
+        let shown = self.lock();
+        let txn = shown.places.get(&(binding, batch, stan));
+        Ok(txn.and_then(|txn| shown.rows.get(txn)).cloned())
+    }
+
+    fn unfinished(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError> {
+        let rows = &self.lock().rows;
+        rows.values()
+            .filter(|row| is_unfinished(row.outcome.as_ref()))
+            .for_each(|row| each(row.clone()));
+        Ok(())
+    }
+
+    fn tombstone(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+        stan: Stan,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.lock().tombstones.get(&(binding, batch, stan)).copied())
+    }
+
+    fn highest_stan(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+    ) -> Result<Option<(Stan, Timestamp)>, StoreError> {
+        let shown = self.lock();
+        let last = Stan::new(Stan::MAX).unwrap_or(Stan::FIRST);
+        let highest = shown
+            .places
+            .range(..=(binding, batch, last))
+            .next_back()
+            .filter(|(place, _)| (place.0, place.1) == (binding, batch));
+        Ok(highest.and_then(|((.., stan), txn)| Some((*stan, shown.rows.get(txn)?.at))))
+    }
+
+    fn stan_block(&mut self, group: &str) -> Result<Option<(u32, u64)>, StoreError> {
+        Ok(self.lock().stan_blocks.get(group).copied())
+    }
+
+    fn totals(&mut self) -> Result<Vec<TerminalTotal>, StoreError> {
+        let mut totals: BTreeMap<TerminalKey, (i64, u64)> = BTreeMap::new();
+        for row in self.lock().rows.values().filter(|row| row.sign != 0) {
+            if let Some(outcome) = &row.outcome
+                && outcome.kind == OutcomeKind::Approved
+            {
+                let (net, count) = totals.entry(row.key).or_default();
+                let booked = i64::try_from(outcome.booked).unwrap_or(i64::MAX);
+                *net = net.saturating_add(booked.saturating_mul(row.sign.into()));
+                *count += 1;
+            }
+        }
+        let total = |(key, (net, count))| TerminalTotal { key, net, count };
+        Ok(totals.into_iter().map(total).collect())
     }
 }

@@ -15,11 +15,12 @@ pub mod read_model;
 pub mod record;
 pub mod registry;
 pub mod room;
+pub mod settlement;
 pub mod sqlite;
 
 pub use crate::base::TxnId;
 pub use journal::{Durable, Journal, JournalError};
-pub use read_model::{ReadModel, TransactionRow};
+pub use read_model::{Query, QueryError, ReadModel, TransactionReader, TransactionRow};
 pub use record::{Intent, Outcome, OutcomeKind, Record};
 pub use registry::{BindingRow, ImportLine, ImportReport, Registry, RegistryError};
 
@@ -74,14 +75,16 @@ pub enum StoreError {
         /// Newest schema number known here.
         known: u32,
     },
-    /// A file was written by an older Posgate and cannot be read as it is without changing it.
-    #[error("{file} has schema {found}; a start brings it to {known}")]
+    /// The files were written by an older Posgate, or not at all yet.
+    #[error(
+        "{file} has schema {found}, reading it needs {known}: start posgate once, it brings the file up to date"
+    )]
     OlderSchema {
         /// Which file.
         file: String,
         /// Schema number found.
         found: u32,
-        /// Schema number of this build.
+        /// Schema number needed.
         known: u32,
     },
     /// A group of the journal does not carry the checksum it was written with.

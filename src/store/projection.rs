@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::read_model::{Changes, ReadModel, RowOutcome, TransactionRow};
+use super::read_model::{Changes, ReadModel, RowOutcome, TombstoneRow, TransactionRow};
 use super::record::{self, Intent, Outcome, Record};
 use super::{JournalStore, StoreError};
 use crate::base::limits;
@@ -25,7 +25,7 @@ pub fn project_round(
     let mut groups = 0;
     let mut damaged = None;
     journal.replay(mark, &mut |sequence, group| {
-        if let Err(problem) = record::read_group(group, |record| fold.add(record)) {
+        if let Err(problem) = record::read_group(group, |record| fold.add(record, sequence)) {
             damaged = Some(StoreError::Damaged { sequence, problem });
             return false;
         }
@@ -50,22 +50,38 @@ struct Fold {
 }
 
 impl Fold {
-    fn add(&mut self, record: Record) {
+    fn add(&mut self, record: Record, group: u64) {
         self.records += 1;
         match record {
             Record::Intent(intent) => {
                 self.place.insert(intent.txn.0, self.changes.inserted.len());
-                self.changes.inserted.push(row_of(*intent));
+                self.changes.inserted.push(row_of(*intent, group));
             }
             Record::Outcome(outcome) => {
-                let row = row_outcome(&outcome);
-                match self.place.get(&outcome.txn.0) {
-                    Some(&at) => self.changes.inserted[at].outcome = Some(row),
-                    None => self.changes.updated.push((outcome.txn, row)),
+                let txn = outcome.txn;
+                let row = row_outcome(outcome);
+                match self.place.get(&txn.0) {
+                    Some(&at) => {
+                        let known = &mut self.changes.inserted[at];
+                        let before = known.outcome.take();
+                        known.outcome = Some(row.after(before));
+                        known.groups.push(group);
+                    }
+                    None => self.changes.updated.push((txn, row, group)),
                 }
             }
-            // The tombstone's work is done by the life cycle; the read model shows transactions.
-            Record::Tombstone { .. } => {}
+            Record::Tombstone {
+                binding,
+                batch,
+                stan,
+                at,
+                key: _,
+            } => self.changes.tombstones.push(TombstoneRow {
+                binding,
+                batch,
+                stan,
+                at,
+            }),
             Record::SignedOn { key, batch, at: _ } => {
                 self.changes.terminals.push((key, batch, true));
             }
@@ -79,7 +95,7 @@ impl Fold {
     }
 }
 
-fn row_of(intent: Intent<'_>) -> TransactionRow {
+fn row_of(intent: Intent<'_>, group: u64) -> TransactionRow {
     TransactionRow {
         txn: intent.txn,
         at: intent.at,
@@ -89,6 +105,7 @@ fn row_of(intent: Intent<'_>) -> TransactionRow {
         version: intent.version,
         account: intent.account.0,
         held: intent.held,
+        fate: intent.fate,
         request: intent.request.into(),
         sign: intent.sign,
         batch: intent.batch,
@@ -98,11 +115,14 @@ fn row_of(intent: Intent<'_>) -> TransactionRow {
         amount: intent.amount.minor,
         currency: intent.amount.currency.to_string(),
         pan: intent.pan,
+        content: intent.content,
         outcome: None,
+        kind: intent.kind,
+        groups: vec![group],
     }
 }
 
-fn row_outcome(outcome: &Outcome) -> RowOutcome {
+fn row_outcome(outcome: Outcome) -> RowOutcome {
     let text = |de| kept_element(&outcome.answer, de).map(|b| b.escape_ascii().to_string());
     RowOutcome {
         at: outcome.at,
@@ -111,6 +131,7 @@ fn row_outcome(outcome: &Outcome) -> RowOutcome {
         booked: outcome.booked,
         rrn: text(37),
         approval_code: text(38),
+        answer: outcome.answer,
     }
 }
 
@@ -127,6 +148,18 @@ pub fn kept_element(kept: &[u8], de: u8) -> Option<&[u8]> {
         rest = next;
     }
     None
+}
+
+/// All data elements of a list of kept ones, in its order. What does not fit ends it.
+pub fn kept_elements(kept: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = kept;
+    std::iter::from_fn(move || {
+        let (&[number, low, high], after) = rest.split_first_chunk::<3>()?;
+        let (element, next) =
+            after.split_at_checked(usize::from(u16::from_le_bytes([low, high])))?;
+        rest = next;
+        Some((number, element))
+    })
 }
 
 /// Appends a data element to a list of kept ones.
@@ -152,5 +185,8 @@ mod tests {
         assert_eq!(kept_element(&kept, 38), Some(b"".as_slice()));
         assert_eq!(kept_element(&kept, 39), None);
         assert_eq!(kept_element(&kept[..6], 37), None);
+        let all: Vec<_> = kept_elements(&kept).collect();
+        assert_eq!(all, [(37, b"123456789012".as_slice()), (38, b"")]);
+        assert_eq!(kept_elements(&kept[..6]).count(), 0);
     }
 }

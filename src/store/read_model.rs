@@ -2,7 +2,10 @@
 //! whatever it lacks can be projected again.
 
 use super::{OutcomeKind, StoreError, TxnId};
-use crate::base::{BatchNumber, BindingId, MaskedPan, Stan, Timestamp};
+use crate::base::{
+    AccountId, AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, MerchantId, RequestType, Stan,
+    TerminalId, Timestamp,
+};
 use crate::binding::TerminalKey;
 
 /// One transaction as the read model shows it.
@@ -24,6 +27,8 @@ pub struct TransactionRow {
     pub account: u32,
     /// Whether its settlement is held.
     pub held: bool,
+    /// What happens when its fate is unknown.
+    pub fate: Fate,
     /// Name of the request in its dialect.
     pub request: String,
     /// +1 the merchant's favour, -1 the customer's, 0 none.
@@ -42,8 +47,15 @@ pub struct TransactionRow {
     pub currency: String,
     /// Card number, masked.
     pub pan: MaskedPan,
+    /// Keyed hash of what makes two requests the same.
+    pub content: u64,
     /// What became of it; `None` while it is open.
     pub outcome: Option<RowOutcome>,
+    /// Kind for the gate.
+    pub kind: RequestType,
+    /// Journal groups that hold its records, in order, the intent's first: a group stands there once for
+    /// each record.
+    pub groups: Vec<u64>,
 }
 
 /// The latest outcome of a transaction.
@@ -61,6 +73,36 @@ pub struct RowOutcome {
     pub rrn: Option<String>,
     /// DE38 of the answer, if it had one.
     pub approval_code: Option<String>,
+    /// What the journal keeps of the answer, for a repeat of the request.
+    pub answer: Box<[u8]>,
+}
+
+/// A reversal came for an original never seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TombstoneRow {
+    /// Binding at that time.
+    pub binding: BindingId,
+    /// Batch of the original.
+    pub batch: BatchNumber,
+    /// STAN of the original.
+    pub stan: Stan,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl RowOutcome {
+    /// This outcome, with what an earlier one brought of an answer and this one lacks.
+    #[must_use]
+    pub fn after(mut self, before: Option<Self>) -> Self {
+        if let Some(before) = before {
+            self.rrn = self.rrn.or(before.rrn);
+            self.approval_code = self.approval_code.or(before.approval_code);
+            if self.answer.is_empty() {
+                self.answer = before.answer;
+            }
+        }
+        self
+    }
 }
 
 /// What one round of projection changes.
@@ -68,12 +110,14 @@ pub struct RowOutcome {
 pub struct Changes {
     /// New transactions, some of them with their outcome already.
     pub inserted: Vec<TransactionRow>,
-    /// Outcomes of transactions that are there already.
-    pub updated: Vec<(TxnId, RowOutcome)>,
+    /// Outcomes of transactions that are there already, and the journal group each stands in.
+    pub updated: Vec<(TxnId, RowOutcome, u64)>,
     /// Open batch of terminals and whether they are signed on; the last one counts.
     pub terminals: Vec<(TerminalKey, BatchNumber, bool)>,
     /// Reserved STANs: group, date, first running number that is free. The last one counts.
     pub stan_blocks: Vec<(String, u32, u64)>,
+    /// Reversals of originals never seen.
+    pub tombstones: Vec<TombstoneRow>,
 }
 
 /// Net money of one terminal as the journal has it, minor units: approved minus what was or must be undone.
@@ -127,6 +171,34 @@ pub trait ReadModel: Send {
         stan: Stan,
     ) -> Result<Option<TransactionRow>, StoreError>;
 
+    /// Calls `each` with every transaction that is not at its end: without an outcome, or with something
+    /// owed. Oldest first.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn unfinished(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError>;
+
+    /// When a reversal came for an original of that batch and STAN that was never seen.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn tombstone(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+        stan: Stan,
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The highest STAN of a batch and when it was accepted; `None` for an empty batch.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn highest_stan(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+    ) -> Result<Option<(Stan, Timestamp)>, StoreError>;
+
     /// Date of the last block of STANs a group reserved, and the first running number after it.
     ///
     /// # Errors
@@ -138,4 +210,143 @@ pub trait ReadModel: Send {
     /// # Errors
     /// When reading fails.
     fn totals(&mut self) -> Result<Vec<TerminalTotal>, StoreError>;
+}
+
+/// Which transactions are asked for: those that fit everything that is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Acquirer.
+    pub acquirer: Option<AcquirerId>,
+    /// DE41.
+    pub terminal: Option<TerminalId>,
+    /// DE42.
+    pub merchant: Option<MerchantId>,
+    /// Settlement account.
+    pub account: Option<AccountId>,
+    /// DE37 of the answer.
+    pub rrn: Option<String>,
+    /// The terminal's STAN.
+    pub stan: Option<Stan>,
+    /// Batch.
+    pub batch: Option<BatchNumber>,
+    /// How it stands.
+    pub state: Option<QueryState>,
+    /// Name of the request in its dialect.
+    pub request: Option<String>,
+    /// Least amount, minor units.
+    pub amount_min: Option<u64>,
+    /// Most amount, minor units.
+    pub amount_max: Option<u64>,
+    /// Accepted at this time or later.
+    pub from: Option<Timestamp>,
+    /// Accepted before this time.
+    pub to: Option<Timestamp>,
+}
+
+/// How a transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryState {
+    /// Forwarded, and no outcome yet.
+    Open,
+    /// Its latest outcome.
+    Ended(OutcomeKind),
+}
+
+/// Where a page ended: the next one begins with the transaction accepted before this one. Those accepted
+/// meanwhile are newer than every cursor and never seen twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(pub TxnId);
+
+impl Cursor {
+    /// Reads the text that [`Cursor`]'s `Display` wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('t')?;
+        let plain = digits.bytes().all(|b| b.is_ascii_digit());
+        let number = plain.then(|| digits.parse().ok()).flatten();
+        number.map(|number| Self(TxnId(number)))
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "t{}", self.0.0)
+    }
+}
+
+/// Some of what a query finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Newest first.
+    pub rows: Vec<TransactionRow>,
+    /// Where to go on; `None` when that was all.
+    pub next: Option<Cursor>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// It had to look at more than [`limits::QUERY_STEPS_MAX`](crate::base::limits::QUERY_STEPS_MAX) allows.
+    #[error(
+        "the question looks at too much; narrow it by account, terminal, merchant, RRN, or a shorter time"
+    )]
+    TooWide,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The read model for people's questions: read only, on a connection of its own, so that no question ever
+/// holds up the projection.
+pub trait TransactionReader: Send {
+    /// Last journal group that is projected; 0 for none.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn mark(&mut self) -> Result<u64, StoreError>;
+
+    /// What fits the query, the latest number first, after the cursor if there is one; at most `limit`, and never more
+    /// than [`limits::QUERY_PAGE_MAX`](crate::base::limits::QUERY_PAGE_MAX).
+    ///
+    /// # Errors
+    /// When the question is too wide, or reading fails.
+    fn page(
+        &mut self,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, QueryError>;
+
+    /// One transaction.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError>;
+
+    /// Calls `each` with every transaction that was accepted in that time and can move money, by account
+    /// and then by acceptance, all as of one moment, until it returns false. What expired and was sent
+    /// again is left to its repeat. Gives the journal group up to which that is.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn money_of(
+        &mut self,
+        times: std::ops::Range<Timestamp>,
+        account: Option<AccountId>,
+        each: &mut dyn FnMut(TransactionRow) -> bool,
+    ) -> Result<u64, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_back_and_nothing_else_is() {
+        let cursor = Cursor(TxnId(77));
+        assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        for wrong in ["", "t", "1", "t-1", "t+1", "t1.5", "t99999999999999999999"] {
+            assert_eq!(Cursor::parse(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use crate::base::{
     RequestType, Stan, TerminalId, Timestamp, TxnId,
 };
 use crate::binding::TerminalKey;
+use crate::iso8583::Mti;
 
 /// Why bytes are no journal group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +56,8 @@ pub struct Intent<'a> {
     pub fate: Fate,
     /// Whose favour it books: +1 the merchant's, -1 the customer's, 0 nobody's.
     pub sign: i8,
+    /// Message type as received.
+    pub mti: Mti,
     /// Name of the request in its dialect.
     pub request: Cow<'a, str>,
     /// Dialect's name.
@@ -96,15 +99,24 @@ pub enum OutcomeKind {
     Reversed,
     /// It moved no money and was not answered.
     Expired,
+    /// Not answered; it is sent again with the same identity until it is (invariant 2).
+    RepeatOwed,
+    /// What is owed was sent as often as it may be by itself, or cannot be sent: a person decides.
+    Parked,
+    /// A person decided that nothing more is sent.
+    Closed,
 }
 
 impl OutcomeKind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 8] = [
         Self::Approved,
         Self::Declined,
         Self::ReversalOwed,
         Self::Reversed,
         Self::Expired,
+        Self::RepeatOwed,
+        Self::Parked,
+        Self::Closed,
     ];
 
     /// Name in the read model and the API.
@@ -116,6 +128,9 @@ impl OutcomeKind {
             Self::ReversalOwed => "reversal-owed",
             Self::Reversed => "reversed",
             Self::Expired => "expired",
+            Self::RepeatOwed => "repeat-owed",
+            Self::Parked => "parked",
+            Self::Closed => "closed",
         }
     }
 
@@ -204,6 +219,14 @@ pub fn begin_group(out: &mut Vec<u8>) {
 pub fn end_group(out: &mut Vec<u8>) {
     let sum = crc32c::crc32c(out);
     out.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// The checksum that a group was closed with; `None` when it is too short to have one.
+#[must_use]
+pub fn checksum_of(group: &[u8]) -> Option<u32> {
+    group
+        .split_last_chunk::<4>()
+        .map(|(_, sum)| u32::from_le_bytes(*sum))
 }
 
 /// Reads a group, calling `each` with every record.
@@ -302,7 +325,11 @@ impl Record {
     fn decode(kind: u8, payload: &[u8]) -> Result<Self, RecordError> {
         let mut r = Reader(payload);
         let record = match kind {
-            1 => Self::Intent(Box::new(Intent::decode(&mut r)?)),
+            // Without its message type, as the first layout had it.
+            1 => Self::Intent(Box::new(Intent::decode(&mut r, |_| {
+                Ok(Mti::FINANCIAL_REQUEST)
+            })?)),
+            7 => Self::Intent(Box::new(Intent::decode(&mut r, Reader::mti)?)),
             2 => Self::Outcome(Outcome::decode(&mut r)?),
             3 => Self::Tombstone {
                 key: r.key()?,
@@ -339,7 +366,7 @@ impl Record {
 impl Intent<'_> {
     /// Appends the record's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        framed(out, 1, |out| {
+        framed(out, 7, |out| {
             out.extend_from_slice(&self.txn.0.to_le_bytes());
             out.extend_from_slice(&self.at.0.to_le_bytes());
             put_key(out, self.key);
@@ -351,6 +378,7 @@ impl Intent<'_> {
             out.push(index_of(&RequestType::ALL, &self.kind));
             out.push(index_of(&FATES, &self.fate));
             out.push(self.sign.to_le_bytes()[0]);
+            out.extend_from_slice(&self.mti.packed().to_le_bytes());
             put_bytes(out, self.request.as_bytes());
             put_bytes(out, self.dialect.as_bytes());
             out.extend_from_slice(&self.batch.get().to_le_bytes());
@@ -370,7 +398,10 @@ impl Intent<'_> {
 }
 
 impl Intent<'static> {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, RecordError> {
+    fn decode<'r>(
+        r: &mut Reader<'r>,
+        mti: impl FnOnce(&mut Reader<'r>) -> Result<Mti, RecordError>,
+    ) -> Result<Self, RecordError> {
         Ok(Self {
             txn: TxnId(r.u64()?),
             at: Timestamp(r.u64()?),
@@ -385,6 +416,7 @@ impl Intent<'static> {
                 .ok_or(RecordError::Value)?,
             fate: *FATES.get(usize::from(r.u8()?)).ok_or(RecordError::Value)?,
             sign: i8::from_le_bytes(r.array()?),
+            mti: mti(r)?,
             request: r.text()?,
             dialect: r.text()?,
             batch: r.batch()?,
@@ -519,6 +551,10 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn mti(&mut self) -> Result<Mti, RecordError> {
+        Mti::from_packed(u16::from_le_bytes(self.array()?)).ok_or(RecordError::Value)
+    }
+
     fn stan(&mut self) -> Result<Stan, RecordError> {
         Stan::new(self.u32()?).ok_or(RecordError::Value)
     }
@@ -549,6 +585,7 @@ pub(crate) mod tests {
             kind: RequestType::NewMoney,
             fate: Fate::Reverse,
             sign: 1,
+            mti: Mti::parse("0200").unwrap(),
             request: "sale".into(),
             dialect: "unionpay-pos".into(),
             batch: BatchNumber::FIRST,

@@ -2,7 +2,7 @@
 //! change them. Every change is durable when the call returns and gives back what the directory needs.
 
 use super::StoreError;
-use crate::base::{AccountId, AcquirerId, MerchantId, TerminalId, Timestamp};
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
 
 /// Why a change was refused or failed.
@@ -125,6 +125,21 @@ pub struct BindingRow {
     pub closed_at: Option<Timestamp>,
 }
 
+/// One change of a binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingChange {
+    /// Version it led to.
+    pub version: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Who made it.
+    pub actor: String,
+    /// State from then on.
+    pub state: BindingState,
+    /// Reasons of a re-pending binding.
+    pub reasons: ReasonSet,
+}
+
 /// What the directory has to learn after a change.
 #[derive(Debug, Default)]
 pub struct DirectoryChanges {
@@ -233,4 +248,25 @@ pub trait Registry: Send {
         acquirer: AcquirerId,
         account: &str,
     ) -> Result<Option<(AccountId, String, AccountStatus)>, StoreError>;
+
+    /// Whose account has that number, and the reference it is known by there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn account_name(
+        &mut self,
+        account: AccountId,
+    ) -> Result<Option<(AcquirerId, String)>, StoreError>;
+
+    /// A binding by its number, open or closed, as it is now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn binding(&mut self, binding: BindingId) -> Result<Option<BindingRow>, StoreError>;
+
+    /// What changed a binding after it was opened, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn binding_changes(&mut self, binding: BindingId) -> Result<Vec<BindingChange>, StoreError>;
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::effects::Effect;
 use super::forward::kept;
+use super::owed::{Duty, Owed};
 use super::{MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
-use crate::base::TerminalId;
 use crate::base::clock::Moment;
+use crate::base::{Fate, TerminalId};
 use crate::iso8583::{
     self, DeclineCode, DecodeError, Envelope, FieldSet, FieldValue, Index, MatchKey, Message,
     ResponseCode, Rewrite,
@@ -17,6 +18,7 @@ use crate::net::Upstream;
 use crate::net::mux::Taken;
 use crate::store::{Outcome, OutcomeKind};
 use crate::telemetry::metrics::AnswerClass;
+use crate::transaction::Remembered;
 
 /// Fields of an answer that are stored, so that a repeat can be answered after a restart.
 const KEPT_OF_ANSWER: FieldSet = FieldSet::EMPTY
@@ -53,7 +55,7 @@ impl Upstream for Switch {
                 upstream.metrics.in_flight.decrement(1.0);
                 self.on_answer(group, &waiting, message);
             }
-            Err(miss) => self.on_unmatched(upstream, link, &key, message, miss),
+            Err(miss) => self.on_unawaited(group, link, &key, message, miss),
         }
     }
 
@@ -83,7 +85,10 @@ impl Upstream for Switch {
             upstream.metrics.in_flight.decrement(1.0);
             self.on_unanswered(group, &waiting);
         }
-        upstream.owed.link_lost(link, self.clock.now());
+        let now = self.clock.now();
+        upstream
+            .owed
+            .link_lost(link, now, now.after(upstream.timeout));
     }
 }
 
@@ -130,7 +135,7 @@ impl Switch {
             return;
         };
         let prefix = message.dialect().framing().length_bytes;
-        let remembered = frame.get(prefix..).unwrap_or_default().into();
+        let remembered = Remembered::Message(frame.get(prefix..).unwrap_or_default().into());
         let outcome = Outcome {
             txn: waiting.txn,
             at: self.clock.wall(),
@@ -141,7 +146,7 @@ impl Switch {
             },
             code: *code.as_bytes(),
             booked: if approved {
-                booked(waiting, message, code)
+                booked(waiting.amount.map_or(0, |asked| asked.minor), message, code)
             } else {
                 0
             },
@@ -174,6 +179,77 @@ impl Switch {
         }
     }
 
+    /// An answer that no terminal waits for: to one of our repeats, or to something that was given up.
+    fn on_unawaited(
+        &self,
+        group: usize,
+        link: usize,
+        key: &MatchKey,
+        message: &Message<'_>,
+        miss: Option<&'static str>,
+    ) {
+        let upstream = &self.groups[group];
+        if let Some(code) = message.response_code() {
+            let (terminal, now) = (message.terminal(), self.clock.now());
+            if let Some(owed) = upstream.owed.repeat_answered(key, terminal, now) {
+                self.on_repeat_answered(upstream, &owed, message, code);
+                return;
+            }
+            if message.dialect().is_approval(code) {
+                self.on_late_approval(group, key, message);
+            }
+        }
+        self.on_unmatched(upstream, link, key, message, miss);
+    }
+
+    /// One of our repeats was answered. The terminal gets the answer when it repeats its request.
+    fn on_repeat_answered(
+        &self,
+        upstream: &UpstreamGroup,
+        owed: &Owed,
+        message: &Message<'_>,
+        code: ResponseCode,
+    ) {
+        upstream.metrics.repeat("answered");
+        upstream.metrics.repeats_owed.decrement(1.0);
+        let approved = message.dialect().is_approval(code);
+        let asked = match owed.duty {
+            Duty::Repeat { asked } => asked,
+            Duty::Reversal { .. } => 0,
+        };
+        let (kind, booked) = if approved {
+            (OutcomeKind::Approved, booked(asked, message, code))
+        } else {
+            (OutcomeKind::Declined, 0)
+        };
+        let elements = kept(message, KEPT_OF_ANSWER);
+        let outcome = Outcome {
+            txn: owed.txn,
+            at: self.clock.wall(),
+            kind,
+            code: *code.as_bytes(),
+            booked,
+            answer: elements.clone().into(),
+        };
+        let answer = Remembered::Kept {
+            code: *code.as_bytes(),
+            elements: elements.into(),
+        };
+        self.lanes.with(owed.key, |lane| {
+            lane.answered(owed.txn, approved, answer);
+            // A closed journal means that the process is ending; it is repeated after the restart.
+            let kept = self
+                .journal
+                .append(Effect::Nothing, |out| outcome.encode(out));
+            if kept.is_err() {
+                tracing::warn!(
+                    txn = owed.txn.0,
+                    "the answer to a repeat could not be journalled"
+                );
+            }
+        });
+    }
+
     /// An answer that belongs to no waiting request: counted, reported, never delivered.
     fn on_unmatched(
         &self,
@@ -199,24 +275,14 @@ impl Switch {
 
     /// No answer will come: owe the reversal if the request wants one, and tell the terminal.
     pub(super) fn on_unanswered(&self, group: usize, waiting: &Waiting) {
-        let reversal = self.reversal_for_silence(group, waiting);
-        let expired = Outcome {
-            txn: waiting.txn,
-            at: self.clock.wall(),
-            kind: OutcomeKind::Expired,
-            code: *b"  ",
-            booked: 0,
-            answer: Box::default(),
-        };
+        let owed = self.owed_for_silence(group, waiting);
         let kept = self
             .lanes
             .with(waiting.key, |lane| match lane.unanswered(waiting.txn)? {
-                true => Some(reversal.is_some_and(|owed| self.owe(owed))),
-                false => {
-                    let kept = self
-                        .journal
-                        .append(Effect::Nothing, |out| expired.encode(out));
-                    Some(kept.is_ok())
+                Fate::Reverse | Fate::Repeat => Some(owed.is_some_and(|owed| self.owe(owed))),
+                Fate::Expire => {
+                    self.journal_end(waiting.txn, OutcomeKind::Expired, *b"  ");
+                    Some(true)
                 }
             });
         match kept {
@@ -274,8 +340,7 @@ impl Switch {
 }
 
 /// Amount that counts: the answer's for a partial approval, the request's otherwise.
-fn booked(waiting: &Waiting, answer: &Message<'_>, code: ResponseCode) -> u64 {
-    let asked = waiting.amount.map_or(0, |amount| amount.minor);
+fn booked(asked: u64, answer: &Message<'_>, code: ResponseCode) -> u64 {
     if answer.dialect().is_partial_approval(code) {
         answer
             .amount()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::UpstreamGroup;
-use super::owed::Owed;
+use super::owed::{Duty, Owed};
 use crate::base::Clock;
 use crate::base::clock::Moment;
 use crate::net::{LinkChoice, Session, Tasks};
@@ -37,7 +37,7 @@ pub(crate) enum Effect {
         /// Where to record the time it took, for forwarded requests.
         timed: Option<(Arc<ListenerMetrics>, Moment)>,
     },
-    /// Begin to undo a transaction upstream.
+    /// Begin to undo a transaction upstream, or to repeat it.
     Owe {
         group: usize,
         owed: Option<Owed>,
@@ -104,7 +104,8 @@ impl Delivery {
         }
     }
 
-    fn one(&self, mut effect: Durable<Effect>) {
+    /// Carries out one effect.
+    pub(super) fn one(&self, mut effect: Durable<Effect>) {
         match effect.get_mut() {
             Effect::Nothing => {}
             Effect::StanBlock {
@@ -136,7 +137,10 @@ impl Delivery {
                     group
                         .owed
                         .begin(owed, effect.map(Effect::into_frame), self.clock.now());
-                    group.metrics.reversals_owed.increment(1.0);
+                    match owed.duty {
+                        Duty::Reversal { .. } => group.metrics.reversals_owed.increment(1.0),
+                        Duty::Repeat { .. } => group.metrics.repeats_owed.increment(1.0),
+                    }
                 }
             }
         }

@@ -9,19 +9,20 @@ use bytes::Bytes;
 use super::effects::Effect;
 use super::local::replaced;
 use super::lookup::Job;
+use super::remake;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
-use crate::base::{Amount, Currency, MaskedPan, Stan, TxnId};
+use crate::base::{Amount, Currency, Fate, MaskedPan, Stan, TxnId};
 use crate::binding::{Admission, TerminalKey};
 use crate::iso8583::{
     self, Books, DeclineCode, Dialect, Envelope, Exposure, FieldSet, FieldValue, Index, Message,
-    Request, Rewrite,
+    Request, ResponseCode, Rewrite,
 };
 use crate::net::{Handled, LinkChoice, Session};
 use crate::store::{Intent, JournalError, projection};
 use crate::telemetry::metrics;
-use crate::transaction::{Acceptance, Lane, Proposal, State, Transaction};
+use crate::transaction::{Acceptance, Lane, Proposal, Remembered, State, Transaction};
 
 /// A request that the gate let pass, with all that it was decided on.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,15 @@ pub(super) struct Passed<'a> {
     pub(super) admission: Admission,
     /// Whether its settlement is held.
     pub(super) held: bool,
+}
+
+/// What a request is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// What the lane knows. It may say that it cannot tell.
+    Lane,
+    /// The lane has learned what the store knows.
+    LaneAndStore,
 }
 
 /// Why a request is not forwarded.
@@ -48,19 +58,18 @@ impl Switch {
     ///
     /// `original_stan` is the upstream's STAN of the transaction it refers to, when that had to be looked
     /// up first.
-    pub(super) fn forward(&self, passed: &Passed<'_>, original_stan: Option<Stan>) -> Handled {
+    pub(super) fn forward(
+        &self,
+        passed: &Passed<'_>,
+        original_stan: Option<Stan>,
+        memory: Memory,
+    ) -> Handled {
         let policy = self.policy(passed.session);
         let group = self.group_of(policy);
         let refuse = |why, reason| self.refuse(passed, why, reason);
         let Some(stan) = passed.message.stan() else {
             return refuse(DeclineCode::Format, "missing-field");
         };
-        let Some(choice) = group.links.choose() else {
-            return refuse(DeclineCode::Unreachable, "no-link");
-        };
-        if self.in_flight() >= self.in_flight_max {
-            return refuse(DeclineCode::Unreachable, "in-flight-full");
-        }
         let reference = match self.reference_to_original(passed, group, original_stan) {
             Ok(reference) => reference,
             Err(handled) => return handled,
@@ -70,6 +79,7 @@ impl Switch {
             batch: passed.message.batch().unwrap_or_default(),
             stan,
             content: self.content_of(passed.message, passed.request),
+            now: self.clock.now(),
         };
         // The lane is held until the intent is in the journal's queue: whatever a reversal or a repeat of
         // the same terminal appends, it appends behind it.
@@ -79,14 +89,17 @@ impl Switch {
                 passed,
                 policy,
                 group,
-                choice,
                 &proposal,
                 reference.as_deref(),
+                memory,
             )
         });
         match taken {
             Ok(()) => Handled::Pending,
             Err(Refused::With(why, reason)) => refuse(why, reason),
+            Err(Refused::NotNew(Acceptance::LookUp)) => {
+                self.look_up(Job::acceptance(passed, &proposal, original_stan))
+            }
             Err(Refused::NotNew(acceptance)) => self.not_new(passed, acceptance, &proposal),
         }
     }
@@ -104,7 +117,50 @@ impl Switch {
         passed: &Passed<'_>,
         policy: &ListenerPolicy,
         group: &UpstreamGroup,
-        choice: LinkChoice,
+        proposal: &Proposal,
+        reference: Option<&[u8]>,
+        memory: Memory,
+    ) -> Result<(), Refused> {
+        let (message, request) = (passed.message, passed.request);
+        if policy.sign_on_required && request.kind.needs_sign_on() {
+            let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
+            if !lane.is_signed_on() || !batch_agrees {
+                return Err(Refused::With(DeclineCode::NotSignedOn, "not-signed-on"));
+            }
+        }
+        let judged = match memory {
+            Memory::Lane => lane.judge(proposal),
+            Memory::LaneAndStore => lane.judge_looked_up(proposal),
+        };
+        let refused = match judged {
+            // Only what is new needs a way to the upstream: a repeat has its answer here.
+            Acceptance::New => {
+                match self.accept_new(lane, passed, policy, group, proposal, reference) {
+                    Ok(()) => return Ok(()),
+                    Err(refused) => refused,
+                }
+            }
+            Acceptance::Busy => Refused::With(DeclineCode::InProgress, "terminal-busy"),
+            other => return Err(Refused::NotNew(other)),
+        };
+        if let Refused::With(why, _) = refused
+            && is_final(policy, request, why)
+        {
+            // A copy of it that is still on its way must not be taken once the terminal has its answer.
+            let code = *policy.dialect.decline(why).as_bytes();
+            let until = proposal.now.after(policy.dialect.repeats().window);
+            lane.refuse(proposal, code, until);
+        }
+        Err(refused)
+    }
+
+    /// Sends a new request on its way: registered with the mux, its intent handed to the journal.
+    fn accept_new(
+        &self,
+        lane: &mut Lane,
+        passed: &Passed<'_>,
+        policy: &ListenerPolicy,
+        group: &UpstreamGroup,
         proposal: &Proposal,
         reference: Option<&[u8]>,
     ) -> Result<(), Refused> {
@@ -116,20 +172,16 @@ impl Switch {
             admission,
             ..
         } = *passed;
-        if policy.sign_on_required && request.kind.needs_sign_on() {
-            let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
-            if !lane.is_signed_on() || !batch_agrees {
-                return Err(Refused::With(DeclineCode::NotSignedOn, "not-signed-on"));
-            }
+        let choice = group
+            .links
+            .choose()
+            .ok_or(Refused::With(DeclineCode::Unreachable, "no-link"))?;
+        if self.in_flight() >= self.in_flight_max {
+            return Err(Refused::With(DeclineCode::Unreachable, "in-flight-full"));
         }
-        match lane.judge(proposal) {
-            Acceptance::New => {}
-            other => return Err(Refused::NotNew(other)),
-        }
-        // What goes out again keeps the identity it had.
-        let known = lane.before(proposal).map(|before| before.upstream_stan);
-        let upstream_stan = known
-            .or_else(|| group.stans.next(proposal.stan))
+        let upstream_stan = group
+            .stans
+            .next(proposal.stan)
             .ok_or(Refused::With(DeclineCode::CannotDecide, "no-stan-reserved"))?;
         let match_key = group
             .stans
@@ -171,13 +223,14 @@ impl Switch {
             txn,
             upstream_stan,
             frame,
+            reference.is_some(),
         ) {
             if group.pending.give_up(&match_key, txn.0).is_some() {
                 group.metrics.in_flight.decrement(1.0);
             }
             return Err(Refused::With(DeclineCode::CannotDecide, refused.reason()));
         }
-        lane.accept(Transaction {
+        let transaction = Transaction {
             number: Some(txn),
             binding: proposal.binding,
             merchant: admission.merchant,
@@ -188,8 +241,10 @@ impl Switch {
             match_key,
             content: proposal.content,
             fate: request.fate,
+            until: proposal.now.after(policy.dialect.repeats().window),
             state: State::InFlight,
-        });
+        };
+        lane.accept(proposal.now, transaction);
         Ok(())
     }
 
@@ -198,10 +253,19 @@ impl Switch {
         match acceptance {
             Acceptance::Join(txn) => self.join(passed, proposal, txn),
             Acceptance::Again(answer) => self.again(passed, &answer),
+            Acceptance::Repeating(txn) => {
+                if let Some(txn) = txn {
+                    let group = self.group_of(self.policy(passed.session));
+                    group.owed.hurry(txn, self.clock.now());
+                }
+                refuse(DeclineCode::NoAnswer, "repeating")
+            }
             Acceptance::Undone => refuse(DeclineCode::InvalidTransaction, "undone"),
             Acceptance::Duplicate => refuse(DeclineCode::Duplicate, "duplicate"),
-            // New only when it was judged once more and had ended meanwhile: it may be sent again.
-            Acceptance::Busy | Acceptance::New => refuse(DeclineCode::InProgress, "terminal-busy"),
+            // The last two only when it was judged once more and had ended meanwhile: it may be sent again.
+            Acceptance::Busy | Acceptance::New | Acceptance::LookUp => {
+                refuse(DeclineCode::InProgress, "terminal-busy")
+            }
         }
     }
 
@@ -233,24 +297,23 @@ impl Switch {
     }
 
     /// The same request was answered: the first answer again, behind everything not yet durable.
-    fn again(&self, passed: &Passed<'_>, answer: &[u8]) -> Handled {
-        let mut index = Index::new();
-        let Ok(first) = passed.message.dialect().decode(answer, &mut index) else {
+    fn again(&self, passed: &Passed<'_>, answer: &Remembered) -> Handled {
+        let made = match answer {
+            Remembered::Message(bytes) => first_answer(passed.message, bytes),
+            Remembered::Kept { code, elements } => {
+                answer_made_anew(passed.message, passed.request, *code, elements)
+            }
+        };
+        let Some(frame) = made else {
             return Handled::Close("unanswerable");
         };
-        let how = Rewrite {
-            envelope: Envelope::Answering(passed.message.envelope()),
-            drop: FieldSet::EMPTY,
-            set: &[],
-        };
-        let (made, frame) = with_buffer(|out| iso8583::rewrite(&first, &how, out));
         let session = Arc::clone(passed.session);
         let effect = Effect::Answer {
             session,
             frame,
             timed: None,
         };
-        if made.is_err() || self.journal.append(effect, |_nothing| {}).is_err() {
+        if self.journal.append(effect, |_nothing| {}).is_err() {
             return Handled::Close("unanswerable");
         }
         metrics::repeated("repeated");
@@ -327,6 +390,7 @@ impl Switch {
         txn: TxnId,
         upstream_stan: Stan,
         frame: Bytes,
+        rewritten: bool,
     ) -> Result<(), JournalError> {
         let Passed {
             message,
@@ -365,6 +429,7 @@ impl Switch {
             kind: request.kind,
             fate: request.fate,
             sign: sign_of(request),
+            mti: message.mti(),
             request: Cow::Borrowed(&request.name),
             dialect: Cow::Borrowed(policy.dialect.name()),
             batch: proposal.batch,
@@ -379,7 +444,12 @@ impl Switch {
             pan_hash: pan.as_ref().map_or([0; 16], |pan| self.keys.hash_pan(pan)),
             sealed_pan: sealed,
             content: proposal.content,
-            reversal: Cow::Owned(kept(message, request.reversal_copies)),
+            reversal: Cow::Owned(remake::kept_for_later(
+                message,
+                &frame,
+                request.reversal_copies,
+                rewritten,
+            )),
             envelope: Cow::Borrowed(message.envelope()),
         };
         let effect = Effect::Forward {
@@ -389,6 +459,14 @@ impl Switch {
         };
         self.journal.append_new(effect, |out| intent.encode(out))
     }
+}
+
+/// Whether a terminal that is declined so takes it for the end. Otherwise it reverses, or asks again, and must
+/// not hear the same for ever.
+fn is_final(policy: &ListenerPolicy, request: &Request, why: DeclineCode) -> bool {
+    let dialect = &policy.dialect;
+    let asks_again = why == DeclineCode::InProgress && request.fate == Fate::Repeat;
+    dialect.decline(why) != dialect.decline(DeclineCode::NoAnswer) && !asks_again
 }
 
 /// The request as it goes upstream: the group's TPDU, no MAC of the terminal's, the group's STAN.
@@ -420,6 +498,39 @@ fn upstream_frame(
         set: &set[..count],
     };
     let (made, frame) = with_buffer(|out| iso8583::rewrite(message, &how, out));
+    made.ok().map(|()| frame)
+}
+
+/// The first answer, under the envelope of the repeated request.
+fn first_answer(repeated: &Message<'_>, answer: &[u8]) -> Option<Bytes> {
+    let mut index = Index::new();
+    let first = repeated.dialect().decode(answer, &mut index).ok()?;
+    let how = Rewrite {
+        envelope: Envelope::Answering(repeated.envelope()),
+        drop: FieldSet::EMPTY,
+        set: &[],
+    };
+    let (made, frame) = with_buffer(|out| iso8583::rewrite(&first, &how, out));
+    made.ok().map(|()| frame)
+}
+
+/// The first answer as far as the store keeps it: the rest is echoed from the repeated request.
+fn answer_made_anew(
+    repeated: &Message<'_>,
+    request: &Request,
+    code: [u8; 2],
+    elements: &[u8],
+) -> Option<Bytes> {
+    let extras: Vec<_> = (2..=128)
+        .filter(|de| *de != repeated.dialect().roles().response_code)
+        .filter_map(|de| {
+            let element = projection::kept_element(elements, de)?;
+            Some((de, FieldValue::Element(element)))
+        })
+        .collect();
+    let code = ResponseCode::new(code);
+    let (made, frame) =
+        with_buffer(|out| iso8583::answer(repeated, Some(request), code, &extras, out));
     made.ok().map(|()| frame)
 }
 

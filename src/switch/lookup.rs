@@ -4,19 +4,22 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use super::Switch;
 use super::effects::Effect;
-use super::forward::Passed;
+use super::forward::{Memory, Passed};
 use super::requests::code_of;
-use crate::base::{BatchNumber, BindingId, Fate, Stan};
+use super::reversals::original_key;
+use crate::base::clock::Moment;
+use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, Timestamp};
 use crate::binding::{AccountStatus, Decision, TerminalKey, decide};
-use crate::iso8583::{Index, MatchKey, Message, Request};
+use crate::iso8583::{DeclineCode, Index, MatchKey, Message, Mti, Request};
 use crate::net::{Handled, Session};
-use crate::store::{OutcomeKind, ReadModel, Record, TransactionRow};
+use crate::store::{OutcomeKind, ReadModel, Record, StoreError, TransactionRow};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics;
-use crate::transaction::{State, Transaction};
+use crate::transaction::{Proposal, Reach, Remembered, State, Transaction};
 
 /// Questions that may wait; beyond, the session is closed and the terminal asks again.
 const WAITING_MAX: usize = 10_000;
@@ -24,8 +27,13 @@ const WAITING_MAX: usize = 10_000;
 /// What the answer to a question is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
+    /// A terminal's reversal looks for its original.
     Reversal,
+    /// A request refers to an original, towards a group with STANs of its own.
     Reference,
+    /// A request may have been here before. With the upstream's STAN of the transaction it refers to, if
+    /// that was looked up already.
+    Acceptance(Option<Stan>),
 }
 
 /// A question: what became of the transaction with this batch and STAN?
@@ -60,6 +68,22 @@ impl Job {
         stan: Stan,
     ) -> Self {
         Self::new(session, message, key, batch, stan, Purpose::Reference)
+    }
+
+    /// For a request that its lane cannot tell from an earlier one.
+    pub(super) fn acceptance(
+        passed: &Passed<'_>,
+        proposal: &Proposal,
+        original_stan: Option<Stan>,
+    ) -> Self {
+        Self::new(
+            passed.session,
+            passed.message,
+            passed.key,
+            proposal.batch,
+            proposal.stan,
+            Purpose::Acceptance(original_stan),
+        )
     }
 
     fn new(
@@ -117,17 +141,19 @@ impl Switch {
             job.session.give_up();
             return;
         };
-        let Some(found) = self.find_original(job, &message, model) else {
-            // Not knowing is no reason to say that there is nothing: the terminal asks again.
-            job.session.give_up();
-            job.session.close_when_settled();
-            return;
-        };
         let handled = match job.purpose {
-            Purpose::Reversal => self.reverse_found(job, &message, request, found.as_ref()),
-            Purpose::Reference => self.forward_found(job, &message, request, found.as_ref()),
+            Purpose::Reversal => self
+                .find_original(job, &message, model)
+                .map(|found| self.reverse_found(job, &message, request, found.as_ref())),
+            Purpose::Reference => self
+                .find_original(job, &message, model)
+                .map(|found| self.forward_found(job, &message, request, found.as_ref())),
+            Purpose::Acceptance(original_stan) => {
+                self.accept_found(job, &message, request, original_stan, model)
+            }
         };
-        match handled {
+        // Not knowing is no reason to say that there is nothing: the terminal asks again.
+        match handled.unwrap_or(Handled::Close("store-cannot-tell")) {
             Handled::Pending => {}
             Handled::Ignored | Handled::Close(_) => {
                 job.session.give_up();
@@ -191,6 +217,7 @@ impl Switch {
         found: Option<&TransactionRow>,
     ) -> Handled {
         let policy = self.policy(&job.session);
+        let window = policy.dialect.repeats().window;
         let binding = self.binding_of(job, message);
         // Only what is reversed when its fate is unknown can be reversed at all.
         let reversible = found
@@ -204,9 +231,15 @@ impl Switch {
                     Some(OutcomeKind::ReversalOwed) => {
                         !self.groups.iter().any(|group| group.owed.holds(row.txn))
                     }
-                    Some(OutcomeKind::Declined | OutcomeKind::Reversed | OutcomeKind::Expired) => {
-                        false
-                    }
+                    // The terminal decides what a person has not.
+                    Some(OutcomeKind::Parked) => true,
+                    Some(OutcomeKind::Closed) => false,
+                    Some(
+                        OutcomeKind::Declined
+                        | OutcomeKind::Reversed
+                        | OutcomeKind::Expired
+                        | OutcomeKind::RepeatOwed,
+                    ) => false,
                 },
             );
         let group = found.and_then(|row| self.groups.iter().position(|g| g.name == row.group));
@@ -216,7 +249,8 @@ impl Switch {
                 return Found::InLane;
             }
             let Some(row) = found else {
-                lane.accept(tombstone(job, message, binding));
+                let until = self.until(Some(self.clock.wall()), window);
+                lane.take_up(tombstone(job, message, binding, until));
                 let record = Record::Tombstone {
                     key: job.key,
                     binding,
@@ -233,17 +267,19 @@ impl Switch {
                 (false, _) => Found::Settled,
                 (true, None) => Found::GroupGone,
                 (true, Some(group)) => {
+                    let known = self.owed_transaction(message, row, group);
                     let new = self.reversal_for_terminal(
                         message,
                         job.key,
                         group,
                         row.txn,
                         row.upstream_stan,
+                        known.match_key,
                     );
                     let Some(new) = new else {
                         return Found::Owed { kept: false };
                     };
-                    lane.accept(owed_transaction(job, message, row, group));
+                    lane.take_up(known);
                     Found::Owed {
                         kept: self.owe(new),
                     }
@@ -285,36 +321,195 @@ impl Switch {
             self.decline(&job.session, message, Some(request), why)
         };
         let Some(row) = found else {
-            return refuse(
-                crate::iso8583::DeclineCode::OriginalNotFound,
-                "original-not-found",
-            );
+            return refuse(DeclineCode::OriginalNotFound, "original-not-found");
         };
-        // Time has passed: the gate decides on the present.
+        match self.pass_again(job, message, request) {
+            Ok(passed) => self.forward(&passed, Some(row.upstream_stan), Memory::Lane),
+            Err(handled) => handled,
+        }
+    }
+
+    /// Time has passed while it was looked up: the gate decides on the present.
+    fn pass_again<'a>(
+        &self,
+        job: &'a Job,
+        message: &'a Message<'a>,
+        request: &'a Request,
+    ) -> Result<Passed<'a>, Handled> {
         let present = self.directory.find(job.key);
         let account = match present {
             Ok(Some(admission)) => self.directory.account(admission.account),
             Ok(None) | Err(_) => AccountStatus::Unverified,
         };
         match decide(present, account, request.kind, message.merchant()) {
-            Decision::Pass { admission, held } => {
-                let passed = Passed {
-                    session: &job.session,
-                    message,
-                    request,
-                    key: job.key,
-                    admission,
-                    held,
-                };
-                self.forward(&passed, Some(row.upstream_stan))
+            Decision::Pass { admission, held } => Ok(Passed {
+                session: &job.session,
+                message,
+                request,
+                key: job.key,
+                admission,
+                held,
+            }),
+            Decision::Decline(reason) => {
+                metrics::declined(reason.name());
+                Err(self.decline(&job.session, message, Some(request), code_of(reason)))
             }
-            Decision::Decline(reason) => refuse(code_of(reason), reason.name()),
         }
+    }
+
+    /// Teaches the lane what the store knows of the batch and of this STAN, and judges the request again.
+    /// `None`: the store cannot say.
+    fn accept_found(
+        &self,
+        job: &Job,
+        message: &Message<'_>,
+        request: &Request,
+        original_stan: Option<Stan>,
+        model: &mut dyn ReadModel,
+    ) -> Option<Handled> {
+        let passed = match self.pass_again(job, message, request) {
+            Ok(passed) => passed,
+            Err(handled) => return Some(handled),
+        };
+        let learned = self.learn(job, &passed, model);
+        match learned {
+            Ok(Learned::Lane) => Some(self.forward(&passed, original_stan, Memory::LaneAndStore)),
+            Ok(Learned::GroupGone(group)) => {
+                tracing::error!(
+                    group,
+                    "a repeated request belongs to a group that is no longer configured; configure it again"
+                );
+                metrics::declined("group-gone");
+                let code = DeclineCode::CannotDecide;
+                Some(self.decline(&job.session, message, Some(request), code))
+            }
+            Err(problem) => {
+                let problem = chain(&problem);
+                tracing::error!(problem, "an earlier request cannot be looked up");
+                None
+            }
+        }
+    }
+
+    fn learn(
+        &self,
+        job: &Job,
+        passed: &Passed<'_>,
+        model: &mut dyn ReadModel,
+    ) -> Result<Learned, StoreError> {
+        let window = self.policy(&job.session).dialect.repeats().window;
+        let (binding, batch, stan) = (passed.admission.binding, job.batch, job.stan);
+        let highest = model.highest_stan(binding, batch)?;
+        let reach = Reach {
+            binding,
+            batch,
+            highest: highest.map(|(stan, _)| stan),
+            // An empty batch is known to be empty from here on.
+            until: self.until(highest.map(|(_, at)| at), window),
+        };
+        let now = self.clock.now();
+        let found = match model.find(binding, batch, stan)? {
+            Some(row) => {
+                let until = self.until(Some(row.at), window);
+                let group = self.groups.iter().position(|group| group.name == row.group);
+                match group {
+                    _ if until < now => None,
+                    None => return Ok(Learned::GroupGone(row.group)),
+                    Some(group) => Some(self.stored_transaction(&row, group, until)),
+                }
+            }
+            None => model.tombstone(binding, batch, stan)?.and_then(|at| {
+                let until = self.until(Some(at), window);
+                (until >= now).then(|| tombstone(job, passed.message, binding, until))
+            }),
+        };
+        self.lanes.with(job.key, |lane| lane.learn(reach, found));
+        Ok(Learned::Lane)
+    }
+
+    /// A transaction as its lane remembers it, from the read model.
+    pub(super) fn stored_transaction(
+        &self,
+        row: &TransactionRow,
+        group: usize,
+        until: Moment,
+    ) -> Transaction {
+        let upstream = &self.groups[group];
+        let request = upstream.dialect.request(&row.request);
+        let mti = request.and_then(|request| request.mtis.first().copied());
+        let mti = mti.unwrap_or(Mti::FINANCIAL_REQUEST);
+        let answer = || {
+            let outcome = row.outcome.as_ref();
+            let code = outcome.and_then(|outcome| outcome.code.as_bytes().first_chunk::<2>());
+            Remembered::Kept {
+                code: code.copied().unwrap_or(*b"  "),
+                elements: outcome.map_or_else(Box::default, |outcome| outcome.answer.clone()),
+            }
+        };
+        let state = match row.outcome.as_ref().map(|outcome| outcome.kind) {
+            None => State::InFlight,
+            Some(OutcomeKind::Approved) => State::Approved { answer: answer() },
+            Some(OutcomeKind::Declined) => State::Declined { answer: answer() },
+            Some(OutcomeKind::ReversalOwed) => State::ReversalOwed,
+            Some(OutcomeKind::Reversed) => State::Reversed,
+            Some(OutcomeKind::Expired) => State::Expired,
+            Some(OutcomeKind::RepeatOwed) => State::RepeatOwed,
+            Some(OutcomeKind::Parked) => State::Parked,
+            // A person has decided: it is neither forwarded nor undone by a terminal.
+            Some(OutcomeKind::Closed) => State::Reversed,
+        };
+        Transaction {
+            number: Some(row.txn),
+            binding: row.binding,
+            merchant: MerchantId::parse(&row.merchant).unwrap_or_else(|_| unknown_merchant()),
+            batch: row.batch,
+            stan: row.stan,
+            upstream_stan: row.upstream_stan,
+            group,
+            match_key: original_key(upstream, row.key, row.upstream_stan, mti),
+            content: row.content,
+            fate: row.fate,
+            until,
+            state,
+        }
+    }
+
+    /// An original out of the read model whose reversal is owed now.
+    fn owed_transaction(
+        &self,
+        message: &Message<'_>,
+        row: &TransactionRow,
+        group: usize,
+    ) -> Transaction {
+        let window = self.groups[group].dialect.repeats().window;
+        let until = self.until(Some(row.at), window);
+        Transaction {
+            merchant: message.merchant().unwrap_or_else(unknown_merchant),
+            state: State::ReversalOwed,
+            ..self.stored_transaction(row, group, until)
+        }
+    }
+
+    /// The end of a window that began then; of one that begins now without a beginning.
+    pub(super) fn until(&self, began: Option<Timestamp>, window: Duration) -> Moment {
+        let wall = self.clock.wall();
+        let age = wall.0.saturating_sub(began.unwrap_or(wall).0);
+        let left = window.checked_sub(Duration::from_micros(age));
+        // A window that has ended ended before now.
+        left.map_or(Moment(0), |left| self.clock.now().after(left))
     }
 }
 
-fn unknown_merchant() -> crate::base::MerchantId {
-    crate::base::MerchantId::from_padded([b' '; 15])
+/// What looking up a request came to.
+enum Learned {
+    /// The lane knows what the store does.
+    Lane,
+    /// It belongs to an upstream group that is not there any more.
+    GroupGone(String),
+}
+
+fn unknown_merchant() -> MerchantId {
+    MerchantId::from_padded([b' '; 15])
 }
 
 /// What the search for a reversal's original came to.
@@ -331,29 +526,7 @@ enum Found {
     GroupGone,
 }
 
-/// An original out of the read model whose reversal is owed now.
-fn owed_transaction(
-    job: &Job,
-    message: &Message<'_>,
-    row: &TransactionRow,
-    group: usize,
-) -> Transaction {
-    Transaction {
-        number: Some(row.txn),
-        binding: row.binding,
-        merchant: message.merchant().unwrap_or_else(unknown_merchant),
-        batch: job.batch,
-        stan: job.stan,
-        upstream_stan: row.upstream_stan,
-        group,
-        match_key: MatchKey::own(0, row.upstream_stan),
-        content: 0,
-        fate: Fate::Reverse,
-        state: State::ReversalOwed,
-    }
-}
-
-fn tombstone(job: &Job, message: &Message<'_>, binding: BindingId) -> Transaction {
+fn tombstone(job: &Job, message: &Message<'_>, binding: BindingId, until: Moment) -> Transaction {
     Transaction {
         number: None,
         binding,
@@ -365,6 +538,7 @@ fn tombstone(job: &Job, message: &Message<'_>, binding: BindingId) -> Transactio
         match_key: MatchKey::own(0, job.stan),
         content: 0,
         fate: Fate::Reverse,
+        until,
         state: State::Tombstone,
     }
 }

@@ -4,17 +4,21 @@
 //! the terminal's lane, registers who waits for the answer and hands the intent to the journal;
 //! `effects` sends it when the intent is durable; `answers` matches the upstream's answer, journals
 //! the outcome, and `effects` gives it to the terminal when that is durable. `reversals` owes, sends
-//! and repeats what must be undone.
+//! and repeats what must be undone, `remake` writes it, `owed` keeps the book, and `recovery` takes up
+//! what was open when the process last ended.
 //!
 //! Nothing here waits: every step runs to its end in the task or thread that brought the event.
 
 mod answers;
+pub(crate) mod driven;
 mod effects;
 mod forward;
 mod keeper;
 mod local;
 mod lookup;
 mod owed;
+mod recovery;
+mod remake;
 mod requests;
 mod reversals;
 mod run;
@@ -75,6 +79,8 @@ pub(crate) struct UpstreamGroup {
     pub(crate) stans: Stans,
     /// From acceptance to the upstream's answer.
     pub(crate) timeout: Duration,
+    /// Times a reversal or a repeat is sent before a person has to decide.
+    pub(crate) attempts_max: u32,
     /// TPDU of requests towards it.
     pub(crate) tpdu: Vec<u8>,
     pub(crate) metrics: Arc<GroupMetrics>,
@@ -185,9 +191,9 @@ impl Switch {
         self.groups.iter().map(|group| group.pending.len()).sum()
     }
 
-    /// Reversals that upstreams have not acknowledged yet.
+    /// Reversals that upstreams have not acknowledged and repeats that they have not answered yet.
     #[must_use]
-    pub fn reversals_owed(&self) -> usize {
+    pub fn owed(&self) -> usize {
         self.groups.iter().map(|group| group.owed.len()).sum()
     }
 

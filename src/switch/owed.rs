@@ -1,12 +1,17 @@
-//! The book of a group's owed reversals: what to send when, and what to do with the answer.
+//! The book of what a group is owed, reversals and repeats: what to send when, and what to do with the
+//! answer.
 //!
 //! ```text
-//! WAITING ──due──▶ OUT ──acknowledged──▶ off the book
-//!    ▲              │ refused, no answer in time, link lost
-//!    └──grown wait──┘
+//! WAITING ──due──▶ OUT ──acknowledged, answered──▶ off the book
+//!    ▲              │ refused, no answer in time, link lost,
+//!    │              │ "no such original" while it may still arrive
+//!    ├──grown wait──┤
+//!                   └──sent as often as it may be──▶ off the book, to be parked
 //! ```
 //!
-//! Under one match key one reversal is out at a time. The first sending follows the original on its link.
+//! Under one match key one is out at a time. A reversal first follows the original on its link. An
+//! original that the upstream said it does not know, and then approves, puts its reversal back on the
+//! book.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,19 +26,41 @@ use crate::iso8583::MatchKey;
 use crate::net::{Group, LinkChoice};
 use crate::store::Durable;
 
-/// Reversals of one group that may wait for their answer at the same time.
+/// Entries of one group that may wait for their answer at the same time.
 const IN_FLIGHT_MAX: usize = 256;
 /// First wait before a reversal is sent again; doubles up to the next.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// So many time-outs an answer may be late.
+const ANSWERS_LATE_BY: u32 = 3;
+/// Reversals remembered that ended because the upstream knew no original.
+const UNFOUND_REMEMBERED: usize = 4_096;
 /// Wait when no link can take it.
 const NO_LINK_WAIT: Duration = Duration::from_millis(200);
 
-/// One reversal that is owed.
+/// What has to be sent until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// Undo the transaction. Done when the upstream acknowledges.
+    Reversal {
+        /// Key the original's answer is found by: should it still come, it is noticed.
+        original: MatchKey,
+        /// Until then "no such original" proves nothing, because the original may still arrive.
+        doubtful_until: Moment,
+    },
+    /// Ask once more. Done when the upstream answers, whatever it says.
+    Repeat {
+        /// Amount that was asked for, minor units.
+        asked: u64,
+    },
+}
+
+/// One reversal or repeat that is owed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owed {
     pub(crate) txn: TxnId,
     pub(crate) key: TerminalKey,
+    pub(crate) duty: Duty,
     /// Key its answer is found by.
     pub(crate) match_key: MatchKey,
     /// The link its original may still be on. While that link is up the reversal follows on it, so that it
@@ -46,6 +73,12 @@ struct Entry {
     owed: Owed,
     frame: Durable<Bytes>,
     attempts: u32,
+    /// When it was last sent.
+    sent_at: Moment,
+    /// From then on "no such original" cannot be the late answer to a sending that proved nothing.
+    trusted_from: Moment,
+    /// The original was approved: it is there, whatever is said of it.
+    approved: bool,
     /// The link it is out on; `None` while it waits to be sent.
     out: Option<LinkChoice>,
     wake_at: Moment,
@@ -60,9 +93,56 @@ struct Book {
     /// When to look at which; never one that waits for another of its key.
     schedule: BTreeSet<(Moment, TxnId)>,
     out: usize,
+    /// Reversals that ended with "no such original", by the key of the original's answer.
+    unfound: HashMap<MatchKey, (Owed, Durable<Bytes>)>,
+    unfound_order: VecDeque<MatchKey>,
+    /// Reversals on the book, by the key of their original's answer; the latest under a key.
+    originals: HashMap<MatchKey, TxnId>,
 }
 
-/// The reversals a group owes.
+/// What is sent how often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Wait for an answer.
+    pub(crate) timeout: Duration,
+    /// Times an entry is sent before a person has to decide.
+    pub(crate) attempts_max: u32,
+}
+
+/// What came of an answer to a reversal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answered {
+    /// Nothing of the kind is out.
+    Stray,
+    /// It stays on the book and is sent again; so often it was sent.
+    Again(TxnId, u32),
+    /// It is off the book.
+    Done(Owed),
+}
+
+/// What an upstream says to a reversal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// It is undone, or there is nothing left to undo.
+    Undone,
+    /// It knows no such original.
+    NoOriginal,
+    /// Anything else.
+    No,
+}
+
+/// What a look at the book came to.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    /// Reversals sent.
+    pub(crate) reversals: u64,
+    /// Repeats sent.
+    pub(crate) repeats: u64,
+    /// Off the book, because they were sent as often as they may be.
+    pub(crate) exhausted: Vec<Owed>,
+}
+
+/// What a group is owed.
 #[derive(Debug, Default)]
 pub(crate) struct OwedBook(Mutex<Book>);
 
@@ -75,9 +155,15 @@ impl OwedBook {
         self.lock().entries.len()
     }
 
-    /// Enters a reversal, to be sent at the next tick.
+    /// Enters what is owed, to be sent at the next tick.
     pub(super) fn begin(&self, owed: Owed, frame: Durable<Bytes>, now: Moment) {
         let mut book = self.lock();
+        if book.entries.contains_key(&owed.txn) {
+            return;
+        }
+        if let Duty::Reversal { original, .. } = owed.duty {
+            book.originals.insert(original, owed.txn);
+        }
         let same = book.by_key.entry(owed.match_key).or_default();
         same.push_back(owed.txn);
         if same.len() == 1 {
@@ -89,55 +175,122 @@ impl OwedBook {
                 owed,
                 frame,
                 attempts: 0,
+                sent_at: Moment::default(),
+                trusted_from: Moment::default(),
+                approved: false,
                 out: None,
                 wake_at: now,
             },
         );
     }
 
-    /// Whether a transaction's reversal is on the book.
+    /// Whether a transaction is on the book.
     pub(super) fn holds(&self, txn: TxnId) -> bool {
         self.lock().entries.contains_key(&txn)
     }
 
-    /// Takes a reversal off the book: one that was sent, of the terminal that the answer names.
-    pub(super) fn acknowledged(
+    /// The upstream answered a reversal.
+    pub(super) fn reversal_answered(
+        &self,
+        key: &MatchKey,
+        terminal: Option<TerminalId>,
+        said: Said,
+        now: Moment,
+    ) -> Answered {
+        let mut book = self.lock();
+        let Some(txn) = book.sent(key, terminal) else {
+            return Answered::Stray;
+        };
+        let done = match said {
+            Said::Undone => true,
+            Said::NoOriginal => book
+                .entries
+                .get(&txn)
+                .is_some_and(|entry| entry.believes_there_is_none(now)),
+            Said::No => false,
+        };
+        if !done {
+            return match book.put_back(txn, now) {
+                Some(attempts) => Answered::Again(txn, attempts),
+                None => Answered::Stray,
+            };
+        }
+        let Some(entry) = book.take_off(txn, now) else {
+            return Answered::Stray;
+        };
+        let owed = entry.owed;
+        if said == Said::NoOriginal {
+            book.remember_unfound(entry);
+        }
+        Answered::Done(owed)
+    }
+
+    /// The upstream answered a request that may be one of our repeats: that is off the book then.
+    pub(super) fn repeat_answered(
         &self,
         key: &MatchKey,
         terminal: Option<TerminalId>,
         now: Moment,
     ) -> Option<Owed> {
         let mut book = self.lock();
-        let txn = *book.by_key.get(key)?.front()?;
-        let entry = book.entries.get(&txn)?;
-        let same_terminal = terminal.is_none_or(|named| named == entry.owed.key.terminal);
-        if entry.attempts == 0 || !same_terminal {
+        let txn = book.sent(key, terminal)?;
+        let is_repeat = |entry: &Entry| matches!(entry.owed.duty, Duty::Repeat { .. });
+        if !book.entries.get(&txn).is_some_and(is_repeat) {
             return None;
         }
-        let same = book.by_key.get_mut(key)?;
-        same.pop_front();
-        let next = same.front().copied();
-        let entry = book.entries.remove(&txn)?;
-        book.schedule.remove(&(entry.wake_at, txn));
-        book.out -= usize::from(entry.out.is_some());
-        match next {
-            Some(next) => book.wake(next, now),
-            None => drop(book.by_key.remove(key)),
+        Some(book.take_off(txn, now)?.owed)
+    }
+
+    /// Somebody waits for it: it is sent at the next tick, unless it is out.
+    pub(super) fn hurry(&self, txn: TxnId, now: Moment) {
+        let mut book = self.lock();
+        let waits = |entry: &Entry| entry.out.is_none() && entry.wake_at > now;
+        let first = |book: &Book, entry: &Entry| {
+            let same = book.by_key.get(&entry.owed.match_key);
+            same.and_then(VecDeque::front) == Some(&txn)
+        };
+        if book
+            .entries
+            .get(&txn)
+            .is_some_and(|entry| waits(entry) && first(&book, entry))
+        {
+            book.wake(txn, now);
         }
-        Some(entry.owed)
     }
 
-    /// The upstream did not acknowledge: it is sent again later. Returns which, and how often it was sent.
-    pub(super) fn refused(&self, key: &MatchKey, now: Moment) -> Option<(TxnId, u32)> {
+    /// An original was approved after all. If its reversal is on the book, it is not believed any more that
+    /// there is none; if it had ended because of that, gives it back to be owed once more.
+    pub(super) fn found_after_all(
+        &self,
+        original: &MatchKey,
+        terminal: Option<TerminalId>,
+    ) -> Option<(Owed, Bytes)> {
         let mut book = self.lock();
-        let txn = *book.by_key.get(key)?.front()?;
-        let attempts = book.put_back(txn, now)?;
-        Some((txn, attempts))
+        if let Some(txn) = book.originals.get(original).copied()
+            && let Some(entry) = book.entries.get_mut(&txn)
+        {
+            entry.approved = true;
+        }
+        let (owed, _) = book.unfound.get(original)?;
+        if terminal.is_some_and(|named| named != owed.key.terminal) {
+            return None;
+        }
+        let (owed, frame) = book.unfound.remove(original)?;
+        book.unfound_order.retain(|key| key != original);
+        Some((owed, frame.into_inner()))
     }
 
-    /// What was out on a link that fell waits to be sent again.
-    pub(super) fn link_lost(&self, link: usize, now: Moment) {
+    /// What was out on a link that fell waits to be sent again. What had its original on it must not
+    /// believe before `settled` that there was none.
+    pub(super) fn link_lost(&self, link: usize, now: Moment, settled: Moment) {
         let mut book = self.lock();
+        book.entries.values_mut().for_each(|entry| {
+            if let Duty::Reversal { doubtful_until, .. } = &mut entry.owed.duty
+                && entry.owed.after.is_some_and(|choice| choice.link == link)
+            {
+                *doubtful_until = settled.max(*doubtful_until);
+            }
+        });
         let mut lost: Vec<_> = book
             .entries
             .values()
@@ -150,16 +303,17 @@ impl OwedBook {
         }
     }
 
-    /// Sends what is due, and puts back what was not answered in time. Returns how many were sent.
+    /// Sends what is due, puts back what was not answered in time, and gives up what was sent as often as
+    /// it may be.
     pub(super) fn tick(
         &self,
         links: &Group,
         now: Moment,
-        timeout: Duration,
+        pace: Pace,
         repeated: &dyn Fn(Bytes) -> Bytes,
-    ) -> u64 {
+    ) -> Round {
         let mut book = self.lock();
-        let mut sent = 0;
+        let mut round = Round::default();
         while let Some(&(at, txn)) = book.schedule.first() {
             if at > now {
                 break;
@@ -172,6 +326,12 @@ impl OwedBook {
                 book.put_back(txn, now);
                 continue;
             }
+            if entry.attempts >= pace.attempts_max {
+                round
+                    .exhausted
+                    .extend(book.take_off(txn, now).map(|entry| entry.owed));
+                continue;
+            }
             if book.out >= IN_FLIGHT_MAX {
                 break;
             }
@@ -182,19 +342,48 @@ impl OwedBook {
             };
             // From the second time on it says that it is a repeat, where the dialect has a way to.
             if let Some(mut entry) = book.entries.remove(&txn) {
-                if entry.attempts == 1 {
+                let duty = entry.owed.duty;
+                if entry.attempts == 1 && matches!(duty, Duty::Reversal { .. }) {
                     entry.frame = entry.frame.map(repeated);
                 }
                 let taken = links.send(choice, &entry.frame);
-                entry.attempts += u32::from(taken);
+                if taken {
+                    entry.attempts += 1;
+                    entry.was_sent(now, pace.timeout);
+                }
                 entry.out = taken.then_some(choice);
                 book.out += usize::from(taken);
                 book.entries.insert(txn, entry);
-                book.wake(txn, now.after(if taken { timeout } else { NO_LINK_WAIT }));
-                sent += u64::from(taken);
+                let wait = if taken { pace.timeout } else { NO_LINK_WAIT };
+                book.wake(txn, now.after(wait));
+                match duty {
+                    Duty::Reversal { .. } => round.reversals += u64::from(taken),
+                    Duty::Repeat { .. } => round.repeats += u64::from(taken),
+                }
             }
         }
-        sent
+        round
+    }
+}
+
+impl Entry {
+    /// Whether "no such original" is the truth: it answers a sending that the original cannot have been
+    /// behind, and nothing shows that there is one.
+    fn believes_there_is_none(&self, now: Moment) -> bool {
+        let doubtful_until = match self.owed.duty {
+            Duty::Reversal { doubtful_until, .. } => doubtful_until,
+            Duty::Repeat { .. } => return false,
+        };
+        !self.approved && self.sent_at >= doubtful_until && now >= self.trusted_from
+    }
+
+    fn was_sent(&mut self, now: Moment, timeout: Duration) {
+        self.sent_at = now;
+        if let Duty::Reversal { doubtful_until, .. } = self.owed.duty
+            && now < doubtful_until
+        {
+            self.trusted_from = now.after(timeout.saturating_mul(ANSWERS_LATE_BY));
+        }
     }
 }
 
@@ -207,7 +396,55 @@ impl Book {
         }
     }
 
-    /// Takes a reversal back from its link, to be sent again after a wait that grows.
+    /// The entry that an answer under this key is for: one that was sent, of the terminal it names.
+    fn sent(&self, key: &MatchKey, terminal: Option<TerminalId>) -> Option<TxnId> {
+        let txn = *self.by_key.get(key)?.front()?;
+        let entry = self.entries.get(&txn)?;
+        let same_terminal = terminal.is_none_or(|named| named == entry.owed.key.terminal);
+        (entry.attempts > 0 && same_terminal).then_some(txn)
+    }
+
+    /// Takes an entry off the book; the next one under its key may be sent.
+    fn take_off(&mut self, txn: TxnId, now: Moment) -> Option<Entry> {
+        let entry = self.entries.remove(&txn)?;
+        self.schedule.remove(&(entry.wake_at, txn));
+        self.out -= usize::from(entry.out.is_some());
+        if let Duty::Reversal { original, .. } = entry.owed.duty
+            && self.originals.get(&original) == Some(&txn)
+        {
+            self.originals.remove(&original);
+        }
+        let key = entry.owed.match_key;
+        let same = self.by_key.get_mut(&key)?;
+        let was_first = same.front() == Some(&txn);
+        same.retain(|other| *other != txn);
+        match same.front().copied() {
+            Some(next) if was_first => self.wake(next, now),
+            Some(_) => {}
+            None => drop(self.by_key.remove(&key)),
+        }
+        Some(entry)
+    }
+
+    fn remember_unfound(&mut self, entry: Entry) {
+        let Duty::Reversal { original, .. } = entry.owed.duty else {
+            return;
+        };
+        if self
+            .unfound
+            .insert(original, (entry.owed, entry.frame))
+            .is_none()
+        {
+            self.unfound_order.push_back(original);
+        }
+        if self.unfound_order.len() > UNFOUND_REMEMBERED
+            && let Some(oldest) = self.unfound_order.pop_front()
+        {
+            self.unfound.remove(&oldest);
+        }
+    }
+
+    /// Takes an entry back from its link, to be sent again after a wait that grows.
     fn put_back(&mut self, txn: TxnId, now: Moment) -> Option<u32> {
         let entry = self.entries.get_mut(&txn)?;
         self.out -= usize::from(entry.out.take().is_some());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Switch;
-use super::forward::Passed;
+use super::forward::{Memory, Passed};
 use crate::base::{RequestType, limits};
 use crate::binding::{AccountStatus, Decision, DeclineReason, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Request, Served};
@@ -81,7 +81,7 @@ impl Switch {
                         admission,
                         held,
                     };
-                    self.forward(&passed, None)
+                    self.forward(&passed, None, Memory::Lane)
                 }
             },
         }

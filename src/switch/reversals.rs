@@ -9,17 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::effects::Effect;
-use super::local::replaced;
 use super::lookup::Job;
-use super::owed::Owed;
-use super::{EnvelopeBytes, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
+use super::owed::{Answered, Duty, Owed, Pace, Said};
+use super::remake::{self, Original};
+use super::{Switch, UpstreamGroup, Waiting};
 use crate::base::clock::Moment;
 use crate::base::{Fate, Stan, TxnId};
 use crate::binding::TerminalKey;
-use crate::iso8583::{
-    self, DeclineCode, Envelope, FieldValue, Index, MatchKey, Message, Request, ResponseCode,
-    Rewrite,
-};
+use crate::iso8583::{DeclineCode, MatchKey, Message, Mti, Request, ResponseCode};
 use crate::net::{Handled, Session};
 use crate::store::{Outcome, OutcomeKind};
 use crate::telemetry::metrics::{self, AnswerClass};
@@ -39,14 +36,22 @@ enum Reversed {
     Unwritable,
 }
 
-/// A reversal about to be owed.
+/// A reversal or a repeat about to be owed.
 #[derive(Debug)]
 pub(super) struct NewlyOwed {
-    group: usize,
-    owed: Owed,
-    frame: Bytes,
+    pub(super) group: usize,
+    pub(super) owed: Owed,
+    pub(super) frame: Bytes,
     /// Why, as the journal keeps it: DE39 of the reversal.
-    code: [u8; 2],
+    pub(super) code: [u8; 2],
+}
+
+impl NewlyOwed {
+    /// The same, sent no sooner than the original that may still be on a link.
+    fn behind(mut self, waiting: &Waiting) -> Self {
+        self.owed.after = Some(waiting.choice);
+        self
+    }
 }
 
 impl Switch {
@@ -76,8 +81,9 @@ impl Switch {
                 return Reversed::Step(lane.reverse(batch, stan, merchant));
             };
             // What cannot be written is found out before the lane changes.
-            let new = self.reversal_for_terminal(message, key, group, txn, upstream_stan);
-            let Some(mut new) = new else {
+            let new =
+                self.reversal_for_terminal(message, key, group, txn, upstream_stan, match_key);
+            let Some(new) = new else {
                 return Reversed::Unwritable;
             };
             let step = lane.reverse(batch, stan, merchant);
@@ -85,7 +91,10 @@ impl Switch {
                 return Reversed::Step(step);
             }
             let waiting = self.groups[group].pending.give_up(&match_key, txn.0);
-            new.owed.after = waiting.as_ref().map(|waiting| waiting.choice);
+            let new = match &waiting {
+                Some(waiting) => new.behind(waiting),
+                None => new,
+            };
             Reversed::Owed {
                 kept: self.owe(new),
                 group,
@@ -141,56 +150,111 @@ impl Switch {
         group: usize,
         txn: TxnId,
         upstream_stan: Stan,
+        original: MatchKey,
     ) -> Option<NewlyOwed> {
         let upstream = &self.groups[group];
-        let frame = reversal_of_terminal(message, upstream, upstream_stan)?;
-        let match_key = reversal_key(upstream, key, upstream_stan);
+        let frame = remake::reversal_of_terminal(message, upstream, upstream_stan)?;
+        let reason = message.response_code();
+        Some(NewlyOwed {
+            group,
+            owed: self.reversal_owed(upstream, txn, key, upstream_stan, original),
+            frame,
+            code: reason.map_or(*b"00", |reason| *reason.as_bytes()),
+        })
+    }
+
+    /// What the book holds of a reversal.
+    pub(super) fn reversal_owed(
+        &self,
+        upstream: &UpstreamGroup,
+        txn: TxnId,
+        key: TerminalKey,
+        upstream_stan: Stan,
+        original: MatchKey,
+    ) -> Owed {
+        Owed {
+            txn,
+            key,
+            duty: Duty::Reversal {
+                original,
+                doubtful_until: self.clock.now().after(upstream.timeout),
+            },
+            match_key: reversal_key(upstream, key, upstream_stan),
+            after: None,
+        }
+    }
+
+    /// What is owed when nobody answered a request; `None` when nothing is.
+    pub(super) fn owed_for_silence(&self, group: usize, waiting: &Waiting) -> Option<NewlyOwed> {
+        let upstream = &self.groups[group];
+        let row = upstream.dialect.requests().get(waiting.request)?;
+        let original = Original::of_sent(upstream, &waiting.sent, row);
+        let asked = waiting.amount.map_or(0, |amount| amount.minor);
+        let new = original.and_then(|original| match row.fate {
+            Fate::Reverse => {
+                let new = self.reversal_of(group, waiting.txn, waiting.key, &original, None);
+                Some(new?.behind(waiting))
+            }
+            // In memory the whole request is at hand, with what the journal may not keep.
+            Fate::Repeat => Some(NewlyOwed {
+                frame: remake::as_repeated_request(&upstream.dialect, &waiting.sent),
+                ..self.repeat_of(group, waiting.txn, waiting.key, &original, asked)?
+            }),
+            Fate::Expire => None,
+        });
+        if new.is_none() && row.fate != Fate::Expire {
+            tracing::error!(group = %upstream.name, txn = waiting.txn.0, "what is owed cannot be written");
+        }
+        new
+    }
+
+    /// Our own reversal of an original; without a reason because nobody answered in time.
+    pub(super) fn reversal_of(
+        &self,
+        group: usize,
+        txn: TxnId,
+        key: TerminalKey,
+        original: &Original<'_>,
+        reason: Option<ResponseCode>,
+    ) -> Option<NewlyOwed> {
+        let upstream = &self.groups[group];
+        let code = reason.unwrap_or_else(|| upstream.dialect.reversal().timeout);
+        let stan = original.stan();
+        let original_key = original_key(upstream, key, stan, original.mti());
+        Some(NewlyOwed {
+            group,
+            owed: self.reversal_owed(upstream, txn, key, stan, original_key),
+            frame: original.reversal(&upstream.dialect, code)?,
+            code: *code.as_bytes(),
+        })
+    }
+
+    /// An original to be sent once more.
+    pub(super) fn repeat_of(
+        &self,
+        group: usize,
+        txn: TxnId,
+        key: TerminalKey,
+        original: &Original<'_>,
+        asked: u64,
+    ) -> Option<NewlyOwed> {
+        let upstream = &self.groups[group];
         let owed = Owed {
             txn,
             key,
-            match_key,
+            duty: Duty::Repeat { asked },
+            match_key: original_key(upstream, key, original.stan(), original.mti()),
             after: None,
         };
         Some(NewlyOwed {
             group,
             owed,
-            frame,
-            code: *b"00",
+            frame: original.repeat(&upstream.dialect)?,
+            code: *b"  ",
         })
     }
 
-    /// The reversal of a request that nobody answered, if it wants one.
-    pub(super) fn reversal_for_silence(
-        &self,
-        group: usize,
-        waiting: &Waiting,
-    ) -> Option<NewlyOwed> {
-        let upstream = &self.groups[group];
-        let row = upstream.dialect.requests().get(waiting.request)?;
-        if row.fate != Fate::Reverse {
-            return None;
-        }
-        let Some((frame, stan)) = reversal_of_request(upstream, waiting) else {
-            tracing::error!(group = %upstream.name, txn = waiting.txn.0, "a reversal cannot be written");
-            return None;
-        };
-        let match_key = reversal_key(upstream, waiting.key, stan);
-        let owed = Owed {
-            txn: waiting.txn,
-            key: waiting.key,
-            match_key,
-            after: Some(waiting.choice),
-        };
-        let code = *upstream.dialect.reversal().timeout.as_bytes();
-        Some(NewlyOwed {
-            group,
-            owed,
-            frame,
-            code,
-        })
-    }
-
-    /// Hands the record of an owed reversal to the journal; it is sent when that is durable. `false` when
+    /// Hands the record of what is owed to the journal; it is sent when that is durable. `false` when
     /// the journal is closed. Called with the lane held.
     pub(super) fn owe(&self, new: NewlyOwed) -> bool {
         let NewlyOwed {
@@ -199,11 +263,20 @@ impl Switch {
             frame,
             code,
         } = new;
-        self.groups[group].metrics.reversal("owed");
+        let kind = match owed.duty {
+            Duty::Reversal { .. } => {
+                self.groups[group].metrics.reversal("owed");
+                OutcomeKind::ReversalOwed
+            }
+            Duty::Repeat { .. } => {
+                self.groups[group].metrics.repeat("owed");
+                OutcomeKind::RepeatOwed
+            }
+        };
         let outcome = Outcome {
             txn: owed.txn,
             at: self.clock.wall(),
-            kind: OutcomeKind::ReversalOwed,
+            kind,
             code,
             booked: 0,
             answer: Box::default(),
@@ -225,173 +298,161 @@ impl Switch {
         key: &MatchKey,
         message: &Message<'_>,
     ) {
-        let acknowledges = message
-            .response_code()
-            .is_some_and(|code| message.dialect().acknowledges_reversal(code));
-        if !acknowledges {
-            if let Some((txn, attempts)) = upstream.owed.refused(key, self.clock.now()) {
+        let dialect = message.dialect();
+        let said = match message.response_code() {
+            Some(code) if dialect.finds_no_original(code) => Said::NoOriginal,
+            Some(code) if dialect.acknowledges_reversal(code) => Said::Undone,
+            Some(_) | None => Said::No,
+        };
+        let answered =
+            upstream
+                .owed
+                .reversal_answered(key, message.terminal(), said, self.clock.now());
+        let owed = match answered {
+            Answered::Done(owed) => owed,
+            Answered::Again(txn, attempts) => {
                 upstream.metrics.reversal("refused");
                 tracing::warn!(
-                    group = %upstream.name, txn = txn.0, attempts,
-                    "the upstream did not acknowledge a reversal; it is sent again"
+                    group = %upstream.name, txn = txn.0, attempts, ?said,
+                    "the upstream did not acknowledge a reversal, or the original may still reach it; it is sent again"
                 );
+                return;
             }
-            return;
-        }
-        let Some(owed) = upstream
-            .owed
-            .acknowledged(key, message.terminal(), self.clock.now())
-        else {
-            upstream.metrics.unmatched("duplicate");
-            tracing::warn!(
-                group = %upstream.name,
-                "the acknowledgement of a reversal belongs to none that is out"
-            );
-            return;
+            Answered::Stray => {
+                upstream.metrics.unmatched("duplicate");
+                tracing::warn!(
+                    group = %upstream.name,
+                    "the acknowledgement of a reversal belongs to none that is out"
+                );
+                return;
+            }
         };
         upstream.metrics.reversal("acknowledged");
         upstream.metrics.reversals_owed.decrement(1.0);
         self.lanes
             .with(owed.key, |lane| lane.acknowledged(owed.txn));
-        let outcome = Outcome {
-            txn: owed.txn,
-            at: self.clock.wall(),
-            kind: OutcomeKind::Reversed,
-            code: message
-                .response_code()
-                .map_or(*b"  ", |code| *code.as_bytes()),
-            booked: 0,
-            answer: Box::default(),
+        let code = message
+            .response_code()
+            .map_or(*b"  ", |code| *code.as_bytes());
+        self.journal_end(owed.txn, OutcomeKind::Reversed, code);
+    }
+
+    /// An approval came for something that no longer waits for it. If its reversal had ended because the
+    /// upstream knew no original, it is owed once more. Returns whether that is so.
+    pub(super) fn on_late_approval(
+        &self,
+        group: usize,
+        key: &MatchKey,
+        message: &Message<'_>,
+    ) -> bool {
+        let upstream = &self.groups[group];
+        let Some((owed, frame)) = upstream.owed.found_after_all(key, message.terminal()) else {
+            return false;
         };
-        // When the journal is closed the reversal stays owed there, and is repeated after a restart.
-        if self
-            .journal
-            .append(Effect::Nothing, |out| outcome.encode(out))
-            .is_err()
-        {
-            tracing::warn!(
-                txn = owed.txn.0,
-                "an acknowledged reversal could not be journalled"
-            );
+        tracing::warn!(
+            group = %upstream.name, txn = owed.txn.0,
+            "the upstream approved what it had not known when its reversal came; it is reversed again"
+        );
+        let code = *upstream.dialect.reversal().timeout.as_bytes();
+        self.lanes
+            .with(owed.key, |lane| lane.reversal_undone(owed.txn));
+        self.owe(NewlyOwed {
+            group,
+            owed,
+            frame,
+            code,
+        })
+    }
+
+    /// Sends what is due, and parks what was sent often enough.
+    pub(super) fn send_owed(&self, now: Moment) {
+        for upstream in self.groups.iter() {
+            let dialect = &upstream.dialect;
+            let repeated = |frame: Bytes| remake::as_repeated_reversal(dialect, &frame);
+            let pace = Pace {
+                timeout: upstream.timeout,
+                attempts_max: upstream.attempts_max,
+            };
+            let round = upstream.owed.tick(&upstream.links, now, pace, &repeated);
+            for _ in 0..round.reversals {
+                upstream.metrics.reversal("sent");
+            }
+            for _ in 0..round.repeats {
+                upstream.metrics.repeat("sent");
+            }
+            for owed in round.exhausted {
+                self.park(upstream, &owed);
+            }
         }
     }
 
-    /// Sends reversals that are due.
-    pub(super) fn send_reversals(&self, now: Moment) {
-        for upstream in self.groups.iter() {
-            let repeated = |frame: Bytes| as_repeat(upstream, frame);
-            let sent = upstream
-                .owed
-                .tick(&upstream.links, now, upstream.timeout, &repeated);
-            for _ in 0..sent {
-                upstream.metrics.reversal("sent");
+    /// What was sent as often as it may be waits for a person.
+    fn park(&self, upstream: &UpstreamGroup, owed: &Owed) {
+        tracing::error!(
+            group = %upstream.name, txn = owed.txn.0, terminal = %owed.key.terminal,
+            attempts = upstream.attempts_max,
+            "the upstream never answered what it is owed; a person has to decide: see `posgate exception list`"
+        );
+        match owed.duty {
+            Duty::Reversal { .. } => {
+                upstream.metrics.reversal("parked");
+                upstream.metrics.reversals_owed.decrement(1.0);
             }
+            Duty::Repeat { .. } => {
+                upstream.metrics.repeat("parked");
+                upstream.metrics.repeats_owed.decrement(1.0);
+            }
+        }
+        self.lanes.with(owed.key, |lane| {
+            lane.parked(owed.txn);
+            self.journal_end(owed.txn, OutcomeKind::Parked, *b"  ");
+        });
+    }
+
+    /// Journals that something owed has ended, with nothing to do once that is durable. When the journal is
+    /// closed it stays owed there, and is taken up after a restart.
+    pub(super) fn journal_end(&self, txn: TxnId, kind: OutcomeKind, code: [u8; 2]) {
+        let outcome = Outcome {
+            txn,
+            at: self.clock.wall(),
+            kind,
+            code,
+            booked: 0,
+            answer: Box::default(),
+        };
+        let kept = self
+            .journal
+            .append(Effect::Nothing, |out| outcome.encode(out));
+        if kept.is_err() {
+            tracing::warn!(
+                txn = txn.0,
+                kind = kind.name(),
+                "an outcome could not be journalled"
+            );
         }
     }
 }
 
 /// Key the answer to a reversal is found by.
 fn reversal_key(upstream: &UpstreamGroup, key: TerminalKey, upstream_stan: Stan) -> MatchKey {
-    let mti = upstream.dialect.reversal().mti;
+    original_key(
+        upstream,
+        key,
+        upstream_stan,
+        upstream.dialect.reversal().mti,
+    )
+}
+
+/// Key the answer to a request is found by.
+pub(super) fn original_key(
+    upstream: &UpstreamGroup,
+    key: TerminalKey,
+    upstream_stan: Stan,
+    mti: Mti,
+) -> MatchKey {
     if upstream.stans.is_own() {
         MatchKey::own(mti.class_key(), upstream_stan)
     } else {
         MatchKey::new(mti, key.terminal, upstream_stan)
     }
-}
-
-/// A terminal's own reversal as it goes upstream.
-fn reversal_of_terminal(
-    message: &Message<'_>,
-    upstream: &UpstreamGroup,
-    upstream_stan: Stan,
-) -> Option<Bytes> {
-    let roles = upstream.dialect.roles();
-    let mut envelope = EnvelopeBytes::new(message.envelope());
-    envelope.set_start(&upstream.tpdu);
-    let reference = match roles.reversed.stan {
-        Some(part) if part.field != roles.stan => replaced(message, part, upstream_stan.get()),
-        _ => None,
-    };
-    let mut set = vec![(
-        roles.stan,
-        FieldValue::Number(u64::from(upstream_stan.get())),
-    )];
-    if let (Some(part), Some(digits)) = (roles.reversed.stan, &reference) {
-        set.push((part.field, FieldValue::Digits(digits)));
-    }
-    set.sort_by_key(|(de, _)| *de);
-    let how = Rewrite {
-        envelope: Envelope::Raw(envelope.as_slice()),
-        drop: MAC_FIELDS,
-        set: &set,
-    };
-    let (made, frame) = with_buffer(|out| iso8583::rewrite(message, &how, out));
-    made.ok().map(|()| frame)
-}
-
-/// The reversal of a request that was sent upstream: what the dialect says a reversal copies, the reason,
-/// and the original's elements where the dialect names them. Also gives its STAN.
-fn reversal_of_request(upstream: &UpstreamGroup, waiting: &Waiting) -> Option<(Bytes, Stan)> {
-    let dialect = &upstream.dialect;
-    let rules = dialect.reversal();
-    let mut index = Index::new();
-    let sent = waiting.sent.get(dialect.framing().length_bytes..)?;
-    let original = dialect.decode(sent, &mut index).ok()?;
-    let stan = original.stan()?;
-    let copies = dialect.requests().get(waiting.request)?.reversal_copies;
-    let elements = original_elements(&original);
-    let (made, frame) = with_buffer(|out| {
-        let mut writer = dialect.write(out);
-        writer.envelope_raw(original.envelope());
-        writer.mti(rules.mti);
-        for de in 2..=128 {
-            if de == rules.reason_field {
-                writer.text(de, rules.timeout.as_bytes());
-            } else if de == rules.original_field {
-                writer.digits(de, &elements);
-            } else if copies.contains(de) && !MAC_FIELDS.contains(de) {
-                writer.copy(&original, de);
-            }
-        }
-        writer.finish()
-    });
-    made.ok().map(|()| (frame, stan))
-}
-
-/// DE90 of a reversal (ISO 8583:1987): MTI, STAN, DE7, DE32 and DE33 of the original, zeros where absent.
-fn original_elements(original: &Message<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(42);
-    out.extend_from_slice(original.mti().to_string().as_bytes());
-    for (de, width) in [(11, 6), (7, 10), (32, 11), (33, 11)] {
-        let digits = original.digits(de);
-        let digits = digits.as_deref().unwrap_or_default();
-        out.extend(std::iter::repeat_n(b'0', width - digits.len().min(width)));
-        out.extend_from_slice(&digits[..digits.len().min(width)]);
-    }
-    out
-}
-
-/// The same reversal under the message type that says "again".
-fn as_repeat(upstream: &UpstreamGroup, frame: Bytes) -> Bytes {
-    let dialect = &upstream.dialect;
-    let rules = dialect.reversal();
-    if rules.repeat_mti == rules.mti {
-        return frame;
-    }
-    let mut index = Index::new();
-    let sent = frame
-        .get(dialect.framing().length_bytes..)
-        .unwrap_or_default();
-    let Ok(first) = dialect.decode(sent, &mut index) else {
-        return frame;
-    };
-    let (made, again) = with_buffer(|out| {
-        let mut writer = dialect.write(out);
-        writer.envelope_raw(first.envelope());
-        writer.mti(rules.repeat_mti);
-        writer.copy_set(&first, first.fields().without(1));
-        writer.finish()
-    });
-    if made.is_ok() { again } else { frame }
 }

@@ -104,6 +104,8 @@ pub struct Running {
     pub tasks: Tasks,
     /// Set when the store failed for good.
     pub failed: Arc<AtomicBool>,
+    /// Where the store lies, for those who read it.
+    pub folder: SqliteFolder,
     threads: Vec<JoinHandle<()>>,
     keeper: Keeper,
     _lock: FolderLock,
@@ -234,6 +236,7 @@ impl Running {
             lookups,
             rrn: AtomicUsize::new(0),
         });
+        switch.recover(reader.as_mut(), model.as_mut())?;
         let process = ProcessMetrics::default();
         let projector = start_projector(&switch, reader, model, asked, process)?;
         let sessions = Arc::new(Sessions::new());
@@ -258,6 +261,7 @@ impl Running {
             registry,
             tasks,
             failed,
+            folder,
             threads: vec![writer, projector],
             keeper,
             _lock: lock,
@@ -280,7 +284,7 @@ impl Running {
         tasks.drain();
         sessions.drain();
         let settled = async {
-            while !sessions.is_empty() || switch.in_flight() > 0 || switch.reversals_owed() > 0 {
+            while !sessions.is_empty() || switch.in_flight() > 0 || switch.owed() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -289,7 +293,7 @@ impl Running {
             tracing::warn!(
                 sessions = sessions.len(),
                 in_flight = switch.in_flight(),
-                reversals_owed = switch.reversals_owed(),
+                owed = switch.owed(),
                 "not everything was finished in time"
             );
         }
@@ -339,6 +343,7 @@ fn groups(
             owed: super::OwedBook::default(),
             stans,
             timeout: upstream.timeout,
+            attempts_max: upstream.attempts_max,
             tpdu,
             metrics: Arc::new(GroupMetrics::new(&upstream.name)),
         });
@@ -571,14 +576,14 @@ async fn tick(switch: Arc<Switch>, tasks: Tasks) {
         }
         let now = switch.clock.now();
         switch.expire(now);
-        switch.send_reversals(now);
+        switch.send_owed(now);
         switch.reserve_stans();
     }
 }
 
 impl Switch {
     /// Reserves STANs for groups that count by themselves and are about to run out.
-    fn reserve_stans(&self) {
+    pub(super) fn reserve_stans(&self) {
         if !self.groups.iter().any(|group| group.stans.is_own()) {
             return;
         }

@@ -73,6 +73,8 @@ pub struct UpstreamSettings {
     pub stan: StanPolicy,
     /// From acceptance of a request to the upstream's answer.
     pub timeout: Duration,
+    /// Times a reversal or a repeat is sent before a person has to decide.
+    pub attempts_max: u32,
     /// Whether links sign on.
     pub sign_on: bool,
     /// DE41 of our network messages.

@@ -96,9 +96,17 @@ names! {
     TIMEOUTS = "posgate_upstream_timeouts_total", Count, counter,
         "Requests without an answer in time, by group.";
     REVERSALS = "posgate_reversals_total", Count, counter,
-        "Reversals, by group and step (owed, sent, acknowledged, refused).";
+        "Reversals, by group and step (owed, sent, acknowledged, refused, parked).";
     REVERSALS_OWED = "posgate_reversals_owed", Count, gauge,
         "Reversals that the upstream has not acknowledged yet, by group.";
+    REPEATS = "posgate_repeats_to_upstream_total", Count, counter,
+        "Advices and refunds that nobody answered and that are sent again, by group and step (owed, sent, \
+         answered, parked).";
+    REPEATS_OWED = "posgate_repeats_owed", Count, gauge,
+        "Advices and refunds that the upstream has not answered yet and that are sent again, by group.";
+    RECOVERED = "posgate_recovered_total", Count, counter,
+        "Transactions that were open when the process last ended, by what was done (reversal, repeat, \
+         expired, parked, stranded).";
     STAN_WRAPS = "posgate_stan_wraps_total", Count, counter,
         "Times a group's own STANs started again within one business date.";
     JOURNAL_GROUPS = "posgate_journal_groups_total", Count, counter,
@@ -260,6 +268,12 @@ pub fn repeated(kind: &'static str) {
     metrics::counter!(REPEATED, "kind" => kind).increment(1);
 }
 
+/// A transaction that was open when the process last ended was taken up (reversal, repeat, expired, parked,
+/// stranded).
+pub fn recovered(what: &'static str) {
+    metrics::counter!(RECOVERED, "what" => what).increment(1);
+}
+
 /// Of one upstream group.
 pub struct GroupMetrics {
     /// Requests waiting.
@@ -268,6 +282,8 @@ pub struct GroupMetrics {
     pub links_up: Gauge,
     /// Reversals not acknowledged.
     pub reversals_owed: Gauge,
+    /// Repeats not answered.
+    pub repeats_owed: Gauge,
     /// Requests without an answer in time.
     pub timeouts: Counter,
     /// Own STANs that started again.
@@ -293,6 +309,7 @@ impl GroupMetrics {
             in_flight: metrics::gauge!(IN_FLIGHT, "group" => name.clone()),
             links_up: metrics::gauge!(LINKS_UP, "group" => name.clone()),
             reversals_owed: metrics::gauge!(REVERSALS_OWED, "group" => name.clone()),
+            repeats_owed: metrics::gauge!(REPEATS_OWED, "group" => name.clone()),
             timeouts: metrics::counter!(TIMEOUTS, "group" => name.clone()),
             stan_wraps: metrics::counter!(STAN_WRAPS, "group" => name.clone()),
             upstream_seconds: metrics::histogram!(UPSTREAM_SECONDS, "group" => name.clone()),
@@ -317,7 +334,12 @@ impl GroupMetrics {
             .increment(1);
     }
 
-    /// A reversal took a step (owed, sent, acknowledged, refused).
+    /// A repeat took a step (owed, sent, answered, parked).
+    pub fn repeat(&self, step: &'static str) {
+        metrics::counter!(REPEATS, "group" => self.group.clone(), "step" => step).increment(1);
+    }
+
+    /// A reversal took a step (owed, sent, acknowledged, refused, parked).
     pub fn reversal(&self, step: &'static str) {
         metrics::counter!(REVERSALS, "group" => self.group.clone(), "step" => step).increment(1);
     }

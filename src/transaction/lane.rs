@@ -8,7 +8,11 @@
 //!              │  │  └──────────▶ DECLINED         │
 //!              │  │   no answer, or reversal       ▼          acknowledged
 //!              │  └───────────────────────▶ REVERSAL_OWED ──────────────▶ REVERSED
-//!              └──▶ EXPIRED  (moved no money, or is repeated until answered)
+//!              │  no answer, to be repeated               answer
+//!              ├──────────────────────────▶ REPEAT_OWED ────────────────▶ APPROVED, DECLINED
+//!              └──▶ EXPIRED  (moved no money)
+//!
+//!          REVERSAL_OWED, REPEAT_OWED ──sent as often as it may be──▶ PARKED ──reversal──▶ REVERSAL_OWED
 //!
 //!          TOMBSTONE: a reversal came first; the original is declined when it arrives
 //! ```
@@ -17,16 +21,23 @@
 //! |---|---|---|---|
 //! | `accept` | nothing | in flight | terminal |
 //! | `answered` | in flight | approved, declined | upstream |
-//! | `unanswered` | in flight | reversal owed, expired | time, lost link |
-//! | `reverse` | in flight, approved | reversal owed | terminal |
+//! | `unanswered` | in flight | reversal owed, repeat owed, expired | time, lost link |
+//! | `answered` | repeat owed | approved, declined | upstream |
+//! | `reverse` | in flight, approved, parked | reversal owed | terminal |
+//! | `parked` | reversal owed, repeat owed | parked | the limit of attempts |
 //! | `acknowledged` | reversal owed | reversed | upstream |
 //!
 //! Everything else leaves the state as it is: an answer to something no longer in flight is late, a
 //! second reversal finds the first. A durable approval is undone by the terminal's reversal alone
 //! (invariant 4): no event of time leads from approved to reversal owed.
+//!
+//! A lane remembers a few transactions; the store remembers the others. What a lane can say without the
+//! store is bounded by [`Reach`]: a STAN above all that the batch has seen is new, one that is not has to
+//! be looked up.
 
 use std::collections::VecDeque;
 
+use crate::base::clock::Moment;
 use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, TxnId};
 use crate::iso8583::MatchKey;
 
@@ -34,29 +45,50 @@ use crate::iso8583::MatchKey;
 /// older originals are found in the read model.
 const REMEMBERED: usize = 8;
 
+/// Refusals a lane remembers.
+const REFUSALS_REMEMBERED: usize = 64;
+
 /// What became of a transaction so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Forwarded, or about to be.
     InFlight,
-    /// The upstream approved; `answer` is the frame's message as the terminal gets it, without envelope.
+    /// The upstream approved.
     Approved {
-        /// Bytes to send again when the request is repeated.
-        answer: Box<[u8]>,
+        /// What is sent again when the request is repeated.
+        answer: Remembered,
     },
     /// Declined by the upstream, or by us after it was accepted.
     Declined {
-        /// Bytes to send again when the request is repeated.
-        answer: Box<[u8]>,
+        /// What is sent again when the request is repeated.
+        answer: Remembered,
     },
     /// It must be undone upstream.
     ReversalOwed,
     /// The upstream acknowledged that it is undone.
     Reversed,
+    /// Not answered; it is sent again, with the same identity, until it is.
+    RepeatOwed,
+    /// What is owed for it was sent as often as it may be; a person decides, or the terminal reverses it.
+    Parked,
     /// Not answered; nothing is owed.
     Expired,
     /// Never seen, but reversed already.
     Tombstone,
+}
+
+/// The answer a request got, as far as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// The whole message as the terminal got it, without length prefix.
+    Message(Box<[u8]>),
+    /// What the store keeps of it: the rest is made from the repeated request.
+    Kept {
+        /// DE39.
+        code: [u8; 2],
+        /// Data elements as the journal keeps them.
+        elements: Box<[u8]>,
+    },
 }
 
 /// One remembered transaction.
@@ -82,11 +114,25 @@ pub struct Transaction {
     pub content: u64,
     /// What happens when its fate is unknown.
     pub fate: Fate,
+    /// Until when its STAN means this request. Afterwards the same STAN is another request's.
+    pub until: Moment,
     /// State.
     pub state: State,
 }
 
 impl Transaction {
+    /// Whether something is still awaited or owed.
+    const fn is_open(&self) -> bool {
+        match self.state {
+            State::InFlight | State::ReversalOwed | State::RepeatOwed | State::Parked => true,
+            State::Approved { .. }
+            | State::Declined { .. }
+            | State::Reversed
+            | State::Expired
+            | State::Tombstone => false,
+        }
+    }
+
     fn is_meant(&self, batch: BatchNumber, stan: Stan, merchant: Option<MerchantId>) -> bool {
         let agrees = merchant.is_none_or(|merchant| merchant == self.merchant);
         self.batch == batch && self.stan == stan && agrees
@@ -104,6 +150,32 @@ pub struct Proposal {
     pub stan: Stan,
     /// Keyed hash of what makes two requests the same.
     pub content: u64,
+    /// Now.
+    pub now: Moment,
+}
+
+/// Up to where a lane knows the STANs of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Binding.
+    pub binding: BindingId,
+    /// Batch.
+    pub batch: BatchNumber,
+    /// The highest STAN that the batch has seen; `None` for an empty batch.
+    pub highest: Option<Stan>,
+    /// Until when that counts, as [`Transaction::until`].
+    pub until: Moment,
+}
+
+/// A request that was declined without being journalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refusal {
+    binding: BindingId,
+    batch: BatchNumber,
+    stan: Stan,
+    content: u64,
+    until: Moment,
+    code: [u8; 2],
 }
 
 /// What a lane says to a proposal.
@@ -114,9 +186,13 @@ pub enum Acceptance {
     /// The same request is in flight: its answer serves both.
     Join(TxnId),
     /// The same request was answered: send this again.
-    Again(Box<[u8]>),
+    Again(Remembered),
+    /// The same request was not answered yet and is being repeated by us: never forward it.
+    Repeating(Option<TxnId>),
     /// The same request was undone, or will be: never forward it.
     Undone,
+    /// The lane cannot tell: ask the store, [`Lane::learn`], and judge again with [`Lane::judge_looked_up`].
+    LookUp,
     /// Another request has the same batch and STAN.
     Duplicate,
     /// A different request of this terminal is in flight.
@@ -142,6 +218,8 @@ pub struct Lane {
     batch: BatchNumber,
     signed_on: bool,
     recent: VecDeque<Transaction>,
+    reach: Option<Reach>,
+    refusals: VecDeque<Refusal>,
 }
 
 impl Lane {
@@ -185,6 +263,38 @@ impl Lane {
     /// Judges a financial request. Only originals are judged so; reversals ask [`Self::reverse`].
     #[must_use]
     pub fn judge(&self, proposal: &Proposal) -> Acceptance {
+        match self.judge_looked_up(proposal) {
+            Acceptance::New if !self.is_beyond_reach(proposal) => Acceptance::LookUp,
+            judged => judged,
+        }
+    }
+
+    /// Whether the STAN is above all that its batch has seen, or all that was seen is too old to matter.
+    fn is_beyond_reach(&self, proposal: &Proposal) -> bool {
+        self.reach
+            .filter(|reach| (reach.binding, reach.batch) == (proposal.binding, proposal.batch))
+            .is_some_and(|reach| {
+                reach.highest.is_none_or(|highest| highest < proposal.stan)
+                    || reach.until < proposal.now
+            })
+    }
+
+    /// Takes what the store knows: up to where its STANs reach, and the transaction that was looked up.
+    pub fn learn(&mut self, reach: Reach, found: Option<Transaction>) {
+        let same = |known: &Reach| (known.binding, known.batch) == (reach.binding, reach.batch);
+        // What was accepted meanwhile is newer than what the store told.
+        let newer = |known: &Reach| same(known) && known.highest >= reach.highest;
+        if !self.reach.as_ref().is_some_and(newer) {
+            self.reach = Some(reach);
+        }
+        if let Some(found) = found {
+            self.take_up(found);
+        }
+    }
+
+    /// Judges a request that the store was asked about.
+    #[must_use]
+    pub fn judge_looked_up(&self, proposal: &Proposal) -> Acceptance {
         if let Some(known) = self.before(proposal) {
             // A tombstone knows no content: whatever the original was, it must not be forwarded.
             let same = known.content == proposal.content || known.state == State::Tombstone;
@@ -194,17 +304,26 @@ impl Lane {
                 (State::Approved { answer } | State::Declined { answer }, _) => {
                     Acceptance::Again(answer.clone())
                 }
-                // Nobody knows its fate and it is not undone: it goes out again as what it was.
-                (State::Expired, _) if known.fate == Fate::Repeat => Acceptance::New,
+                (State::RepeatOwed, number) => Acceptance::Repeating(number),
+                (State::Parked, number) if known.fate == Fate::Repeat => {
+                    Acceptance::Repeating(number)
+                }
                 (
                     State::InFlight
                     | State::ReversalOwed
                     | State::Reversed
+                    | State::Parked
                     | State::Expired
                     | State::Tombstone,
                     _,
                 ) => Acceptance::Undone,
             };
+        }
+        if let Some(refusal) = self.refusal_of(proposal) {
+            return Acceptance::Again(Remembered::Kept {
+                code: refusal.code,
+                elements: Box::default(),
+            });
         }
         // Something that moves no money does not keep a terminal that gave it up from trading.
         let holds = |t: &Transaction| t.state == State::InFlight && t.fate != Fate::Expire;
@@ -214,19 +333,52 @@ impl Lane {
         Acceptance::New
     }
 
-    /// Remembers a request that was judged new, or a tombstone.
-    pub fn accept(&mut self, transaction: Transaction) {
-        // A repeat of what expired takes its place.
-        self.recent.retain(|t| {
-            t.state != State::Expired
-                || (t.binding, t.batch, t.stan)
-                    != (transaction.binding, transaction.batch, transaction.stan)
+    /// Remembers that a request judged new, or busy, was declined with this code all the same, and what the
+    /// terminal takes for the end of it. A copy that is still on its way gets the same answer until then.
+    pub fn refuse(&mut self, proposal: &Proposal, code: [u8; 2], until: Moment) {
+        if self.refusals.len() >= REFUSALS_REMEMBERED {
+            self.refusals.pop_front();
+        }
+        self.refusals.push_back(Refusal {
+            binding: proposal.binding,
+            batch: proposal.batch,
+            stan: proposal.stan,
+            content: proposal.content,
+            until,
+            code,
         });
+    }
+
+    fn refusal_of(&self, proposal: &Proposal) -> Option<&Refusal> {
+        self.refusals.iter().rev().find(|refusal| {
+            (refusal.binding, refusal.batch) == (proposal.binding, proposal.batch)
+                && (refusal.stan, refusal.content) == (proposal.stan, proposal.content)
+                && proposal.now <= refusal.until
+        })
+    }
+
+    /// Remembers a request that was judged new, or a tombstone.
+    pub fn accept(&mut self, now: Moment, transaction: Transaction) {
+        self.reached(now, &transaction);
+        self.remember(transaction);
+    }
+
+    /// Moves the reach up to what was accepted.
+    fn reached(&mut self, now: Moment, new: &Transaction) {
+        let Some(reach) = &mut self.reach else { return };
+        let same = (reach.binding, reach.batch) == (new.binding, new.batch);
+        // A lower STAN was looked up, and the highest one stays what it is until it is too old to matter.
+        let higher = reach.highest.is_none_or(|highest| highest <= new.stan);
+        if same && (higher || reach.until < now) {
+            reach.highest = Some(new.stan);
+            reach.until = new.until;
+        }
+    }
+
+    fn remember(&mut self, transaction: Transaction) {
         if self.recent.len() >= REMEMBERED {
             // What is still open must not be forgotten: forget the oldest that is closed.
-            let closed =
-                |t: &Transaction| !matches!(t.state, State::InFlight | State::ReversalOwed);
-            let oldest = self.recent.iter().position(closed).unwrap_or(0);
+            let oldest = self.recent.iter().position(|t| !t.is_open()).unwrap_or(0);
             drop(self.recent.remove(oldest));
         }
         self.recent.push_back(transaction);
@@ -237,9 +389,12 @@ impl Lane {
         self.recent.retain(|t| t.number != Some(number));
     }
 
-    /// The upstream answered. `false` when the transaction is no longer in flight: the answer is late.
-    pub fn answered(&mut self, number: TxnId, approved: bool, answer: Box<[u8]>) -> bool {
-        let Some(known) = self.in_flight(number) else {
+    /// The upstream answered. `false` when the transaction does not wait for it any more: the answer is late.
+    pub fn answered(&mut self, number: TxnId, approved: bool, answer: Remembered) -> bool {
+        let open = |t: &&mut Transaction| {
+            t.number == Some(number) && matches!(t.state, State::InFlight | State::RepeatOwed)
+        };
+        let Some(known) = self.recent.iter_mut().find(open) else {
             return false;
         };
         known.state = if approved {
@@ -250,16 +405,15 @@ impl Lane {
         true
     }
 
-    /// No answer will come. Returns whether a reversal is owed; `None` when it is no longer in flight.
-    pub fn unanswered(&mut self, number: TxnId) -> Option<bool> {
+    /// No answer will come. Returns what is owed now; `None` when it is no longer in flight.
+    pub fn unanswered(&mut self, number: TxnId) -> Option<Fate> {
         let known = self.in_flight(number)?;
-        let owed = known.fate == Fate::Reverse;
-        known.state = if owed {
-            State::ReversalOwed
-        } else {
-            State::Expired
+        known.state = match known.fate {
+            Fate::Reverse => State::ReversalOwed,
+            Fate::Repeat => State::RepeatOwed,
+            Fate::Expire => State::Expired,
         };
-        Some(owed)
+        Some(known.fate)
     }
 
     /// The terminal wants the original with that batch and STAN undone. `merchant` tells apart the
@@ -278,14 +432,16 @@ impl Lane {
             return ReversalStep::Repeated;
         };
         match known.state {
-            State::InFlight | State::Approved { .. } => {
+            State::InFlight | State::Approved { .. } | State::Parked => {
                 if known.fate != Fate::Reverse {
                     return ReversalStep::NothingToUndo;
                 }
                 known.state = State::ReversalOwed;
                 ReversalStep::Owe(number)
             }
-            State::Declined { .. } | State::Expired => ReversalStep::NothingToUndo,
+            State::Declined { .. } | State::Expired | State::RepeatOwed => {
+                ReversalStep::NothingToUndo
+            }
             State::ReversalOwed | State::Reversed | State::Tombstone => ReversalStep::Repeated,
         }
     }
@@ -296,6 +452,43 @@ impl Lane {
             if known.number == Some(number) && known.state == State::ReversalOwed {
                 known.state = State::Reversed;
             }
+        }
+    }
+
+    /// What is owed was sent as often as it may be.
+    pub fn parked(&mut self, number: TxnId) {
+        for known in &mut self.recent {
+            if known.number == Some(number)
+                && matches!(known.state, State::ReversalOwed | State::RepeatOwed)
+            {
+                known.state = State::Parked;
+            }
+        }
+    }
+
+    /// What the upstream had called undone was not: it is owed once more.
+    pub fn reversal_undone(&mut self, number: TxnId) {
+        for known in &mut self.recent {
+            if known.number == Some(number) && known.state == State::Reversed {
+                known.state = State::ReversalOwed;
+            }
+        }
+    }
+
+    /// Takes up what a store knows of a transaction. What is remembered of it is newer and stays, for as
+    /// long as the store says that its STAN means it.
+    pub fn take_up(&mut self, transaction: Transaction) {
+        let same = |t: &&mut Transaction| {
+            (t.binding, t.batch, t.stan)
+                == (transaction.binding, transaction.batch, transaction.stan)
+        };
+        match self.recent.iter_mut().rev().find(same) {
+            Some(known) if known.number == transaction.number => {
+                known.until = known.until.max(transaction.until);
+            }
+            // Under a STAN used again the newer one counts, and that is the one remembered.
+            Some(_) => {}
+            None => self.remember(transaction),
         }
     }
 
@@ -315,9 +508,16 @@ impl Lane {
     /// What is remembered under the proposal's binding, batch and STAN.
     #[must_use]
     pub fn before(&self, proposal: &Proposal) -> Option<&Transaction> {
-        self.recent.iter().rev().find(|t| {
-            t.binding == proposal.binding && t.batch == proposal.batch && t.stan == proposal.stan
-        })
+        self.known_as(proposal.binding, proposal.batch, proposal.stan)
+            // What is open stays what it is however long it takes.
+            .filter(|known| known.is_open() || proposal.now <= known.until)
+    }
+
+    fn known_as(&self, binding: BindingId, batch: BatchNumber, stan: Stan) -> Option<&Transaction> {
+        self.recent
+            .iter()
+            .rev()
+            .find(|t| t.binding == binding && t.batch == batch && t.stan == stan)
     }
 
     fn in_flight(&mut self, number: TxnId) -> Option<&mut Transaction> {
@@ -341,6 +541,7 @@ mod tests {
             batch: BatchNumber::FIRST,
             stan: stan(n),
             content,
+            now: Moment(0),
         }
     }
 
@@ -356,14 +557,32 @@ mod tests {
             match_key: MatchKey::own(2, stan(n)),
             content,
             fate,
+            until: Moment(1_000),
             state: State::InFlight,
         }
     }
 
+    fn message(text: &str) -> Remembered {
+        Remembered::Message(text.as_bytes().into())
+    }
+
+    /// A lane that knows its batch to be empty.
+    fn empty() -> Lane {
+        let mut lane = Lane::default();
+        let reach = Reach {
+            binding: BindingId(1),
+            batch: BatchNumber::FIRST,
+            highest: None,
+            until: Moment(1_000),
+        };
+        lane.learn(reach, None);
+        lane
+    }
+
     /// A lane with one sale in flight: number 1, STAN 1, content 10.
     fn lane() -> Lane {
-        let mut lane = Lane::default();
-        lane.accept(transaction(1, 1, 10, Fate::Reverse));
+        let mut lane = empty();
+        lane.accept(Moment(0), transaction(1, 1, 10, Fate::Reverse));
         lane
     }
 
@@ -382,10 +601,10 @@ mod tests {
     #[test]
     fn a_repeat_after_the_answer_gets_the_first_answer_again() {
         let mut lane = lane();
-        assert!(lane.answered(TxnId(1), true, Box::from(*b"ok")));
+        assert!(lane.answered(TxnId(1), true, message("ok")));
         assert_eq!(
             lane.judge(&proposal(1, 10)),
-            Acceptance::Again(Box::from(*b"ok"))
+            Acceptance::Again(message("ok"))
         );
         assert_eq!(lane.judge(&proposal(1, 11)), Acceptance::Duplicate);
         assert_eq!(lane.judge(&proposal(2, 10)), Acceptance::New);
@@ -394,8 +613,8 @@ mod tests {
     #[test]
     fn a_late_answer_changes_nothing() {
         let mut lane = lane();
-        assert_eq!(lane.unanswered(TxnId(1)), Some(true));
-        assert!(!lane.answered(TxnId(1), true, Box::default()));
+        assert_eq!(lane.unanswered(TxnId(1)), Some(Fate::Reverse));
+        assert!(!lane.answered(TxnId(1), true, message("")));
         assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::Undone);
         assert_eq!(lane.unanswered(TxnId(1)), None);
     }
@@ -405,17 +624,17 @@ mod tests {
         let mut in_flight = lane();
         assert_eq!(reverse(&mut in_flight, 1), ReversalStep::Owe(TxnId(1)));
         assert_eq!(reverse(&mut in_flight, 1), ReversalStep::Repeated);
-        assert!(!in_flight.answered(TxnId(1), true, Box::default()));
+        assert!(!in_flight.answered(TxnId(1), true, message("")));
 
         let mut approved = lane();
-        approved.answered(TxnId(1), true, Box::default());
+        approved.answered(TxnId(1), true, message(""));
         assert_eq!(reverse(&mut approved, 1), ReversalStep::Owe(TxnId(1)));
         approved.acknowledged(TxnId(1));
         assert_eq!(reverse(&mut approved, 1), ReversalStep::Repeated);
         assert_eq!(approved.judge(&proposal(1, 10)), Acceptance::Undone);
 
         let mut declined = lane();
-        declined.answered(TxnId(1), false, Box::default());
+        declined.answered(TxnId(1), false, message(""));
         assert_eq!(reverse(&mut declined, 1), ReversalStep::NothingToUndo);
 
         let mut timed_out = lane();
@@ -427,40 +646,130 @@ mod tests {
     #[test]
     fn what_is_repeated_or_expires_is_never_reversed() {
         for fate in [Fate::Repeat, Fate::Expire] {
-            let mut lane = Lane::default();
-            lane.accept(transaction(1, 1, 10, fate));
+            let mut lane = empty();
+            lane.accept(Moment(0), transaction(1, 1, 10, fate));
             assert_eq!(reverse(&mut lane, 1), ReversalStep::NothingToUndo);
-            assert_eq!(lane.unanswered(TxnId(1)), Some(false));
+            assert_eq!(lane.unanswered(TxnId(1)), Some(fate));
+            assert_eq!(reverse(&mut lane, 1), ReversalStep::NothingToUndo);
         }
     }
 
     #[test]
     fn an_enquiry_in_flight_does_not_keep_the_terminal_from_trading() {
-        let mut lane = Lane::default();
-        lane.accept(transaction(1, 1, 10, Fate::Expire));
+        let mut lane = empty();
+        lane.accept(Moment(0), transaction(1, 1, 10, Fate::Expire));
         assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::Join(TxnId(1)));
         assert_eq!(lane.judge(&proposal(2, 10)), Acceptance::New);
     }
 
     #[test]
-    fn an_unanswered_advice_goes_out_again_when_it_is_repeated() {
-        let mut lane = Lane::default();
-        lane.accept(transaction(1, 1, 10, Fate::Repeat));
+    fn an_unanswered_advice_is_ours_to_repeat_and_its_answer_serves_the_terminals_repeat() {
+        let mut lane = empty();
+        lane.accept(Moment(0), transaction(1, 1, 10, Fate::Repeat));
         lane.unanswered(TxnId(1));
-        assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::New);
-        lane.accept(transaction(2, 1, 10, Fate::Repeat));
-        assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::Join(TxnId(2)));
+        assert_eq!(
+            lane.judge(&proposal(1, 10)),
+            Acceptance::Repeating(Some(TxnId(1)))
+        );
+        assert_eq!(lane.judge(&proposal(2, 10)), Acceptance::New);
+        assert!(lane.answered(TxnId(1), true, message("ok")));
+        assert_eq!(
+            lane.judge(&proposal(1, 10)),
+            Acceptance::Again(message("ok"))
+        );
+        assert!(!lane.answered(TxnId(1), false, message("late")));
+    }
+
+    #[test]
+    fn what_the_lane_cannot_know_is_looked_up() {
+        let mut lane = Lane::default();
+        assert_eq!(lane.judge(&proposal(5, 10)), Acceptance::LookUp);
+        let reach = Reach {
+            binding: BindingId(1),
+            batch: BatchNumber::FIRST,
+            highest: Some(stan(5)),
+            until: Moment(1_000),
+        };
+        let stored = Transaction {
+            state: State::Approved {
+                answer: message("ok"),
+            },
+            ..transaction(7, 5, 10, Fate::Reverse)
+        };
+        lane.learn(reach, Some(stored));
+        assert_eq!(
+            lane.judge(&proposal(5, 10)),
+            Acceptance::Again(message("ok"))
+        );
+        assert_eq!(lane.judge(&proposal(5, 11)), Acceptance::Duplicate);
+        assert_eq!(lane.judge(&proposal(6, 10)), Acceptance::New);
+        // Below what the batch has seen, and not remembered: only the store can tell.
+        assert_eq!(lane.judge(&proposal(4, 10)), Acceptance::LookUp);
+        assert_eq!(lane.judge_looked_up(&proposal(4, 10)), Acceptance::New);
+        let other_batch = Proposal {
+            batch: BatchNumber::FIRST.next(),
+            ..proposal(6, 10)
+        };
+        assert_eq!(lane.judge(&other_batch), Acceptance::LookUp);
+    }
+
+    #[test]
+    fn a_stan_means_another_request_once_its_window_has_passed() {
+        let mut lane = lane();
+        lane.answered(TxnId(1), true, message("ok"));
+        let later = |n, content| Proposal {
+            now: Moment(1_001),
+            ..proposal(n, content)
+        };
+        assert_eq!(lane.judge(&proposal(1, 11)), Acceptance::Duplicate);
+        assert_eq!(lane.judge(&later(1, 11)), Acceptance::New);
+        let again = Transaction {
+            until: Moment(2_000),
+            ..transaction(2, 1, 11, Fate::Reverse)
+        };
+        lane.accept(Moment(1_001), again);
+        assert_eq!(lane.judge(&later(1, 11)), Acceptance::Join(TxnId(2)));
+        lane.answered(TxnId(2), true, message("ok"));
+        // The reach has started anew with the numbers.
+        assert_eq!(lane.judge(&later(2, 10)), Acceptance::New);
+    }
+
+    #[test]
+    fn a_late_copy_of_what_was_refused_is_refused_too() {
+        let mut lane = empty();
+        lane.refuse(&proposal(1, 10), *b"91", Moment(1_000));
+        for n in 2..30 {
+            lane.accept(Moment(0), transaction(u64::from(n), n, 10, Fate::Reverse));
+            lane.answered(TxnId(u64::from(n)), true, message("ok"));
+        }
+        let refused = Acceptance::Again(Remembered::Kept {
+            code: *b"91",
+            elements: Box::default(),
+        });
+        assert_eq!(lane.judge(&proposal(1, 10)), refused);
+        // Another request under the same number was never here.
+        assert_eq!(lane.judge(&proposal(1, 11)), Acceptance::LookUp);
+    }
+
+    #[test]
+    fn what_is_open_is_the_same_request_however_long_it_takes() {
+        let lane = lane();
+        let late = Proposal {
+            now: Moment(5_000),
+            ..proposal(1, 10)
+        };
+        assert_eq!(lane.judge(&late), Acceptance::Join(TxnId(1)));
     }
 
     #[test]
     fn an_original_after_its_reversal_is_never_forwarded() {
-        let mut lane = Lane::default();
+        let mut lane = empty();
         let tomb = Transaction {
             number: None,
             state: State::Tombstone,
             ..transaction(0, 1, 0, Fate::Reverse)
         };
-        lane.accept(tomb);
+        lane.accept(Moment(0), tomb);
         assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::Undone);
         assert_eq!(reverse(&mut lane, 1), ReversalStep::Repeated);
     }
@@ -468,7 +777,7 @@ mod tests {
     #[test]
     fn a_reversal_with_the_former_shops_number_does_not_touch_the_new_shop() {
         let mut lane = lane();
-        lane.answered(TxnId(1), true, Box::default());
+        lane.answered(TxnId(1), true, message(""));
         let other = MerchantId::parse("M2").ok();
         assert_eq!(
             lane.reverse(BatchNumber::FIRST, stan(1), other),
@@ -481,8 +790,8 @@ mod tests {
         let mut lane = lane();
         assert_eq!(reverse(&mut lane, 1), ReversalStep::Owe(TxnId(1)));
         for n in 2..100 {
-            lane.accept(transaction(u64::from(n), n, 10, Fate::Reverse));
-            lane.answered(TxnId(u64::from(n)), false, Box::default());
+            lane.accept(Moment(0), transaction(u64::from(n), n, 10, Fate::Reverse));
+            lane.answered(TxnId(u64::from(n)), false, message(""));
         }
         assert_eq!(reverse(&mut lane, 1), ReversalStep::Repeated);
         assert_eq!(reverse(&mut lane, 2), ReversalStep::Unknown);

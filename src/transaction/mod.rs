@@ -11,5 +11,5 @@
 pub mod lane;
 pub mod lanes;
 
-pub use lane::{Acceptance, Lane, Proposal, ReversalStep, State, Transaction};
+pub use lane::{Acceptance, Lane, Proposal, Reach, Remembered, ReversalStep, State, Transaction};
 pub use lanes::Lanes;

@@ -232,13 +232,37 @@ fn every_metric_is_documented_and_nothing_else() {
 
 #[test]
 fn every_metric_that_the_documentation_names_exists() {
-    for page in ["README.md", "docs/metrics.md", "docs/configuration.md"] {
+    let pages = [
+        "README.md",
+        "docs/metrics.md",
+        "docs/configuration.md",
+        "docs/operations.md",
+    ];
+    for page in pages {
         let text = read(page);
         let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
         for word in words.filter(|word| word.starts_with("posgate_")) {
             let known = metrics::ALL.iter().any(|(name, _)| name.starts_with(word));
             assert!(known, "{page} names the metric {word}, which is not there");
         }
+    }
+}
+
+#[test]
+fn every_way_to_ask_for_a_transaction_is_documented() {
+    let page = read("docs/operations.md");
+    let asked = serde_json::to_value(posgate::admin::transactions::Asked::default()).unwrap();
+    for parameter in asked.as_object().unwrap().keys() {
+        let flag = format!("`--{}`", parameter.replace('_', "-"));
+        let named = page.contains(&format!("`{parameter}`")) && page.contains(&flag);
+        assert!(
+            named || parameter == "format",
+            "docs/operations.md lacks `{parameter}` or {flag}"
+        );
+    }
+    for class in posgate::store::settlement::Class::ALL {
+        let row = format!("| `{}` |", class.name());
+        assert!(page.contains(&row), "docs/operations.md lacks {row}");
     }
 }
 

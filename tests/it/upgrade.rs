@@ -35,7 +35,8 @@ fn a_store_of_schema_1_goes_on_with_everything_in_it() {
 
     folder.prepare(&folder.lock().unwrap()).unwrap();
     let (mut journal, mut model) = (folder.journal().unwrap(), folder.read_model().unwrap());
-    assert_eq!(model.mark().unwrap(), 38);
+    // What it showed is projected once more, with what rows have by now.
+    assert_eq!(model.mark().unwrap(), 0);
     while project_round(&mut journal, &mut model).unwrap() > 0 {}
     let report = check(place.path());
     assert!(report.is_sound(), "{report:?}");

@@ -82,7 +82,7 @@ impl View {
                 "in doubt {}, reversals sent by terminals {}, owed by the gateway {}",
                 fleet.in_doubt,
                 fleet.reversals_sent,
-                switch.reversals_owed()
+                switch.owed()
             ),
             format!(
                 "sessions {}, in flight {}, mismatched {}",

@@ -174,7 +174,7 @@ impl World {
     pub(super) async fn settle(&mut self, limit: Duration) -> bool {
         let terminals = self.fleet.stop_and_settle(limit).await;
         let gateway = tokio::time::timeout(limit, async {
-            while self.gateway.switch.reversals_owed() + self.gateway.switch.in_flight() > 0 {
+            while self.gateway.switch.owed() + self.gateway.switch.in_flight() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
@@ -185,7 +185,7 @@ impl World {
     pub(super) async fn finish(mut self) -> anyhow::Result<Books> {
         let fleet = self.fleet.snapshot();
         let terminals = self.fleet.ledger();
-        let reversals_left = self.gateway.switch.reversals_owed();
+        let reversals_left = self.gateway.switch.owed();
         drop(self.admin.take());
         let drained = self.gateway.drain(Duration::from_secs(10)).await;
         let (host, host_did) = self.host.shutdown().await;
@@ -269,6 +269,7 @@ fn settings(
             tpdu: Vec::new(),
             connect_timeout: seconds(5),
             answer_timeout: seconds(10),
+            attempts_max: 60,
             echo_interval: seconds(30),
             reconnect_min: Duration::from_millis(50),
             reconnect_max: seconds(2),

@@ -21,7 +21,8 @@ use super::message::Message;
 use super::request::{Request, Rows};
 
 pub use rules::{
-    Framing, LengthEncoding, NetworkMessage, NetworkRules, OriginalRoles, ReversalRules, Roles,
+    Framing, LengthEncoding, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
+    ReversalRules, Roles,
 };
 pub(super) use table::Prefix;
 use table::Table;
@@ -79,6 +80,7 @@ pub struct Dialect {
     answer_echo: FieldSet,
     codes: Codes,
     reversal: ReversalRules,
+    repeats: RepeatRules,
     network: NetworkRules,
     warnings: Vec<Problem>,
 }
@@ -228,6 +230,13 @@ impl Dialect {
         self.codes.acknowledgements.contains(&code)
     }
 
+    /// Whether the code says that there was no original to undo. Until the original can no longer arrive
+    /// that proves nothing.
+    #[must_use]
+    pub fn finds_no_original(&self, code: ResponseCode) -> bool {
+        self.codes.not_found.contains(&code)
+    }
+
     /// What the code means, when the dialect knows it.
     #[must_use]
     pub fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
@@ -244,6 +253,12 @@ impl Dialect {
     #[must_use]
     pub const fn reversal(&self) -> &ReversalRules {
         &self.reversal
+    }
+
+    /// What makes a request a repeat.
+    #[must_use]
+    pub const fn repeats(&self) -> &RepeatRules {
+        &self.repeats
     }
 
     /// What the gateway itself sends upstream.

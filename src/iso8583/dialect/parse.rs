@@ -40,6 +40,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let table = fields::table(&root, forms);
     let roles = fields::roles(&root, &table);
     let reversal = settings::reversal(&root, &table);
+    let repeats = settings::repeats(&root);
     let (rows, answer_echo) = requests::rows(&root, &table);
     let codes = settings::codes(&root, reversal.as_ref());
     let network = settings::network(&root, &table);
@@ -59,6 +60,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         answer_echo,
         codes,
         reversal: reversal?,
+        repeats,
         network,
         warnings: Vec::new(),
     })

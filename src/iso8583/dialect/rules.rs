@@ -1,5 +1,7 @@
 //! What a dialect says beside its fields: framing, which field plays which part, reversals, keeping links alive.
 
+use std::time::Duration;
+
 use super::table::SubField;
 use crate::iso8583::codes::ResponseCode;
 use crate::iso8583::fieldset::FieldSet;
@@ -143,6 +145,29 @@ pub struct ReversalRules {
     pub unknown_original: ResponseCode,
     /// Field that names the original by its elements (DE90), 0 when none does.
     pub original_field: u8,
+}
+
+/// What makes a request a repeat, and how one is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepeatRules {
+    /// How long the same batch and STAN of a terminal mean the same request.
+    pub window: Duration,
+    /// Whether the message type of a request that is sent again says so: 0220 becomes 0221.
+    pub marked: bool,
+}
+
+impl RepeatRules {
+    /// What holds when a dialect says nothing: a day, and the same message type again.
+    pub const USUAL: Self = Self {
+        window: Duration::from_secs(24 * 3_600),
+        marked: false,
+    };
+
+    /// Message type of a request that is sent again.
+    #[must_use]
+    pub const fn mti(&self, first: Mti) -> Mti {
+        if self.marked { first.repeat() } else { first }
+    }
 }
 
 /// A message that the gateway itself sends upstream.

@@ -1,4 +1,6 @@
-//! Reads `[framing]`, `[responses]`, `[declines]`, `[reversal]` and `[network]`.
+//! Reads `[framing]`, `[responses]`, `[declines]`, `[reversal]`, `[repeats]` and `[network]`.
+
+use std::time::Duration;
 
 use crate::base::document::{Located, Section};
 use crate::base::limits;
@@ -7,7 +9,9 @@ use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::mti::Mti;
 
 use super::fields;
-use super::rules::{Framing, LengthEncoding, NetworkMessage, NetworkRules, ReversalRules};
+use super::rules::{
+    Framing, LengthEncoding, NetworkMessage, NetworkRules, RepeatRules, ReversalRules,
+};
 use super::table::Table;
 
 /// Reads `[framing]`.
@@ -97,12 +101,22 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
         texts: texts(&section),
         approvals: listed(&section, "approvals"),
         acknowledgements: listed(&section, "acknowledges_reversal"),
+        not_found: listed(&section, "finds_no_original"),
         partial: code(&section, "partial_approval"),
         declines: Vec::new(),
     };
     let captures = listed(&section, "captures_card");
     if !codes.approvals.contains(&ResponseCode::APPROVED) {
         section.error("responses.approvals must have \"00\"");
+    }
+    if let Some(code) = codes
+        .not_found
+        .iter()
+        .find(|code| !codes.acknowledgements.contains(code))
+    {
+        section.error(format!(
+            "responses.finds_no_original: {code} must be in responses.acknowledges_reversal too, or the reversal would be sent for ever"
+        ));
     }
     if let Some(rules) = reversal
         && !codes.acknowledgements.contains(&rules.unknown_original)
@@ -241,6 +255,22 @@ pub(super) fn reversal(root: &Section<'_, '_>, table: &Table) -> Option<Reversal
         unknown_original: unknown_original?,
         original_field,
     })
+}
+
+/// Reads `[repeats]`; nothing in it must be written.
+pub(super) fn repeats(root: &Section<'_, '_>) -> RepeatRules {
+    const SHORTEST: Duration = Duration::from_mins(1);
+    const LONGEST: Duration = Duration::from_hours(400 * 24);
+    let usual = RepeatRules::USUAL;
+    let Some(section) = root.section("repeats") else {
+        return usual;
+    };
+    let rules = RepeatRules {
+        window: section.duration("window", SHORTEST..=LONGEST, usual.window),
+        marked: section.flag("marked", usual.marked),
+    };
+    section.finish();
+    rules
 }
 
 /// Reads `[network]`; nothing in it must be written.

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_in_flight_at_the_backup_stands_until_somebody_knows() {
+    fn what_was_in_flight_at_the_backup_is_parked_until_somebody_knows() {
         let trial = Trial::with_ten_sales();
         trial.append(&[sale(11), sale(12)]);
         trial.append(&[outcome(12, OutcomeKind::ReversalOwed)]);
@@ -239,9 +239,9 @@ mod tests {
         let restored = restore(&to, &place, true, &stamp("now")).unwrap();
         let unknown: Vec<_> = restored.anew.unknown.iter().map(|u| u.txn).collect();
         assert_eq!(unknown, [11]);
-        // Open it would be reversed by a recovery; approved it is undone by its terminal only.
+        // Open it would be reversed by a recovery; parked it is undone by its terminal or a person only.
         let ended = |txn| trial.row(txn).unwrap().outcome.unwrap();
-        assert_eq!(ended(11).kind, OutcomeKind::Approved);
+        assert_eq!(ended(11).kind, OutcomeKind::Parked);
         assert_eq!((&*ended(11).code, ended(11).booked), ("??", 0));
         // What was owed is owed.
         assert_eq!(ended(12).kind, OutcomeKind::ReversalOwed);

@@ -208,7 +208,8 @@ impl SqliteFolder {
         }
         let registry = self.registry()?;
         let begun = journal_begun(registry.db())?;
-        if begun && !journal_there {
+        // A read model is made from a journal, also where nothing says that there was one.
+        if (begun || model_there) && !journal_there {
             return Err(StoreFile::Journal.unsound(
                 &journal_file,
                 "is missing or empty although this store has had one: what is in flight and what is owed \

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
+use super::query::open_to_read;
 use super::{StoreFile, Sync, from_sql, open, to_sql};
 use crate::store::{JournalStore, StoreError};
 
@@ -74,6 +75,12 @@ impl SqliteJournal {
 
     pub(super) const fn db_mut(&mut self) -> &mut Connection {
         &mut self.db
+    }
+
+    /// For reading only: the engine refuses what would write.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let db = open_to_read(path, MIGRATIONS)?;
+        Ok(Self { db, next: 0 })
     }
 }
 

@@ -10,6 +10,7 @@ mod check;
 mod files;
 mod import;
 mod journal;
+mod query;
 mod read_model;
 mod registry;
 mod repair;
@@ -29,6 +30,7 @@ pub use backup::{Manifest, Restored, backup, restore};
 pub use check::{Finding, Mend, Report, check};
 pub use files::StoreFile;
 pub use journal::SqliteJournal;
+pub use query::SqliteReader;
 pub use read_model::SqliteReadModel;
 pub use registry::SqliteRegistry;
 pub use repair::{GivenUp, Rebuilt, Repaired, given_up, rebuild, repair};
@@ -138,12 +140,13 @@ fn open(
     let found: u32 = db
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(fail("reading the schema number"))?;
+    // What it is comes first: another of our files may have a higher number.
+    file.check_kind(&db, path, found)?;
     let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
     if found > known {
         let file = path.display().to_string();
         return Err(StoreError::NewerSchema { file, found, known });
     }
-    file.check_kind(&db, path, found)?;
     let level = match sync {
         Sync::Full => "FULL",
         Sync::Normal => "NORMAL",

@@ -5,8 +5,10 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::files::Floor;
-use super::{StoreFile, Sync, from_sql, open, to_sql};
-use crate::base::{AcquirerId, BatchNumber, BindingId, MaskedPan, Stan, TerminalId, Timestamp};
+use super::{StoreFile, Sync, from_sql, open, query, to_sql};
+use crate::base::{
+    AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, Stan, TerminalId, Timestamp,
+};
 use crate::binding::TerminalKey;
 use crate::store::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
 use crate::store::{OutcomeKind, StoreError, TxnId};
@@ -66,8 +68,27 @@ CREATE TABLE floor (
     stan_next INTEGER NOT NULL
 );
 INSERT INTO floor VALUES (1, 0, 0, 0);
-CREATE INDEX txn_undone ON txn(id) WHERE outcome IS NULL OR outcome = 'reversal-owed';
 ",
+    "
+-- Older rows lack what follows: everything is projected again.
+DELETE FROM txn;
+DELETE FROM terminal;
+DELETE FROM stan_block;
+UPDATE mark SET sequence = 0;
+ALTER TABLE txn ADD COLUMN fate TEXT NOT NULL DEFAULT 'reverse';
+ALTER TABLE txn ADD COLUMN content INTEGER NOT NULL DEFAULT 0;        -- keyed hash
+ALTER TABLE txn ADD COLUMN answer BLOB;                               -- see store::projection
+CREATE INDEX txn_unfinished ON txn(id)
+    WHERE outcome IS NULL OR outcome IN ('reversal-owed', 'repeat-owed');
+CREATE TABLE tombstone (
+    binding INTEGER NOT NULL,
+    batch   INTEGER NOT NULL,
+    stan    INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (binding, batch, stan)
+) WITHOUT ROWID;
+",
+    query::MIGRATION,
 ];
 
 /// See the module.
@@ -98,10 +119,11 @@ impl SqliteReadModel {
 /// Ignoring what is there, which only a journal that repeats itself could bring, needs no statement journal
 /// as replacing would: that alone was a third of the projection.
 const INSERT: &str = "INSERT OR IGNORE INTO txn VALUES \
-    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)";
+    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29)";
 
 const UPDATE: &str = "UPDATE txn SET outcome = ?2, outcome_at = ?3, code = ?4, booked = ?5, \
-    rrn = coalesce(?6, rrn), approval_code = coalesce(?7, approval_code) WHERE id = ?1";
+    rrn = coalesce(?6, rrn), approval_code = coalesce(?7, approval_code), \
+    answer = coalesce(?8, answer), groups = groups || ' ' || ?9 WHERE id = ?1";
 
 impl ReadModel for SqliteReadModel {
     fn mark(&mut self) -> Result<u64, StoreError> {
@@ -165,6 +187,63 @@ impl ReadModel for SqliteReadModel {
                     .optional()
             })
             .map_err(StoreError::engine("looking up a transaction"))
+    }
+
+    fn unfinished(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError> {
+        let fail = StoreError::engine;
+        let mut open = self
+            .db
+            .prepare(
+                "SELECT * FROM txn \
+                 WHERE outcome IS NULL OR outcome IN ('reversal-owed', 'repeat-owed') ORDER BY id",
+            )
+            .map_err(fail("reading what is unfinished"))?;
+        let rows = open
+            .query_map([], row_of)
+            .map_err(fail("reading what is unfinished"))?;
+        for row in rows {
+            each(row.map_err(fail("reading what is unfinished"))?);
+        }
+        Ok(())
+    }
+
+    fn tombstone(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+        stan: Stan,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.db
+            .prepare_cached(
+                "SELECT at FROM tombstone WHERE binding = ?1 AND batch = ?2 AND stan = ?3",
+            )
+            .and_then(|mut one| {
+                one.query_row(params![to_sql(binding.0), batch.get(), stan.get()], |row| {
+                    row.get(0).map(from_sql).map(Timestamp)
+                })
+                .optional()
+            })
+            .map_err(StoreError::engine("looking up a tombstone"))
+    }
+
+    fn highest_stan(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+    ) -> Result<Option<(Stan, Timestamp)>, StoreError> {
+        self.db
+            .prepare_cached(
+                "SELECT stan, at FROM txn WHERE binding = ?1 AND batch = ?2 \
+                 ORDER BY stan DESC, id DESC LIMIT 1",
+            )
+            .and_then(|mut one| {
+                one.query_row(params![to_sql(binding.0), batch.get()], |row| {
+                    let stan = Stan::new(row.get(0)?).unwrap_or(Stan::FIRST);
+                    Ok((stan, Timestamp(from_sql(row.get(1)?))))
+                })
+                .optional()
+            })
+            .map_err(StoreError::engine("looking up a batch"))
     }
 
     fn stan_block(&mut self, group: &str) -> Result<Option<(u32, u64)>, StoreError> {
@@ -233,10 +312,19 @@ impl SqliteReadModel {
                     done.map(|o| to_sql(o.booked)),
                     done.and_then(|o| o.rrn.as_deref()),
                     done.and_then(|o| o.approval_code.as_deref()),
+                    row.fate.name(),
+                    to_sql(row.content),
+                    done.and_then(kept_answer),
+                    row.kind.name(),
+                    query::groups_text(&row.groups),
                 ])?;
             }
+            let mut widen = step.prepare_cached(query::WIDEN)?;
+            for (part, (first, last)) in query::spans(&changes.inserted) {
+                widen.execute([part, first.0, last.0].map(to_sql))?;
+            }
             let mut update = step.prepare_cached(UPDATE)?;
-            for (txn, outcome) in &changes.updated {
+            for (txn, outcome, group) in &changes.updated {
                 update.execute(params![
                     to_sql(txn.0),
                     outcome.kind.name(),
@@ -245,6 +333,8 @@ impl SqliteReadModel {
                     to_sql(outcome.booked),
                     outcome.rrn,
                     outcome.approval_code,
+                    kept_answer(outcome),
+                    to_sql(*group),
                 ])?;
             }
             let mut terminal =
@@ -262,11 +352,26 @@ impl SqliteReadModel {
             for (group, date, next) in &changes.stan_blocks {
                 blocks.execute(params![group, date, to_sql(*next)])?;
             }
+            let mut tombstones =
+                step.prepare_cached("INSERT OR REPLACE INTO tombstone VALUES (?1,?2,?3,?4)")?;
+            for tomb in &changes.tombstones {
+                tombstones.execute(params![
+                    to_sql(tomb.binding.0),
+                    tomb.batch.get(),
+                    tomb.stan.get(),
+                    to_sql(tomb.at.0)
+                ])?;
+            }
             step.prepare_cached("UPDATE mark SET sequence = ?1")?
                 .execute([to_sql(mark)])?;
         }
         step.commit()
     }
+}
+
+/// SQL's way of saying that an outcome has nothing of an answer.
+fn kept_answer(outcome: &RowOutcome) -> Option<&[u8]> {
+    (!outcome.answer.is_empty()).then_some(&*outcome.answer)
 }
 
 fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<TerminalKey> {
@@ -278,7 +383,7 @@ fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<TerminalKey> {
     })
 }
 
-fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
+pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
     let kind: Option<String> = row.get(18)?;
     let kind = kind.and_then(|name| OutcomeKind::from_name(&name));
     let outcome = match kind {
@@ -290,9 +395,14 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
             booked: from_sql(row.get(21)?),
             rrn: row.get(22)?,
             approval_code: row.get(23)?,
+            answer: row
+                .get::<_, Option<Vec<u8>>>(26)?
+                .unwrap_or_default()
+                .into(),
         }),
     };
     let pan: String = row.get(17)?;
+    let fate: String = row.get(24)?;
     Ok(TransactionRow {
         txn: TxnId(from_sql(row.get(0)?)),
         at: Timestamp(from_sql(row.get(1)?)),
@@ -302,6 +412,8 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         version: row.get(6)?,
         account: row.get(7)?,
         held: row.get(8)?,
+        // A word this build does not know is treated as what is always safe.
+        fate: Fate::from_name(&fate).unwrap_or(Fate::Reverse),
         request: row.get(9)?,
         sign: row.get(10)?,
         batch: BatchNumber::new(row.get(11)?).unwrap_or_default(),
@@ -311,7 +423,10 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         amount: from_sql(row.get(15)?),
         currency: row.get(16)?,
         pan: MaskedPan::from_stored(&pan),
+        content: from_sql(row.get(25)?),
         outcome,
+        kind: query::kind_of(row.get_ref(27)?.as_str()?)?,
+        groups: query::groups_of(row.get_ref(28)?.as_str()?),
     })
 }
 

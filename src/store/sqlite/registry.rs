@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::import::Import;
+use super::query::open_to_read;
 use super::{StoreFile, Sync, from_sql, open, to_sql};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
 use crate::store::StoreError;
 use crate::store::registry::{
-    Actor, BindingRow, DirectoryChanges, ImportLine, ImportReport, LineProblem, Registry,
-    RegistryError,
+    Actor, BindingChange, BindingRow, DirectoryChanges, ImportLine, ImportReport, LineProblem,
+    Registry, RegistryError,
 };
 
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -91,6 +92,14 @@ pub struct SqliteRegistry {
 }
 
 impl SqliteRegistry {
+    /// For reading only: the engine refuses what would write.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            db: open_to_read(path, MIGRATIONS)?,
+            path: path.to_owned(),
+        })
+    }
+
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let db = open(path, StoreFile::Registry, Sync::Full, MIGRATIONS)?;
         // An import of a million terminals touches its indexes at random: with room for them in memory
@@ -313,6 +322,48 @@ impl Registry for SqliteRegistry {
             })
             .map_err(StoreError::engine("reading an account"))
     }
+
+    fn account_name(
+        &mut self,
+        account: AccountId,
+    ) -> Result<Option<(AcquirerId, String)>, StoreError> {
+        self.db
+            .prepare_cached("SELECT acquirer, reference FROM account WHERE id = ?1")
+            .and_then(|mut one| {
+                one.query_row([account.0], |row| {
+                    Ok((AcquirerId(row.get(0)?), row.get(1)?))
+                })
+                .optional()
+            })
+            .map_err(StoreError::engine("reading an account's name"))
+    }
+
+    fn binding(&mut self, binding: BindingId) -> Result<Option<BindingRow>, StoreError> {
+        self.db
+            .prepare_cached(&format!("{SHOW} WHERE b.id = ?1"))
+            .and_then(|mut one| one.query_row([to_sql(binding.0)], binding_row).optional())
+            .map_err(StoreError::engine("reading a binding"))
+    }
+
+    fn binding_changes(&mut self, binding: BindingId) -> Result<Vec<BindingChange>, StoreError> {
+        let read = |db: &Connection| -> rusqlite::Result<Vec<_>> {
+            let mut all = db.prepare_cached(
+                "SELECT version, at, actor, state, reasons FROM binding_change WHERE binding = ?1 \
+                 ORDER BY version",
+            )?;
+            let rows = all.query_map([to_sql(binding.0)], |row| {
+                Ok(BindingChange {
+                    version: row.get(0)?,
+                    at: Timestamp(from_sql(row.get(1)?)),
+                    actor: row.get(2)?,
+                    state: state_of(row.get_ref(3)?.as_str()?),
+                    reasons: ReasonSet::from_bits(row.get(4)?),
+                })
+            })?;
+            rows.collect()
+        };
+        read(&self.db).map_err(StoreError::engine("reading a binding's changes"))
+    }
 }
 
 impl SqliteRegistry {
@@ -359,6 +410,11 @@ fn status_of(row: &Row<'_>, at: usize) -> rusqlite::Result<AccountStatus> {
     Ok(AccountStatus::from_name(&name).unwrap_or(AccountStatus::Unverified))
 }
 
+/// A state this build does not know is no reason to take money either.
+fn state_of(name: &str) -> BindingState {
+    BindingState::from_name(name).unwrap_or(BindingState::Suspended)
+}
+
 /// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons.
 fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
     let terminal = row.get_ref(1)?.as_str()?;
@@ -373,8 +429,7 @@ fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
         version: row.get(3)?,
         account: AccountId(row.get(4)?),
         merchant: MerchantId::parse(merchant).unwrap_or(MerchantId::from_padded([b' '; 15])),
-        // A state this build does not know is no reason to take money either.
-        state: BindingState::from_name(state).unwrap_or(BindingState::Suspended),
+        state: state_of(state),
         reasons: ReasonSet::from_bits(row.get(7)?),
     };
     Ok((key, admission))

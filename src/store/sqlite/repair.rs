@@ -283,10 +283,22 @@ fn take_over(before: &Path, model: &SqliteReadModel) -> Result<u64, StoreError> 
     let copy = || -> rusqlite::Result<u64> {
         db.execute("ATTACH DATABASE ?1 AS old", [before.display().to_string()])?;
         let step = db.unchecked_transaction()?;
-        let taken = step.execute("INSERT OR IGNORE INTO txn SELECT * FROM old.txn", [])?;
+        // Without those that the engine makes itself.
+        let columns: String = step.query_row(
+            "SELECT group_concat(name, ', ') FROM pragma_table_info('txn')",
+            [],
+            |row| row.get(0),
+        )?;
+        let taken = step.execute(
+            &format!("INSERT OR IGNORE INTO txn({columns}) SELECT {columns} FROM old.txn"),
+            [],
+        )?;
         step.execute_batch(
-            "UPDATE txn SET (outcome, outcome_at, code, booked, rrn, approval_code) = \
-               (SELECT outcome, outcome_at, code, booked, rrn, approval_code FROM old.txn o \
+            "INSERT OR IGNORE INTO tombstone SELECT * FROM old.tombstone; \
+             INSERT INTO span SELECT * FROM old.span WHERE true ON CONFLICT (part) DO UPDATE SET \
+               first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at); \
+             UPDATE txn SET (outcome, outcome_at, code, booked, rrn, approval_code, answer) = \
+               (SELECT outcome, outcome_at, code, booked, rrn, approval_code, answer FROM old.txn o \
                 WHERE o.id = txn.id) \
              WHERE EXISTS (SELECT 1 FROM old.txn o WHERE o.id = txn.id AND o.outcome IS NOT NULL \
                AND (txn.outcome IS NULL OR o.outcome_at > txn.outcome_at))",

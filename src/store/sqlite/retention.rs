@@ -138,7 +138,8 @@ impl Retention {
             let gone = step
                 .prepare_cached(
                     "DELETE FROM txn WHERE id > ?1 AND id <= ?2 AND at < ?3 \
-                     AND outcome IS NOT NULL AND outcome <> 'reversal-owed'",
+                     AND outcome IS NOT NULL \
+                     AND outcome NOT IN ('reversal-owed', 'repeat-owed', 'parked')",
                 )?
                 .execute(params![to_sql(from), to_sql(end), to_sql(before.0)])?;
             let floor = Floor {
@@ -193,7 +194,7 @@ impl Retention {
         Ok(groups)
     }
 
-    /// Transactions of these groups that are open or whose reversal is owed.
+    /// Transactions of these groups that are open, owed or parked.
     fn undone(&self, groups: &[Group]) -> Result<HashSet<u64>, StoreError> {
         let named = || {
             let records = groups.iter().flat_map(|group| &group.records);
@@ -204,7 +205,8 @@ impl Retention {
         };
         let read = |db: &Connection| -> rusqlite::Result<HashSet<u64>> {
             let mut undone = db.prepare_cached(
-                "SELECT id FROM txn WHERE (outcome IS NULL OR outcome = 'reversal-owed') \
+                "SELECT id FROM txn WHERE (outcome IS NULL \
+                 OR outcome IN ('reversal-owed', 'repeat-owed', 'parked')) \
                  AND id BETWEEN ?1 AND ?2",
             )?;
             let rows = undone.query_map([to_sql(first), to_sql(last)], |row| {

@@ -197,7 +197,7 @@ const UNKNOWN_CODE: [u8; 2] = *b"??";
 ///
 /// Numbers that were given out behind the end of this journal must not be given out again. And what is
 /// open at its end was most likely approved since, so that no recovery may reverse it by itself (invariant
-/// 4): it is written down as standing, with nothing booked, until its terminal or a person says otherwise.
+/// 4): it is parked, until its terminal or a person says otherwise.
 pub(super) fn begin_anew(folder: &SqliteFolder, stamp: &Stamp) -> Result<Anew, UpkeepError> {
     let (mut journal, mut model) = (folder.journal()?, folder.read_model()?);
     journal.seed(&mut model)?;
@@ -208,15 +208,15 @@ pub(super) fn begin_anew(folder: &SqliteFolder, stamp: &Stamp) -> Result<Anew, U
         let mut group = Vec::new();
         record::begin_group(&mut group);
         for one in &unknown {
-            let stands = Outcome {
+            let parked = Outcome {
                 txn: TxnId(one.txn),
                 at: stamp.at,
-                kind: OutcomeKind::Approved,
+                kind: OutcomeKind::Parked,
                 code: UNKNOWN_CODE,
                 booked: 0,
                 answer: Box::default(),
             };
-            stands.encode(&mut group);
+            parked.encode(&mut group);
         }
         record::end_group(&mut group);
         let records = u32::try_from(unknown.len()).unwrap_or(u32::MAX);

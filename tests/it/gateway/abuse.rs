@@ -60,7 +60,7 @@ impl Trading {
         );
         assert_eq!(harm, (0, 0, 0, 0, 0, 0), "{seen:?}");
         let (terminals, switch) = (self.fleet.ledger(), &self.world.running.switch);
-        assert_eq!(switch.reversals_owed(), 0);
+        assert_eq!(switch.owed(), 0);
         self.world.stop(self.fleet).await;
         let (ledger, _) = self.host.shutdown().await;
         assert_eq!(terminals.diff(&ledger), []);

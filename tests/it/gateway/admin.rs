@@ -17,7 +17,7 @@ use super::fixture::{Bound, SHOP, Setup, World, prometheus};
 
 /// A client of the socket.
 pub(super) struct Api {
-    socket: PathBuf,
+    pub(super) socket: PathBuf,
 }
 
 impl Api {
@@ -51,13 +51,13 @@ impl Api {
         self.call("GET", path, String::new()).await
     }
 
-    async fn json(&self, path: &str) -> Value {
+    pub(super) async fn json(&self, path: &str) -> Value {
         let (status, body) = self.get(path).await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
 
-    async fn put(&self, path: &str, body: Value) -> u16 {
+    pub(super) async fn put(&self, path: &str, body: Value) -> u16 {
         self.call("PUT", path, body.to_string()).await.0
     }
 

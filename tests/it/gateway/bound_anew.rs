@@ -41,10 +41,7 @@ async fn a_former_shops_sale_is_undone_and_not_the_new_ones() {
         assert_eq!(reversal.text(11), first.text(11));
         assert_eq!(reversal.text(42), first.text(42));
         link.send(&reversal.answered("00")).await;
-        eventually("nothing is owed", || {
-            world.running.switch.reversals_owed() == 0
-        })
-        .await;
+        eventually("nothing is owed", || world.running.switch.owed() == 0).await;
         // The new shop's own is still there to be undone.
         assert_eq!(till.code(&till.who.reversal(7, 1_000)).await, "00");
         assert_eq!(link.next().await.text(42), NEW_SHOP);

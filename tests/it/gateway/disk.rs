@@ -103,7 +103,7 @@ async fn a_full_disk_declines_new_money_takes_what_ends_something_and_recovers()
         ("0400", "000007")
     );
     link.send(&reversal.answered("00")).await;
-    eventually("nothing is owed", || switch.reversals_owed() == 0).await;
+    eventually("nothing is owed", || switch.owed() == 0).await;
     assert!(
         !reserve.exists(),
         "the journal went on in the reserve's room"
@@ -180,7 +180,7 @@ async fn a_gateway_that_starts_on_a_full_disk_serves_reversals() {
         ("0400", "000007")
     );
     link.send(&reversal.answered("00")).await;
-    eventually("nothing is owed", || switch.reversals_owed() == 0).await;
+    eventually("nothing is owed", || switch.owed() == 0).await;
     fs::remove_file(filler).unwrap();
     fs::remove_file(rest).unwrap();
     eventually("there is room again", || !switch.is_disk_full()).await;

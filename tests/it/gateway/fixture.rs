@@ -51,6 +51,7 @@ pub(super) struct Setup {
     pub(super) sign_on_required: bool,
     pub(super) stan: StanPolicy,
     pub(super) timeout: Duration,
+    pub(super) attempts_max: u32,
     pub(super) answer_timeout: Duration,
     pub(super) handshake_timeout: Duration,
     pub(super) handshakes_max: usize,
@@ -72,6 +73,7 @@ impl Setup {
             sign_on_required: false,
             stan: StanPolicy::Pass,
             timeout: seconds(15),
+            attempts_max: 60,
             answer_timeout: seconds(10),
             handshake_timeout: seconds(5),
             handshakes_max: 256,
@@ -154,6 +156,7 @@ impl Setup {
                 },
                 connect_timeout: Duration::from_secs(5),
                 answer_timeout: self.answer_timeout,
+                attempts_max: self.attempts_max,
                 echo_interval: Duration::ZERO,
                 reconnect_min: Duration::from_millis(10),
                 reconnect_max: Duration::from_millis(100),
@@ -397,12 +400,33 @@ impl World {
         })
     }
 
+    /// What the gateway would leave behind if it ended at once.
+    pub(super) fn crashed(&self) -> Stored {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (
+            self.folder.path().join("store"),
+            folder.path().join("store"),
+        );
+        std::fs::create_dir(&to).unwrap();
+        for file in std::fs::read_dir(from).unwrap() {
+            let file = file.unwrap();
+            // The shared-memory file is made anew from the write-ahead log, as after a crash of the machine.
+            if !file.file_name().to_string_lossy().ends_with("-shm") {
+                std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+        Stored {
+            folder,
+            name: self.name.clone(),
+        }
+    }
+
     /// Stops the gateway once those peers have hung up, and gives back what it stored.
     pub(super) async fn stop<T>(self, peers: T) -> Stored {
         drop(peers);
         // A terminal is answered after its reversal is on the book: what a test left owed is seen here. A
         // drain that leaves it owed has to say so.
-        let owed = self.running.switch.reversals_owed();
+        let owed = self.running.switch.owed();
         let patience = if owed > 0 {
             Duration::from_millis(300)
         } else {
@@ -545,6 +569,18 @@ impl Who {
                 .set(90, format!("{original:0<42}"));
         }
         self.money("200000", "23", stan, minor)
+            .set(37, format!("R{of:011}"))
+            .set(61, format!("000001{of:06}"))
+    }
+
+    /// The refund of a sale with that STAN.
+    pub(super) fn refund(&self, stan: u32, of: u32, minor: u64) -> Draft {
+        let draft = self.money("200000", "25", stan, minor).retyped("0220");
+        let draft = draft.set(35, TRACK2).set(52, PIN_BLOCK);
+        if self.is_iso() {
+            return draft;
+        }
+        draft
             .set(37, format!("R{of:011}"))
             .set(61, format!("000001{of:06}"))
     }

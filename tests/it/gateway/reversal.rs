@@ -17,7 +17,7 @@ fn impatient(dialect: &'static str) -> Setup {
 
 async fn nothing_owed(world: &World) {
     let switch = &world.running.switch;
-    eventually("nothing is owed", || switch.reversals_owed() == 0).await;
+    eventually("nothing is owed", || switch.owed() == 0).await;
 }
 
 fn assert_undoes(reversal: &Seen, sale: &Seen) {
@@ -55,7 +55,7 @@ async fn silence_is_answered_98_and_undone_until_acknowledged() {
     link.send(&sale.answered("00")).await;
     eventually("it is late", || world.unmatched("late") == 1).await;
     till.hears_nothing().await;
-    link.send(&reversal.answered("25")).await;
+    link.send(&reversal.answered("00")).await;
     nothing_owed(&world).await;
     link.send(&reversal.answered("00")).await;
     eventually("it is a duplicate", || world.unmatched("duplicate") == 1).await;
@@ -251,7 +251,7 @@ async fn what_is_repeated_or_expires_is_never_reversed() {
     till.send(&till.who.balance(7)).await;
     let enquiry = link.next().await;
     assert_eq!(till.next().await.code(), "98");
-    assert_eq!(world.running.switch.reversals_owed(), 0);
+    assert_eq!(world.running.switch.owed(), 0);
     link.send(&enquiry.answered("00")).await;
     eventually("it is late", || world.unmatched("late") == 1).await;
     hears_a_sale_next(&world, &mut link, 2, 8).await;

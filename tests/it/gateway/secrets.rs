@@ -111,10 +111,7 @@ async fn intents_come_before_outcomes_and_no_card_data_is_on_the_disk() {
         till.send(&till.who.balance(6)).await;
         link.next().await;
         till.next().await;
-        eventually("nothing is owed", || {
-            world.running.switch.reversals_owed() == 0
-        })
-        .await;
+        eventually("nothing is owed", || world.running.switch.owed() == 0).await;
         assert_nothing_secret(world.folder.path());
         let stored = world.stop((till, link)).await;
         assert_nothing_secret(stored.path());

@@ -128,7 +128,7 @@ async fn requests_on_a_lost_link_get_98_and_are_undone_on_the_next() {
         assert_eq!((answer.code(), answer.text(11)), ("98", "000007"));
         assert_eq!(answer.text(41), till.who.terminal);
     }
-    assert_eq!(world.running.switch.reversals_owed(), 2);
+    assert_eq!(world.running.switch.owed(), 2);
     // It signs on again and undoes both.
     let mut link = world.link().await;
     let mut undone = Vec::new();
@@ -140,10 +140,7 @@ async fn requests_on_a_lost_link_get_98_and_are_undone_on_the_next() {
     }
     undone.sort_unstable();
     assert_eq!(undone, ["T0000001", "T0000002"]);
-    eventually("nothing is owed", || {
-        world.running.switch.reversals_owed() == 0
-    })
-    .await;
+    eventually("nothing is owed", || world.running.switch.owed() == 0).await;
     let (_, answer) = tills[0].sell(&mut link, 8, "00").await;
     assert_eq!(answer.code(), "00");
     world.stop(tills).await;

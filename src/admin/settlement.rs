@@ -1,0 +1,411 @@
+//! The settlement file of a business date: for each account what it gets, line by line and in sums.
+//!
+//! It is written from the read model as of one journal group, which it names: adding up the journal to that
+//! group gives the same, to the cent.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::inquiry::{AccountName, Inquiry, InquiryError};
+use super::transactions::{Format, amount_of, record_of, shown};
+use super::when::{business_day, date, written};
+use crate::base::{AccountId, Currency, Timestamp};
+use crate::store::settlement::{Class, Tally, Totals};
+use crate::store::{TransactionReader, TransactionRow};
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Acquirer of the account, where several have one of that name.
+    pub acquirer: Option<String>,
+    /// The acquirer's reference of the account; all when absent.
+    pub account: Option<String>,
+    /// `json` or `csv`.
+    pub format: Option<String>,
+    /// `none` leaves the lines out and gives the sums only.
+    pub lines: Option<String>,
+    /// A journal group, as an earlier file names it: only what changed after that.
+    pub since: Option<String>,
+}
+
+/// Columns of the CSV form. A record is a `transaction`, or a `total` of those above it that have its account,
+/// currency and class; the last one is the `end`, which names the journal group and proves that nothing is
+/// cut off.
+pub const COLUMNS: [&str; 21] = [
+    "record",
+    "date",
+    "acquirer",
+    "account_id",
+    "currency",
+    "class",
+    "count",
+    "amount",
+    "amount_minor",
+    "transaction",
+    "accepted_at",
+    "terminal_id",
+    "merchant_id",
+    "request",
+    "card",
+    "batch",
+    "stan",
+    "rrn",
+    "approval_code",
+    "state",
+    "journal_group",
+];
+
+/// Sums by currency.
+type ByCurrency = BTreeMap<String, Totals>;
+
+impl Asked {
+    /// How it is to be written.
+    ///
+    /// # Errors
+    /// When it is no format.
+    pub fn format(&self) -> Result<Option<Format>, InquiryError> {
+        self.format.as_deref().map(Format::parse).transpose()
+    }
+
+    fn with_lines(&self) -> Result<bool, InquiryError> {
+        match self.lines.as_deref() {
+            None => Ok(true),
+            Some("none") => Ok(false),
+            Some(_) => Err(InquiryError::Bad("lines can only be none".into())),
+        }
+    }
+
+    fn after_group(&self) -> Result<u64, InquiryError> {
+        let Some(text) = &self.since else {
+            return Ok(0);
+        };
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        let wrong = || InquiryError::Bad("since is the number of a journal group".into());
+        digits
+            .then(|| text.parse().ok())
+            .flatten()
+            .ok_or_else(wrong)
+    }
+
+    /// The question as the part of an address after `?`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let set = [
+            ("acquirer", &self.acquirer),
+            ("account", &self.account),
+            ("format", &self.format),
+            ("lines", &self.lines),
+            ("since", &self.since),
+        ];
+        let pairs = set.into_iter().filter_map(|(name, value)| {
+            let value = value.as_deref()?;
+            Some(format!("{name}={}", super::escaped(value)))
+        });
+        pairs.collect::<Vec<_>>().join("&")
+    }
+}
+
+/// Writes the file of a date, from a read model that shows the journal at least to that group: what was
+/// durable when the question came has to be in the answer.
+///
+/// # Errors
+/// When it is not asked right, the read model lacks something that is durable, or the store or the writer
+/// fails. What was written by then is no settlement file.
+pub fn write(
+    inquiry: &mut Inquiry,
+    day: &str,
+    asked: &Asked,
+    format: Format,
+    up_to: u64,
+    out: &mut dyn Write,
+) -> Result<(), InquiryError> {
+    let times = business_day(date(day).map_err(InquiryError::Bad)?, &inquiry.zone)
+        .map_err(InquiryError::Bad)?;
+    let acquirer = match &asked.acquirer {
+        Some(name) => Some(inquiry.acquirer_named(name)?),
+        None => None,
+    };
+    let account = match &asked.account {
+        Some(reference) => Some(inquiry.account_named(acquirer, reference)?),
+        None => None,
+    };
+    let since = asked.after_group()?;
+    let groups = up_to.saturating_sub(inquiry.reader.mark()?);
+    if groups > 0 {
+        return Err(InquiryError::Behind { groups });
+    }
+    let mut writer: Box<dyn Form + '_> = match format {
+        Format::Json => Box::new(Json::new(out, day, asked.with_lines()?)),
+        Format::Csv => Box::new(Lines::new(out, day, asked.with_lines()?)),
+    };
+    writer.begin(inquiry, &times)?;
+    let mark = each_account(inquiry, times, account, since, writer.as_mut())?;
+    writer.end(mark)
+}
+
+/// Gives the form every transaction that counts, account by account, and each account's sums.
+fn each_account(
+    inquiry: &mut Inquiry,
+    times: Range<Timestamp>,
+    account: Option<AccountId>,
+    since: u64,
+    form: &mut dyn Form,
+) -> Result<u64, InquiryError> {
+    // Names are looked up while rows are read: the reader is borrowed apart.
+    let mut reader = inquiry.another_reader()?;
+    let mut open: Option<(u32, AccountName, ByCurrency)> = None;
+    let mut failed = None;
+    let mark = reader.money_of(times, account, &mut |row| {
+        if row.groups.last().is_some_and(|last| *last <= since) {
+            return true;
+        }
+        failed = take_row(inquiry, &mut open, &row, form).err();
+        failed.is_none()
+    })?;
+    if let Some(problem) = failed {
+        return Err(problem);
+    }
+    if let Some((_, name, sums)) = open {
+        form.account_ends(&name, &sums)?;
+    }
+    Ok(mark)
+}
+
+fn take_row(
+    inquiry: &mut Inquiry,
+    open: &mut Option<(u32, AccountName, ByCurrency)>,
+    row: &TransactionRow,
+    form: &mut dyn Form,
+) -> Result<(), InquiryError> {
+    let Some((class, minor)) = Class::of(row) else {
+        return Ok(());
+    };
+    if let Some((_, name, sums)) = open.take_if(|(number, ..)| *number != row.account) {
+        form.account_ends(&name, &sums)?;
+    }
+    let (_, name, sums) = match open {
+        Some(open) => open,
+        None => {
+            let name = inquiry.account(AccountId(row.account))?;
+            form.account_begins(&name)?;
+            open.insert((row.account, name, ByCurrency::new()))
+        }
+    };
+    let sum = sums.entry(row.currency.clone()).or_default();
+    sum.add(class, minor);
+    form.line(inquiry, name, row, class, minor)
+}
+
+/// A way to write the file.
+trait Form {
+    fn begin(&mut self, inquiry: &Inquiry, times: &Range<Timestamp>) -> Result<(), InquiryError>;
+    fn account_begins(&mut self, name: &AccountName) -> Result<(), InquiryError>;
+    fn line(
+        &mut self,
+        inquiry: &mut Inquiry,
+        name: &AccountName,
+        row: &TransactionRow,
+        class: Class,
+        minor: i128,
+    ) -> Result<(), InquiryError>;
+    fn account_ends(&mut self, name: &AccountName, sums: &ByCurrency) -> Result<(), InquiryError>;
+    fn end(&mut self, mark: u64) -> Result<(), InquiryError>;
+}
+
+/// One JSON document, written as it is read.
+struct Json<'w> {
+    out: &'w mut dyn Write,
+    day: String,
+    with_lines: bool,
+    accounts: u64,
+    lines: u64,
+    all: ByCurrency,
+}
+
+impl<'w> Json<'w> {
+    fn new(out: &'w mut dyn Write, day: &str, with_lines: bool) -> Self {
+        Self {
+            out,
+            day: day.to_owned(),
+            with_lines,
+            accounts: 0,
+            lines: 0,
+            all: ByCurrency::new(),
+        }
+    }
+}
+
+impl Form for Json<'_> {
+    fn begin(&mut self, inquiry: &Inquiry, times: &Range<Timestamp>) -> Result<(), InquiryError> {
+        let from = json!(written(times.start, &inquiry.zone));
+        let to = json!(written(times.end, &inquiry.zone));
+        let date = json!(self.day);
+        write!(
+            self.out,
+            "{{\"date\":{date},\"from\":{from},\"to\":{to},\"accounts\":["
+        )?;
+        Ok(())
+    }
+
+    fn account_begins(&mut self, name: &AccountName) -> Result<(), InquiryError> {
+        let comma = if self.accounts > 0 { "," } else { "" };
+        self.accounts += 1;
+        self.lines = 0;
+        let (acquirer, account) = (json!(name.acquirer), json!(name.reference));
+        let lines = if self.with_lines {
+            ",\"transactions\":["
+        } else {
+            ""
+        };
+        write!(
+            self.out,
+            "{comma}\n{{\"acquirer\":{acquirer},\"account_id\":{account}{lines}"
+        )?;
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        inquiry: &mut Inquiry,
+        _name: &AccountName,
+        row: &TransactionRow,
+        class: Class,
+        minor: i128,
+    ) -> Result<(), InquiryError> {
+        if !self.with_lines {
+            return Ok(());
+        }
+        let comma = if self.lines > 0 { "," } else { "" };
+        self.lines += 1;
+        let mut line = shown(inquiry, row)?;
+        line["class"] = json!(class.name());
+        line["counts"] = amount_of(minor, &row.currency);
+        write!(self.out, "{comma}\n{line}")?;
+        Ok(())
+    }
+
+    fn account_ends(&mut self, _name: &AccountName, sums: &ByCurrency) -> Result<(), InquiryError> {
+        for (currency, totals) in sums {
+            self.all
+                .entry(currency.clone())
+                .or_default()
+                .add_all(totals);
+        }
+        let close = if self.with_lines { "]" } else { "" };
+        write!(self.out, "{close},\"totals\":{}}}", sums_shown(sums))?;
+        Ok(())
+    }
+
+    fn end(&mut self, mark: u64) -> Result<(), InquiryError> {
+        let all = sums_shown(&self.all);
+        writeln!(self.out, "\n],\"totals\":{all},\"journal_group\":{mark}}}")?;
+        Ok(())
+    }
+}
+
+fn sums_shown(sums: &ByCurrency) -> Value {
+    let mut shown = Vec::new();
+    for (currency, totals) in sums {
+        let tally = |tally: Tally| json!({ "count": tally.count, "amount": amount_of(tally.minor, currency) });
+        let mut one = json!({ "currency": currency, "net": tally(totals.net()) });
+        for class in Class::ALL {
+            one[class.name()] = tally(totals.of(class));
+        }
+        shown.push(one);
+    }
+    Value::Array(shown)
+}
+
+/// Lines of CSV.
+struct Lines<'w> {
+    out: csv::Writer<&'w mut dyn Write>,
+    day: String,
+    with_lines: bool,
+}
+
+impl<'w> Lines<'w> {
+    fn new(out: &'w mut dyn Write, day: &str, with_lines: bool) -> Self {
+        Self {
+            out: csv::Writer::from_writer(out),
+            day: day.to_owned(),
+            with_lines,
+        }
+    }
+
+    fn write(&mut self, record: &[&str]) -> Result<(), InquiryError> {
+        let written = self.out.write_record(record).map_err(io::Error::from);
+        Ok(written?)
+    }
+}
+
+impl Form for Lines<'_> {
+    fn begin(&mut self, _inquiry: &Inquiry, _times: &Range<Timestamp>) -> Result<(), InquiryError> {
+        self.write(&COLUMNS)
+    }
+
+    fn account_begins(&mut self, _name: &AccountName) -> Result<(), InquiryError> {
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        inquiry: &mut Inquiry,
+        name: &AccountName,
+        row: &TransactionRow,
+        class: Class,
+        minor: i128,
+    ) -> Result<(), InquiryError> {
+        if !self.with_lines {
+            return Ok(());
+        }
+        let all = record_of(inquiry, row)?;
+        let of = |column: &str| {
+            let at = super::transactions::COLUMNS
+                .iter()
+                .position(|c| *c == column);
+            at.and_then(|at| all.get(at)).map_or("", String::as_str)
+        };
+        let day = self.day.clone();
+        let (amount, exact) = (text_of(minor, &row.currency), minor.to_string());
+        let mut record = vec!["transaction", &day, &name.acquirer, &name.reference];
+        record.extend([&row.currency, class.name(), "1", &amount, &exact]);
+        record.extend(COLUMNS.iter().skip(record.len()).map(|column| of(column)));
+        self.write(&record)
+    }
+
+    fn account_ends(&mut self, name: &AccountName, sums: &ByCurrency) -> Result<(), InquiryError> {
+        for (currency, totals) in sums {
+            let classes = Class::ALL.map(|class| (class.name(), totals.of(class)));
+            for (class, tally) in classes.into_iter().chain([("net", totals.net())]) {
+                let day = self.day.clone();
+                let (count, exact) = (tally.count.to_string(), tally.minor.to_string());
+                let amount = text_of(tally.minor, currency);
+                let mut record = vec!["total", &day, &name.acquirer, &name.reference, currency];
+                record.extend([class, &count, &amount, &exact]);
+                record.resize(COLUMNS.len(), "");
+                self.write(&record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, mark: u64) -> Result<(), InquiryError> {
+        let day = self.day.clone();
+        let mark = mark.to_string();
+        let mut record = vec!["end", &day];
+        record.resize(COLUMNS.len() - 1, "");
+        record.push(&mark);
+        self.write(&record)?;
+        Ok(self.out.flush()?)
+    }
+}
+
+fn text_of(minor: i128, currency: &str) -> String {
+    let currency = Currency::from_slice(currency.as_bytes()).unwrap_or(Currency::NONE);
+    currency.written(minor)
+}

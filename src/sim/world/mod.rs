@@ -1,0 +1,870 @@
+//! A simulated world: the switch itself on virtual time, between terminals and a host that misbehave, over
+//! lines that break, on a store that fails, in a process that is killed. Everything is drawn from one seed;
+//! the same seed gives the same world.
+//!
+//! First everything goes wrong at the rates the seed has drawn, then all heals, and everything has to come
+//! to its end: nothing owed, nothing in flight, and three books that agree to the cent. On the way, what
+//! no gateway may ever do is found at the moment it does it (invariants of `ARCHITECTURE.md`).
+
+mod gateway;
+mod host;
+mod rates;
+mod terminal;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::base::clock::ManualClock;
+use crate::base::{Clock, MerchantId, Moment, Stan, TerminalId};
+use crate::iso8583::{Dialect, Index, ResponseCode};
+use crate::sim::message::{Identity, Phrases};
+use crate::sim::time::local_time;
+use crate::switch::StanPolicy;
+
+use gateway::{Gateway, Remains};
+use host::{Host, Mood};
+use rates::Rates;
+use terminal::{Next, Terminal, message_of};
+
+/// Terminals of a world.
+pub const TERMINALS: u32 = 10;
+/// Requests each of them makes, its repeats and reversals not counted.
+pub const REQUESTS: u32 = 20;
+
+/// From acceptance to the upstream's answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a terminal waits: longer than the gateway does.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Links to the host.
+const LINKS: usize = 2;
+/// Events after which a world heals though not all terminals have done what they were to do.
+const EVENTS_BEFORE_HEALING: u64 = 50_000;
+/// Events after which a world runs in circles.
+const EVENTS_MAX: u64 = 200_000;
+/// How long a healed world may take to come to its end.
+const DRAIN: Duration = Duration::from_mins(30);
+
+/// What a gateway did that it may not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A message that does not decode, or lacks what it must have.
+    Unusable,
+    /// An original reached the host twice (invariant 2).
+    ForwardedTwice {
+        /// STAN as the host saw it.
+        stan: Stan,
+    },
+    /// Two requests reached the host under one number (invariant 9).
+    NumberUsedTwice {
+        /// STAN as the host saw it.
+        stan: Stan,
+    },
+    /// A void reached the host whose original does not stand there.
+    OriginalNotThere {
+        /// STAN that it named.
+        stan: Stan,
+    },
+    /// A terminal got an answer that is not its own (invariant 9).
+    ForeignAnswer {
+        /// STAN of the answer.
+        stan: Stan,
+    },
+    /// A terminal's reversal got a code on which terminals never stop repeating it (invariant 6).
+    ReversalRefused {
+        /// The code.
+        code: ResponseCode,
+    },
+    /// A repeated request got another answer than before (invariant 5).
+    AnswerChanged {
+        /// STAN.
+        stan: Stan,
+        /// First code.
+        first: ResponseCode,
+        /// Code of the repeat.
+        then: ResponseCode,
+    },
+    /// A request went to the host before its intent was durable (invariant 1).
+    SentBeforeDurable {
+        /// STAN as the host sees it.
+        stan: Stan,
+    },
+    /// A terminal was told of an approval that was not durable (invariant 1).
+    ToldBeforeDurable {
+        /// STAN.
+        stan: Stan,
+    },
+    /// The gateway could not start on what it left behind.
+    NoRestart(String),
+    /// Not everything came to its end after all had healed (invariant 3).
+    NotSettled {
+        /// What is owed to the host.
+        owed: usize,
+        /// What waits for the host.
+        in_flight: usize,
+        /// Terminals that still have something to clear up.
+        terminals: usize,
+    },
+    /// The books differ (minor units, how many and their sum).
+    BooksDiffer {
+        /// Terminal.
+        terminal: TerminalId,
+        /// By the terminal.
+        terminals: (u64, i64),
+        /// By the host.
+        hosts: (u64, i64),
+        /// By the journal.
+        journals: (u64, i64),
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What happened in a world that found nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Requests that terminals made.
+    pub requests: u64,
+    /// Those that stand approved.
+    pub approved: u64,
+    /// Reversals that undid something at the host.
+    pub reversed: u64,
+    /// Repeats that the host saw of what is repeated by its nature.
+    pub repeats: u64,
+    /// Times the process ended and was started again.
+    pub crashes: u64,
+    /// Times a link fell.
+    pub links_lost: u64,
+    /// Virtual time, seconds.
+    pub seconds: u64,
+}
+
+impl Summary {
+    /// Adds up worlds.
+    pub const fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.approved += other.approved;
+        self.reversed += other.reversed;
+        self.repeats += other.repeats;
+        self.crashes += other.crashes;
+        self.links_lost += other.links_lost;
+        self.seconds += other.seconds;
+    }
+}
+
+/// Something that is going to happen.
+#[derive(Debug)]
+enum Event {
+    /// A terminal's turn, if it still waits for that.
+    Act {
+        terminal: usize,
+        due: Moment,
+    },
+    /// A frame reaches the gateway.
+    ToGateway {
+        session: u64,
+        frame: BytesMut,
+    },
+    /// A frame reaches a terminal.
+    ToTerminal {
+        session: u64,
+        frame: Vec<u8>,
+    },
+    /// A terminal's connection ends.
+    HangUp {
+        session: u64,
+    },
+    /// A frame reaches the host over a connection of a link.
+    ToHost {
+        link: usize,
+        epoch: u64,
+        frame: Vec<u8>,
+    },
+    /// The host books a request and answers it.
+    Booked {
+        link: usize,
+        epoch: u64,
+        frame: Vec<u8>,
+    },
+    /// An answer reaches the gateway.
+    FromHost {
+        link: usize,
+        epoch: u64,
+        frame: BytesMut,
+    },
+    LinkUp {
+        link: usize,
+    },
+    SyncBegins,
+    SyncDone {
+        life: u64,
+    },
+    Tick {
+        life: u64,
+    },
+    Crash,
+    Restart,
+}
+
+impl Event {
+    /// One line: what happens, and of a frame what tells it from others.
+    fn describe(&self, dialect: &Dialect) -> String {
+        let of = |frame: &[u8]| {
+            let mut index = Index::new();
+            let Ok(message) = message_of(dialect, frame, &mut index) else {
+                return "undecodable".to_owned();
+            };
+            let id = message.terminal();
+            let (stan, code) = (message.stan(), message.response_code());
+            format!(
+                "{} {} stan {} minor {} code {}",
+                message.mti(),
+                id.map_or_else(String::new, |id| id.to_string()),
+                stan.map_or(0, Stan::get),
+                message.amount().map_or(0, |amount| amount.minor),
+                code.map_or_else(|| "-".into(), |code| code.to_string()),
+            )
+        };
+        match self {
+            Self::ToGateway { session, frame } => {
+                format!("terminal -> gateway, session {session}: {}", of(frame))
+            }
+            Self::ToTerminal { session, frame } => {
+                format!("gateway -> terminal, session {session}: {}", of(frame))
+            }
+            Self::ToHost { link, epoch, frame } => {
+                format!("gateway -> host, link {link}.{epoch}: {}", of(frame))
+            }
+            Self::Booked { link, epoch, frame } => {
+                format!("host books, link {link}.{epoch}: {}", of(frame))
+            }
+            Self::FromHost { link, epoch, frame } => {
+                format!("host -> gateway, link {link}.{epoch}: {}", of(frame))
+            }
+            Self::Act { .. }
+            | Self::HangUp { .. }
+            | Self::LinkUp { .. }
+            | Self::SyncBegins
+            | Self::SyncDone { .. }
+            | Self::Tick { .. }
+            | Self::Crash
+            | Self::Restart => format!("{self:?}"),
+        }
+    }
+}
+
+/// See the module.
+struct World<'t> {
+    tell: Option<&'t mut dyn FnMut(Moment, String)>,
+    random: fastrand::Rng,
+    rates: Rates,
+    clock: Arc<ManualClock>,
+    phrases: Phrases,
+    queue: BinaryHeap<Reverse<(Moment, u64, Slot)>>,
+    events: Vec<Option<Event>>,
+    free: Vec<usize>,
+    number: u64,
+    gateway: Option<Gateway>,
+    remains: Remains,
+    life: u64,
+    /// Connections of links, by how often they fell.
+    epochs: [u64; LINKS],
+    links_up: [bool; LINKS],
+    syncing: bool,
+    sessions: u64,
+    terminals: Vec<Terminal>,
+    host: Host,
+    index: Index,
+    summary: Summary,
+    crashes_left: u32,
+    healed: bool,
+}
+
+type Slot = usize;
+
+/// Runs the world of one seed to its end.
+///
+/// # Errors
+/// What was found, and when: virtual microseconds since the start.
+pub fn run(seed: u64) -> Result<Summary, (Moment, Finding)> {
+    run_world(World::new(seed, None))
+}
+
+/// Like [`run`], and tells `tell` of all that happens.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_traced(
+    seed: u64,
+    tell: &mut dyn FnMut(Moment, String),
+) -> Result<Summary, (Moment, Finding)> {
+    let mut world = World::new(seed, Some(tell));
+    let rates = format!("{:?} {:?}", world.remains.plan(), world.rates);
+    world.tell(|_| rates);
+    run_world(world)
+}
+
+fn run_world(mut world: World<'_>) -> Result<Summary, (Moment, Finding)> {
+    world.live().map_err(|finding| (world.clock.now(), finding))
+}
+
+impl<'t> World<'t> {
+    /// Tells what happens, when somebody listens.
+    fn tell(&mut self, what: impl FnOnce(&Dialect) -> String) {
+        if let Some(tell) = &mut self.tell {
+            tell(self.clock.now(), what(self.phrases.dialect()));
+        }
+    }
+
+    fn new(seed: u64, tell: Option<&'t mut dyn FnMut(Moment, String)>) -> Self {
+        // Neighbouring seeds must not give neighbouring draws.
+        let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let rates = Rates::draw(&mut random);
+        let names = Dialect::shipped_names();
+        let dialect = names[random.usize(0..names.len())];
+        let dialect = Dialect::shipped(dialect).unwrap_or_else(|| unreachable!());
+        let stan = if random.bool() {
+            StanPolicy::Own
+        } else {
+            StanPolicy::Pass
+        };
+        let clock = Arc::new(ManualClock::default());
+        let whole: Vec<_> = (1..=TERMINALS).map(identity).collect();
+        let shared: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+        let remains = Remains::new(Arc::clone(&dialect), stan, shared, &whole);
+        Self {
+            tell,
+            rates,
+            clock,
+            phrases: Phrases::new(dialect),
+            queue: BinaryHeap::new(),
+            events: Vec::new(),
+            free: Vec::new(),
+            number: 0,
+            gateway: None,
+            remains,
+            life: 0,
+            epochs: [0; LINKS],
+            links_up: [false; LINKS],
+            syncing: false,
+            sessions: 0,
+            terminals: whole
+                .into_iter()
+                .map(|who| Terminal::new(who, REQUESTS))
+                .collect(),
+            host: Host::default(),
+            index: Index::new(),
+            summary: Summary::default(),
+            crashes_left: rates.crashes,
+            healed: false,
+            random,
+        }
+    }
+
+    fn live(&mut self) -> Result<Summary, Finding> {
+        self.restart()?;
+        for terminal in 0..self.terminals.len() {
+            self.rest(terminal);
+        }
+        if self.crashes_left > 0 {
+            let wait = self.within(Duration::from_secs(60));
+            self.after(wait, Event::Crash);
+        }
+        let mut end = Moment(u64::MAX);
+        while let Some(Reverse((at, _, slot))) = self.queue.pop() {
+            if at > end {
+                return Err(self.not_settled());
+            }
+            self.clock.advance(at.since(self.clock.now()));
+            self.free.push(slot);
+            if let Some(event) = self.events[slot].take() {
+                self.happens(event)?;
+                self.carry()?;
+            }
+            if self.terminals.iter().all(Terminal::is_done) && self.is_quiet() {
+                break;
+            }
+            let at_their_end = self.terminals.iter().all(Terminal::is_done);
+            if !self.healed && (at_their_end || self.number > EVENTS_BEFORE_HEALING) {
+                self.heal();
+            }
+            if self.number > EVENTS_MAX {
+                return Err(self.not_settled());
+            }
+            if self.healed && end == Moment(u64::MAX) {
+                end = self.clock.now().after(DRAIN);
+            }
+        }
+        self.audit()
+    }
+
+    /// Nothing is owed, in flight, or on its way any more.
+    fn is_quiet(&self) -> bool {
+        let underway = |event: &Option<Event>| match event {
+            Some(
+                Event::ToGateway { .. }
+                | Event::ToHost { .. }
+                | Event::Booked { .. }
+                | Event::FromHost { .. }
+                | Event::SyncDone { .. }
+                | Event::Restart,
+            ) => true,
+            Some(
+                Event::Act { .. }
+                | Event::ToTerminal { .. }
+                | Event::HangUp { .. }
+                | Event::LinkUp { .. }
+                | Event::SyncBegins
+                | Event::Tick { .. }
+                | Event::Crash,
+            )
+            | None => false,
+        };
+        self.gateway.as_ref().is_some_and(Gateway::is_quiet)
+            && !self.syncing
+            && !self.events.iter().any(underway)
+    }
+
+    fn heal(&mut self) {
+        self.healed = true;
+        self.crashes_left = 0;
+        self.rates = self.rates.healed();
+    }
+
+    fn not_settled(&self) -> Finding {
+        let gateway = self.gateway.as_ref();
+        Finding::NotSettled {
+            owed: gateway.map_or(0, Gateway::owed),
+            in_flight: gateway.map_or(0, Gateway::in_flight),
+            terminals: self.terminals.iter().filter(|t| !t.is_done()).count(),
+        }
+    }
+
+    fn after(&mut self, wait: Duration, event: Event) {
+        let at = self.clock.now().after(wait);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() - 1
+        });
+        self.events[slot] = Some(event);
+        self.number += 1;
+        self.queue.push(Reverse((at, self.number, slot)));
+    }
+
+    fn within(&mut self, most: Duration) -> Duration {
+        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.random.u64(0..=micros))
+    }
+
+    fn travel(&mut self) -> Duration {
+        self.within(self.rates.travel_max)
+    }
+
+    fn rest(&mut self, terminal: usize) {
+        let wait = self.within(Duration::from_secs(2));
+        self.turn(terminal, wait);
+    }
+
+    /// The terminal acts after that time, unless something else comes first.
+    fn turn(&mut self, terminal: usize, wait: Duration) {
+        let due = self.clock.now().after(wait);
+        self.terminals[terminal].deadline = due;
+        self.after(wait, Event::Act { terminal, due });
+    }
+
+    fn happens(&mut self, event: Event) -> Result<(), Finding> {
+        if self.tell.is_some() && !matches!(event, Event::Tick { .. } | Event::Act { .. }) {
+            self.tell(|dialect| event.describe(dialect));
+        }
+        match event {
+            Event::Act { terminal, due } => {
+                if self.terminals[terminal].deadline == due {
+                    self.act(terminal)?;
+                }
+            }
+            Event::ToGateway { session, frame } => {
+                if let Some(gateway) = &mut self.gateway
+                    && !gateway.on_frame(session, &frame)
+                {
+                    self.hung_up(session);
+                }
+            }
+            Event::ToTerminal { session, frame } => self.reaches_terminal(session, &frame)?,
+            Event::HangUp { session } => {
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.hang_up(session);
+                }
+                self.hung_up(session);
+            }
+            Event::ToHost { link, epoch, frame } => self.reaches_host(link, epoch, frame),
+            Event::Booked { link, epoch, frame } => self.book(link, epoch, &frame)?,
+            Event::FromHost { link, epoch, frame } => {
+                if self.links_up[link]
+                    && self.epochs[link] == epoch
+                    && let Some(gateway) = &mut self.gateway
+                {
+                    gateway.on_link_frame(link, &frame, &mut self.index);
+                }
+            }
+            Event::LinkUp { link } => {
+                if let Some(gateway) = &mut self.gateway
+                    && !self.links_up[link]
+                {
+                    self.links_up[link] = true;
+                    gateway.link_up(link);
+                }
+            }
+            Event::SyncBegins => {
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.begin_sync();
+                    let life = self.life;
+                    let wait = self.within(self.rates.sync_max);
+                    self.after(wait, Event::SyncDone { life });
+                }
+            }
+            Event::SyncDone { life } => {
+                if life == self.life {
+                    self.sync_done()?;
+                }
+            }
+            Event::Tick { life } => {
+                if life == self.life
+                    && let Some(gateway) = &mut self.gateway
+                {
+                    gateway.tick();
+                    let wait = gateway.next_tick();
+                    self.after(wait, Event::Tick { life });
+                }
+            }
+            Event::Crash => {
+                if self.crashes_left > 0 && self.gateway.is_some() {
+                    self.crashes_left -= 1;
+                    self.crash();
+                    if self.crashes_left > 0 {
+                        let wait = self.within(Duration::from_secs(60));
+                        self.after(wait, Event::Crash);
+                    }
+                }
+            }
+            Event::Restart => self.restart()?,
+        }
+        Ok(())
+    }
+
+    /// Carries away what the gateway has put out, and lets it look up and sync.
+    fn carry(&mut self) -> Result<(), Finding> {
+        let Some(gateway) = &mut self.gateway else {
+            return Ok(());
+        };
+        gateway.look_up().map_err(restart_failed)?;
+        let mut to_terminals = Vec::new();
+        let closed = gateway.answers(&mut to_terminals, &mut self.index)?;
+        let mut to_host = Vec::new();
+        for link in 0..LINKS {
+            gateway.requests(link, &mut to_host, &mut self.index)?;
+        }
+        let must_sync = !self.syncing && gateway.has_unsynced();
+        for (session, frame) in to_terminals {
+            let wait = self.travel();
+            self.after(wait, Event::ToTerminal { session, frame });
+        }
+        for session in closed {
+            let wait = self.travel();
+            self.after(wait, Event::HangUp { session });
+        }
+        for (link, frame) in to_host {
+            let (wait, epoch) = (self.travel(), self.epochs[link]);
+            self.after(wait, Event::ToHost { link, epoch, frame });
+            if self.rates.link_falls.hits(&mut self.random) {
+                self.link_falls(link);
+            }
+        }
+        if must_sync {
+            self.syncing = true;
+            self.after(Duration::ZERO, Event::SyncBegins);
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, terminal: usize) -> Result<(), Finding> {
+        let now = local_time(self.clock.wall());
+        let it = &mut self.terminals[terminal];
+        match it.act(&self.phrases, &self.rates, now, &mut self.random)? {
+            Next::Send(frame) => {
+                // Whoever got no answer dials again.
+                if it.waits() && self.random.bool() {
+                    it.session = None;
+                }
+                self.send(terminal, frame);
+            }
+            Next::Rest => self.rest(terminal),
+            Next::Done => {}
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, terminal: usize, frame: BytesMut) {
+        self.summary.requests += 1;
+        let Some(gateway) = &mut self.gateway else {
+            // Nobody answers the telephone.
+            self.terminals[terminal].session = None;
+            self.turn(terminal, Duration::from_secs(1));
+            return;
+        };
+        let session = *self.terminals[terminal].session.get_or_insert_with(|| {
+            self.sessions += 1;
+            gateway.connect(self.sessions);
+            self.sessions
+        });
+        let mut wait = self.travel();
+        if self.rates.overtaken.hits(&mut self.random) {
+            wait += self.within(PATIENCE * 4);
+            self.terminals[terminal].session = None;
+        } else if self.rates.terminal_vanishes.hits(&mut self.random) {
+            let gone = wait + self.within(TIMEOUT);
+            self.after(gone, Event::HangUp { session });
+            self.terminals[terminal].session = None;
+        }
+        self.after(wait, Event::ToGateway { session, frame });
+        self.turn(terminal, PATIENCE);
+    }
+
+    fn reaches_terminal(&mut self, session: u64, frame: &[u8]) -> Result<(), Finding> {
+        let of = |t: &Terminal| t.session == Some(session);
+        let Some(terminal) = self.terminals.iter().position(of) else {
+            return Ok(());
+        };
+        let mut index = Index::new();
+        let message = message_of(self.phrases.dialect(), frame, &mut index)?;
+        let it = &mut self.terminals[terminal];
+        let waited = it.waits();
+        let at_once = it.on_answer(
+            self.phrases.dialect(),
+            &message,
+            &self.rates,
+            &mut self.random,
+        )?;
+        if at_once {
+            self.turn(terminal, Duration::ZERO);
+        } else if let Some(again) = it.again() {
+            self.send(terminal, again);
+        } else if waited {
+            self.rest(terminal);
+        }
+        Ok(())
+    }
+
+    /// A connection has ended: its terminal does not wait for an answer on it.
+    fn hung_up(&mut self, session: u64) {
+        let of = |t: &Terminal| t.session == Some(session);
+        if let Some(terminal) = self.terminals.iter().position(of) {
+            self.terminals[terminal].session = None;
+            self.rest(terminal);
+        }
+    }
+
+    fn reaches_host(&mut self, link: usize, epoch: u64, frame: Vec<u8>) {
+        // What a fallen link still carried may have arrived or not.
+        if self.epochs[link] != epoch && self.random.bool() {
+            return;
+        }
+        let slowly = self.rates.booked_slowly.hits(&mut self.random);
+        let wait = if slowly {
+            self.within(TIMEOUT / 10 * 9)
+        } else {
+            self.within(Duration::from_millis(20))
+        };
+        self.after(wait, Event::Booked { link, epoch, frame });
+    }
+
+    fn book(&mut self, link: usize, epoch: u64, frame: &[u8]) -> Result<(), Finding> {
+        let rates = self.rates;
+        let random = &mut self.random;
+        let mood = Mood {
+            declines: rates.declined.hits(random),
+            refuses_reversal: rates.reversal_refused.hits(random),
+            bars: rates.host_bars,
+        };
+        let dialect = self.phrases.dialect();
+        let mut answer = BytesMut::new();
+        let message = message_of(dialect, frame, &mut self.index)?;
+        self.host.take(&message, mood, &mut answer)?;
+        let mut copies = 1 + u32::from(rates.answer_doubled.hits(random));
+        if rates.answer_lost.hits(random) {
+            copies = 0;
+        }
+        let late = rates.answer_late.hits(random);
+        if rates.answer_foreign.hits(random) {
+            let mut index = Index::new();
+            let mut foreign = BytesMut::new();
+            let real = message_of(dialect, &answer, &mut index)?;
+            host::foreign(dialect, &real, random, &mut foreign)?;
+            let wait = self.travel();
+            let frame = foreign;
+            self.after(wait, Event::FromHost { link, epoch, frame });
+        }
+        for _ in 0..copies {
+            let mut wait = self.travel();
+            if late {
+                wait += TIMEOUT + self.within(TIMEOUT);
+            }
+            let frame = answer.clone();
+            self.after(wait, Event::FromHost { link, epoch, frame });
+        }
+        Ok(())
+    }
+
+    fn link_falls(&mut self, link: usize) {
+        if !self.links_up[link] {
+            return;
+        }
+        self.tell(|_| format!("link {link} falls"));
+        self.summary.links_lost += 1;
+        self.links_up[link] = false;
+        self.epochs[link] += 1;
+        if let Some(gateway) = &mut self.gateway {
+            gateway.link_down(link);
+        }
+        let wait = Duration::from_millis(50) + self.within(Duration::from_secs(5));
+        self.after(wait, Event::LinkUp { link });
+    }
+
+    fn sync_done(&mut self) -> Result<(), Finding> {
+        self.syncing = false;
+        let fails = self.rates.sync_fails.hits(&mut self.random);
+        let Some(gateway) = &mut self.gateway else {
+            return Ok(());
+        };
+        if fails {
+            // What a sync that failed has written, nobody knows.
+            if self.random.bool() {
+                gateway.sync().map_err(restart_failed)?;
+            }
+            self.crash();
+            return Ok(());
+        }
+        gateway.sync().map_err(restart_failed)?;
+        gateway.take_effect();
+        Ok(())
+    }
+
+    /// The process ends here and now.
+    fn crash(&mut self) {
+        let Some(mut gateway) = self.gateway.take() else {
+            return;
+        };
+        self.summary.crashes += 1;
+        self.life += 1;
+        // A group that was being written may have become durable.
+        if self.syncing && self.random.bool() {
+            let _written = gateway.sync();
+        }
+        self.syncing = false;
+        for link in 0..LINKS {
+            // What the process had handed to the system may still be on its way.
+            if self.links_up[link] {
+                self.links_up[link] = false;
+                self.epochs[link] += 1;
+            }
+        }
+        for session in gateway.sessions() {
+            let wait = self.travel();
+            self.after(wait, Event::HangUp { session });
+        }
+        if self.rates.model_lost.hits(&mut self.random) {
+            self.remains.lose_model();
+        }
+        let wait = Duration::from_millis(100) + self.within(Duration::from_secs(3));
+        self.after(wait, Event::Restart);
+    }
+
+    fn restart(&mut self) -> Result<(), Finding> {
+        let gateway = Gateway::start(&self.remains).map_err(restart_failed)?;
+        self.gateway = Some(gateway);
+        for link in 0..LINKS {
+            let wait = self.within(Duration::from_millis(500));
+            self.after(wait, Event::LinkUp { link });
+        }
+        let life = self.life;
+        self.after(Duration::ZERO, Event::Tick { life });
+        Ok(())
+    }
+
+    /// The three books, when everything has come to its end.
+    fn audit(&mut self) -> Result<Summary, Finding> {
+        let settled = self.gateway.as_ref().is_some_and(Gateway::is_quiet)
+            && self.terminals.iter().all(Terminal::is_done);
+        if !settled {
+            return Err(self.not_settled());
+        }
+        let journal = self.remains.totals().map_err(restart_failed)?;
+        for terminal in &self.terminals {
+            let id = terminal.who.terminal;
+            let journals = journal
+                .iter()
+                .find(|total| total.key.terminal == id)
+                .map_or((0, 0), |total| (total.count, total.net));
+            let (terminals, hosts) = (terminal.stands(), self.host.stands(id));
+            if terminals != hosts || hosts != journals {
+                return Err(Finding::BooksDiffer {
+                    terminal: id,
+                    terminals,
+                    hosts,
+                    journals,
+                });
+            }
+            self.summary.approved += terminals.0;
+        }
+        self.summary.reversed = self.host.reversed;
+        self.summary.repeats = self.host.repeats;
+        self.summary.seconds = self.clock.now().since(Moment::default()).as_secs();
+        Ok(self.summary)
+    }
+}
+
+fn restart_failed(problem: impl std::error::Error) -> Finding {
+    Finding::NoRestart(crate::telemetry::log::chain(&problem))
+}
+
+/// Terminal `number`, at a shop of its own.
+fn identity(number: u32) -> Identity {
+    let padded = |text: String| {
+        let mut bytes = [b' '; 15];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        bytes
+    };
+    let terminal = format!("T{number:07}");
+    let mut id = [b' '; 8];
+    id.copy_from_slice(terminal.as_bytes());
+    Identity {
+        terminal: TerminalId::from_padded(id),
+        merchant: MerchantId::from_padded(padded(format!("M{number:014}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_world_each_time() {
+        assert_eq!(run(7), run(7));
+    }
+
+    #[test]
+    fn some_worlds_find_nothing() {
+        for seed in 0..200 {
+            if let Err((at, finding)) = run(seed) {
+                panic!("seed {seed}: {finding} after {} us", at.0);
+            }
+        }
+    }
+}

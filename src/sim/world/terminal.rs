@@ -1,0 +1,373 @@
+//! A terminal of a simulated world: one request at a time, and what was not answered is cleared up before
+//! anything else. It keeps its own books, of what it saw.
+
+use bytes::BytesMut;
+
+use super::Finding;
+use super::rates::Rates;
+use crate::base::{BatchNumber, Fate, Moment, Stan};
+use crate::iso8583::{Books, DeclineCode, Dialect, Index, Message, Mti, ResponseCode};
+use crate::sim::message::{Earlier, Identity, LocalTime, Phrases, Place};
+
+/// What became of a request, as the terminal sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    InDoubt,
+    Approved,
+    Declined,
+    Reversed,
+}
+
+/// One line of its books.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) minor: u64,
+    pub(super) sign: i64,
+    pub(super) state: State,
+}
+
+/// What it is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// Nothing is unanswered.
+    Nothing,
+    /// A request is out.
+    Asking,
+    /// A request that was answered before is out once more.
+    AskingAgain,
+    /// A reversal is out, or is to be sent.
+    Reversing,
+}
+
+/// What was asked last.
+#[derive(Clone, Debug)]
+struct Asked {
+    frame: BytesMut,
+    answer: Mti,
+    place: Place,
+    minor: u64,
+    fate: Fate,
+    is_sale: bool,
+    tries: u32,
+    first_code: Option<ResponseCode>,
+}
+
+/// What it does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Sends this frame, and waits.
+    Send(BytesMut),
+    /// Rests.
+    Rest,
+    /// Has done all it was asked to.
+    Done,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    pub(super) who: Identity,
+    pub(super) rows: Vec<Row>,
+    /// Number of its connection; `None` when it has none.
+    pub(super) session: Option<u64>,
+    /// When what it waits for counts as unanswered.
+    pub(super) deadline: Moment,
+    doing: Doing,
+    asked: Option<Asked>,
+    last_sale: Option<Earlier>,
+    stan: Stan,
+    left: u32,
+}
+
+impl Terminal {
+    pub(super) fn new(who: Identity, requests: u32) -> Self {
+        Self {
+            who,
+            rows: Vec::new(),
+            session: None,
+            deadline: Moment::default(),
+            doing: Doing::Nothing,
+            asked: None,
+            last_sale: None,
+            stan: Stan::FIRST,
+            left: requests,
+        }
+    }
+
+    pub(super) const fn is_done(&self) -> bool {
+        self.left == 0 && matches!(self.doing, Doing::Nothing)
+    }
+
+    pub(super) const fn waits(&self) -> bool {
+        !matches!(self.doing, Doing::Nothing)
+    }
+
+    /// Its turn: nothing came until the deadline, or it has nothing to do.
+    pub(super) fn act(
+        &mut self,
+        phrases: &Phrases,
+        rates: &Rates,
+        now: LocalTime,
+        random: &mut fastrand::Rng,
+    ) -> Result<Next, Finding> {
+        match self.doing {
+            Doing::Nothing if self.left == 0 => Ok(Next::Done),
+            Doing::Nothing => self.ask(phrases, rates, now, random).map(Next::Send),
+            Doing::Asking => self.unanswered(phrases, rates, random).map(Next::Send),
+            // The first answer holds.
+            Doing::AskingAgain => {
+                self.doing = Doing::Nothing;
+                Ok(Next::Rest)
+            }
+            Doing::Reversing => self.reversal(phrases).map(Next::Send),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        phrases: &Phrases,
+        rates: &Rates,
+        now: LocalTime,
+        random: &mut fastrand::Rng,
+    ) -> Result<BytesMut, Finding> {
+        self.left -= 1;
+        self.stan = self.stan.next();
+        let place = Place {
+            batch: BatchNumber::FIRST,
+            stan: self.stan,
+        };
+        let mut frame = BytesMut::new();
+        let minor = random.u64(1..100_000);
+        let mut is_sale = false;
+        let made = match &self.last_sale {
+            Some(sale) if rates.voids.hits(random) => {
+                phrases.void(&mut frame, self.who, place, sale, now)
+            }
+            Some(sale) if rates.refunds.hits(random) => {
+                phrases.refund(&mut frame, self.who, place, sale, now)
+            }
+            Some(_) | None => {
+                is_sale = true;
+                phrases.sale(&mut frame, self.who, place, minor, now)
+            }
+        };
+        made.map_err(|_unwritable| Finding::Unusable)?;
+        if !is_sale {
+            self.last_sale = None;
+        }
+        let dialect = phrases.dialect();
+        let mut index = Index::new();
+        let message = message_of(dialect, &frame, &mut index)?;
+        let request = dialect.classify(&message).ok_or(Finding::Unusable)?;
+        let minor = message.amount().map_or(0, |amount| amount.minor);
+        self.rows.push(Row {
+            minor,
+            sign: match request.books {
+                Books::Debit => 1,
+                Books::Credit => -1,
+                Books::None => 0,
+            },
+            state: State::InDoubt,
+        });
+        self.asked = Some(Asked {
+            answer: message.mti().answer(),
+            place: Place {
+                batch: message.batch().unwrap_or_default(),
+                stan: self.stan,
+            },
+            minor,
+            fate: request.fate,
+            is_sale,
+            tries: 1,
+            first_code: None,
+            frame: frame.clone(),
+        });
+        self.doing = Doing::Asking;
+        Ok(frame)
+    }
+
+    /// Nothing came: what is repeated is repeated, what is reversed may be repeated once before.
+    fn unanswered(
+        &mut self,
+        phrases: &Phrases,
+        rates: &Rates,
+        random: &mut fastrand::Rng,
+    ) -> Result<BytesMut, Finding> {
+        let asked = self.asked.as_mut().ok_or(Finding::Unusable)?;
+        let again = match asked.fate {
+            Fate::Reverse => asked.tries < 3 && rates.repeats.hits(random),
+            Fate::Repeat | Fate::Expire => true,
+        };
+        asked.tries += 1;
+        if again {
+            return Ok(asked.frame.clone());
+        }
+        self.doing = Doing::Reversing;
+        self.reversal(phrases)
+    }
+
+    fn reversal(&self, phrases: &Phrases) -> Result<BytesMut, Finding> {
+        let asked = self.asked.as_ref().ok_or(Finding::Unusable)?;
+        let mut frame = BytesMut::new();
+        let prefix = phrases.dialect().framing().length_bytes;
+        let original = asked.frame.get(prefix..).unwrap_or_default();
+        let reason = ResponseCode::new(*b"98");
+        phrases
+            .reversal(&mut frame, original, reason, false)
+            .map_err(|_unwritable| Finding::Unusable)?;
+        Ok(frame)
+    }
+
+    /// An answer arrives on its connection. Returns whether it has to act again at once rather than rest.
+    pub(super) fn on_answer(
+        &mut self,
+        dialect: &Dialect,
+        message: &Message<'_>,
+        rates: &Rates,
+        random: &mut fastrand::Rng,
+    ) -> Result<bool, Finding> {
+        let stan = message.stan().ok_or(Finding::Unusable)?;
+        if message.terminal() != Some(self.who.terminal) {
+            return Err(Finding::ForeignAnswer { stan });
+        }
+        let Some(asked) = self.asked.clone() else {
+            return Err(Finding::ForeignAnswer { stan });
+        };
+        let code = message.response_code().ok_or(Finding::Unusable)?;
+        let is_reversal = message.mti().class_key() & 0x0f == 4;
+        match self.doing {
+            Doing::Reversing if is_reversal => {
+                if dialect.acknowledges_reversal(code) {
+                    self.settle(State::Reversed);
+                    return Ok(false);
+                }
+                // Terminals clear a reversal on an acknowledgement only.
+                Err(Finding::ReversalRefused { code })
+            }
+            Doing::Asking | Doing::AskingAgain if !is_reversal => {
+                if stan != asked.place.stan || message.mti() != asked.answer {
+                    return Err(Finding::ForeignAnswer { stan });
+                }
+                if message
+                    .amount()
+                    .is_some_and(|amount| amount.minor != asked.minor)
+                {
+                    return Err(Finding::ForeignAnswer { stan });
+                }
+                if self.doing == Doing::AskingAgain {
+                    self.doing = Doing::Nothing;
+                    return match asked.first_code {
+                        Some(first) if first != code => Err(Finding::AnswerChanged {
+                            stan,
+                            first,
+                            then: code,
+                        }),
+                        _ => Ok(false),
+                    };
+                }
+                Ok(self.answered(dialect, message, code, rates, random))
+            }
+            // It has given up what this answers.
+            Doing::Nothing | Doing::Asking | Doing::AskingAgain | Doing::Reversing => Ok(false),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        dialect: &Dialect,
+        message: &Message<'_>,
+        code: ResponseCode,
+        rates: &Rates,
+        random: &mut fastrand::Rng,
+    ) -> bool {
+        let Some(asked) = self.asked.as_mut() else {
+            return false;
+        };
+        asked.first_code = Some(code);
+        if dialect.is_approval(code) {
+            if asked.fate == Fate::Reverse && rates.reverses_approved.hits(random) {
+                self.doing = Doing::Reversing;
+                return true;
+            }
+            let (is_sale, place, minor) = (asked.is_sale, asked.place, asked.minor);
+            self.settle(State::Approved);
+            if is_sale {
+                self.last_sale = Some(Earlier {
+                    place,
+                    minor,
+                    rrn: message
+                        .rrn()
+                        .and_then(|rrn| rrn.try_into().ok())
+                        .unwrap_or([b' '; 12]),
+                    approval_code: [b' '; 6],
+                });
+            }
+            return self.asks_again(rates, random);
+        }
+        let unknown = code == dialect.decline(DeclineCode::NoAnswer)
+            || (asked.tries > 1 && code == dialect.decline(DeclineCode::InProgress));
+        // A repeat refused as undone or as a duplicate leaves it open what became of the first.
+        let in_doubt = asked.tries > 1
+            && [DeclineCode::InvalidTransaction, DeclineCode::Duplicate]
+                .iter()
+                .any(|why| code == dialect.decline(*why));
+        if unknown || in_doubt {
+            match asked.fate {
+                Fate::Reverse => self.doing = Doing::Reversing,
+                Fate::Repeat | Fate::Expire => {}
+            }
+            return asked_again_at_once(self.doing);
+        }
+        self.settle(State::Declined);
+        // What the gateway itself declined it may take when it comes again; the host's word holds.
+        code == ResponseCode::new(*b"51") && self.asks_again(rates, random)
+    }
+
+    fn asks_again(&mut self, rates: &Rates, random: &mut fastrand::Rng) -> bool {
+        if rates.repeats_answered.hits(random) {
+            self.doing = Doing::AskingAgain;
+        }
+        false
+    }
+
+    /// The request to be sent once more after its answer came.
+    pub(super) fn again(&self) -> Option<BytesMut> {
+        let asked = self.asked.as_ref()?;
+        (self.doing == Doing::AskingAgain).then(|| asked.frame.clone())
+    }
+
+    fn settle(&mut self, state: State) {
+        self.doing = Doing::Nothing;
+        if let Some(row) = self.rows.last_mut() {
+            row.state = state;
+        }
+    }
+
+    /// What stands in its favour: how many, and their sum.
+    pub(super) fn stands(&self) -> (u64, i64) {
+        self.rows
+            .iter()
+            .filter(|row| row.state == State::Approved && row.sign != 0)
+            .fold((0, 0), |(count, net), row| {
+                let minor = i64::try_from(row.minor).unwrap_or(i64::MAX);
+                (count + 1, net + row.sign * minor)
+            })
+    }
+}
+
+/// A reversal goes out at once, a repeat after a rest.
+const fn asked_again_at_once(doing: Doing) -> bool {
+    matches!(doing, Doing::Reversing)
+}
+
+/// The message in a frame with its length prefix.
+pub(super) fn message_of<'m>(
+    dialect: &'m Dialect,
+    frame: &'m [u8],
+    index: &'m mut Index,
+) -> Result<Message<'m>, Finding> {
+    let bytes = frame.get(dialect.framing().length_bytes..);
+    bytes
+        .and_then(|bytes| dialect.decode(bytes, index).ok())
+        .ok_or(Finding::Unusable)
+}

@@ -1,0 +1,259 @@
+//! Settlement: what each transaction counts as for its account, and the sums.
+//!
+//! Pure: a transaction's latest outcome decides. What moves no money (enquiries, pre-authorisations) and
+//! what was declined counts as nothing. All amounts carry the sign of the account's favour: a sale is
+//! positive, a void or a refund negative, and sums are plain sums.
+
+use std::collections::BTreeMap;
+
+use super::OutcomeKind;
+use super::read_model::TransactionRow;
+use crate::base::RequestType;
+
+/// What a transaction counts as. Each counts as one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Approved, in the account's favour.
+    Sale,
+    /// Approved, undoes an earlier one on the customer's wish.
+    Void,
+    /// Approved, in the customer's favour: refunds, and loads of cards.
+    Refund,
+    /// It was undone, and the upstream acknowledged that. Counts nothing; the amount is what was asked for.
+    Reversed,
+    /// Approved, but not to be paid out until the binding that took it is verified again.
+    Held,
+    /// Nobody can say yet: no outcome, a reversal that is not acknowledged, a refund or notice that was not
+    /// answered, or something parked for a person. The amount is what is at stake.
+    Suspense,
+}
+
+impl Class {
+    /// In the order files have them.
+    pub const ALL: [Self; 6] = [
+        Self::Sale,
+        Self::Void,
+        Self::Refund,
+        Self::Held,
+        Self::Suspense,
+        Self::Reversed,
+    ];
+
+    /// Name in files and the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sale => "sales",
+            Self::Void => "voids",
+            Self::Refund => "refunds",
+            Self::Reversed => "reversed",
+            Self::Held => "held",
+            Self::Suspense => "suspense",
+        }
+    }
+
+    /// Whether it is part of what is paid out now.
+    #[must_use]
+    pub const fn is_net(self) -> bool {
+        match self {
+            Self::Sale | Self::Void | Self::Refund => true,
+            Self::Reversed | Self::Held | Self::Suspense => false,
+        }
+    }
+
+    /// What a transaction counts as and the minor units of it, in the account's favour when positive;
+    /// `None` when it counts as nothing.
+    #[must_use]
+    pub fn of(row: &TransactionRow) -> Option<(Self, i128)> {
+        if row.sign == 0 {
+            return None;
+        }
+        let asked = i128::from(row.sign) * i128::from(row.amount);
+        let Some(outcome) = &row.outcome else {
+            return Some((Self::Suspense, asked));
+        };
+        match outcome.kind {
+            OutcomeKind::Approved => {
+                let booked = i128::from(row.sign) * i128::from(outcome.booked);
+                Some((Self::of_approved(row), booked))
+            }
+            OutcomeKind::Declined => None,
+            OutcomeKind::ReversalOwed
+            | OutcomeKind::RepeatOwed
+            | OutcomeKind::Expired
+            | OutcomeKind::Parked => Some((Self::Suspense, asked)),
+            // Whoever closed it has seen to it that nothing is booked.
+            OutcomeKind::Reversed | OutcomeKind::Closed => Some((Self::Reversed, asked)),
+        }
+    }
+
+    const fn of_approved(row: &TransactionRow) -> Self {
+        match (row.held, row.kind, row.sign) {
+            (true, _, _) => Self::Held,
+            (false, RequestType::Void, _) => Self::Void,
+            (false, _, 1..) => Self::Sale,
+            (false, _, _) => Self::Refund,
+        }
+    }
+}
+
+/// How many, and how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Transactions.
+    pub count: u64,
+    /// Their minor units, in the account's favour when positive. More of them than a store can hold would
+    /// not overflow it.
+    pub minor: i128,
+}
+
+impl Tally {
+    /// Counts one more.
+    pub const fn add(&mut self, minor: i128) {
+        self.count += 1;
+        self.minor += minor;
+    }
+}
+
+/// Sums of one currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals(BTreeMap<Class, Tally>);
+
+impl Totals {
+    /// Counts a transaction.
+    pub fn add(&mut self, class: Class, minor: i128) {
+        self.0.entry(class).or_default().add(minor);
+    }
+
+    /// Counts everything that another one counted.
+    pub fn add_all(&mut self, other: &Self) {
+        for (class, tally) in &other.0 {
+            let sum = self.0.entry(*class).or_default();
+            sum.count += tally.count;
+            sum.minor += tally.minor;
+        }
+    }
+
+    /// What counted as this.
+    #[must_use]
+    pub fn of(&self, class: Class) -> Tally {
+        self.0.get(&class).copied().unwrap_or_default()
+    }
+
+    /// What is to be paid out: sales, voids and refunds together.
+    #[must_use]
+    pub fn net(&self) -> Tally {
+        let mut net = Tally::default();
+        for (_, tally) in self.0.iter().filter(|(class, _)| class.is_net()) {
+            net.count += tally.count;
+            net.minor += tally.minor;
+        }
+        net
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Timestamp;
+    use crate::store::read_model::RowOutcome;
+    use crate::store::record::tests::intent;
+
+    fn row(kind: RequestType, sign: i8, outcome: Option<OutcomeKind>) -> TransactionRow {
+        let intent = intent(1);
+        TransactionRow {
+            txn: intent.txn,
+            at: intent.at,
+            key: intent.key,
+            merchant: String::new(),
+            binding: intent.binding,
+            version: 1,
+            account: 1,
+            held: false,
+            request: String::new(),
+            sign,
+            batch: intent.batch,
+            stan: intent.stan,
+            group: String::new(),
+            upstream_stan: intent.upstream_stan,
+            amount: 1_000,
+            currency: "156".into(),
+            pan: intent.pan,
+            outcome: outcome.map(|kind| RowOutcome {
+                at: Timestamp(2),
+                kind,
+                code: "00".into(),
+                booked: if kind == OutcomeKind::Approved {
+                    900
+                } else {
+                    0
+                },
+                rrn: None,
+                approval_code: None,
+                answer: Box::default(),
+            }),
+            fate: intent.fate,
+            content: 0,
+            kind,
+            groups: vec![1],
+        }
+    }
+
+    #[test]
+    fn every_outcome_counts_as_one_thing() {
+        use OutcomeKind::{Approved, Declined, Expired, ReversalOwed, Reversed};
+        use RequestType::{Advice, Completion, NewMoney, Refund, Void};
+        let check = |kind, sign, outcome, expect: Option<(Class, i128)>| {
+            let found = Class::of(&row(kind, sign, outcome));
+            assert_eq!(found, expect, "{kind:?} {sign} {outcome:?}");
+        };
+        check(NewMoney, 1, Some(Approved), Some((Class::Sale, 900)));
+        check(Completion, 1, Some(Approved), Some((Class::Sale, 900)));
+        check(Advice, 1, Some(Approved), Some((Class::Sale, 900)));
+        check(Void, -1, Some(Approved), Some((Class::Void, -900)));
+        check(Refund, -1, Some(Approved), Some((Class::Refund, -900)));
+        check(NewMoney, -1, Some(Approved), Some((Class::Refund, -900)));
+        check(NewMoney, 1, Some(Declined), None);
+        check(NewMoney, 1, None, Some((Class::Suspense, 1_000)));
+        check(
+            NewMoney,
+            1,
+            Some(ReversalOwed),
+            Some((Class::Suspense, 1_000)),
+        );
+        check(Refund, -1, Some(Expired), Some((Class::Suspense, -1_000)));
+        check(Void, -1, Some(Reversed), Some((Class::Reversed, -1_000)));
+        check(NewMoney, 0, Some(Approved), None);
+        check(NewMoney, 0, Some(ReversalOwed), None);
+    }
+
+    #[test]
+    fn what_is_held_is_held_whatever_it_is_and_only_when_approved() {
+        let held = |kind, sign, outcome| {
+            let row = TransactionRow {
+                held: true,
+                ..row(kind, sign, Some(outcome))
+            };
+            Class::of(&row)
+        };
+        let (void, refund) = (RequestType::Void, RequestType::Refund);
+        let approved = OutcomeKind::Approved;
+        assert_eq!(held(void, -1, approved), Some((Class::Held, -900)));
+        assert_eq!(held(refund, -1, approved), Some((Class::Held, -900)));
+        let owed = held(void, -1, OutcomeKind::ReversalOwed);
+        assert_eq!(owed, Some((Class::Suspense, -1_000)));
+    }
+
+    #[test]
+    fn net_is_what_is_paid_out() {
+        let mut totals = Totals::default();
+        for (at, class) in (0..).zip(Class::ALL) {
+            totals.add(class, 10_i128.pow(at));
+        }
+        assert_eq!((totals.net().count, totals.net().minor), (3, 111));
+        let mut twice = totals.clone();
+        twice.add_all(&totals);
+        assert_eq!(twice.of(Class::Reversed).minor, 200_000);
+        assert_eq!(twice.net().count, 6);
+    }
+}

@@ -1,0 +1,346 @@
+//! Questions to the read model in SQLite, on connections that cannot write.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::{Type, Value};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_iter};
+
+use super::read_model::{MIGRATIONS, row_of};
+use super::{SqliteFolder, SqliteJournal, SqliteRegistry, from_sql, to_sql};
+use crate::base::{AccountId, RequestType, Timestamp, limits};
+use crate::store::read_model::{Cursor, Page, Query, QueryError, QueryState, TransactionReader};
+use crate::store::{StoreError, TransactionRow, TxnId};
+
+/// What questions need beyond the first schema. What was projected before lacks the new columns: the table
+/// is emptied, and the next start projects the journal once more.
+///
+/// Every index begins with the part of the transactions' numbers that a row is in. A whole index by account
+/// has a page for each account, and each new row makes another one dirty: a projection with four of those
+/// took four times the CPU time. Within a part the accounts of the moment share some pages, and a question
+/// looks into every part, which costs it a few microseconds for each. The row's number is the last
+/// column of every index by itself: within a part nothing is sorted.
+///
+/// `span` says when what is in a part was accepted, so that a question about a time looks into no other.
+pub(super) const MIGRATION: &str = "
+ALTER TABLE txn ADD COLUMN kind TEXT NOT NULL DEFAULT '';
+ALTER TABLE txn ADD COLUMN groups TEXT NOT NULL DEFAULT '';  -- journal groups of its records
+ALTER TABLE txn ADD COLUMN part INTEGER AS (id >> 14) VIRTUAL;
+CREATE INDEX txn_account ON txn(part, account);
+CREATE INDEX txn_terminal ON txn(part, terminal);
+CREATE INDEX txn_merchant ON txn(part, merchant);
+CREATE INDEX txn_rrn ON txn(part, rrn) WHERE rrn IS NOT NULL;
+CREATE TABLE span (
+    part     INTEGER PRIMARY KEY,
+    first_at INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL
+);
+DELETE FROM txn;
+UPDATE mark SET sequence = 0;
+";
+
+/// Transactions of a part, as a power of two; stands in the schema too.
+const PART_BITS: u32 = 14;
+
+/// Widens a part's span.
+pub(super) const WIDEN: &str = "INSERT INTO span VALUES (?1, ?2, ?3) ON CONFLICT (part) DO UPDATE SET \
+    first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)";
+
+/// The parts that rows are in, and from when to when each of them was accepted.
+pub(super) fn spans(rows: &[TransactionRow]) -> BTreeMap<u64, (Timestamp, Timestamp)> {
+    let mut spans = BTreeMap::new();
+    for row in rows {
+        let (first, last) = spans
+            .entry(row.txn.0 >> PART_BITS)
+            .or_insert((row.at, row.at));
+        (*first, *last) = (row.at.min(*first), row.at.max(*last));
+    }
+    spans
+}
+
+/// Steps between two looks at how many there were.
+const STEPS_A_LOOK: i32 = 10_000;
+
+/// Opens a file that is there and up to date, for reading only.
+pub(super) fn open_to_read(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
+    let fail = StoreError::engine;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)
+        .map_err(fail("opening a store file for reading"))?;
+    db.busy_timeout(Duration::from_secs(10))
+        .map_err(fail("setting the busy timeout"))?;
+    let found: u32 = db
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(fail("reading the schema number"))?;
+    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    let file = path.display().to_string();
+    match found.cmp(&known) {
+        std::cmp::Ordering::Less => Err(StoreError::OlderSchema { file, found, known }),
+        std::cmp::Ordering::Equal => Ok(db),
+        std::cmp::Ordering::Greater => Err(StoreError::NewerSchema { file, found, known }),
+    }
+}
+
+impl SqliteFolder {
+    /// Opens the read model for questions. Nothing is created or brought up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or has not the schema of this build.
+    pub fn reader(&self) -> Result<SqliteReader, StoreError> {
+        let db = open_to_read(&self.path().join("readmodel.db"), MIGRATIONS)?;
+        Ok(SqliteReader {
+            db,
+            steps_max: limits::QUERY_STEPS_MAX,
+        })
+    }
+
+    /// Opens the registry for reading only.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or has not the schema of this build.
+    pub fn registry_reader(&self) -> Result<SqliteRegistry, StoreError> {
+        SqliteRegistry::open_to_read(&self.path().join("registry.db"))
+    }
+
+    /// Opens the journal for reading only.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or has not the schema of this build.
+    pub fn journal_reader(&self) -> Result<SqliteJournal, StoreError> {
+        SqliteJournal::open_to_read(&self.path().join("journal.db"))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SqliteReader {
+    db: Connection,
+    steps_max: u64,
+}
+
+impl TransactionReader for SqliteReader {
+    fn mark(&mut self) -> Result<u64, StoreError> {
+        mark_of(&self.db).map_err(StoreError::engine("reading the projection's mark"))
+    }
+
+    fn page(
+        &mut self,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, QueryError> {
+        let limit = limit.clamp(1, limits::QUERY_PAGE_MAX);
+        self.count_steps()
+            .map_err(StoreError::engine("setting up a question"))?;
+        let read = self.read_page(query, after, limit + 1).map_err(refusal);
+        self.db
+            .progress_handler(0, None::<fn() -> bool>)
+            .map_err(StoreError::engine("ending a question"))?;
+        let mut rows = read?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().map(|row| Cursor(row.txn));
+        Ok(Page {
+            rows,
+            next: last.filter(|_| more),
+        })
+    }
+
+    fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError> {
+        self.db
+            .prepare_cached("SELECT * FROM txn WHERE id = ?1")
+            .and_then(|mut one| one.query_row([to_sql(txn.0)], row_of).optional())
+            .map_err(StoreError::engine("reading a transaction"))
+    }
+
+    fn money_of(
+        &mut self,
+        times: Range<Timestamp>,
+        account: Option<AccountId>,
+        each: &mut dyn FnMut(TransactionRow) -> bool,
+    ) -> Result<u64, StoreError> {
+        let mut read = || -> rusqlite::Result<u64> {
+            // One transaction, so that the mark and the rows are of one moment.
+            let moment = self.db.unchecked_transaction()?;
+            let mark = mark_of(&moment)?;
+            let mut all = moment.prepare(&money_sql(account))?;
+            let mut bounds = vec![to_sql(times.start.0), to_sql(times.end.0)];
+            bounds.extend(account.map(|account| i64::from(account.0)));
+            let mut rows = all.query(params_from_iter(bounds))?;
+            while let Some(row) = rows.next()? {
+                if !each(row_of(row)?) {
+                    break;
+                }
+            }
+            Ok(mark)
+        };
+        read().map_err(StoreError::engine("reading a day's transactions"))
+    }
+}
+
+impl SqliteReader {
+    /// The latest of what fits, part by part.
+    fn read_page(
+        &self,
+        query: &Query,
+        after: Option<Cursor>,
+        rows: usize,
+    ) -> rusqlite::Result<Vec<TransactionRow>> {
+        let before = after.map_or(i64::MAX, |Cursor(txn)| to_sql(txn.0));
+        let mut parts = self.db.prepare_cached(
+            "SELECT part FROM span WHERE part <= ?1 AND last_at >= ?2 AND first_at < ?3 \
+             ORDER BY part DESC",
+        )?;
+        let from = query.from.map_or(0, |at| to_sql(at.0));
+        let to = query.to.map_or(i64::MAX, |at| to_sql(at.0));
+        let mut parts = parts.query([before >> PART_BITS, from, to])?;
+        let (sql, mut values) = part_sql(query);
+        let mut within = self.db.prepare_cached(&sql)?;
+        let mut found = Vec::new();
+        while let Some(part) = parts.next()? {
+            let part: i64 = part.get(0)?;
+            let left = i64::try_from(rows - found.len()).unwrap_or(i64::MAX);
+            values.splice(..3, [part, before, left].map(Value::from));
+            for row in within.query_map(params_from_iter(&values), row_of)? {
+                found.push(row?);
+            }
+            if found.len() >= rows {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Lets the next statement take so many steps and no more.
+    fn count_steps(&mut self) -> rusqlite::Result<()> {
+        let mut left = self.steps_max / u64::from(STEPS_A_LOOK.unsigned_abs());
+        let look = move || {
+            let over = left == 0;
+            left = left.saturating_sub(1);
+            over
+        };
+        self.db.progress_handler(STEPS_A_LOOK, Some(look))
+    }
+}
+
+fn refusal(problem: rusqlite::Error) -> QueryError {
+    if problem.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+        return QueryError::TooWide;
+    }
+    StoreError::engine("reading transactions")(problem).into()
+}
+
+fn mark_of(db: &Connection) -> rusqlite::Result<u64> {
+    db.query_row("SELECT sequence FROM mark", [], |row| {
+        row.get(0).map(from_sql)
+    })
+}
+
+/// Values: from, to, and the account if there is one.
+fn money_sql(account: Option<AccountId>) -> String {
+    let (index, only) = match account {
+        Some(_) => ("INDEXED BY txn_account", "AND account = ?3"),
+        None => ("NOT INDEXED", ""),
+    };
+    // By number where everything is read anyway, by part where only an account's is.
+    let within = match account {
+        Some(_) => {
+            "part IN (SELECT part FROM span WHERE last_at >= ?1 AND first_at < ?2)".to_owned()
+        }
+        None => format!(
+            "id >= (SELECT min(part) << {PART_BITS} FROM span WHERE last_at >= ?1 AND first_at < ?2) \
+             AND id < (SELECT (max(part) + 1) << {PART_BITS} FROM span \
+             WHERE last_at >= ?1 AND first_at < ?2)"
+        ),
+    };
+    // A refund that was not answered is no longer in doubt once its repeat was taken, under the same numbers
+    // here and upstream: what became of the repeat became of it.
+    format!(
+        "SELECT * FROM txn {index} WHERE {within} {only} AND at >= ?1 AND at < ?2 AND sign <> 0 \
+         AND NOT (outcome IS 'expired' AND EXISTS (SELECT 1 FROM txn AS again \
+         WHERE again.binding = txn.binding AND again.batch = txn.batch AND again.stan = txn.stan \
+         AND again.id > txn.id AND again.upstream_stan = txn.upstream_stan \
+         AND again.request = txn.request AND again.amount = txn.amount AND again.pan = txn.pan)) \
+         ORDER BY account, id"
+    )
+}
+
+/// The statement for what a part has, and its values, the first three of which are set for each part: its
+/// number, the number that rows are below, and how many are wanted. Only what this file writes gets into
+/// the statement's text.
+fn part_sql(query: &Query) -> (String, Vec<Value>) {
+    let index = if query.rrn.is_some() {
+        "txn_rrn"
+    } else if query.terminal.is_some() {
+        "txn_terminal"
+    } else if query.account.is_some() {
+        "txn_account"
+    } else if query.merchant.is_some() {
+        "txn_merchant"
+    } else {
+        ""
+    };
+    let mut sql = if index.is_empty() {
+        format!(
+            "SELECT * FROM txn NOT INDEXED WHERE id >= ?1 << {PART_BITS} \
+             AND id < (?1 + 1) << {PART_BITS} AND id < ?2"
+        )
+    } else {
+        format!("SELECT * FROM txn INDEXED BY {index} WHERE part = ?1 AND id < ?2")
+    };
+    let mut values = vec![Value::Null; 3];
+    let mut only = |condition: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            values.push(value);
+            sql.push_str(&format!(" AND {condition} ?{}", values.len()));
+        }
+    };
+    let number = |value: u64| Value::from(to_sql(value));
+    let text = |text: &str| Value::from(text.to_owned());
+    only("acquirer =", query.acquirer.map(|id| id.0.into()));
+    only("terminal =", query.terminal.map(|id| text(id.as_str())));
+    only("merchant =", query.merchant.map(|id| text(id.as_str())));
+    only("account =", query.account.map(|id| id.0.into()));
+    only("rrn =", query.rrn.as_deref().map(text));
+    only("stan =", query.stan.map(|stan| stan.get().into()));
+    only("batch =", query.batch.map(|batch| batch.get().into()));
+    only("request =", query.request.as_deref().map(text));
+    only("amount >=", query.amount_min.map(number));
+    only("amount <=", query.amount_max.map(number));
+    only("at >=", query.from.map(|at| number(at.0)));
+    only("at <", query.to.map(|at| number(at.0)));
+    let ended = match query.state {
+        Some(QueryState::Ended(kind)) => Some(text(kind.name())),
+        Some(QueryState::Open) | None => None,
+    };
+    only("outcome =", ended);
+    if query.state == Some(QueryState::Open) {
+        sql.push_str(" AND outcome IS NULL");
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ?3");
+    (sql, values)
+}
+
+/// Journal groups as the column has them: numbers with a space between.
+pub(super) fn groups_text(groups: &[u64]) -> String {
+    let numbers: Vec<_> = groups.iter().map(u64::to_string).collect();
+    numbers.join(" ")
+}
+
+pub(super) fn groups_of(text: &str) -> Vec<u64> {
+    text.split(' ')
+        .filter_map(|group| group.parse().ok())
+        .collect()
+}
+
+pub(super) fn kind_of(name: &str) -> rusqlite::Result<RequestType> {
+    RequestType::from_name(name).ok_or_else(|| {
+        let unknown = "a kind of request that this build does not know";
+        rusqlite::Error::FromSqlConversionFailure(24, Type::Text, unknown.into())
+    })
+}
+
+#[cfg(test)]
+mod tests;

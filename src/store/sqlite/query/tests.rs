@@ -1,0 +1,389 @@
+//! Questions to a store whose journal a test wrote.
+
+use super::*;
+use crate::base::{AcquirerId, BatchNumber, MerchantId, Stan, TerminalId};
+use crate::store::projection::project_round;
+use crate::store::record::tests::intent;
+use crate::store::record::{self, Intent};
+use crate::store::{JournalStore, Outcome, OutcomeKind, ReadModel, Record, Registry};
+
+/// A store whose journal holds these groups, projected.
+struct World {
+    place: tempfile::TempDir,
+}
+
+impl World {
+    fn of(groups: &[Vec<Record>]) -> Self {
+        let world = Self {
+            place: tempfile::tempdir().unwrap(),
+        };
+        let mut journal = world.folder().journal().unwrap();
+        for records in groups {
+            let mut group = Vec::new();
+            record::begin_group(&mut group);
+            records.iter().for_each(|r| r.encode(&mut group));
+            record::end_group(&mut group);
+            journal.append(&group, 1).unwrap();
+            // A round for each group: what comes later changes rows that are there already.
+            world.project();
+        }
+        world
+    }
+
+    fn folder(&self) -> SqliteFolder {
+        SqliteFolder::open(self.place.path()).unwrap()
+    }
+
+    fn project(&self) {
+        let mut journal = self.folder().journal().unwrap();
+        let mut model = self.folder().read_model().unwrap();
+        while project_round(&mut journal, &mut model).unwrap() > 0 {}
+    }
+
+    fn reader(&self) -> SqliteReader {
+        self.folder().reader().unwrap()
+    }
+
+    fn found(&self, query: &Query) -> Vec<u64> {
+        let page = self.reader().page(query, None, 1_000).unwrap();
+        page.rows.into_iter().map(|row| row.txn.0).collect()
+    }
+}
+
+fn accepted(intent: Intent<'static>) -> Record {
+    Record::Intent(Box::new(intent))
+}
+
+fn ended(txn: u64, kind: OutcomeKind, rrn: Option<&[u8]>) -> Record {
+    let mut answer = Vec::new();
+    if let Some(rrn) = rrn {
+        crate::store::projection::keep_element(&mut answer, 37, rrn);
+    }
+    Record::Outcome(Outcome {
+        txn: TxnId(txn),
+        at: Timestamp(9),
+        kind,
+        code: *b"00",
+        booked: 1_050,
+        answer: answer.into(),
+    })
+}
+
+/// Six sales, each differing from the first in one thing, and how they ended.
+fn six() -> World {
+    let mut all: Vec<_> = (1..=6).map(intent).collect();
+    all[1].key.terminal = TerminalId::parse("T2").unwrap();
+    all[2].merchant = MerchantId::parse("M3").unwrap();
+    all[3].account = AccountId(4);
+    all[4].amount.minor = 5_000;
+    all[4].batch = BatchNumber::FIRST.next();
+    all[5].key.acquirer = AcquirerId(6);
+    all[5].request = "refund".into();
+    World::of(&[
+        all.into_iter().map(accepted).collect(),
+        vec![
+            ended(1, OutcomeKind::Approved, Some(b"R00000000001")),
+            ended(2, OutcomeKind::Declined, None),
+            ended(3, OutcomeKind::Approved, Some(b"R00000000003")),
+            ended(3, OutcomeKind::ReversalOwed, None),
+            ended(4, OutcomeKind::Expired, None),
+        ],
+    ])
+}
+
+#[test]
+fn every_filter_finds_what_fits_and_nothing_else() {
+    let world = six();
+    let check = |set: &dyn Fn(&mut Query), expect: &[u64]| {
+        let mut query = Query::default();
+        set(&mut query);
+        assert_eq!(world.found(&query), expect, "{query:?}");
+    };
+    check(&|_| {}, &[6, 5, 4, 3, 2, 1]);
+    check(&|q| q.acquirer = Some(AcquirerId(6)), &[6]);
+    check(&|q| q.terminal = TerminalId::parse("T2").ok(), &[2]);
+    check(&|q| q.merchant = MerchantId::parse("M3").ok(), &[3]);
+    check(&|q| q.account = Some(AccountId(4)), &[4]);
+    check(&|q| q.batch = Some(BatchNumber::FIRST.next()), &[5]);
+    check(&|q| q.stan = Stan::new(2), &[2]);
+    check(&|q| q.request = Some("refund".into()), &[6]);
+    check(&|q| q.amount_min = Some(5_000), &[5]);
+    check(&|q| q.amount_max = Some(4_999), &[6, 4, 3, 2, 1]);
+    let time = |txn| Some(intent(txn).at);
+    check(&|q| q.from = time(5), &[6, 5]);
+    check(&|q| q.to = time(3), &[2, 1]);
+    check(&|q| q.state = Some(QueryState::Open), &[6, 5]);
+    let is = |kind| move |q: &mut Query| q.state = Some(QueryState::Ended(kind));
+    check(&is(OutcomeKind::Approved), &[1]);
+    check(&is(OutcomeKind::ReversalOwed), &[3]);
+    check(&is(OutcomeKind::Reversed), &[]);
+    // The reversal brings no reference of its own; the approval's still finds it.
+    check(&|q| q.rrn = Some("R00000000003".into()), &[3]);
+    let both = |q: &mut Query| {
+        q.state = Some(QueryState::Ended(OutcomeKind::Approved));
+        q.terminal = TerminalId::parse("T2").ok();
+    };
+    check(&both, &[]);
+}
+
+/// Numbers that lie in many parts.
+const FAR_APART: u64 = 7_000;
+
+#[test]
+fn a_time_is_found_in_whatever_parts_it_is_though_the_clock_was_set_back() {
+    let at = |number: u64, at: u64| {
+        accepted(Intent {
+            at: Timestamp(at),
+            ..intent(number * FAR_APART)
+        })
+    };
+    let world = World::of(&[
+        vec![at(1, 10), at(2, 20), at(3, 90), at(4, 30), at(5, 40)],
+        vec![at(6, 50), at(7, 15), at(8, 60)],
+    ]);
+    let check = |from: u64, to: u64, expect: &[u64]| {
+        let query = Query {
+            from: Some(Timestamp(from)),
+            to: Some(Timestamp(to)),
+            ..Query::default()
+        };
+        let numbers: Vec<_> = expect.iter().map(|n| n * FAR_APART).collect();
+        assert_eq!(world.found(&query), numbers, "{from} to {to}");
+        for account in [None, Some(AccountId(1))] {
+            let mut seen = Vec::new();
+            let mut each = |row: TransactionRow| {
+                seen.insert(0, row.txn.0);
+                true
+            };
+            let times = Timestamp(from)..Timestamp(to);
+            world.reader().money_of(times, account, &mut each).unwrap();
+            assert_eq!(seen, numbers, "{from} to {to}, {account:?}");
+        }
+    };
+    check(0, 100, &[8, 7, 6, 5, 4, 3, 2, 1]);
+    check(15, 31, &[7, 4, 2]);
+    check(90, 91, &[3]);
+    check(91, 99, &[]);
+    check(60, 61, &[8]);
+}
+
+#[test]
+fn pages_follow_each_other_without_gap_or_overlap_while_more_is_accepted() {
+    let groups = (1..=25).map(|n| accepted(intent(n * FAR_APART)));
+    let world = World::of(&[groups.collect()]);
+    let mut reader = world.reader();
+    let (mut seen, mut after) = (Vec::new(), None);
+    let mut more = 1_000_000;
+    loop {
+        let page = reader.page(&Query::default(), after, 10).unwrap();
+        seen.extend(page.rows.iter().map(|row| row.txn.0));
+        // A newer one comes between two pages.
+        more += 1;
+        let mut journal = world.folder().journal().unwrap();
+        let mut group = Vec::new();
+        record::begin_group(&mut group);
+        accepted(intent(more)).encode(&mut group);
+        record::end_group(&mut group);
+        journal.append(&group, 1).unwrap();
+        world.project();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let all: Vec<_> = (1..=25).rev().map(|n| n * FAR_APART).collect();
+    assert_eq!(seen, all);
+}
+
+#[test]
+fn a_question_uses_the_index_of_what_it_names_and_sorts_nothing() {
+    let world = six();
+    let reader = world.reader();
+    let plan = |sql: &str, values: Vec<Value>| -> String {
+        let mut explain = reader
+            .db
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let rows = explain.query_map(params_from_iter(values), |row| row.get::<_, String>(3));
+        rows.unwrap()
+            .map(Result::unwrap)
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let named: [(&dyn Fn(&mut Query), &str); 5] = [
+        (&|_| {}, "INTEGER PRIMARY KEY"),
+        (&|q| q.account = Some(AccountId(1)), "txn_account"),
+        (
+            &|q| q.terminal = TerminalId::parse("T2").ok(),
+            "txn_terminal",
+        ),
+        (
+            &|q| q.merchant = MerchantId::parse("M3").ok(),
+            "txn_merchant",
+        ),
+        (&|q| q.rrn = Some("R".into()), "txn_rrn"),
+    ];
+    for (set, index) in named {
+        let mut query = Query::default();
+        set(&mut query);
+        query.from = Some(Timestamp(1));
+        let (sql, values) = part_sql(&query);
+        let told = plan(&sql, values);
+        assert!(told.contains("SEARCH") && told.contains(index), "{told}");
+        assert!(!told.contains("TEMP B-TREE"), "{index}: {told}");
+    }
+    let day = plan(&money_sql(None), vec![1.into(), 2.into()]);
+    assert!(
+        day.contains("SEARCH txn USING INTEGER PRIMARY KEY"),
+        "{day}"
+    );
+    let one = plan(&money_sql(Some(AccountId(1))), vec![1.into(); 3]);
+    assert!(one.contains("txn_account (part=? AND account=?)"), "{one}");
+}
+
+#[test]
+fn a_question_that_looks_at_too_much_is_cut_off_and_the_next_one_is_not() {
+    let world = World::of(&[(1..=20_000).map(|n| accepted(intent(n))).collect()]);
+    let mut reader = world.reader();
+    reader.steps_max = 0;
+    let nobody = Query {
+        request: Some("nobody".into()),
+        ..Query::default()
+    };
+    let refused = reader.page(&nobody, None, 10).unwrap_err();
+    assert!(matches!(refused, QueryError::TooWide), "{refused:?}");
+    let page = reader.page(&Query::default(), None, 10).unwrap();
+    assert_eq!(page.rows.len(), 10);
+}
+
+#[test]
+fn every_journal_group_of_a_transaction_is_remembered() {
+    let world = World::of(&[
+        vec![accepted(intent(1)), accepted(intent(2))],
+        vec![ended(1, OutcomeKind::Approved, None)],
+        vec![ended(2, OutcomeKind::Declined, None)],
+        vec![
+            ended(1, OutcomeKind::ReversalOwed, None),
+            ended(1, OutcomeKind::Reversed, None),
+        ],
+    ]);
+    let groups = |txn| {
+        let row = world.reader().transaction(TxnId(txn)).unwrap();
+        row.unwrap().groups
+    };
+    assert_eq!((groups(1), groups(2)), (vec![1, 2, 4, 4], vec![1, 3]));
+    assert_eq!(world.reader().transaction(TxnId(3)).unwrap(), None);
+}
+
+#[test]
+fn a_reference_number_stays_though_a_reversal_comes_in_the_same_round() {
+    let approved = ended(1, OutcomeKind::Approved, Some(b"R00000000001"));
+    let owed = ended(1, OutcomeKind::ReversalOwed, None);
+    let sale = || accepted(intent(1));
+    for groups in [
+        vec![vec![sale(), approved.clone(), owed.clone()]],
+        vec![vec![sale()], vec![approved], vec![owed]],
+    ] {
+        let world = World::of(&groups);
+        let by_number = Query {
+            rrn: Some("R00000000001".into()),
+            ..Query::default()
+        };
+        assert_eq!(world.found(&by_number), [1]);
+    }
+}
+
+#[test]
+fn a_file_of_the_first_schema_is_projected_anew() {
+    let world = six();
+    let path = world.place.path().join("readmodel.db");
+    let before = world.found(&Query::default());
+    std::fs::remove_file(&path).unwrap();
+    // As the first schema left it: a row without the new columns, and everything counted as projected.
+    let old = super::super::open(
+        &path,
+        super::super::StoreFile::ReadModel,
+        super::super::Sync::Normal,
+        &MIGRATIONS[..1],
+    )
+    .unwrap();
+    old.execute_batch(
+        "INSERT INTO txn(id, at, acquirer, terminal, merchant, binding, version, account, held, \
+         request, sign, batch, stan, upstream, upstream_stan, amount, currency, pan) \
+         VALUES (1, 1, 0, 'T', 'M', 1, 1, 1, 0, 'sale', 1, 1, 1, 'bank', 1, 1, '156', ''); \
+         UPDATE mark SET sequence = 2;",
+    )
+    .unwrap();
+    drop(old);
+    assert!(matches!(
+        world.folder().reader().unwrap_err(),
+        StoreError::OlderSchema { found: 1, .. }
+    ));
+    assert_eq!(world.folder().read_model().unwrap().mark().unwrap(), 0);
+    world.project();
+    assert_eq!(world.found(&Query::default()), before);
+}
+
+#[test]
+fn a_reader_cannot_write() {
+    let world = six();
+    assert!(world.reader().db.execute("DELETE FROM txn", []).is_err());
+    let mut journal = world.folder().journal_reader().unwrap();
+    assert_eq!(journal.last_sequence().unwrap(), 2);
+    assert!(journal.append(b"x", 1).is_err());
+    drop(world.folder().registry().unwrap());
+    let mut registry = world.folder().registry_reader().unwrap();
+    assert!(registry.acquirers().unwrap().is_empty());
+    assert!(registry.acquirer("acme").is_err());
+}
+
+#[test]
+fn what_expired_and_was_sent_again_is_told_once() {
+    let numbered = |txn, stan, minor| {
+        let mut one = intent(txn);
+        one.stan = Stan::new(stan).unwrap();
+        one.amount.minor = minor;
+        accepted(one)
+    };
+    let world = World::of(&[vec![
+        numbered(1, 7, 100),
+        numbered(2, 7, 100),
+        // The same number for another amount says nothing of the one before.
+        numbered(3, 8, 100),
+        numbered(4, 8, 200),
+        ended(1, OutcomeKind::Expired, None),
+        ended(2, OutcomeKind::Approved, None),
+        ended(3, OutcomeKind::Expired, None),
+        ended(4, OutcomeKind::Approved, None),
+    ]]);
+    let mut seen = Vec::new();
+    let mut each = |row: TransactionRow| {
+        seen.push(row.txn.0);
+        true
+    };
+    let ever = Timestamp(0)..Timestamp(u64::MAX >> 1);
+    world.reader().money_of(ever, None, &mut each).unwrap();
+    assert_eq!(seen, [2, 3, 4]);
+}
+
+#[test]
+fn a_day_is_read_account_by_account_as_of_one_moment() {
+    let world = six();
+    let mut seen = Vec::new();
+    let day = intent(1).at..intent(6).at;
+    let mut each = |row: TransactionRow| {
+        seen.push((row.account, row.txn.0));
+        true
+    };
+    let mark = world.reader().money_of(day.clone(), None, &mut each);
+    assert_eq!(mark.unwrap(), 2);
+    assert_eq!(seen, [(1, 1), (1, 2), (1, 3), (1, 5), (4, 4)]);
+    let mut count = 0;
+    let mut each = |_| {
+        count += 1;
+        true
+    };
+    let only = Some(AccountId(4));
+    world.reader().money_of(day, only, &mut each).unwrap();
+    assert_eq!(count, 1);
+}

@@ -1,0 +1,237 @@
+//! Reversals and repeats, written from what the journal may keep of the original.
+//!
+//! While the process lives the original could be taken from memory, after a crash only from the journal.
+//! Both go the same way, so that a reversal does not depend on when it is sent.
+
+use bytes::Bytes;
+
+use super::forward::kept;
+use super::local::replaced;
+use super::{EnvelopeBytes, MAC_FIELDS, UpstreamGroup, with_buffer};
+use crate::base::{Pan, Stan};
+use crate::iso8583::{
+    self, Dialect, Envelope, FieldSet, FieldValue, Index, Message, Mti, Request, ResponseCode,
+    Rewrite,
+};
+use crate::store::Intent;
+use crate::store::projection::kept_element;
+
+/// An original as far as it may be kept: no track, no PIN block, no chip data.
+#[derive(Debug)]
+pub(super) struct Original<'a> {
+    /// TPDU and header towards the upstream.
+    envelope: EnvelopeBytes,
+    mti: Mti,
+    /// STAN towards the upstream.
+    stan: Stan,
+    pan: Option<Pan>,
+    /// Elements as the journal keeps them.
+    elements: std::borrow::Cow<'a, [u8]>,
+    row: &'a Request,
+}
+
+impl<'a> Original<'a> {
+    /// From the request as it was sent upstream. `None` when it does not decode, which nothing sent does.
+    pub(super) fn of_sent(
+        upstream: &UpstreamGroup,
+        frame: &[u8],
+        row: &'a Request,
+    ) -> Option<Self> {
+        let mut index = Index::new();
+        let sent = message_of(&upstream.dialect, frame, &mut index)?;
+        Some(Self {
+            envelope: EnvelopeBytes::new(sent.envelope()),
+            mti: sent.mti(),
+            stan: sent.stan()?,
+            pan: sent.pan(),
+            elements: kept(&sent, row.reversal_copies).into(),
+            row,
+        })
+    }
+
+    /// From its intent. `pan` is the intent's sealed card number, opened. `None` when the dialect has no
+    /// such request any more.
+    pub(super) fn of_intent(
+        upstream: &'a UpstreamGroup,
+        intent: &'a Intent<'_>,
+        pan: Option<Pan>,
+    ) -> Option<Self> {
+        let mut envelope = EnvelopeBytes::new(&intent.envelope);
+        envelope.set_start(&upstream.tpdu);
+        Some(Self {
+            envelope,
+            mti: intent.mti,
+            stan: intent.upstream_stan,
+            pan,
+            elements: (&*intent.reversal).into(),
+            row: upstream.dialect.request(&intent.request)?,
+        })
+    }
+
+    /// STAN towards the upstream.
+    pub(super) const fn stan(&self) -> Stan {
+        self.stan
+    }
+
+    /// Message type as it was sent.
+    pub(super) const fn mti(&self) -> Mti {
+        self.mti
+    }
+
+    /// Writes what is kept as a message of its own.
+    fn write(&self, dialect: &Dialect, mti: Mti) -> Option<Bytes> {
+        let roles = dialect.roles();
+        let (made, frame) = with_buffer(|out| {
+            let mut writer = dialect.write(out);
+            writer.envelope_raw(self.envelope.as_slice());
+            writer.mti(mti);
+            for de in 2..=128 {
+                if de == roles.stan {
+                    writer.number(de, u64::from(self.stan.get()));
+                } else if de == roles.pan {
+                    if let Some(pan) = &self.pan
+                        && self.row.reversal_copies.contains(de)
+                    {
+                        writer.digits(de, pan.expose());
+                    }
+                } else if let Some(element) = kept_element(&self.elements, de)
+                    && self.row.reversal_copies.contains(de)
+                    && !MAC_FIELDS.contains(de)
+                {
+                    writer.element(de, element);
+                }
+            }
+            writer.finish()
+        });
+        made.ok().map(|()| frame)
+    }
+
+    /// Its reversal: what the dialect says a reversal copies, the reason, and the original's elements where
+    /// the dialect names them.
+    pub(super) fn reversal(&self, dialect: &Dialect, reason: ResponseCode) -> Option<Bytes> {
+        let rules = dialect.reversal();
+        let original = self.write(dialect, self.mti)?;
+        let mut index = Index::new();
+        let original = message_of(dialect, &original, &mut index)?;
+        let elements = original_elements(&original);
+        let mut set = Vec::with_capacity(2);
+        if rules.reason_field != 0 {
+            set.push((
+                rules.reason_field,
+                FieldValue::Text(reason.as_bytes().as_slice()),
+            ));
+        }
+        if rules.original_field != 0 {
+            set.push((rules.original_field, FieldValue::Digits(&elements)));
+        }
+        set.sort_by_key(|(de, _)| *de);
+        retyped(&original, rules.mti, &set)
+    }
+
+    /// The same request once more, under the message type that says so.
+    pub(super) fn repeat(&self, dialect: &Dialect) -> Option<Bytes> {
+        self.write(dialect, dialect.repeats().mti(self.mti))
+    }
+}
+
+/// A request that was sent, under the message type of one that is sent again.
+pub(super) fn as_repeated_request(dialect: &Dialect, frame: &Bytes) -> Bytes {
+    let mut index = Index::new();
+    message_of(dialect, frame, &mut index)
+        .and_then(|sent| retyped(&sent, dialect.repeats().mti(sent.mti()), &[]))
+        .unwrap_or_else(|| frame.clone())
+}
+
+/// A reversal that was sent, under the message type of one that is sent again.
+pub(super) fn as_repeated_reversal(dialect: &Dialect, frame: &Bytes) -> Bytes {
+    let mut index = Index::new();
+    message_of(dialect, frame, &mut index)
+        .and_then(|sent| retyped(&sent, dialect.reversal().repeat_mti, &[]))
+        .unwrap_or_else(|| frame.clone())
+}
+
+/// A terminal's own reversal as it goes upstream.
+pub(super) fn reversal_of_terminal(
+    message: &Message<'_>,
+    upstream: &UpstreamGroup,
+    upstream_stan: Stan,
+) -> Option<Bytes> {
+    let roles = upstream.dialect.roles();
+    let mut envelope = EnvelopeBytes::new(message.envelope());
+    envelope.set_start(&upstream.tpdu);
+    let reference = match roles.reversed.stan {
+        Some(part) if part.field != roles.stan => replaced(message, part, upstream_stan.get()),
+        _ => None,
+    };
+    let mut set = vec![(
+        roles.stan,
+        FieldValue::Number(u64::from(upstream_stan.get())),
+    )];
+    if let (Some(part), Some(digits)) = (roles.reversed.stan, &reference) {
+        set.push((part.field, FieldValue::Digits(digits)));
+    }
+    set.sort_by_key(|(de, _)| *de);
+    let how = Rewrite {
+        envelope: Envelope::Raw(envelope.as_slice()),
+        drop: MAC_FIELDS,
+        set: &set,
+    };
+    let (made, frame) = with_buffer(|out| iso8583::rewrite(message, &how, out));
+    made.ok().map(|()| frame)
+}
+
+/// The message in a frame with its length prefix.
+fn message_of<'m>(
+    dialect: &'m Dialect,
+    frame: &'m [u8],
+    index: &'m mut Index,
+) -> Option<Message<'m>> {
+    let bytes = frame.get(dialect.framing().length_bytes..)?;
+    dialect.decode(bytes, index).ok()
+}
+
+/// The same fields under another message type, with some set (ascending).
+fn retyped(message: &Message<'_>, mti: Mti, set: &[(u8, FieldValue<'_>)]) -> Option<Bytes> {
+    let (made, frame) = with_buffer(|out| {
+        let mut writer = message.dialect().write(out);
+        writer.envelope_raw(message.envelope());
+        writer.mti(mti);
+        let mut left = message.fields().without(1);
+        for (de, value) in set {
+            writer.copy_set(message, left.below(*de));
+            writer.value(*de, *value);
+            left = left.above(*de);
+        }
+        writer.copy_set(message, left);
+        writer.finish()
+    });
+    made.ok().map(|()| frame)
+}
+
+/// DE90 of a reversal (ISO 8583:1987): MTI, STAN, DE7, DE32 and DE33 of the original, zeros where absent.
+fn original_elements(original: &Message<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(42);
+    out.extend_from_slice(original.mti().to_string().as_bytes());
+    for (de, width) in [(11, 6), (7, 10), (32, 11), (33, 11)] {
+        let digits = original.digits(de);
+        let digits = digits.as_deref().unwrap_or_default();
+        out.extend(std::iter::repeat_n(b'0', width - digits.len().min(width)));
+        out.extend_from_slice(&digits[..digits.len().min(width)]);
+    }
+    out
+}
+
+/// What a request's intent keeps of it: the fields that its reversal or its repeat copies, as the upstream
+/// sees them.
+pub(super) fn kept_for_later(
+    message: &Message<'_>,
+    frame: &[u8],
+    copies: FieldSet,
+    rewritten: bool,
+) -> Vec<u8> {
+    let mut index = Index::new();
+    if rewritten && let Some(sent) = message_of(message.dialect(), frame, &mut index) {
+        return kept(&sent, copies);
+    }
+    kept(message, copies)
+}
