@@ -344,7 +344,7 @@ impl Switch {
                     .contains(message.dialect().roles().pan) =>
             {
                 match self.keys.seal_pan(pan, txn) {
-                    Ok(sealed) => Cow::Owned(sealed.into_vec()),
+                    Ok(sealed) => Cow::Owned(sealed),
                     Err(problem) => {
                         tracing::error!(%problem, "a card number cannot be sealed");
                         return false;
