@@ -15,8 +15,8 @@ use super::{
 use crate::base::{Amount, Currency, MaskedPan, Stan, TxnId};
 use crate::binding::{Admission, TerminalKey};
 use crate::iso8583::{
-    self, Books, DeclineCode, Dialect, Envelope, Exposure, FieldSet, FieldValue, Index, Message,
-    Request, Rewrite,
+    self, Books, DeclineCode, Dialect, Envelope, FieldSet, FieldValue, Index, Message, Request,
+    Rewrite,
 };
 use crate::net::{Handled, LinkChoice, Session};
 use crate::store::{Intent, projection};
@@ -429,12 +429,14 @@ fn upstream_frame(
 /// tracks, PIN blocks and chip data are never stored (invariant 10).
 pub(super) fn kept(message: &Message<'_>, fields: FieldSet) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    for de in message.fields().intersection(fields).iter() {
-        let open = message
-            .dialect()
-            .field(de)
-            .is_some_and(|field| field.exposure == Exposure::Open);
-        if let (true, Some(element)) = (open, message.element(de)) {
+    let open = message.dialect().open_fields();
+    for de in message
+        .fields()
+        .intersection(fields)
+        .intersection(open)
+        .iter()
+    {
+        if let Some(element) = message.element(de) {
             projection::keep_element(&mut out, de, element);
         }
     }
