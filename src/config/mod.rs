@@ -126,6 +126,9 @@ struct Store {
     journal_gather: Duration,
 }
 
+/// Longest wait of the journal's writer under load, unless the file says otherwise.
+const JOURNAL_GATHER: Duration = Duration::from_millis(1);
+
 /// Dialects by name, as the file may refer to them.
 type Dialects = BTreeMap<String, Arc<Dialect>>;
 
@@ -275,7 +278,7 @@ impl Reader<'_, '_> {
         let mut read = Store {
             store: StoreChoice::Sqlite(self.folder.join("data")),
             data_key_file: None,
-            journal_gather: Duration::ZERO,
+            journal_gather: JOURNAL_GATHER,
         };
         let Some(store) = root.section("store") else {
             root.error("[store] is missing; write for example `[store]` and `path = \"data\"`");
@@ -309,7 +312,7 @@ impl Reader<'_, '_> {
         }
         let most = Duration::from_millis(50);
         read.journal_gather =
-            store.duration("journal_gather", Duration::ZERO..=most, Duration::ZERO);
+            store.duration("journal_gather", Duration::ZERO..=most, JOURNAL_GATHER);
         store.finish();
         read
     }
