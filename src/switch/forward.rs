@@ -12,7 +12,7 @@ use super::lookup::Job;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
-use crate::base::{Amount, Currency, MaskedPan, Stan, TxnId};
+use crate::base::{Amount, Currency, MaskedPan, Pan, Stan, TxnId};
 use crate::binding::{Admission, TerminalKey};
 use crate::iso8583::{
     self, Books, DeclineCode, Dialect, Envelope, FieldSet, FieldValue, Index, Message, Request,
@@ -33,6 +33,15 @@ pub(super) struct Passed<'a> {
     pub(super) admission: Admission,
     /// Whether its settlement is held.
     pub(super) held: bool,
+}
+
+/// What is read out of a request once and needed in several places.
+#[derive(Debug)]
+struct Particulars {
+    pan: Option<Pan>,
+    amount: Option<Amount>,
+    /// The field that names its original, with the upstream's STAN in it.
+    reference: Option<Vec<u8>>,
 }
 
 /// Why a request is not forwarded.
@@ -65,24 +74,21 @@ impl Switch {
             Ok(reference) => reference,
             Err(handled) => return handled,
         };
+        let particulars = Particulars {
+            pan: passed.message.pan(),
+            amount: passed.message.amount(),
+            reference,
+        };
         let proposal = Proposal {
             binding: passed.admission.binding,
             batch: passed.message.batch().unwrap_or_default(),
             stan,
-            content: self.content_of(passed.message, passed.request),
+            content: self.content_of(passed.message, passed.request, &particulars),
         };
         // The lane is held until the intent is in the journal's queue: whatever a reversal or a repeat of
         // the same terminal appends, it appends behind it.
         let taken = self.lanes.with(passed.key, |lane| {
-            self.take(
-                lane,
-                passed,
-                policy,
-                group,
-                choice,
-                &proposal,
-                reference.as_deref(),
-            )
+            self.take(lane, passed, policy, group, choice, &proposal, &particulars)
         });
         match taken {
             Ok(()) => Handled::Pending,
@@ -106,7 +112,7 @@ impl Switch {
         group: &UpstreamGroup,
         choice: LinkChoice,
         proposal: &Proposal,
-        reference: Option<&[u8]>,
+        particulars: &Particulars,
     ) -> Result<(), Refused> {
         let Passed {
             session,
@@ -135,6 +141,7 @@ impl Switch {
             .stans
             .match_key(message, upstream_stan)
             .ok_or(Refused::With(DeclineCode::Format, "missing-field"))?;
+        let reference = particulars.reference.as_deref();
         let frame = upstream_frame(message, group, upstream_stan, reference)
             .ok_or(Refused::With(DeclineCode::Format, "unwritable"))?;
         let txn = self.new_txn();
@@ -147,7 +154,7 @@ impl Switch {
             terminal: key.terminal,
             merchant: message.merchant(),
             stan: proposal.stan,
-            amount: message.amount(),
+            amount: particulars.amount,
             choice,
             received: self.clock.now(),
             reference: reference
@@ -168,6 +175,7 @@ impl Switch {
             group,
             choice,
             proposal,
+            particulars,
             txn,
             upstream_stan,
             frame,
@@ -298,10 +306,14 @@ impl Switch {
     }
 
     /// Keyed hash of what makes two requests the same (invariant 5): never times, tracks, PIN or chip data.
-    fn content_of(&self, message: &Message<'_>, request: &Request) -> u64 {
+    fn content_of(
+        &self,
+        message: &Message<'_>,
+        request: &Request,
+        particulars: &Particulars,
+    ) -> u64 {
         let roles = message.dialect().roles();
-        let pan = message.pan();
-        let amount = message.amount();
+        let Particulars { pan, amount, .. } = particulars;
         let original = roles
             .original
             .stan
@@ -324,6 +336,7 @@ impl Switch {
         group: &UpstreamGroup,
         choice: LinkChoice,
         proposal: &Proposal,
+        particulars: &Particulars,
         txn: TxnId,
         upstream_stan: Stan,
         frame: Bytes,
@@ -336,8 +349,8 @@ impl Switch {
             held,
             ..
         } = *passed;
-        let pan = message.pan();
-        let sealed = match &pan {
+        let Particulars { pan, amount, .. } = particulars;
+        let sealed = match pan {
             Some(pan)
                 if request
                     .reversal_copies
@@ -371,7 +384,7 @@ impl Switch {
             stan: proposal.stan,
             group: Cow::Borrowed(&group.name),
             upstream_stan,
-            amount: message.amount().unwrap_or(Amount {
+            amount: amount.unwrap_or(Amount {
                 minor: 0,
                 currency: Currency::NONE,
             }),
