@@ -147,8 +147,8 @@ pub fn keep_element(kept: &mut Vec<u8>, de: u8, element: &[u8]) {
     let Ok(len) = u16::try_from(element.len()) else {
         return;
     };
-    kept.push(de);
-    kept.extend_from_slice(&len.to_le_bytes());
+    let [low, high] = len.to_le_bytes();
+    kept.extend_from_slice(&[de, low, high]);
     kept.extend_from_slice(element);
 }
 
