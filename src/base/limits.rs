@@ -24,7 +24,7 @@ pub const PROBLEMS_MAX: usize = 1_000;
 pub const JOURNAL_QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// Records the projection folds into one transaction of the read model.
-pub const PROJECTION_ROUND_RECORDS: usize = 20_000;
+pub const PROJECTION_ROUND_RECORDS: usize = 50_000;
 
 /// Transactions of one page of a query.
 pub const QUERY_PAGE_MAX: usize = 1_000;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +12,7 @@ use super::check;
 use crate::admin::Admin;
 use crate::base::{Clock, SystemClock};
 use crate::config::{self, Config, ConfigError};
-use crate::switch::Running;
+use crate::switch::{Running, Switch};
 use crate::telemetry::{log, metrics};
 
 /// Runs the gateway: takes terminals, forwards to upstreams, keeps the journal.
@@ -57,11 +57,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if workers > 1 {
         runtime.worker_threads(workers);
     }
+    let switch: Arc<OnceLock<Weak<Switch>>> = Arc::default();
+    let resting = Arc::clone(&switch);
     let runtime = runtime
         .enable_all()
+        .on_thread_park(move || {
+            if let Some(switch) = resting.get().and_then(Weak::upgrade) {
+                switch.rest();
+            }
+        })
         .build()
         .context("the runtime cannot be started")?;
-    let clean = runtime.block_on(serve(config, &args.config))?;
+    let clean = runtime.block_on(serve(config, &args.config, &switch))?;
     // Blocking work that is still under way (an export nobody reads) must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(if clean {
@@ -71,12 +78,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn serve(config: Config, file: &Path) -> anyhow::Result<bool> {
+async fn serve(
+    config: Config,
+    file: &Path,
+    started: &OnceLock<Weak<Switch>>,
+) -> anyhow::Result<bool> {
     let prometheus = metrics::install().context("metrics cannot be set up")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = Running::start(&config.switch, &clock)?;
+    started.get_or_init(|| Arc::downgrade(&running.switch));
     let admin = Admin::new(&running, clock, Some(prometheus.clone()));
     admin.serve_socket(&config.admin_socket).with_context(|| {
         format!(

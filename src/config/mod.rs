@@ -127,6 +127,9 @@ struct Store {
     keeping: StoreKeeping,
 }
 
+/// Longest wait of the journal's writer under load, unless the file says otherwise.
+const JOURNAL_GATHER: Duration = Duration::from_millis(1);
+
 /// Dialects by name, as the file may refer to them.
 type Dialects = BTreeMap<String, Arc<Dialect>>;
 
@@ -278,7 +281,7 @@ impl Reader<'_, '_> {
         let mut read = Store {
             store: StoreChoice::Sqlite(self.folder.join("data")),
             data_key_file: None,
-            journal_gather: Duration::ZERO,
+            journal_gather: JOURNAL_GATHER,
             keeping: StoreKeeping::default(),
         };
         let Some(store) = root.section("store") else {
@@ -313,7 +316,7 @@ impl Reader<'_, '_> {
         }
         let most = Duration::from_millis(50);
         read.journal_gather =
-            store.duration("journal_gather", Duration::ZERO..=most, Duration::ZERO);
+            store.duration("journal_gather", Duration::ZERO..=most, JOURNAL_GATHER);
         read.keeping = self.keeping(&store);
         store.finish();
         read

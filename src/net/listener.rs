@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Tasks;
 use super::session::{Progress, Run, Session, SessionLimits, Terminals, Transport};
+use super::socket::Socket;
 use crate::base::Clock;
 use crate::base::clock::Moment;
 use crate::iso8583::Dialect;
@@ -215,9 +216,9 @@ impl<T: Terminals> Listener<T> {
             peer,
         };
         match &self.settings.tls {
-            None => entry.open(Transport::Plain(tcp)),
+            None => entry.open(Transport::Plain(Socket::new(tcp))),
             Some(tls) => {
-                let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(tcp);
+                let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(Socket::new(tcp));
                 let timeout = self.settings.handshake_timeout;
                 let stopped = tasks.clone();
                 tasks.spawn(async move {
@@ -346,10 +347,7 @@ async fn finish<T: Terminals>(
     id: u64,
 ) {
     let peer = run.session.peer;
-    let reason = tokio::select! {
-        reason = run => reason,
-        () = stopped.stopping() => "stopped",
-    };
+    let reason = stopped.until_stopped(run).await.unwrap_or("stopped");
     sessions.open.remove(&id);
     metrics.sessions.decrement(1.0);
     metrics.closed(reason);

@@ -12,6 +12,7 @@ pub mod listener;
 pub mod mux;
 pub mod outbox;
 pub mod session;
+pub mod socket;
 pub mod tasks;
 
 pub use group::{Group, LinkChoice};

@@ -4,7 +4,8 @@
 //! Whoever takes it decides what happens. What was taken is remembered for a while, so that a late or a
 //! duplicate answer is told apart from a stray one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -37,10 +38,35 @@ pub struct Pending<V> {
     taken: Mutex<Memory>,
 }
 
+/// What was taken lately, oldest first: a hash of the key, its lowest bit told how. Written for every request
+/// and read for hardly any, so writing is one step forward in memory and reading looks through all.
 #[derive(Debug, Default)]
-struct Memory {
-    order: VecDeque<MatchKey>,
-    how: HashMap<MatchKey, Taken, RandomState>,
+struct Memory(VecDeque<u64>);
+
+impl Memory {
+    const GIVEN_UP: u64 = 1;
+
+    fn add(&mut self, hash: u64, how: Taken) {
+        if self.0.len() >= REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back(match how {
+            Taken::Answered => hash & !Self::GIVEN_UP,
+            Taken::GivenUp => hash | Self::GIVEN_UP,
+        });
+    }
+
+    /// How the last one with that hash was taken. Two keys with one hash, by a chance of 2^48 among those
+    /// remembered, would have an answer counted under the other's word.
+    fn find(&self, hash: u64) -> Option<Taken> {
+        let last = |known: &&u64| (**known ^ hash) & !Self::GIVEN_UP == 0;
+        let known = self.0.iter().rev().find(last)?;
+        Some(if known & Self::GIVEN_UP == 0 {
+            Taken::Answered
+        } else {
+            Taken::GivenUp
+        })
+    }
 }
 
 /// What waits under a key, with the number that tells it from a later one under the same key.
@@ -113,7 +139,7 @@ impl<V: Waiting> Pending<V> {
                 fits(held.get()).map_err(Some)?;
                 let value = held.remove();
                 self.count.fetch_sub(1, Ordering::Relaxed);
-                self.remember(*key, Taken::Answered);
+                self.remember(key, Taken::Answered);
                 Ok(value)
             }
         }
@@ -125,7 +151,7 @@ impl<V: Waiting> Pending<V> {
             .waiting
             .remove_if(key, |_, held| held.number() == number)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
-        self.remember(*key, Taken::GivenUp);
+        self.remember(key, Taken::GivenUp);
         Some(value)
     }
 
@@ -176,8 +202,9 @@ impl<V: Waiting> Pending<V> {
     /// How a request under this key was taken, if that is remembered.
     #[must_use]
     pub fn was_taken(&self, key: &MatchKey) -> Option<Taken> {
+        let hash = self.waiting.hasher().hash_one(key);
         let memory = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.how.get(key).copied()
+        memory.find(hash)
     }
 
     /// The first waiting request that `near` accepts, for a report of the nearest miss. Looks at a
@@ -189,15 +216,46 @@ impl<V: Waiting> Pending<V> {
             .find_map(|entry| near(entry.key(), entry.value()))
     }
 
-    fn remember(&self, key: MatchKey, how: Taken) {
+    fn remember(&self, key: &MatchKey, how: Taken) {
+        let hash = self.waiting.hasher().hash_one(key);
         let mut memory = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.how.insert(key, how).is_none() {
-            memory.order.push_back(key);
+        memory.add(hash, how);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Stan;
+
+    #[derive(Debug)]
+    struct Asked(u64);
+
+    impl Waiting for Asked {
+        fn number(&self) -> u64 {
+            self.0
         }
-        if memory.order.len() > REMEMBERED
-            && let Some(oldest) = memory.order.pop_front()
-        {
-            memory.how.remove(&oldest);
+    }
+
+    fn key(stan: u32) -> MatchKey {
+        MatchKey::own(2, Stan::new(stan).unwrap())
+    }
+
+    #[test]
+    fn what_was_taken_last_under_a_key_is_remembered_for_a_while() {
+        let pending = Pending::new();
+        let fits = |_: &Asked| Ok::<_, ()>(());
+        let kept = u32::try_from(REMEMBERED).unwrap();
+        for n in 1..=kept {
+            pending.insert(key(n), Moment(0), Asked(n.into())).unwrap();
+            assert!(pending.take(&key(n), fits).is_ok());
         }
+        assert_eq!(pending.was_taken(&key(1)), Some(Taken::Answered));
+        assert_eq!(pending.was_taken(&key(kept + 1)), None);
+        pending.insert(key(2), Moment(0), Asked(0)).unwrap();
+        assert!(pending.give_up(&key(2), 0).is_some());
+        assert_eq!(pending.was_taken(&key(2)), Some(Taken::GivenUp));
+        assert_eq!(pending.was_taken(&key(1)), None);
+        assert_eq!(pending.was_taken(&key(kept)), Some(Taken::Answered));
     }
 }

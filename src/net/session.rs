@@ -23,11 +23,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
 use super::outbox::Outbox;
+use super::socket::Socket;
 use crate::base::clock::{Clock, Moment};
 use crate::iso8583::Dialect;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -42,6 +42,9 @@ const DRAIN_GRACE: Duration = Duration::from_millis(150);
 /// How long a closing session waits for the peer to close too, so that its last answer is not lost to a
 /// reset.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How much too late a wait may end: within it, the timer is not armed anew.
+const TIMER_SLACK: Duration = Duration::from_millis(5);
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,9 +186,9 @@ impl Session {
 #[derive(Debug)]
 pub enum Transport {
     /// TCP.
-    Plain(TcpStream),
+    Plain(Socket),
     /// TLS.
-    Tls(TlsStream<TcpStream>),
+    Tls(TlsStream<Socket>),
 }
 
 impl Transport {
@@ -259,6 +262,8 @@ pub(super) struct Progress {
     partial_since: Option<Moment>,
     stalled_since: Option<Moment>,
     timer: Pin<Box<Sleep>>,
+    /// When the timer fires, on the clock's time line.
+    fires_at: Moment,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,6 +290,7 @@ impl Progress {
             partial_since: None,
             stalled_since: None,
             timer: Box::pin(tokio::time::sleep(first_wait)),
+            fires_at: now.after(first_wait),
         }
     }
 }
@@ -465,8 +471,8 @@ impl<T: Terminals> Run<T> {
     /// Ends the session when a wait took too long, and arms the timer for the next one.
     fn watch(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
         loop {
-            let (deadline, reason) = self.deadline();
             let now = self.clock.now();
+            let (deadline, reason) = self.deadline(now);
             if now >= deadline {
                 if reason == "drain-grace" {
                     // The grace is over: close, which writing does.
@@ -477,14 +483,14 @@ impl<T: Terminals> Run<T> {
                 }
                 return Poll::Ready(reason);
             }
-            let wait = deadline.since(now);
-            let timer = &mut self.state.timer;
+            let state = &mut self.state;
             // Re-arming costs; a timer that fires too early is armed again, one too late is not left so.
-            let armed = timer.deadline().saturating_duration_since(tokio_now());
-            if armed > wait + Duration::from_millis(5) || timer.is_elapsed() {
-                timer.as_mut().reset(tokio_now() + wait);
+            if state.fires_at > deadline.after(TIMER_SLACK) || state.timer.is_elapsed() {
+                let wait = deadline.since(now);
+                state.fires_at = deadline;
+                state.timer.as_mut().reset(tokio_now() + wait);
             }
-            match timer.as_mut().poll(cx) {
+            match state.timer.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => {}
             }
@@ -492,7 +498,7 @@ impl<T: Terminals> Run<T> {
     }
 
     /// The nearest end of a wait, and what it would mean.
-    fn deadline(&self) -> (Moment, &'static str) {
+    fn deadline(&self, now: Moment) -> (Moment, &'static str) {
         let state = &self.state;
         if let Phase::Closing { until } = state.phase {
             return (until, "drained");
@@ -500,7 +506,7 @@ impl<T: Terminals> Run<T> {
         let mut nearest = (state.last_frame.after(self.limits.idle_timeout), "idle");
         if self.session.pending() > 0 {
             // A terminal that waits for us is not idle; its request has a deadline of its own.
-            nearest = (self.clock.now().after(self.limits.idle_timeout), "idle");
+            nearest = (now.after(self.limits.idle_timeout), "idle");
         }
         let others = [
             (

@@ -1,7 +1,11 @@
 //! The tasks of a process: tracked, so that a drain can wait for them, with the two signals that end
 //! them.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -13,6 +17,8 @@ pub struct Tasks {
     tracker: TaskTracker,
     drain: CancellationToken,
     stop: CancellationToken,
+    /// Set before `stop` is given, and quicker to ask.
+    stopped: Arc<AtomicBool>,
 }
 
 impl Tasks {
@@ -34,6 +40,7 @@ impl Tasks {
 
     /// Tells everybody to stop now. Implies [`Self::drain`].
     pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
         self.drain.cancel();
         self.stop.cancel();
     }
@@ -46,6 +53,28 @@ impl Tasks {
     /// Completes when everything must stop. Cancel safe.
     pub async fn stopping(&self) {
         self.stop.cancelled().await;
+    }
+
+    /// Runs a future to its end, or until everything must stop: `None` then. For futures that are polled
+    /// often: unlike a `select!` over [`Self::stopping`], it registers for the signal once and looks at a
+    /// flag ever after.
+    pub async fn until_stopped<T>(&self, run: impl Future<Output = T>) -> Option<T> {
+        let mut run = pin!(run);
+        let mut stopping = pin!(self.stop.cancelled());
+        let mut registered = false;
+        // A task keeps its waker for life, so the one that was registered stays the right one.
+        poll_fn(|cx| {
+            if !registered {
+                registered = true;
+                if stopping.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+            } else if self.stopped.load(Ordering::Acquire) {
+                return Poll::Ready(None);
+            }
+            run.as_mut().poll(cx).map(Some)
+        })
+        .await
     }
 
     /// Whether a drain began.

@@ -3,6 +3,9 @@
 
 use std::fmt;
 use std::fs;
+use std::hash::Hasher;
+#[expect(deprecated, reason = "see its use")]
+use std::hash::SipHasher;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -54,6 +57,8 @@ pub struct DataKeys {
     /// First four bytes of every nonce of this process; the transaction's number is the rest.
     nonce_prefix: [u8; 4],
     hash: hmac::Key,
+    /// Key of [`Self::hash_parts`], derived from `hash`.
+    parts: [u64; 2],
 }
 
 impl fmt::Debug for DataKeys {
@@ -104,12 +109,14 @@ impl DataKeys {
     fn from_bytes(keys: &[u8; KEY_BYTES * 2]) -> Result<Self, KeyError> {
         let (seal, hash) = keys.split_at(KEY_BYTES);
         let seal = UnboundKey::new(&AES_256_GCM, seal).map_err(|_unspecified| KeyError::Crypto)?;
+        let hash = hmac::Key::new(hmac::HMAC_SHA256, hash);
         let mut nonce_prefix = [0; 4];
         rand::fill(&mut nonce_prefix).map_err(|_unspecified| KeyError::Crypto)?;
         Ok(Self {
             seal: LessSafeKey::new(seal),
             nonce_prefix,
-            hash: hmac::Key::new(hmac::HMAC_SHA256, hash),
+            parts: parts_key(&hash),
+            hash,
         })
     }
 
@@ -122,7 +129,7 @@ impl DataKeys {
     ///
     /// # Errors
     /// When the cryptographic library fails.
-    pub fn seal_pan(&self, pan: &Pan, txn: TxnId) -> Result<Box<[u8]>, KeyError> {
+    pub fn seal_pan(&self, pan: &Pan, txn: TxnId) -> Result<Vec<u8>, KeyError> {
         let mut nonce = [0; NONCE_LEN];
         let (prefix, number) = nonce.split_at_mut(self.nonce_prefix.len());
         prefix.copy_from_slice(&self.nonce_prefix);
@@ -140,7 +147,7 @@ impl DataKeys {
             )
             .map_err(|_unspecified| KeyError::Crypto)?;
         sealed.extend_from_slice(tag.as_ref());
-        Ok(sealed.into())
+        Ok(sealed)
     }
 
     /// Decrypts what [`Self::seal_pan`] made for the same transaction; `None` for anything else.
@@ -167,19 +174,36 @@ impl DataKeys {
         cut
     }
 
-    /// Keyed hash over several byte strings, each with its length, cut to 8 bytes: equal for equal lists.
+    /// Keyed hash over several byte strings, each with its length: equal for equal lists.
+    ///
+    /// SipHash-2-4, made for short inputs and results of eight bytes, takes a tenth of an HMAC's time.
     #[must_use]
+    #[expect(
+        deprecated,
+        reason = "deprecated as a hash for maps only: no other name of it promises which SipHash it is"
+    )]
     pub fn hash_parts(&self, parts: &[&[u8]]) -> u64 {
-        let mut context = hmac::Context::with_key(&self.hash);
+        let [first, second] = self.parts;
+        let mut hasher = SipHasher::new_with_keys(first, second);
         for part in parts {
-            context.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-            context.update(part);
+            hasher.write(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+            hasher.write(part);
         }
-        let tag = context.sign();
-        tag.as_ref()
-            .first_chunk::<8>()
-            .map_or(0, |eight| u64::from_le_bytes(*eight))
+        hasher.finish()
     }
+}
+
+/// The two halves of a key of its own for [`DataKeys::hash_parts`].
+fn parts_key(hash: &hmac::Key) -> [u64; 2] {
+    let tag = hmac::sign(hash, b"posgate: key of the hash over parts");
+    let mut halves = tag.as_ref().chunks_exact(8).map(|half| {
+        let bytes = half.first_chunk().copied().unwrap_or_default();
+        u64::from_le_bytes(bytes)
+    });
+    [
+        halves.next().unwrap_or_default(),
+        halves.next().unwrap_or_default(),
+    ]
 }
 
 fn parse(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES * 2]>> {
@@ -260,6 +284,16 @@ mod tests {
             DataKeys::load_or_create(&path),
             Err(KeyError::Format { .. })
         ));
+    }
+
+    /// Stored hashes are compared with those of later builds.
+    #[test]
+    fn the_hash_over_parts_is_the_same_in_every_build() {
+        let keys = DataKeys::from_bytes(&[7; KEY_BYTES * 2]).unwrap();
+        assert_eq!(
+            keys.hash_parts(&[b"sale", b"", b"1050"]),
+            16_279_416_505_168_985_481
+        );
     }
 
     #[test]

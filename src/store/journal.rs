@@ -5,6 +5,9 @@
 //! all that has gathered, writes it as one row, syncs, and hands the effects over in the order they
 //! came. While it syncs, the next group gathers, so that the group grows with the load by itself.
 //!
+//! A group costs far more than a record in it. When records come so fast that a short wait makes a much
+//! larger group, the writer waits ([`Gather`]); when they do not, it never does.
+//!
 //! An effect without a record is allowed: it runs after everything appended before it is durable, which
 //! is how a repeated request gets the first answer again and not sooner.
 //!
@@ -12,14 +15,19 @@
 //! any more, and the failure is handed to whoever stops the process. A full disk is no failure: see
 //! [`super::room`].
 
+mod by_hand;
+
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::room::Room;
 use super::{JournalStore, StoreError, record};
+use crate::base::clock::{Clock, Moment};
 use crate::base::limits;
 use crate::telemetry::metrics::JournalMetrics;
+
+pub(crate) use by_hand::ByHand;
 
 /// Why a record was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,12 +82,99 @@ impl<E> Durable<E> {
     }
 }
 
+/// Records that must be due within the longest wait for the writer to wait at all.
+const GATHER_FROM: u64 = 8;
+
+/// Effects after which the writer waits no longer: a larger group would cost hardly less for each record.
+const GATHER_ENOUGH: usize = 256;
+
+/// What counts as a fair group before the first was written.
+const GATHER_FAIR: usize = 16;
+
+/// How many requests are in flight: each appends an outcome sooner or later.
+pub type InFlight = Arc<dyn Fn() -> usize + Send + Sync>;
+
+/// When the writer waits for more: while records come fast and more are known to be on their way, so that a
+/// short wait makes a much larger group. How fast they come is told from the last groups.
+pub struct Gather {
+    at_most: Duration,
+    clock: Arc<dyn Clock>,
+    in_flight: InFlight,
+    taken_at: Moment,
+    /// Mean time between records in nanoseconds, never more than `at_most`.
+    interval: u64,
+}
+
+impl std::fmt::Debug for Gather {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gather")
+            .field("at_most", &self.at_most)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gather {
+    /// Waits up to so long; zero for never.
+    #[must_use]
+    pub fn new(at_most: Duration, clock: Arc<dyn Clock>, in_flight: InFlight) -> Self {
+        Self {
+            at_most,
+            taken_at: clock.now(),
+            clock,
+            in_flight,
+            interval: nanos(at_most),
+        }
+    }
+
+    /// How long to wait now that so many effects are there. One terminal alone is never kept waiting.
+    fn wait(&self, effects: usize) -> Duration {
+        let fast = self.interval.saturating_mul(GATHER_FROM) <= nanos(self.at_most);
+        if fast && effects < GATHER_ENOUGH && more_to_come((self.in_flight)(), effects) {
+            self.at_most
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// So many effects were taken just now.
+    fn taken(&mut self, effects: usize) {
+        let now = self.clock.now();
+        let since = nanos(now.since(self.taken_at));
+        self.taken_at = now;
+        let each = since / u64::try_from(effects).unwrap_or(u64::MAX).max(1);
+        self.interval = (self.interval * 7 + each.min(nanos(self.at_most))) / 8;
+    }
+}
+
+/// What counts as a fair group after one of `taken` effects: as large as the largest of late. Where a round of
+/// all terminals fits into the wait, that is the whole round, and the writer goes on when it is complete.
+fn fair_after(fair: usize, taken: usize) -> usize {
+    taken.max(fair - fair.div_ceil(8))
+}
+
+/// Whether the outcomes on their way are many beside what has gathered: a request whose own intent waits in the
+/// queue brings nothing before it is written.
+const fn more_to_come(in_flight: usize, gathered: usize) -> bool {
+    in_flight.saturating_sub(gathered) > gathered / 4
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The writer is not woken by effects: it is at work, or has been woken already.
+const NOT_WAITING: usize = usize::MAX;
+
 #[derive(Debug)]
 struct Queue<E> {
     bytes: Vec<u8>,
     records: u32,
     effects: Vec<E>,
-    writer_waits: bool,
+    /// Effects at which the writer wants to be woken.
+    wake_at: usize,
+    /// Effects with which it goes on when those who append have run out of work ([`Journal::rest`]).
+    fair: usize,
     closed: bool,
 }
 
@@ -113,29 +208,36 @@ const ROOM_WAIT: Duration = Duration::from_millis(100);
 const ROOM_WAITS_AFTER_CLOSE_MAX: u32 = 20;
 
 /// Handle to the writer thread. Clones append to the same journal.
-#[derive(Debug)]
 pub struct Journal<E> {
     shared: Arc<Shared<E>>,
+    in_flight: InFlight,
+}
+
+impl<E> std::fmt::Debug for Journal<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Journal")
+    }
 }
 
 impl<E> Clone for Journal<E> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
+            in_flight: Arc::clone(&self.in_flight),
         }
     }
 }
 
 impl<E: Send + 'static> Journal<E> {
-    /// Starts the writer. It waits `gather` for more before it writes a group: longer groups cost less
-    /// work each record and more time. `on_durable` gets the effects of each group, in order, and must not block;
-    /// `on_failure` is called once, when the store failed for good.
+    /// Starts the writer. `gather` says how long it waits for more before it writes a group. `on_durable`
+    /// gets the effects of each group, in order, and must not block; `on_failure` is called once, when the
+    /// store failed for good.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         mut store: Box<dyn JournalStore>,
-        gather: Duration,
+        mut gather: Gather,
         room: Arc<Room>,
         metrics: JournalMetrics,
         mut on_durable: impl FnMut(&mut dyn Iterator<Item = Durable<E>>) + Send + 'static,
@@ -147,7 +249,8 @@ impl<E: Send + 'static> Journal<E> {
             bytes: first,
             records: 0,
             effects: Vec::new(),
-            writer_waits: false,
+            wake_at: NOT_WAITING,
+            fair: GATHER_FAIR,
             closed: false,
         };
         let shared = Arc::new(Shared {
@@ -157,6 +260,7 @@ impl<E: Send + 'static> Journal<E> {
         });
         let journal = Self {
             shared: Arc::clone(&shared),
+            in_flight: Arc::clone(&gather.in_flight),
         };
         let writer = std::thread::Builder::new()
             .name("journal".into())
@@ -164,7 +268,8 @@ impl<E: Send + 'static> Journal<E> {
                 let mut group = Vec::with_capacity(1 << 16);
                 record::begin_group(&mut group);
                 let mut effects = Vec::new();
-                while let Some(records) = take_group(&shared, gather, &mut group, &mut effects) {
+                while let Some(records) = take_group(&shared, &mut gather, &mut group, &mut effects)
+                {
                     if records > 0 {
                         record::end_group(&mut group);
                         let mut waits = 0;
@@ -198,10 +303,7 @@ impl<E: Send + 'static> Journal<E> {
         if self.shared.room.is_short() {
             return Err(JournalError::NoRoom);
         }
-        if self.shared.lock().bytes.len() > limits::JOURNAL_QUEUE_BYTES_MAX {
-            return Err(JournalError::Full);
-        }
-        self.append(effect, write)
+        self.add(limits::JOURNAL_QUEUE_BYTES_MAX, effect, write)
     }
 
     /// Takes a record (what `write` puts into the buffer; nothing for an effect without one) and the
@@ -210,19 +312,47 @@ impl<E: Send + 'static> Journal<E> {
     /// # Errors
     /// When the journal is closed; nothing was taken then.
     pub fn append(&self, effect: E, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), JournalError> {
+        self.add(usize::MAX, effect, write)
+    }
+
+    fn add(
+        &self,
+        bytes_max: usize,
+        effect: E,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), JournalError> {
         let mut queue = self.shared.lock();
         if queue.closed {
             return Err(JournalError::Closed);
         }
         let before = queue.bytes.len();
+        if before > bytes_max {
+            return Err(JournalError::Full);
+        }
         write(&mut queue.bytes);
         queue.records += u32::from(queue.bytes.len() > before);
         queue.effects.push(effect);
-        if std::mem::take(&mut queue.writer_waits) {
+        if queue.effects.len() >= queue.wake_at {
+            queue.wake_at = NOT_WAITING;
             drop(queue);
             self.shared.work.notify_one();
         }
         Ok(())
+    }
+
+    /// Tells that whoever appends has nothing more to do until something comes from outside. A writer that
+    /// waits for more takes what it has, if that is a fair group and little can still join it.
+    pub fn rest(&self) {
+        let mut queue = self.shared.lock();
+        let gathered = queue.effects.len();
+        if queue.wake_at == GATHER_ENOUGH
+            && gathered >= queue.fair
+            && !more_to_come((self.in_flight)(), gathered)
+        {
+            queue.wake_at = NOT_WAITING;
+            drop(queue);
+            self.shared.work.notify_one();
+        }
     }
 
     /// Lets the writer finish what waits and stop.
@@ -244,90 +374,11 @@ impl<E: Send + 'static> Journal<E> {
     }
 }
 
-/// A writer without a thread: whoever holds it says when a group is taken, written, and its effects given
-/// out. For simulations, where a crash may fall between any two of these.
-pub(crate) struct ByHand<E> {
-    shared: Arc<Shared<E>>,
-    store: Box<dyn JournalStore>,
-    group: Vec<u8>,
-    records: u32,
-    effects: Vec<E>,
-}
-
-impl<E> std::fmt::Debug for ByHand<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ByHand")
-            .field("records", &self.records)
-            .field("effects", &self.effects.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<E> Journal<E> {
-    /// A journal that is written by hand.
-    pub(crate) fn by_hand(store: Box<dyn JournalStore>) -> (Self, ByHand<E>) {
-        let queue = Queue {
-            bytes: Vec::new(),
-            records: 0,
-            effects: Vec::new(),
-            writer_waits: false,
-            closed: false,
-        };
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(queue),
-            work: Condvar::new(),
-            room: Arc::new(Room::unlimited()),
-        });
-        record::begin_group(&mut shared.lock().bytes);
-        let journal = Self {
-            shared: Arc::clone(&shared),
-        };
-        let writer = ByHand {
-            shared,
-            store,
-            group: Vec::new(),
-            records: 0,
-            effects: Vec::new(),
-        };
-        (journal, writer)
-    }
-}
-
-impl<E> ByHand<E> {
-    /// Whether something waits to be taken.
-    pub(crate) fn has_work(&self) -> bool {
-        !self.shared.lock().effects.is_empty()
-    }
-
-    /// Takes what waits. The group before must have been given out.
-    pub(crate) fn take(&mut self) {
-        self.group.clear();
-        record::begin_group(&mut self.group);
-        let mut queue = self.shared.lock();
-        std::mem::swap(&mut queue.bytes, &mut self.group);
-        std::mem::swap(&mut queue.effects, &mut self.effects);
-        self.records = std::mem::take(&mut queue.records);
-    }
-
-    /// Writes what was taken.
-    pub(crate) fn write(&mut self) -> Result<(), StoreError> {
-        if self.records == 0 {
-            return Ok(());
-        }
-        record::end_group(&mut self.group);
-        self.store.append(&self.group, self.records).map(drop)
-    }
-
-    /// Gives out the effects of what was written.
-    pub(crate) fn effects(&mut self) -> impl Iterator<Item = Durable<E>> {
-        self.effects.drain(..).map(Durable)
-    }
-}
-
-/// Waits for work and swaps it out. `None` when the journal is closed and empty.
+/// Waits for work, and for more of it when that pays, and swaps it out. `None` when the journal is closed
+/// and empty.
 fn take_group<E>(
     shared: &Shared<E>,
-    gather: Duration,
+    gather: &mut Gather,
     group: &mut Vec<u8>,
     effects: &mut Vec<E>,
 ) -> Option<u32> {
@@ -336,38 +387,56 @@ fn take_group<E>(
         if queue.closed {
             return None;
         }
-        queue.writer_waits = true;
+        queue.wake_at = 1;
         queue = shared
             .work
             .wait(queue)
             .unwrap_or_else(PoisonError::into_inner);
     }
-    queue.writer_waits = false;
-    if !gather.is_zero() && !queue.closed {
-        // Nobody notifies a writer that does not say it waits: this is a plain wait with the queue open.
+    let wait = gather.wait(queue.effects.len());
+    if !wait.is_zero() && !queue.closed {
+        queue.wake_at = GATHER_ENOUGH;
+        // Woken for nothing it would write a smaller group, which does no harm.
         let (after, _elapsed) = shared
             .work
-            .wait_timeout(queue, gather)
+            .wait_timeout(queue, wait)
             .unwrap_or_else(PoisonError::into_inner);
         queue = after;
     }
+    queue.wake_at = NOT_WAITING;
     std::mem::swap(&mut queue.bytes, group);
     std::mem::swap(&mut queue.effects, effects);
-    Some(std::mem::take(&mut queue.records))
+    let records = std::mem::take(&mut queue.records);
+    queue.fair = fair_after(queue.fair, effects.len());
+    drop(queue);
+    gather.taken(effects.len());
+    Some(records)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     use super::*;
     use crate::base::Timestamp;
+    use crate::base::clock::ManualClock;
     use crate::store::memory::MemoryJournal;
     use crate::store::record::tests::intent;
     use crate::store::{Outcome, OutcomeKind, Record, TxnId};
 
+    fn gather(at_most: Duration, in_flight: usize) -> (Gather, Arc<ManualClock>, Arc<AtomicUsize>) {
+        let clock = Arc::new(ManualClock::default());
+        let count = Arc::new(AtomicUsize::new(in_flight));
+        let asked = Arc::clone(&count);
+        let in_flight = Arc::new(move || asked.load(Ordering::Acquire));
+        let gather = Gather::new(at_most, Arc::clone(&clock) as _, in_flight);
+        (gather, clock, count)
+    }
+
     fn started(
         store: MemoryJournal,
+        gather: Gather,
     ) -> (
         Journal<u64>,
         JoinHandle<()>,
@@ -377,7 +446,7 @@ mod tests {
         let failed = tell.clone();
         let (journal, writer) = Journal::start(
             Box::new(store),
-            Duration::ZERO,
+            gather,
             Arc::new(Room::unlimited()),
             JournalMetrics::default(),
             move |effects| effects.for_each(|e| tell.send(Ok(e.into_inner())).unwrap()),
@@ -390,7 +459,7 @@ mod tests {
     #[test]
     fn effects_come_in_order_and_after_their_group() {
         let store = MemoryJournal::default();
-        let (journal, writer, told) = started(store.clone());
+        let (journal, writer, told) = started(store.clone(), gather(Duration::ZERO, 0).0);
         for n in 0..1_000 {
             journal.append(n, |out| intent(n).encode(out)).unwrap();
         }
@@ -407,7 +476,7 @@ mod tests {
     fn a_full_disk_holds_everything_back_and_refuses_only_what_is_new() {
         let store = MemoryJournal::default();
         store.set_full(true);
-        let (journal, writer, told) = started(store.clone());
+        let (journal, writer, told) = started(store.clone(), gather(Duration::ZERO, 0).0);
         journal.append(0, |out| intent(0).encode(out)).unwrap();
         // The reserve, of which there is none here, is given up before the writer waits for room.
         while !journal.room().is_short() {
@@ -432,7 +501,7 @@ mod tests {
     fn a_journal_that_is_closed_on_a_full_disk_gives_up_in_the_end() {
         let store = MemoryJournal::default();
         store.set_full(true);
-        let (journal, writer, told) = started(store);
+        let (journal, writer, told) = started(store, gather(Duration::ZERO, 0).0);
         journal.append(0, |out| intent(0).encode(out)).unwrap();
         journal.close();
         writer.join().unwrap();
@@ -444,10 +513,70 @@ mod tests {
     }
 
     #[test]
+    fn only_records_that_come_fast_are_waited_for() {
+        let at_most = Duration::from_millis(1);
+        let (mut gather, clock, in_flight) = gather(at_most, 100);
+        let mut groups = |count: usize, each: usize, every: Duration| {
+            for _ in 0..count {
+                clock.advance(every);
+                gather.taken(each);
+            }
+            gather.wait(1)
+        };
+        assert_eq!(groups(0, 0, Duration::ZERO), Duration::ZERO);
+        assert_eq!(groups(100, 1, Duration::from_micros(150)), Duration::ZERO);
+        // Eight thousand sales a second: from the first groups on, and again after a pause.
+        assert_eq!(groups(30, 4, Duration::from_micros(250)), at_most);
+        assert_eq!(groups(1, 1, Duration::from_secs(60)), Duration::ZERO);
+        assert_eq!(groups(30, 4, Duration::from_micros(250)), at_most);
+        // However fast one terminal is: nothing is on its way but what is there.
+        in_flight.store(1, Ordering::Release);
+        assert_eq!(gather.wait(1), Duration::ZERO);
+        in_flight.store(100, Ordering::Release);
+        assert_eq!(gather.wait(1), at_most);
+        assert_eq!(gather.wait(GATHER_ENOUGH), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_fair_group_grows_at_once_and_shrinks_slowly() {
+        assert_eq!(fair_after(16, 64), 64);
+        assert_eq!(fair_after(64, 8), 56);
+        let one_at_a_time = (0..64).fold(64, |fair, _| fair_after(fair, 1));
+        assert_eq!(one_at_a_time, 1);
+        assert_eq!(fair_after(0, 0), 0);
+    }
+
+    #[test]
+    fn a_writer_that_waits_goes_on_when_little_can_still_come() {
+        let (gather, _clock, in_flight) = gather(Duration::from_secs(3_600), 0);
+        let (journal, _writer, told) = started(MemoryJournal::default(), gather);
+        // The clock stands: after so many groups records seem to come all at once.
+        for n in 0..32 {
+            journal.append(n, |out| intent(n).encode(out)).unwrap();
+            assert_eq!(told.recv().unwrap(), Ok(n));
+        }
+        in_flight.store(2 * GATHER_FAIR, Ordering::Release);
+        let group = u64::try_from(GATHER_FAIR).unwrap();
+        for n in 0..group {
+            journal.append(n, |out| intent(n).encode(out)).unwrap();
+        }
+        let soon = Duration::from_millis(10);
+        journal.rest();
+        assert!(told.recv_timeout(soon).is_err());
+        in_flight.store(GATHER_FAIR, Ordering::Release);
+        let first = (0..1_000).find_map(|_| {
+            journal.rest();
+            told.recv_timeout(soon).ok()
+        });
+        assert_eq!(first, Some(Ok(0)));
+        assert!((1..group).all(|n| told.recv().unwrap() == Ok(n)));
+    }
+
+    #[test]
     fn a_failed_sync_lets_no_effect_out_and_closes() {
         let store = MemoryJournal::default();
         store.fail_from_group(1);
-        let (journal, writer, told) = started(store);
+        let (journal, writer, told) = started(store, gather(Duration::ZERO, 0).0);
         journal.append(0, |out| intent(0).encode(out)).unwrap();
         assert_eq!(told.recv().unwrap(), Ok(0));
         let outcome = Outcome {

@@ -5,6 +5,9 @@
 
 use std::collections::HashMap;
 
+// Keys are our own running numbers.
+use foldhash::fast::RandomState;
+
 use super::read_model::{Changes, ReadModel, RowOutcome, TombstoneRow, TransactionRow};
 use super::record::{self, Intent, Outcome, Record};
 use super::{JournalStore, StoreError};
@@ -45,7 +48,8 @@ pub fn project_round(
 #[derive(Default)]
 struct Fold {
     changes: Changes,
-    place: HashMap<u64, usize>,
+    /// Where among the inserted a transaction is.
+    place: HashMap<u64, usize, RandomState>,
     records: usize,
 }
 
@@ -113,7 +117,7 @@ fn row_of(intent: Intent<'_>, group: u64) -> TransactionRow {
         group: intent.group.into(),
         upstream_stan: intent.upstream_stan,
         amount: intent.amount.minor,
-        currency: intent.amount.currency.to_string(),
+        currency: text_of(intent.amount.currency.as_bytes()),
         pan: intent.pan,
         content: intent.content,
         outcome: None,
@@ -123,15 +127,24 @@ fn row_of(intent: Intent<'_>, group: u64) -> TransactionRow {
 }
 
 fn row_outcome(outcome: Outcome) -> RowOutcome {
-    let text = |de| kept_element(&outcome.answer, de).map(|b| b.escape_ascii().to_string());
+    let text = |de| kept_element(&outcome.answer, de).map(text_of);
     RowOutcome {
         at: outcome.at,
         kind: outcome.kind,
-        code: outcome.code.escape_ascii().to_string(),
+        code: text_of(&outcome.code),
         booked: outcome.booked,
         rrn: text(37),
         approval_code: text(38),
         answer: outcome.answer,
+    }
+}
+
+/// Bytes of a message as text. What is printable, and that is nearly everything, is taken as it is.
+fn text_of(bytes: &[u8]) -> String {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'\'' | b'"');
+    match str::from_utf8(bytes) {
+        Ok(text) if bytes.iter().all(plain) => text.to_owned(),
+        Ok(_) | Err(_) => bytes.escape_ascii().to_string(),
     }
 }
 
@@ -167,14 +180,23 @@ pub fn keep_element(kept: &mut Vec<u8>, de: u8, element: &[u8]) {
     let Ok(len) = u16::try_from(element.len()) else {
         return;
     };
-    kept.push(de);
-    kept.extend_from_slice(&len.to_le_bytes());
+    let [low, high] = len.to_le_bytes();
+    kept.extend_from_slice(&[de, low, high]);
     kept.extend_from_slice(element);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_escaped_as_a_whole_or_not_at_all() {
+        assert_eq!(text_of(b"00 ~"), "00 ~");
+        for byte in 0..=u8::MAX {
+            let bytes = [b'A', byte];
+            assert_eq!(text_of(&bytes), bytes.escape_ascii().to_string());
+        }
+    }
 
     #[test]
     fn kept_elements_are_found_by_number() {

@@ -216,7 +216,10 @@ impl Driven {
         let Self {
             writer, delivery, ..
         } = self;
-        writer.effects().for_each(|effect| delivery.one(effect));
+        let now = delivery.clock.now();
+        writer
+            .effects()
+            .for_each(|effect| delivery.one(effect, now));
     }
 
     /// Deadlines are looked at.

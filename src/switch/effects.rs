@@ -98,14 +98,15 @@ impl Delivery {
                 () = handoff.given.notified() => {}
             }
             handoff.take(&mut effects);
+            let now = self.clock.now();
             for effect in effects.drain(..) {
-                self.one(effect);
+                self.one(effect, now);
             }
         }
     }
 
     /// Carries out one effect.
-    pub(super) fn one(&self, mut effect: Durable<Effect>) {
+    pub(super) fn one(&self, mut effect: Durable<Effect>, now: Moment) {
         match effect.get_mut() {
             Effect::Nothing => {}
             Effect::StanBlock {
@@ -126,7 +127,7 @@ impl Delivery {
                 timed,
             } => {
                 if let Some((metrics, received)) = timed {
-                    metrics.answered_after(self.clock.now().since(*received));
+                    metrics.answered_after(now.since(*received));
                 }
                 // The terminal may be gone; its repeat or its reversal finds the outcome.
                 let _delivered = session.answer(frame);
@@ -134,9 +135,7 @@ impl Delivery {
             Effect::Owe { group, owed, .. } => {
                 let group = &self.groups[*group];
                 if let Some(owed) = owed.take() {
-                    group
-                        .owed
-                        .begin(owed, effect.map(Effect::into_frame), self.clock.now());
+                    group.owed.begin(owed, effect.map(Effect::into_frame), now);
                     match owed.duty {
                         Duty::Reversal { .. } => group.metrics.reversals_owed.increment(1.0),
                         Duty::Repeat { .. } => group.metrics.repeats_owed.increment(1.0),

@@ -10,21 +10,22 @@ use super::effects::Effect;
 use super::local::replaced;
 use super::lookup::Job;
 use super::remake;
+use super::requests::code_of;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
-use crate::base::{Amount, Currency, Fate, MaskedPan, Stan, TxnId};
-use crate::binding::{Admission, TerminalKey};
+use crate::base::{Amount, Currency, Fate, MaskedPan, Pan, Stan, TxnId};
+use crate::binding::{Admission, DeclineReason, TerminalKey};
 use crate::iso8583::{
-    self, Books, DeclineCode, Dialect, Envelope, Exposure, FieldSet, FieldValue, Index, Message,
-    Request, ResponseCode, Rewrite,
+    self, Books, DeclineCode, Dialect, Envelope, FieldSet, FieldValue, Index, Message, Request,
+    ResponseCode, Rewrite,
 };
 use crate::net::{Handled, LinkChoice, Session};
 use crate::store::{Intent, JournalError, projection};
 use crate::telemetry::metrics;
 use crate::transaction::{Acceptance, Lane, Proposal, Remembered, State, Transaction};
 
-/// A request that the gate let pass, with all that it was decided on.
+/// A request that the gate let pass, or that may repeat one, with all that it was decided on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Passed<'a> {
     pub(super) session: &'a Arc<Session>,
@@ -34,6 +35,9 @@ pub(super) struct Passed<'a> {
     pub(super) admission: Admission,
     /// Whether its settlement is held.
     pub(super) held: bool,
+    /// Why the gate declines it now. It is taken all the same as far as it may repeat what the gate let pass
+    /// before: what became of that, the terminal has a right to hear.
+    pub(super) declined: Option<DeclineReason>,
 }
 
 /// What a request is judged by.
@@ -43,6 +47,15 @@ pub(super) enum Memory {
     Lane,
     /// The lane has learned what the store knows.
     LaneAndStore,
+}
+
+/// What is read out of a request once and needed in several places.
+#[derive(Debug)]
+struct Particulars {
+    pan: Option<Pan>,
+    amount: Option<Amount>,
+    /// The field that names its original, with the upstream's STAN in it.
+    reference: Option<Vec<u8>>,
 }
 
 /// Why a request is not forwarded.
@@ -74,25 +87,22 @@ impl Switch {
             Ok(reference) => reference,
             Err(handled) => return handled,
         };
+        let particulars = Particulars {
+            pan: passed.message.pan(),
+            amount: passed.message.amount(),
+            reference,
+        };
         let proposal = Proposal {
             binding: passed.admission.binding,
             batch: passed.message.batch().unwrap_or_default(),
             stan,
-            content: self.content_of(passed.message, passed.request),
+            content: self.content_of(passed.message, passed.request, &particulars),
             now: self.clock.now(),
         };
         // The lane is held until the intent is in the journal's queue: whatever a reversal or a repeat of
         // the same terminal appends, it appends behind it.
         let taken = self.lanes.with(passed.key, |lane| {
-            self.take(
-                lane,
-                passed,
-                policy,
-                group,
-                &proposal,
-                reference.as_deref(),
-                memory,
-            )
+            self.take(lane, passed, policy, group, &proposal, &particulars, memory)
         });
         match taken {
             Ok(()) => Handled::Pending,
@@ -118,11 +128,12 @@ impl Switch {
         policy: &ListenerPolicy,
         group: &UpstreamGroup,
         proposal: &Proposal,
-        reference: Option<&[u8]>,
+        particulars: &Particulars,
         memory: Memory,
     ) -> Result<(), Refused> {
         let (message, request) = (passed.message, passed.request);
-        if policy.sign_on_required && request.kind.needs_sign_on() {
+        let must_be_signed_on = policy.sign_on_required && passed.declined.is_none();
+        if must_be_signed_on && request.kind.needs_sign_on() {
             let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
             if !lane.is_signed_on() || !batch_agrees {
                 return Err(Refused::With(DeclineCode::NotSignedOn, "not-signed-on"));
@@ -133,9 +144,13 @@ impl Switch {
             Memory::LaneAndStore => lane.judge_looked_up(proposal),
         };
         let refused = match judged {
+            // The gate's word on what is new, without a memory of it: the binding may be verified any moment.
+            Acceptance::New | Acceptance::Busy if let Some(reason) = passed.declined => {
+                return Err(Refused::With(code_of(reason), reason.name()));
+            }
             // Only what is new needs a way to the upstream: a repeat has its answer here.
             Acceptance::New => {
-                match self.accept_new(lane, passed, policy, group, proposal, reference) {
+                match self.accept_new(lane, passed, policy, group, proposal, particulars) {
                     Ok(()) => return Ok(()),
                     Err(refused) => refused,
                 }
@@ -162,7 +177,7 @@ impl Switch {
         policy: &ListenerPolicy,
         group: &UpstreamGroup,
         proposal: &Proposal,
-        reference: Option<&[u8]>,
+        particulars: &Particulars,
     ) -> Result<(), Refused> {
         let Passed {
             session,
@@ -187,6 +202,7 @@ impl Switch {
             .stans
             .match_key(message, upstream_stan)
             .ok_or(Refused::With(DeclineCode::Format, "missing-field"))?;
+        let reference = particulars.reference.as_deref();
         let frame = upstream_frame(message, group, upstream_stan, reference)
             .ok_or(Refused::With(DeclineCode::Format, "unwritable"))?;
         let txn = self.new_txn();
@@ -199,7 +215,7 @@ impl Switch {
             terminal: key.terminal,
             merchant: message.merchant(),
             stan: proposal.stan,
-            amount: message.amount(),
+            amount: particulars.amount,
             choice,
             received: self.clock.now(),
             reference: reference
@@ -220,6 +236,7 @@ impl Switch {
             group,
             choice,
             proposal,
+            particulars,
             txn,
             upstream_stan,
             frame,
@@ -361,10 +378,14 @@ impl Switch {
     }
 
     /// Keyed hash of what makes two requests the same (invariant 5): never times, tracks, PIN or chip data.
-    fn content_of(&self, message: &Message<'_>, request: &Request) -> u64 {
+    fn content_of(
+        &self,
+        message: &Message<'_>,
+        request: &Request,
+        particulars: &Particulars,
+    ) -> u64 {
         let roles = message.dialect().roles();
-        let pan = message.pan();
-        let amount = message.amount();
+        let Particulars { pan, amount, .. } = particulars;
         let original = roles
             .original
             .stan
@@ -387,6 +408,7 @@ impl Switch {
         group: &UpstreamGroup,
         choice: LinkChoice,
         proposal: &Proposal,
+        particulars: &Particulars,
         txn: TxnId,
         upstream_stan: Stan,
         frame: Bytes,
@@ -400,15 +422,15 @@ impl Switch {
             held,
             ..
         } = *passed;
-        let pan = message.pan();
-        let sealed = match &pan {
+        let Particulars { pan, amount, .. } = particulars;
+        let sealed = match pan {
             Some(pan)
                 if request
                     .reversal_copies
                     .contains(message.dialect().roles().pan) =>
             {
                 match self.keys.seal_pan(pan, txn) {
-                    Ok(sealed) => Cow::Owned(sealed.into_vec()),
+                    Ok(sealed) => Cow::Owned(sealed),
                     Err(problem) => {
                         tracing::error!(%problem, "a card number cannot be sealed");
                         return Err(JournalError::Closed);
@@ -436,7 +458,7 @@ impl Switch {
             stan: proposal.stan,
             group: Cow::Borrowed(&group.name),
             upstream_stan,
-            amount: message.amount().unwrap_or(Amount {
+            amount: amount.unwrap_or(Amount {
                 minor: 0,
                 currency: Currency::NONE,
             }),
@@ -538,12 +560,14 @@ fn answer_made_anew(
 /// tracks, PIN blocks and chip data are never stored (invariant 10).
 pub(super) fn kept(message: &Message<'_>, fields: FieldSet) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    for de in message.fields().intersection(fields).iter() {
-        let open = message
-            .dialect()
-            .field(de)
-            .is_some_and(|field| field.exposure == Exposure::Open);
-        if let (true, Some(element)) = (open, message.element(de)) {
+    let open = message.dialect().open_fields();
+    for de in message
+        .fields()
+        .intersection(fields)
+        .intersection(open)
+        .iter()
+    {
+        if let Some(element) = message.element(de) {
             projection::keep_element(&mut out, de, element);
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Switch;
 use super::effects::Effect;
 use super::forward::{Memory, Passed};
-use super::requests::code_of;
+use super::requests::{code_of, may_have_passed};
 use super::reversals::original_key;
 use crate::base::clock::Moment;
 use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, Timestamp};
@@ -341,15 +341,23 @@ impl Switch {
             Ok(Some(admission)) => self.directory.account(admission.account),
             Ok(None) | Err(_) => AccountStatus::Unverified,
         };
+        let passed = |admission, held, declined| Passed {
+            session: &job.session,
+            message,
+            request,
+            key: job.key,
+            admission,
+            held,
+            declined,
+        };
         match decide(present, account, request.kind, message.merchant()) {
-            Decision::Pass { admission, held } => Ok(Passed {
-                session: &job.session,
-                message,
-                request,
-                key: job.key,
-                admission,
-                held,
-            }),
+            Decision::Pass { admission, held } => Ok(passed(admission, held, None)),
+            Decision::Decline(reason)
+                if let Ok(Some(admission)) = present
+                    && may_have_passed(reason) =>
+            {
+                Ok(passed(admission, false, Some(reason)))
+            }
             Decision::Decline(reason) => {
                 metrics::declined(reason.name());
                 Err(self.decline(&job.session, message, Some(request), code_of(reason)))

@@ -220,6 +220,12 @@ impl Switch {
         self.journal.room().is_short()
     }
 
+    /// To be called when the runtime has run out of work, before it sleeps: the journal need not wait for
+    /// more of it then.
+    pub fn rest(&self) {
+        self.journal.rest();
+    }
+
     /// The directory of bindings.
     #[must_use]
     pub fn directory(&self) -> &Arc<Directory> {

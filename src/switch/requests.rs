@@ -57,6 +57,22 @@ impl Switch {
             Ok(None) | Err(_) => AccountStatus::Unverified,
         };
         match decide(found, account, request.kind, message.merchant()) {
+            Decision::Decline(reason)
+                if let Ok(Some(admission)) = found
+                    && request.served == Served::Forward
+                    && may_have_passed(reason) =>
+            {
+                let passed = Passed {
+                    session,
+                    message,
+                    request,
+                    key,
+                    admission,
+                    held: false,
+                    declined: Some(reason),
+                };
+                self.forward(&passed, None, Memory::Lane)
+            }
             Decision::Decline(reason) => {
                 metrics::declined(reason.name());
                 self.decline(session, message, Some(request), code_of(reason))
@@ -80,6 +96,7 @@ impl Switch {
                         key,
                         admission,
                         held,
+                        declined: None,
                     };
                     self.forward(&passed, None, Memory::Lane)
                 }
@@ -140,6 +157,16 @@ impl Switch {
         self.policy(session).metrics.answer(class);
         let code = message.dialect().decline(why);
         self.answer_now(session, message, request, code)
+    }
+}
+
+/// Whether what the gate declines for this reason it may have let pass a moment ago.
+pub(super) const fn may_have_passed(reason: DeclineReason) -> bool {
+    match reason {
+        DeclineReason::Unbound | DeclineReason::State(_) | DeclineReason::Account(_) => true,
+        DeclineReason::UnknownTerminal
+        | DeclineReason::WrongMerchant
+        | DeclineReason::CannotDecide => false,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::binding::Directory;
 use crate::net::listener::Sessions;
 use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks, link};
 use crate::security::{DataKeys, KeyError};
+use crate::store::journal::Gather;
 use crate::store::projection::project_round;
 use crate::store::registry::DirectoryChanges;
 use crate::store::room::Room;
@@ -398,9 +399,11 @@ fn start_journal(
     };
     tasks.spawn(delivery.run(Arc::clone(&handoff), tasks.clone()));
     let (failed, tasks) = (Arc::clone(failed), tasks.clone());
+    let groups = Arc::clone(groups);
+    let in_flight = Arc::new(move || groups.iter().map(|group| group.pending.len()).sum());
     Journal::start(
         Box::new(folder.journal()?),
-        gather,
+        Gather::new(gather, Arc::clone(clock), in_flight),
         room,
         JournalMetrics::default(),
         move |effects| handoff.give(effects),

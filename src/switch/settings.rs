@@ -108,7 +108,7 @@ pub struct SwitchSettings {
     pub store: StoreChoice,
     /// How long what is stored is kept, and how much room is set aside.
     pub keeping: StoreKeeping,
-    /// How long the journal waits for more records before it syncs a group.
+    /// How long the journal waits at most for more records before it syncs a group; it waits under load only.
     pub journal_gather: Duration,
     /// File with the data keys; in the store's folder when not given.
     pub data_key_file: Option<PathBuf>,

@@ -176,6 +176,12 @@ impl Dialect {
         self.table.field(de)
     }
 
+    /// Fields that everybody may see.
+    #[must_use]
+    pub const fn open_fields(&self) -> FieldSet {
+        self.table.open()
+    }
+
     /// All fields, ascending.
     #[must_use]
     pub fn fields(&self) -> &[Field] {

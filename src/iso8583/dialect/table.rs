@@ -1,5 +1,6 @@
 //! The field table: what decoding needs packed small, what people need beside it.
 
+use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::range::Range;
 
 /// What a field may hold (ISO 8583:1987 section 4.3).
@@ -217,6 +218,8 @@ pub(crate) struct Table {
     /// By data element modulo 128: DE128 takes the place of the DE0 that does not exist.
     specs: [FieldSpec; 128],
     fields: Vec<Field>,
+    /// Fields that everybody may see.
+    open: FieldSet,
 }
 
 impl Table {
@@ -224,6 +227,7 @@ impl Table {
         Self {
             specs: [FieldSpec::UNDEFINED; 128],
             fields: Vec::new(),
+            open: FieldSet::EMPTY,
         }
     }
 
@@ -233,6 +237,10 @@ impl Table {
     )]
     pub(crate) fn define(&mut self, field: Field, spec: FieldSpec) {
         self.specs[usize::from(field.number & 127)] = spec;
+        self.open = match field.exposure {
+            Exposure::Open => self.open.with(field.number),
+            Exposure::Masked | Exposure::Chip | Exposure::Secret => self.open.without(field.number),
+        };
         self.fields.push(field);
         self.fields.sort_by_key(|known| known.number);
     }
@@ -248,6 +256,10 @@ impl Table {
 
     pub(crate) fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    pub(crate) const fn open(&self) -> FieldSet {
+        self.open
     }
 
     pub(crate) fn field(&self, de: u8) -> Option<&Field> {

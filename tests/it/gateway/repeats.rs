@@ -1,6 +1,8 @@
 //! Is it new? The same request again, another one under the same number, two at a time.
 
-use super::fixture::{ISO, Setup, UNIONPAY};
+use posgate::binding::BindingState;
+
+use super::fixture::{Bound, ISO, Setup, UNIONPAY};
 
 #[tokio::test]
 async fn a_repeated_request_gets_the_first_answer_again_and_is_forwarded_once() {
@@ -80,4 +82,50 @@ async fn a_terminal_has_one_financial_request_in_flight() {
     let (_, answer) = till.sell(&mut link, 8, "00").await;
     assert_eq!(answer.code(), "00");
     world.stop(till).await;
+}
+
+#[tokio::test]
+async fn a_repeat_gets_its_first_answer_also_when_the_gate_has_closed_since() {
+    let suspended = Bound {
+        state: BindingState::Suspended,
+        ..Bound::numbered(1)
+    };
+    let re_pending = Bound {
+        state: BindingState::RePending,
+        ..Bound::numbered(1)
+    };
+    let unbound = Bound {
+        state: BindingState::Unbound,
+        ..Bound::numbered(1)
+    };
+    for (closed, code) in [(suspended, "58"), (re_pending, "58"), (unbound, "97")] {
+        let (world, mut link) = Setup::new().start_with_link().await;
+        let mut till = world.till(1).await;
+        let (_, first) = till.sell(&mut link, 7, "00").await;
+        till.send(&till.who.sale(8, 1_000)).await;
+        let waiting = link.next().await;
+        world.bind(&closed);
+        let again = till.ask(&till.who.sale(7, 1_000)).await;
+        assert_eq!(again, first);
+        // What was let in before ends as if nothing had happened.
+        link.send(&waiting.answered("00")).await;
+        assert_eq!(till.next().await.code(), "00");
+        // Nothing new is let in, also not under an old number.
+        for draft in [till.who.sale(9, 1_000), till.who.sale(6, 1_000)] {
+            assert_eq!(till.code(&draft).await, code);
+        }
+        // After a restart too.
+        let stored = world.stop((till, link)).await;
+        let setup = Setup {
+            stored: Some(stored),
+            terminals: 0,
+            ..Setup::new()
+        };
+        let (world, _link) = setup.start_with_link().await;
+        let mut till = world.till(1).await;
+        let again = till.ask(&till.who.sale(7, 1_000)).await;
+        assert_eq!((again.code(), again.text(37)), ("00", first.text(37)));
+        assert_eq!(till.code(&till.who.sale(9, 1_000)).await, code);
+        world.stop(till).await;
+    }
 }
