@@ -27,6 +27,9 @@ pub struct Args {
     /// Run this one world and tell all that happens in it
     #[arg(long, value_name = "SEED", env = "SIM_SEED", conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// Stop at the first finding
+    #[arg(long)]
+    first: bool,
     /// Threads; one for each CPU if not given
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
@@ -72,6 +75,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                         break;
                     }
                     own.add(seed, world::run(seed));
+                    if args.first && own.found_count > 0 {
+                        next.store(end, Ordering::Relaxed);
+                    }
                 }
                 total
                     .lock()
