@@ -154,6 +154,7 @@ fn intent(n: u32) -> Intent<'static> {
         pan_hash: [7; 16],
         sealed_pan: Cow::Borrowed(&[7; 48]),
         content: 7,
+        original: TxnId(0),
         reversal: Cow::Borrowed(&[7; 90]),
         envelope: Cow::Borrowed(&[7; 11]),
     }

@@ -79,11 +79,13 @@ pub enum DeclineCode {
     InProgress,
     /// The transaction to be undone is not known.
     OriginalNotFound,
+    /// The amount is not what the original leaves.
+    OriginalAmount,
 }
 
 impl DeclineCode {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Format,
         Self::UnknownTerminal,
         Self::WrongMerchant,
@@ -97,6 +99,7 @@ impl DeclineCode {
         Self::Duplicate,
         Self::InProgress,
         Self::OriginalNotFound,
+        Self::OriginalAmount,
     ];
 
     /// The name used in dialect files, metrics and logs.
@@ -116,6 +119,7 @@ impl DeclineCode {
             Self::Duplicate => "duplicate",
             Self::InProgress => "in-progress",
             Self::OriginalNotFound => "original-not-found",
+            Self::OriginalAmount => "original-amount",
         }
     }
 
@@ -135,6 +139,7 @@ impl DeclineCode {
             Self::Duplicate => 10,
             Self::InProgress => 11,
             Self::OriginalNotFound => 12,
+            Self::OriginalAmount => 13,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, Transacti
 use super::{JournalStore, OutcomeKind, Record, StoreError, TxnId, record};
 use crate::base::{BatchNumber, BindingId, Stan, Timestamp};
 use crate::binding::TerminalKey;
+use crate::transaction::originals::FollowUps;
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -225,6 +226,16 @@ impl ReadModel for MemoryReadModel {
             .next_back()
             .filter(|(place, _)| (place.0, place.1) == (binding, batch));
         Ok(highest.and_then(|((.., stan), txn)| Some((*stan, shown.rows.get(txn)?.at))))
+    }
+
+    fn follow_ups(&mut self, original: TxnId) -> Result<FollowUps, StoreError> {
+        let mut follow_ups = FollowUps::default();
+        for row in self.lock().rows.values() {
+            if row.original == original && original.0 > 0 {
+                row.count_in(&mut follow_ups);
+            }
+        }
+        Ok(follow_ups)
     }
 
     fn stan_block(&mut self, group: &str) -> Result<Option<(u32, u64)>, StoreError> {

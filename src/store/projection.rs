@@ -120,6 +120,7 @@ fn row_of(intent: Intent<'_>, group: u64) -> TransactionRow {
         currency: text_of(intent.amount.currency.as_bytes()),
         pan: intent.pan,
         content: intent.content,
+        original: intent.original,
         outcome: None,
         kind: intent.kind,
         groups: vec![group],

@@ -7,6 +7,7 @@ use crate::base::{
     TerminalId, Timestamp,
 };
 use crate::binding::TerminalKey;
+use crate::transaction::originals::FollowUps;
 
 /// One transaction as the read model shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct TransactionRow {
     pub pan: MaskedPan,
     /// Keyed hash of what makes two requests the same.
     pub content: u64,
+    /// The transaction it voids, completes or refunds; 0 for none that is known here.
+    pub original: TxnId,
     /// What became of it; `None` while it is open.
     pub outcome: Option<RowOutcome>,
     /// Kind for the gate.
@@ -102,6 +105,32 @@ impl RowOutcome {
             }
         }
         self
+    }
+}
+
+impl TransactionRow {
+    /// Counts this transaction as one that follows another, unless it came to nothing.
+    pub(super) fn count_in(&self, follow_ups: &mut FollowUps) {
+        let amount = match &self.outcome {
+            None => self.amount,
+            Some(outcome) => match outcome.kind {
+                OutcomeKind::Approved => outcome.booked,
+                OutcomeKind::RepeatOwed | OutcomeKind::Parked => self.amount,
+                OutcomeKind::Declined
+                | OutcomeKind::ReversalOwed
+                | OutcomeKind::Reversed
+                | OutcomeKind::Expired
+                | OutcomeKind::Closed => return,
+            },
+        };
+        match self.kind {
+            RequestType::Void => follow_ups.voided = true,
+            RequestType::Completion => follow_ups.completed = true,
+            RequestType::Refund => {
+                follow_ups.refunded = follow_ups.refunded.saturating_add(amount);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -198,6 +227,12 @@ pub trait ReadModel: Send {
         binding: BindingId,
         batch: BatchNumber,
     ) -> Result<Option<(Stan, Timestamp)>, StoreError>;
+
+    /// What follows a transaction and stands, or may.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn follow_ups(&mut self, original: TxnId) -> Result<FollowUps, StoreError>;
 
     /// Date of the last block of STANs a group reserved, and the first running number after it.
     ///

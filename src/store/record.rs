@@ -80,6 +80,8 @@ pub struct Intent<'a> {
     pub sealed_pan: Cow<'a, [u8]>,
     /// Keyed hash of what makes two requests the same.
     pub content: u64,
+    /// The transaction it voids, completes or refunds, 0 when it names none that is known here.
+    pub original: TxnId,
     /// The data elements a reversal copies, without DE2: number, length (2 bytes), bytes as on the wire.
     pub reversal: Cow<'a, [u8]>,
     /// TPDU and header as received.
@@ -325,11 +327,14 @@ impl Record {
     fn decode(kind: u8, payload: &[u8]) -> Result<Self, RecordError> {
         let mut r = Reader(payload);
         let record = match kind {
-            // Without its message type, as the first layout had it.
-            1 => Self::Intent(Box::new(Intent::decode(&mut r, |_| {
-                Ok(Mti::FINANCIAL_REQUEST)
+            // Without message type and original, as the first layout had it.
+            1 => {
+                let mti = |_: &mut Reader<'_>| Ok(Mti::FINANCIAL_REQUEST);
+                Self::Intent(Box::new(Intent::decode(&mut r, mti, |_| Ok(TxnId(0)))?))
+            }
+            7 => Self::Intent(Box::new(Intent::decode(&mut r, Reader::mti, |r| {
+                r.u64().map(TxnId)
             })?)),
-            7 => Self::Intent(Box::new(Intent::decode(&mut r, Reader::mti)?)),
             2 => Self::Outcome(Outcome::decode(&mut r)?),
             3 => Self::Tombstone {
                 key: r.key()?,
@@ -391,6 +396,7 @@ impl Intent<'_> {
             out.extend_from_slice(&self.pan_hash);
             put_bytes(out, &self.sealed_pan);
             out.extend_from_slice(&self.content.to_le_bytes());
+            out.extend_from_slice(&self.original.0.to_le_bytes());
             put_bytes(out, &self.reversal);
             put_bytes(out, &self.envelope);
         });
@@ -401,6 +407,7 @@ impl Intent<'static> {
     fn decode<'r>(
         r: &mut Reader<'r>,
         mti: impl FnOnce(&mut Reader<'r>) -> Result<Mti, RecordError>,
+        original: impl FnOnce(&mut Reader<'r>) -> Result<TxnId, RecordError>,
     ) -> Result<Self, RecordError> {
         Ok(Self {
             txn: TxnId(r.u64()?),
@@ -431,6 +438,7 @@ impl Intent<'static> {
             pan_hash: r.array()?,
             sealed_pan: r.bytes()?.to_vec().into(),
             content: r.u64()?,
+            original: original(r)?,
             reversal: r.bytes()?.to_vec().into(),
             envelope: r.bytes()?.to_vec().into(),
         })
@@ -600,6 +608,7 @@ pub(crate) mod tests {
             pan_hash: [7; 16],
             sealed_pan: vec![9; 47].into(),
             content: 42,
+            original: TxnId(3),
             reversal: b"\x03\x03\x00\x00\x00\x00".as_slice().into(),
             envelope: b"\x60\x00\x01\x00\x00\x60\x31\x00\x31\x11\x08"
                 .as_slice()

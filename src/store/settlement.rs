@@ -155,7 +155,7 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Timestamp;
+    use crate::base::{Timestamp, TxnId};
     use crate::store::read_model::RowOutcome;
     use crate::store::record::tests::intent;
 
@@ -194,6 +194,7 @@ mod tests {
             }),
             fate: intent.fate,
             content: 0,
+            original: TxnId(0),
             kind,
             groups: vec![1],
         }

@@ -23,6 +23,7 @@ use crate::iso8583::{
 use crate::net::{Handled, LinkChoice, Session};
 use crate::store::{Intent, JournalError, projection};
 use crate::telemetry::metrics;
+use crate::transaction::originals::{NotFollowing, follows};
 use crate::transaction::{Acceptance, Lane, Proposal, Remembered, State, Transaction};
 
 /// A request that the gate let pass, or that may repeat one, with all that it was decided on.
@@ -56,6 +57,31 @@ struct Particulars {
     amount: Option<Amount>,
     /// The field that names its original, with the upstream's STAN in it.
     reference: Option<Vec<u8>>,
+    /// What the store says of its original.
+    original: Option<Named>,
+}
+
+/// What the store says of the transaction that a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    /// Its number; 0 when it is not known here.
+    pub(super) txn: TxnId,
+    /// The upstream's STAN of it.
+    pub(super) upstream_stan: Option<Stan>,
+    /// Whether the request may follow it.
+    pub(super) verdict: Result<(), NotFollowing>,
+}
+
+impl Particulars {
+    /// The code for a request that may not follow its original.
+    fn refusal(&self) -> Option<(DeclineCode, &'static str)> {
+        let why_not = self.original?.verdict.err()?;
+        Some(match why_not {
+            NotFollowing::Unknown => (DeclineCode::OriginalNotFound, "original-not-found"),
+            NotFollowing::NotStanding => (DeclineCode::InvalidTransaction, "original-not-standing"),
+            NotFollowing::Amount => (DeclineCode::OriginalAmount, "original-amount"),
+        })
+    }
 }
 
 /// Why a request is not forwarded.
@@ -69,12 +95,11 @@ enum Refused {
 impl Switch {
     /// Takes a financial request that the gate let pass.
     ///
-    /// `original_stan` is the upstream's STAN of the transaction it refers to, when that had to be looked
-    /// up first.
+    /// `looked_up` is what the store says of the transaction it refers to, when it was asked.
     pub(super) fn forward(
         &self,
         passed: &Passed<'_>,
-        original_stan: Option<Stan>,
+        looked_up: Option<Named>,
         memory: Memory,
     ) -> Handled {
         let policy = self.policy(passed.session);
@@ -83,7 +108,7 @@ impl Switch {
         let Some(stan) = passed.message.stan() else {
             return refuse(DeclineCode::Format, "missing-field");
         };
-        let reference = match self.reference_to_original(passed, group, original_stan) {
+        let reference = match self.reference_to_original(passed, group, looked_up) {
             Ok(reference) => reference,
             Err(handled) => return handled,
         };
@@ -91,6 +116,7 @@ impl Switch {
             pan: passed.message.pan(),
             amount: passed.message.amount(),
             reference,
+            original: looked_up,
         };
         let proposal = Proposal {
             binding: passed.admission.binding,
@@ -108,7 +134,7 @@ impl Switch {
             Ok(()) => Handled::Pending,
             Err(Refused::With(why, reason)) => refuse(why, reason),
             Err(Refused::NotNew(Acceptance::LookUp)) => {
-                self.look_up(Job::acceptance(passed, &proposal, original_stan))
+                self.look_up(Job::acceptance(passed, &proposal, looked_up))
             }
             Err(Refused::NotNew(acceptance)) => self.not_new(passed, acceptance, &proposal),
         }
@@ -149,6 +175,9 @@ impl Switch {
                 return Err(Refused::With(code_of(reason), reason.name()));
             }
             // Only what is new needs a way to the upstream: a repeat has its answer here.
+            Acceptance::New if let Some((why, reason)) = particulars.refusal() => {
+                Refused::With(why, reason)
+            }
             Acceptance::New => {
                 match self.accept_new(lane, passed, policy, group, proposal, particulars) {
                     Ok(()) => return Ok(()),
@@ -342,7 +371,7 @@ impl Switch {
         &self,
         passed: &Passed<'_>,
         group: &UpstreamGroup,
-        looked_up: Option<Stan>,
+        looked_up: Option<Named>,
     ) -> Result<Option<Vec<u8>>, Handled> {
         let Passed {
             session,
@@ -353,17 +382,18 @@ impl Switch {
         let Some(part) = message.dialect().roles().original.stan else {
             return Ok(None);
         };
-        if !group.stans.is_own() {
-            return Ok(None);
-        }
-        let Some(original) = message.original() else {
-            return Ok(None);
-        };
+        let original = message.original().unwrap_or_default();
         let Some(stan) = original.stan else {
             return Ok(None);
         };
         let batch = original.batch.unwrap_or_default();
-        let known = looked_up.or_else(|| {
+        if follows(passed.request.kind) && looked_up.is_none() {
+            return Err(self.look_up(Job::original(session, message, key, batch, stan)));
+        }
+        if !group.stans.is_own() {
+            return Ok(None);
+        }
+        let known = looked_up.and_then(|named| named.upstream_stan).or_else(|| {
             self.lanes.with(key, |lane| {
                 // A tombstone has no STAN of the upstream's.
                 lane.find(batch, stan, message.merchant())
@@ -372,6 +402,8 @@ impl Switch {
             })
         });
         match known {
+            // Not known here: the host gets the terminal's own word, or nothing at all.
+            None if looked_up.is_some() => Ok(None),
             Some(upstream) => Ok(replaced(message, part, upstream.get())),
             None => Err(self.look_up(Job::original(session, message, key, batch, stan))),
         }
@@ -466,6 +498,7 @@ impl Switch {
             pan_hash: pan.as_ref().map_or([0; 16], |pan| self.keys.hash_pan(pan)),
             sealed_pan: sealed,
             content: proposal.content,
+            original: particulars.original.map_or(TxnId(0), |named| named.txn),
             reversal: Cow::Owned(remake::kept_for_later(
                 message,
                 &frame,

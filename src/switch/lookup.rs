@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use super::Switch;
 use super::effects::Effect;
-use super::forward::{Memory, Passed};
+use super::forward::{Memory, Named, Passed};
 use super::requests::{code_of, may_have_passed};
 use super::reversals::original_key;
 use crate::base::clock::Moment;
-use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, Timestamp};
+use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, Timestamp, TxnId};
 use crate::binding::{AccountStatus, Decision, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, Index, MatchKey, Message, Mti, Request};
 use crate::net::{Handled, Session};
 use crate::store::{OutcomeKind, ReadModel, Record, StoreError, TransactionRow};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics;
+use crate::transaction::originals::{NotFollowing, Standing, may_follow};
 use crate::transaction::{Proposal, Reach, Remembered, State, Transaction};
 
 /// Questions that may wait; beyond, the session is closed and the terminal asks again.
@@ -29,11 +30,11 @@ const WAITING_MAX: usize = 10_000;
 enum Purpose {
     /// A terminal's reversal looks for its original.
     Reversal,
-    /// A request refers to an original, towards a group with STANs of its own.
+    /// A request refers to an original.
     Reference,
     /// A request may have been here before. With the upstream's STAN of the transaction it refers to, if
     /// that was looked up already.
-    Acceptance(Option<Stan>),
+    Acceptance(Option<Named>),
 }
 
 /// A question: what became of the transaction with this batch and STAN?
@@ -59,7 +60,7 @@ impl Job {
         Self::new(session, message, key, batch, stan, Purpose::Reversal)
     }
 
-    /// For a request that refers to an original, towards a group with STANs of its own.
+    /// For a request that refers to an original.
     pub(super) fn original(
         session: &Arc<Session>,
         message: &Message<'_>,
@@ -74,7 +75,7 @@ impl Job {
     pub(super) fn acceptance(
         passed: &Passed<'_>,
         proposal: &Proposal,
-        original_stan: Option<Stan>,
+        looked_up: Option<Named>,
     ) -> Self {
         Self::new(
             passed.session,
@@ -82,7 +83,7 @@ impl Job {
             passed.key,
             proposal.batch,
             proposal.stan,
-            Purpose::Acceptance(original_stan),
+            Purpose::Acceptance(looked_up),
         )
     }
 
@@ -145,11 +146,11 @@ impl Switch {
             Purpose::Reversal => self
                 .find_original(job, &message, model)
                 .map(|found| self.reverse_found(job, &message, request, found.as_ref())),
-            Purpose::Reference => self
-                .find_original(job, &message, model)
-                .map(|found| self.forward_found(job, &message, request, found.as_ref())),
-            Purpose::Acceptance(original_stan) => {
-                self.accept_found(job, &message, request, original_stan, model)
+            Purpose::Reference => self.find_original(job, &message, model).and_then(|found| {
+                self.forward_found(job, &message, request, found.as_ref(), model)
+            }),
+            Purpose::Acceptance(looked_up) => {
+                self.accept_found(job, &message, request, looked_up, model)
             }
         };
         // Not knowing is no reason to say that there is nothing: the terminal asks again.
@@ -315,18 +316,59 @@ impl Switch {
         message: &Message<'_>,
         request: &Request,
         found: Option<&TransactionRow>,
-    ) -> Handled {
-        let refuse = |why, reason| {
-            metrics::declined(reason);
-            self.decline(&job.session, message, Some(request), why)
+        model: &mut dyn ReadModel,
+    ) -> Option<Handled> {
+        let own_stans = self.group_of(self.policy(&job.session)).stans.is_own();
+        let named = match self.named(message, request, found, own_stans, model) {
+            Ok(named) => named,
+            Err(problem) => {
+                let problem = chain(&problem);
+                tracing::error!(problem, "what follows an original cannot be looked up");
+                return None;
+            }
         };
-        let Some(row) = found else {
-            return refuse(DeclineCode::OriginalNotFound, "original-not-found");
-        };
-        match self.pass_again(job, message, request) {
-            Ok(passed) => self.forward(&passed, Some(row.upstream_stan), Memory::Lane),
+        Some(match self.pass_again(job, message, request) {
+            Ok(passed) => self.forward(&passed, Some(named), Memory::Lane),
             Err(handled) => handled,
-        }
+        })
+    }
+
+    /// What the store says of the original that a request names.
+    fn named(
+        &self,
+        message: &Message<'_>,
+        request: &Request,
+        found: Option<&TransactionRow>,
+        own_stans: bool,
+        model: &mut dyn ReadModel,
+    ) -> Result<Named, StoreError> {
+        let standing = match found {
+            None => None,
+            Some(row) => {
+                let booked = row
+                    .outcome
+                    .as_ref()
+                    .filter(|outcome| outcome.kind == OutcomeKind::Approved)
+                    .map(|outcome| outcome.booked);
+                Some(Standing {
+                    approved: booked.is_some(),
+                    booked: booked.unwrap_or(row.amount),
+                    follow_ups: model.follow_ups(row.txn)?,
+                })
+            }
+        };
+        let asked = message.amount().map_or(0, |amount| amount.minor);
+        // A group with STANs of its own cannot be told of an original that is not known here.
+        let unnameable = found.is_none() && own_stans;
+        Ok(Named {
+            txn: found.map_or(TxnId(0), |row| row.txn),
+            upstream_stan: found.map(|row| row.upstream_stan),
+            verdict: if unnameable {
+                Err(NotFollowing::Unknown)
+            } else {
+                may_follow(request.kind, asked, standing.as_ref())
+            },
+        })
     }
 
     /// Time has passed while it was looked up: the gate decides on the present.
@@ -372,7 +414,7 @@ impl Switch {
         job: &Job,
         message: &Message<'_>,
         request: &Request,
-        original_stan: Option<Stan>,
+        looked_up: Option<Named>,
         model: &mut dyn ReadModel,
     ) -> Option<Handled> {
         let passed = match self.pass_again(job, message, request) {
@@ -381,7 +423,7 @@ impl Switch {
         };
         let learned = self.learn(job, &passed, model);
         match learned {
-            Ok(Learned::Lane) => Some(self.forward(&passed, original_stan, Memory::LaneAndStore)),
+            Ok(Learned::Lane) => Some(self.forward(&passed, looked_up, Memory::LaneAndStore)),
             Ok(Learned::GroupGone(group)) => {
                 tracing::error!(
                     group,

@@ -152,7 +152,8 @@ impl Switch {
             | DeclineCode::InvalidTransaction
             | DeclineCode::Duplicate
             | DeclineCode::InProgress
-            | DeclineCode::OriginalNotFound => AnswerClass::Declined,
+            | DeclineCode::OriginalNotFound
+            | DeclineCode::OriginalAmount => AnswerClass::Declined,
         };
         self.policy(session).metrics.answer(class);
         let code = message.dialect().decline(why);

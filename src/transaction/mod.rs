@@ -10,6 +10,7 @@
 
 pub mod lane;
 pub mod lanes;
+pub mod originals;
 
 pub use lane::{Acceptance, Lane, Proposal, Reach, Remembered, ReversalStep, State, Transaction};
 pub use lanes::Lanes;

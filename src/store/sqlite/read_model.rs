@@ -12,6 +12,7 @@ use crate::base::{
 use crate::binding::TerminalKey;
 use crate::store::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
 use crate::store::{OutcomeKind, StoreError, TxnId};
+use crate::transaction::originals::FollowUps;
 
 pub(super) const MIGRATIONS: &[&str] = &[
     "
@@ -89,6 +90,13 @@ CREATE TABLE tombstone (
 ) WITHOUT ROWID;
 ",
     query::MIGRATION,
+    "
+-- Older rows lack what follows: everything is projected again.
+DELETE FROM txn;
+UPDATE mark SET sequence = 0;
+ALTER TABLE txn ADD COLUMN original INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX txn_original ON txn(original) WHERE original > 0;
+",
 ];
 
 /// See the module.
@@ -119,7 +127,7 @@ impl SqliteReadModel {
 /// Ignoring what is there, which only a journal that repeats itself could bring, needs no statement journal
 /// as replacing would: that alone was a third of the projection.
 const INSERT: &str = "INSERT OR IGNORE INTO txn VALUES \
-    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29)";
+    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30)";
 
 const UPDATE: &str = "UPDATE txn SET outcome = ?2, outcome_at = ?3, code = ?4, booked = ?5, \
     rrn = coalesce(?6, rrn), approval_code = coalesce(?7, approval_code), \
@@ -246,6 +254,19 @@ impl ReadModel for SqliteReadModel {
             .map_err(StoreError::engine("looking up a batch"))
     }
 
+    fn follow_ups(&mut self, original: TxnId) -> Result<FollowUps, StoreError> {
+        let read = |db: &Connection| -> rusqlite::Result<FollowUps> {
+            let mut follow_ups = FollowUps::default();
+            let mut rows =
+                db.prepare_cached("SELECT * FROM txn WHERE original = ?1 AND original > 0")?;
+            for row in rows.query_map([to_sql(original.0)], row_of)? {
+                row?.count_in(&mut follow_ups);
+            }
+            Ok(follow_ups)
+        };
+        read(&self.db).map_err(StoreError::engine("looking up what follows a transaction"))
+    }
+
     fn stan_block(&mut self, group: &str) -> Result<Option<(u32, u64)>, StoreError> {
         let floor = self.floor()?;
         let floor = (floor.stan_date > 0).then_some((floor.stan_date, floor.stan_next));
@@ -317,6 +338,7 @@ impl SqliteReadModel {
                     done.and_then(kept_answer),
                     row.kind.name(),
                     query::groups_text(&row.groups),
+                    to_sql(row.original.0),
                 ])?;
             }
             let mut widen = step.prepare_cached(query::WIDEN)?;
@@ -424,6 +446,8 @@ pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         currency: row.get(16)?,
         pan: MaskedPan::from_stored(&pan),
         content: from_sql(row.get(25)?),
+        // 29 is the part, which the engine makes.
+        original: TxnId(from_sql(row.get(30)?)),
         outcome,
         kind: query::kind_of(row.get_ref(27)?.as_str()?)?,
         groups: query::groups_of(row.get_ref(28)?.as_str()?),

@@ -11,6 +11,7 @@ mod frames;
 mod gate;
 mod inquiries;
 mod kept;
+mod originals;
 mod recovery;
 mod repeats;
 mod reversal;

@@ -347,7 +347,7 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
     .await;
     assert_eq!(refunding.code(&refund).await, "00");
     // Another one is never answered, nor is its repeat.
-    let doubtful = refund.set(11, "900009");
+    let doubtful = refund.set(11, "900009").set(61, "000000000000");
     refunding.send(&doubtful).await;
     link.next().await;
     assert_eq!(refunding.next().await.code(), "98");
