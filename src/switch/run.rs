@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -36,6 +37,8 @@ use crate::transaction::Lanes;
 const LINK_OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// How often deadlines are looked at. A request is answered at most so much after its deadline.
 const TICK: Duration = Duration::from_millis(20);
+/// Questions answered from one look at the journal.
+const JOBS_MAX: usize = 1_000;
 /// How often the read model is brought up to date when nobody asks.
 const PROJECT_EVERY: Duration = Duration::from_millis(500);
 
@@ -430,49 +433,57 @@ fn start_projector(
 ) -> Result<JoinHandle<()>, StartError> {
     // Weak, because the switch holds the other end of the channel: when it goes, the thread ends.
     let switch: Weak<Switch> = Arc::downgrade(switch);
-    // Whether the read model shows everything that is durable.
+    // Whether the read model shows everything that was durable when it began. What comes meanwhile waits
+    // for the next time: under load something always does.
     let mut failing = false;
     let mut project = move |model: &mut dyn ReadModel| {
-        loop {
-            match project_round(journal.as_mut(), model) {
-                Ok(0) => {
-                    failing = false;
-                    metrics.projection_lag.set(0.0);
-                    return true;
+        let mut up_to_date = || {
+            let last = journal.last_sequence()?;
+            loop {
+                let lag = last.saturating_sub(model.mark()?);
+                let lag = u32::try_from(lag).unwrap_or(u32::MAX);
+                metrics.projection_lag.set(f64::from(lag));
+                if lag == 0 || project_round(journal.as_mut(), model)? == 0 {
+                    return Ok::<_, StoreError>(());
                 }
-                Ok(_) => {
-                    let last = journal.last_sequence();
-                    let lag = last.and_then(|last| Ok(last.saturating_sub(model.mark()?)));
-                    if let Ok(lag) = lag {
-                        let lag = u32::try_from(lag).unwrap_or(u32::MAX);
-                        metrics.projection_lag.set(f64::from(lag));
-                    }
+            }
+        };
+        match up_to_date() {
+            Ok(()) => {
+                failing = false;
+                true
+            }
+            Err(problem) => {
+                // Said once: it is tried again twice a second.
+                if !std::mem::replace(&mut failing, true) {
+                    let problem = chain(&problem);
+                    tracing::error!(problem, "the read model cannot be brought up to date");
                 }
-                Err(problem) => {
-                    // Said once: it is tried again twice a second.
-                    if !std::mem::replace(&mut failing, true) {
-                        let problem = chain(&problem);
-                        tracing::error!(problem, "the read model cannot be brought up to date");
-                    }
-                    return false;
-                }
+                false
             }
         }
     };
     std::thread::Builder::new()
         .name("projector".into())
         .spawn(move || {
+            let mut jobs = Vec::new();
             loop {
-                let asked = asked.recv_timeout(PROJECT_EVERY);
-                let up_to_date = project(model.as_mut());
-                match asked {
-                    Ok(job) => match switch.upgrade() {
-                        Some(switch) if up_to_date => switch.looked_up(&job, model.as_mut()),
-                        Some(switch) => switch.cannot_look_up(&job),
-                        None => return,
-                    },
+                match asked.recv_timeout(PROJECT_EVERY) {
+                    // Those that came together are answered from one look at the journal.
+                    Ok(job) => jobs.extend(iter::once(job).chain(asked.try_iter().take(JOBS_MAX))),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
+                }
+                let up_to_date = project(model.as_mut());
+                let Some(switch) = switch.upgrade() else {
+                    return;
+                };
+                for job in jobs.drain(..) {
+                    if up_to_date {
+                        switch.looked_up(&job, model.as_mut());
+                    } else {
+                        switch.cannot_look_up(&job);
+                    }
                 }
             }
         })
