@@ -25,6 +25,8 @@ use crate::store::{Journal, JournalStore, ReadModel, StoreError};
 use crate::telemetry::metrics::{GroupMetrics, ListenerMetrics};
 use crate::transaction::Lanes;
 
+/// Questions that may wait for the store; a world has few terminals.
+const LOOKUPS_MAX: usize = 64;
 /// Name of the only upstream group.
 const GROUP: &str = "bank";
 
@@ -106,7 +108,7 @@ impl Driven {
             metrics: Arc::clone(&plan.listener_metrics),
         };
         let (journal, writer) = Journal::by_hand(writer);
-        let (lookups, asked) = Lookups::new();
+        let (lookups, asked) = Lookups::new(LOOKUPS_MAX);
         let groups: Arc<[UpstreamGroup]> = Arc::from([group]);
         let switch = Arc::new(Switch {
             listeners: vec![listener],

@@ -22,9 +22,6 @@ use crate::telemetry::metrics;
 use crate::transaction::originals::{NotFollowing, Standing, may_follow};
 use crate::transaction::{Proposal, Reach, Remembered, State, Transaction};
 
-/// Questions that may wait; beyond, the session is closed and the terminal asks again.
-const WAITING_MAX: usize = 10_000;
-
 /// What the answer to a question is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
@@ -112,8 +109,9 @@ impl Job {
 pub(crate) struct Lookups(SyncSender<Job>);
 
 impl Lookups {
-    pub(super) fn new() -> (Self, Receiver<Job>) {
-        let (ask, asked) = sync_channel(WAITING_MAX);
+    /// Room for so many questions; beyond, a session is closed and its terminal asks again.
+    pub(super) fn new(waiting_max: usize) -> (Self, Receiver<Job>) {
+        let (ask, asked) = sync_channel(waiting_max);
         (Self(ask), asked)
     }
 }

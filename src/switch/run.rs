@@ -37,6 +37,8 @@ use crate::transaction::Lanes;
 const LINK_OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// How often deadlines are looked at. A request is answered at most so much after its deadline.
 const TICK: Duration = Duration::from_millis(20);
+/// Questions that may wait for the store.
+const LOOKUPS_MAX: usize = 10_000;
 /// Questions answered from one look at the journal.
 const JOBS_MAX: usize = 1_000;
 /// How often the read model is brought up to date when nobody asks.
@@ -225,7 +227,7 @@ impl Running {
         model.terminals(&mut |key, batch, signed_on| {
             lanes.with(key, |lane| lane.restore(batch, signed_on));
         })?;
-        let (lookups, asked) = Lookups::new();
+        let (lookups, asked) = Lookups::new(LOOKUPS_MAX);
         let switch = Arc::new(Switch {
             listeners: policies(settings, registry.as_mut())?,
             groups,
