@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{JournalStore, StoreError, record};
+use crate::base::failpoint::{self, Point};
 use crate::base::limits;
 use crate::telemetry::metrics::JournalMetrics;
 
@@ -131,14 +132,17 @@ impl<E: Send + 'static> Journal<E> {
                 while let Some(records) = take_group(&shared, gather, &mut group, &mut effects) {
                     if records > 0 {
                         record::end_group(&mut group);
+                        failpoint::pass(Point::JournalTaken);
                         if let Err(failure) = store.append(&group, records) {
                             shared.lock().closed = true;
                             on_failure(failure);
                             return;
                         }
                         metrics.group_written(records, group.len());
+                        failpoint::pass(Point::JournalSynced);
                     }
                     on_durable(&mut effects.drain(..).map(Durable));
+                    failpoint::pass(Point::JournalGiven);
                     group.clear();
                     record::begin_group(&mut group);
                 }
@@ -176,6 +180,7 @@ impl<E: Send + 'static> Journal<E> {
         write(&mut queue.bytes);
         queue.records += u32::from(queue.bytes.len() > before);
         queue.effects.push(effect);
+        failpoint::pass(Point::JournalQueued);
         if std::mem::take(&mut queue.writer_waits) {
             drop(queue);
             self.shared.work.notify_one();

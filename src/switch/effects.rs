@@ -9,6 +9,7 @@ use super::UpstreamGroup;
 use super::owed::{Duty, Owed};
 use crate::base::Clock;
 use crate::base::clock::Moment;
+use crate::base::failpoint::{self, Point};
 use crate::net::{LinkChoice, Session, Tasks};
 use crate::store::Durable;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -113,12 +114,15 @@ impl Delivery {
                 first,
                 count,
             } => {
+                failpoint::pass(Point::StansNext);
                 self.groups[*group].stans.add_block(*first, *count);
             }
             Effect::Forward { group, choice, .. } => {
                 let (group, choice) = (&self.groups[*group], *choice);
+                failpoint::pass(Point::ForwardNext);
                 // A link that fell since has given up all that waited for it; nothing is sent then.
                 let _sent = group.links.send(choice, &effect.map(Effect::into_frame));
+                failpoint::pass(Point::ForwardDone);
             }
             Effect::Answer {
                 session,
@@ -128,10 +132,13 @@ impl Delivery {
                 if let Some((metrics, received)) = timed {
                     metrics.answered_after(self.clock.now().since(*received));
                 }
+                failpoint::pass(Point::AnswerNext);
                 // The terminal may be gone; its repeat or its reversal finds the outcome.
                 let _delivered = session.answer(frame);
+                failpoint::pass(Point::AnswerDone);
             }
             Effect::Owe { group, owed, .. } => {
+                failpoint::pass(Point::OweNext);
                 let group = &self.groups[*group];
                 if let Some(owed) = owed.take() {
                     group

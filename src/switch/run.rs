@@ -16,6 +16,7 @@ use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
 use super::stans::{self, Stans};
 use super::watch::{Guard, memory_limit, watch, zone_offset};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
+use crate::base::failpoint::{self, Point};
 use crate::base::{AcquirerId, Clock};
 use crate::binding::Directory;
 use crate::net::listener::Sessions;
@@ -143,6 +144,7 @@ impl SharedRegistry {
         for (key, admission) in changes.bindings {
             self.directory.put(key, admission);
         }
+        failpoint::pass(Point::RegistryInGate);
         Ok(result)
     }
 
@@ -217,6 +219,7 @@ impl Running {
         let sessions = Arc::new(Sessions::new());
         let full = Arc::new(AtomicBool::new(false));
         let addresses = start_listeners(settings, &switch, &sessions, clock, &full, &tasks)?;
+        failpoint::pass(Point::Listening);
         start_links(settings, &switch, clock, &tasks);
         tasks.spawn(tick(Arc::clone(&switch), tasks.clone()));
         let guard = Guard {

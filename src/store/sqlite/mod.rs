@@ -14,6 +14,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::StoreError;
+use crate::base::failpoint::{self, Point};
 
 pub use journal::SqliteJournal;
 pub use read_model::SqliteReadModel;
@@ -137,7 +138,9 @@ fn open(path: &Path, sync: Sync, migrations: &[&str]) -> Result<Connection, Stor
         let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         step.pragma_update(None, "user_version", number)
             .map_err(fail("ending a migration"))?;
+        failpoint::pass(Point::MigrationRun);
         step.commit().map_err(fail("committing a migration"))?;
+        failpoint::pass(Point::MigrationCommitted);
     }
     Ok(db)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Sync, from_sql, open, to_sql};
+use crate::base::failpoint::{self, Point};
 use crate::base::{
     AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, Stan, TerminalId, Timestamp,
 };
@@ -334,6 +335,7 @@ impl SqliteReadModel {
             step.prepare_cached("UPDATE mark SET sequence = ?1")?
                 .execute([to_sql(mark)])?;
         }
+        failpoint::pass(Point::ProjectionWritten);
         step.commit()
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::{Sync, from_sql, open, to_sql};
+use crate::base::failpoint::{self, Point};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp, limits};
 use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
 use crate::store::StoreError;
@@ -245,8 +246,10 @@ impl Registry for SqliteRegistry {
             .transaction()
             .map_err(StoreError::engine("starting a change"))?;
         write_state(&step, after, actor).map_err(StoreError::engine("changing a binding"))?;
+        failpoint::pass(Point::RegistryWritten);
         step.commit()
             .map_err(StoreError::engine("committing a change"))?;
+        failpoint::pass(Point::RegistryCommitted);
         Ok(DirectoryChanges {
             bindings: vec![(key, after)],
             accounts: Vec::new(),
