@@ -12,6 +12,7 @@ mod output;
 pub mod serve;
 pub mod simulate;
 pub mod terminal;
+pub mod trial;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ enum Command {
     Host(host::Args),
     Load(load::Args),
     Simulate(simulate::Args),
+    Trial(trial::Args),
     #[command(hide = true)]
     BareProxy(bare_proxy::Args),
 }
@@ -53,6 +55,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Trial(args) => trial::run(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),
     }
 }
