@@ -29,6 +29,7 @@ pub(super) struct Gateway {
     folder: PathBuf,
     address: SocketAddr,
     process: Option<Child>,
+    environment: Vec<(String, String)>,
 }
 
 impl Gateway {
@@ -86,7 +87,13 @@ reconnect_max = "200ms"
             folder: folder.to_owned(),
             address,
             process: None,
+            environment: Vec::new(),
         })
+    }
+
+    /// Sets variables for the lives to come, instead of those set before.
+    pub(super) fn set_environment(&mut self, variables: &[(String, String)]) {
+        self.environment = variables.to_vec();
     }
 
     /// Binds terminals in the store of a gateway that does not run.
@@ -137,7 +144,8 @@ reconnect_max = "200ms"
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            .env_remove(failpoint::VARIABLE);
+            .env_remove(failpoint::VARIABLE)
+            .envs(self.environment.iter().cloned());
         if let Some((point, hit)) = ending {
             command.env(failpoint::VARIABLE, format!("{}:{hit}", point.name()));
         }

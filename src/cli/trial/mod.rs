@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::host::duration;
 use crate::base::failpoint;
@@ -51,6 +51,13 @@ pub struct Args {
     /// random moments. Needs a build with the feature `failpoints`
     #[arg(long)]
     points: bool,
+    /// A variable of the gateway's environment, for libraries that are loaded into it (libfaketime, libfiu); may be
+    /// repeated. Its last life is without
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// The gateway may end by itself, as it must when its disk fails: it is started again, and that is counted
+    #[arg(long)]
+    may_end: bool,
     /// Where randomness starts. Moments are not repeated exactly: it is a real process
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -60,6 +67,12 @@ pub struct Args {
     /// One JSON object as the last line of standard output
     #[arg(long)]
     json: bool,
+}
+
+fn variable(text: &str) -> anyhow::Result<(String, String)> {
+    let named = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = named.context("a variable is written as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Runs the command.

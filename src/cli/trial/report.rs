@@ -74,6 +74,12 @@ impl Report {
             "{} kills, {} of them before the first approval after a start; {} stops, {} drains, {} fail points; {} s",
             done.kills, done.early, done.stops, done.drains, done.points, self.seconds
         ))?;
+        if done.ended > 0 {
+            line(format_args!(
+                "the gateway ended {} times by itself",
+                done.ended
+            ))?;
+        }
         line(format_args!(
             "{} requests, {} approved, {} unanswered, {} repeats, {} reversals acknowledged, {} sessions broken",
             fleet.sent,
@@ -193,6 +199,7 @@ impl Report {
             "stops": self.done.stops,
             "drains": self.done.drains,
             "drains_failed": self.done.drains_failed,
+            "ended_by_itself": self.done.ended,
             "fail_points": self.done.points,
             "fail_points_missed": missed,
             "first_approval_ms": {

@@ -70,6 +70,8 @@ pub(super) struct Done {
     pub(super) drains: u64,
     /// Drains that did not end with exit code 0.
     pub(super) drains_failed: u64,
+    /// Ends by itself, where that is allowed.
+    pub(super) ended: u64,
     /// Ends at a fail point.
     pub(super) points: u64,
     /// Fail points at which the process did not end, with the passage that did not come.
@@ -88,6 +90,7 @@ pub(super) struct World {
     started: Moment,
     approved_before: u64,
     seen_approval: bool,
+    may_end: bool,
     done: Done,
 }
 
@@ -160,13 +163,22 @@ impl World {
             started: Moment::default(),
             approved_before: 0,
             seen_approval: false,
+            may_end: args.may_end,
             done,
         };
+        world.gateway.set_environment(&args.env);
         world.start(None)?;
         for deed in world.course(args) {
             world.perform(deed, args.stop).await?;
         }
         world.watch_until_approval().await?;
+        if !args.env.is_empty() {
+            world.gateway.kill()?;
+            world.gateway.set_environment(&[]);
+            world.may_end = false;
+            world.start(None)?;
+            world.watch_until_approval().await?;
+        }
         world.host.heal();
         let settled = world.settle().await?;
         stop_operator.cancel();
@@ -287,6 +299,10 @@ impl World {
 
     fn look(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.gateway.ended()? {
+            if self.may_end && status.code() == Some(1) {
+                self.done.ended += 1;
+                return self.start(None);
+            }
             bail!(
                 "the gateway ended by itself ({status}); see {}",
                 self.gateway.log().display()
@@ -355,6 +371,7 @@ impl Done {
             stops: 0,
             drains: 0,
             drains_failed: 0,
+            ended: 0,
             points: 0,
             points_missed: Vec::new(),
             recovery: latency_histogram(),
