@@ -556,7 +556,7 @@ impl Switch {
             + u32::from(today.month) * 100
             + u32::from(today.day);
         for (at, group) in self.groups.iter().enumerate() {
-            let Some(first) = group.stans.wants_block(date) else {
+            let Some((date, first)) = group.stans.wants_block(date) else {
                 continue;
             };
             let end = first + u64::from(stans::BLOCK);

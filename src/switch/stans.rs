@@ -82,13 +82,17 @@ impl Stans {
         *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = Reserved { date, end };
     }
 
-    /// The first running number to reserve now, if a block is wanted. A new date starts at 1 again, and
-    /// what is left of the day before is forgotten.
-    pub(super) fn wants_block(&self, date: u32) -> Option<u64> {
+    /// The date and the first running number to reserve now, if a block is wanted. A later date starts at 1
+    /// again, and what is left of the day before is forgotten. A clock that is set back does not bring an
+    /// earlier date back, whose numbers were used: its requests are counted on.
+    pub(super) fn wants_block(&self, today: u32) -> Option<(u32, u64)> {
         let own = self.own.as_ref()?;
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
-        if reserved.date != date {
-            *reserved = Reserved { date, end: 1 };
+        if reserved.date < today {
+            *reserved = Reserved {
+                date: today,
+                end: 1,
+            };
             *own.lock().unwrap_or_else(PoisonError::into_inner) = Blocks::default();
             self.wanted.store(true, Ordering::Release);
         }
@@ -97,7 +101,7 @@ impl Stans {
         }
         let first = reserved.end.max(1);
         reserved.end = first + u64::from(BLOCK);
-        Some(first)
+        Some((reserved.date, first))
     }
 
     /// The STAN for a request: the terminal's, or the group's next.
@@ -159,6 +163,24 @@ mod tests {
         assert_eq!(taken, [1, 2, 3, 4, 5, 6]);
         assert!(stans.wanted.load(Ordering::Acquire));
         assert_eq!(stans.next(Stan::FIRST), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_over_midnight_brings_no_number_back() {
+        let stans = Stans::new(StanPolicy::Own);
+        let block = u64::from(BLOCK);
+        assert_eq!(stans.wants_block(20_261_122), Some((20_261_122, 1)));
+        assert_eq!(stans.wants_block(20_261_123), Some((20_261_123, 1)));
+        for date in [20_261_122, 20_261_123] {
+            assert_eq!(stans.wants_block(date), None);
+        }
+        stans.wanted.store(true, Ordering::Release);
+        let next = (20_261_123, 1 + block);
+        assert_eq!(stans.wants_block(20_261_122), Some(next));
+        // Nor does a restart.
+        let after = Stans::new(StanPolicy::Own);
+        after.resume(20_261_123, 1 + block);
+        assert_eq!(after.wants_block(20_261_122), Some(next));
     }
 
     #[test]
