@@ -1,7 +1,7 @@
 //! The gateway on trial: the same executable as a process of its own, with a configuration and a store in a folder.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -21,6 +21,9 @@ pub(super) const ACQUIRER: &str = "trial";
 /// The gateway's deadline for the host. Short, so that late answers and reversals happen between two kills.
 pub(super) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Where it listens.
+const PORT: u16 = 8583;
+
 /// Longest that a drain may take, by its configuration.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -39,9 +42,8 @@ impl Gateway {
         host: SocketAddr,
         own_stans: bool,
         certs: &MadeCerts,
-        random: &mut fastrand::Rng,
     ) -> anyhow::Result<Self> {
-        let address = free_address(random)?;
+        let address = own_address();
         fs::write(folder.join("posgate.crt"), &certs.cert_pem)?;
         fs::write(folder.join("posgate.key"), &certs.key_pem)?;
         let stan = if own_stans { "own" } else { "pass" };
@@ -208,14 +210,10 @@ impl Drop for Gateway {
     }
 }
 
-/// An address of this machine that nobody listens on. Below the system's range for outgoing connections: a
-/// terminal that dials while the gateway is down could be given that very port and be connected to itself.
-fn free_address(random: &mut fastrand::Rng) -> anyhow::Result<SocketAddr> {
-    for _ in 0..100 {
-        let address = SocketAddr::from(([127, 0, 0, 1], random.u16(20_000..30_000)));
-        if TcpListener::bind(address).is_ok() {
-            return Ok(address);
-        }
-    }
-    bail!("no free port between 20000 and 30000")
+/// An address of this machine for this supervisor alone, so that no other trial takes it while the gateway is down.
+/// The port is below the system's range for outgoing connections, for the same reason.
+fn own_address() -> SocketAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    // Process numbers have 22 bits at most. 127.0.0.x is left to others.
+    SocketAddr::from(([127, high | 0x40, middle, low], PORT))
 }

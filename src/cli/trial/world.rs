@@ -99,7 +99,7 @@ impl World {
     pub(super) async fn play(args: &Args, folder: &Path) -> anyhow::Result<Report> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let began = clock.now();
-        let mut random = fastrand::Rng::with_seed(args.seed);
+        let random = fastrand::Rng::with_seed(args.seed);
         let dialect = Dialect::shipped("unionpay-pos").context("the dialect is shipped")?;
         let host = Host::start(HostSettings {
             rules: Rules {
@@ -116,9 +116,9 @@ impl World {
         // Reserving STANs of its own is a durable step with a point of its own.
         let own_stans = args.own_stans || args.points;
         if args.points {
-            first_starts(folder, &host, &certs, &mut random, &mut done).await?;
+            first_starts(folder, &host, &certs, &mut done).await?;
         }
-        let gateway = Gateway::prepare(folder, host.addr(), own_stans, &certs, &mut random)?;
+        let gateway = Gateway::prepare(folder, host.addr(), own_stans, &certs)?;
         let actor = Actor {
             name: "trial".into(),
             at: clock.wall(),
@@ -419,7 +419,6 @@ async fn first_starts(
     folder: &Path,
     host: &RunningHost,
     certs: &MadeCerts,
-    random: &mut fastrand::Rng,
     done: &mut Done,
 ) -> anyhow::Result<()> {
     for point in Point::ALL.iter().filter(|point| is_of_first_start(**point)) {
@@ -427,7 +426,7 @@ async fn first_starts(
         for hit in 1..=hits {
             let own = folder.join(format!("first-{}-{hit}", point.name()));
             std::fs::create_dir(&own)?;
-            let mut gateway = Gateway::prepare(&own, host.addr(), true, certs, random)?;
+            let mut gateway = Gateway::prepare(&own, host.addr(), true, certs)?;
             gateway.start(Some((*point, hit)))?;
             if ends_within(&mut gateway, POINT_WAIT).await? {
                 done.points += 1;
