@@ -205,10 +205,14 @@ fn write_new(path: &Path, keys: &[u8]) -> io::Result<()> {
     // Under another name until it is whole: a process that ends in between leaves nothing that is taken for keys.
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
+    match fs::remove_file(&unfinished) {
+        Ok(()) => {}
+        Err(absent) if absent.kind() == io::ErrorKind::NotFound => {}
+        Err(problem) => return Err(problem),
+    }
     let mut file = fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&unfinished)?;
     file.write_all(text.as_bytes())?;
