@@ -242,7 +242,7 @@ impl Running {
     }
 
     /// Takes no new connections, finishes what is in flight and what is owed within `at_most`, then stops. Returns whether
-    /// everything was finished and the store is sound.
+    /// everything was finished and the store is sound; does not wait when the store has failed.
     pub async fn drain(self, at_most: Duration) -> bool {
         let Self {
             switch,
@@ -256,7 +256,9 @@ impl Running {
         tasks.drain();
         sessions.drain();
         let settled = async {
-            while !sessions.is_empty() || switch.in_flight() > 0 || switch.owed() > 0 {
+            let busy = || !sessions.is_empty() || switch.in_flight() > 0 || switch.owed() > 0;
+            // Without a journal nothing is ever finished, and the next process cannot begin before this one ends.
+            while busy() && !failed.load(Ordering::Acquire) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
