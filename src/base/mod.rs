@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod card;
 pub mod clock;
 pub mod document;
+pub mod failpoint;
 pub mod ids;
 pub mod limits;
 pub mod request;

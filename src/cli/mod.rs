@@ -16,6 +16,7 @@ pub mod simulate;
 pub mod store;
 pub mod terminal;
 pub mod transaction;
+pub mod trial;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ enum Command {
     Host(host::Args),
     Load(load::Args),
     Simulate(simulate::Args),
+    Trial(trial::Args),
     #[command(hide = true)]
     BareProxy(bare_proxy::Args),
 }
@@ -67,6 +69,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Trial(args) => trial::run(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),
     }
 }

@@ -14,6 +14,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::{hmac, rand};
 use zeroize::Zeroizing;
 
+use crate::base::failpoint::{self, Point};
 use crate::base::{Pan, TxnId};
 
 const KEY_BYTES: usize = 32;
@@ -225,13 +226,27 @@ fn write_new(path: &Path, keys: &[u8]) -> io::Result<()> {
         write!(text, "{byte:02x}").map_err(io::Error::other)?;
     }
     text.push('\n');
+    // Under another name until it is whole: a process that ends in between leaves nothing that is taken for keys.
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    match fs::remove_file(&unfinished) {
+        Ok(()) => {}
+        Err(absent) if absent.kind() == io::ErrorKind::NotFound => {}
+        Err(problem) => return Err(problem),
+    }
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?;
+        .open(&unfinished)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    failpoint::pass(Point::KeysWritten);
+    fs::rename(&unfinished, path)?;
+    failpoint::pass(Point::KeysInPlace);
+    // The name must be on the disk before anything is sealed with what it leads to.
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
@@ -255,6 +270,17 @@ mod tests {
         assert_eq!(keys.hash_pan(&pan()), again.hash_pan(&pan()));
         let sealed = keys.seal_pan(&pan(), TxnId(1)).unwrap();
         assert_eq!(again.open_pan(&sealed, TxnId(1)), Some(pan()));
+    }
+
+    #[test]
+    fn keys_that_were_not_written_to_the_end_are_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.keys");
+        fs::write(folder.path().join("data.keys.new"), HEADER).unwrap();
+        let made = DataKeys::load_or_create(&path).unwrap();
+        let again = DataKeys::load_or_create(&path).unwrap();
+        assert_eq!(made.hash_pan(&pan()), again.hash_pan(&pan()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use std::time::Duration;
 use super::room::Room;
 use super::{JournalStore, StoreError, record};
 use crate::base::clock::{Clock, Moment};
+use crate::base::failpoint::{self, Point};
 use crate::base::limits;
 use crate::telemetry::metrics::JournalMetrics;
 
@@ -272,6 +273,7 @@ impl<E: Send + 'static> Journal<E> {
                 {
                     if records > 0 {
                         record::end_group(&mut group);
+                        failpoint::pass(Point::JournalTaken);
                         let mut waits = 0;
                         let wait = || shared.wait_for_room(&mut waits);
                         let appended = shared.room.append(store.as_mut(), &group, records, wait);
@@ -281,8 +283,10 @@ impl<E: Send + 'static> Journal<E> {
                             return;
                         }
                         metrics.group_written(records, group.len());
+                        failpoint::pass(Point::JournalSynced);
                     }
                     on_durable(&mut effects.drain(..).map(Durable));
+                    failpoint::pass(Point::JournalGiven);
                     group.clear();
                     record::begin_group(&mut group);
                 }
@@ -332,6 +336,7 @@ impl<E: Send + 'static> Journal<E> {
         write(&mut queue.bytes);
         queue.records += u32::from(queue.bytes.len() > before);
         queue.effects.push(effect);
+        failpoint::pass(Point::JournalQueued);
         if queue.effects.len() >= queue.wake_at {
             queue.wake_at = NOT_WAITING;
             drop(queue);

@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use super::read_model::{Changes, ReadModel, RowOutcome, TombstoneRow, TransactionRow};
 use super::record::{self, Intent, Outcome, Record};
 use super::{JournalStore, StoreError};
+use crate::base::failpoint::{self, Point};
 use crate::base::limits;
 
 /// Projects at most one round of what the journal has beyond the mark.
@@ -40,7 +41,9 @@ pub fn project_round(
         return Err(damaged);
     }
     if groups > 0 {
+        failpoint::pass(Point::ProjectionRead);
         model.apply(&fold.changes, mark)?;
+        failpoint::pass(Point::ProjectionCommitted);
     }
     Ok(groups)
 }

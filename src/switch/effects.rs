@@ -7,8 +7,10 @@ use tokio::sync::Notify;
 
 use super::UpstreamGroup;
 use super::owed::{Duty, Owed};
+use super::stans::Block;
 use crate::base::Clock;
 use crate::base::clock::Moment;
+use crate::base::failpoint::{self, Point};
 use crate::net::{LinkChoice, Session, Tasks};
 use crate::store::Durable;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -25,11 +27,7 @@ pub(crate) enum Effect {
         frame: Bytes,
     },
     /// Use STANs that are reserved now.
-    StanBlock {
-        group: usize,
-        first: u64,
-        count: u32,
-    },
+    StanBlock { group: usize, block: Block },
     /// Give a terminal its answer.
     Answer {
         session: Arc<Session>,
@@ -109,17 +107,16 @@ impl Delivery {
     pub(super) fn one(&self, mut effect: Durable<Effect>, now: Moment) {
         match effect.get_mut() {
             Effect::Nothing => {}
-            Effect::StanBlock {
-                group,
-                first,
-                count,
-            } => {
-                self.groups[*group].stans.add_block(*first, *count);
+            Effect::StanBlock { group, block } => {
+                failpoint::pass(Point::StansNext);
+                self.groups[*group].stans.add_block(*block);
             }
             Effect::Forward { group, choice, .. } => {
                 let (group, choice) = (&self.groups[*group], *choice);
+                failpoint::pass(Point::ForwardNext);
                 // A link that fell since has given up all that waited for it; nothing is sent then.
                 let _sent = group.links.send(choice, &effect.map(Effect::into_frame));
+                failpoint::pass(Point::ForwardDone);
             }
             Effect::Answer {
                 session,
@@ -129,10 +126,13 @@ impl Delivery {
                 if let Some((metrics, received)) = timed {
                     metrics.answered_after(now.since(*received));
                 }
+                failpoint::pass(Point::AnswerNext);
                 // The terminal may be gone; its repeat or its reversal finds the outcome.
                 let _delivered = session.answer(frame);
+                failpoint::pass(Point::AnswerDone);
             }
             Effect::Owe { group, owed, .. } => {
+                failpoint::pass(Point::OweNext);
                 let group = &self.groups[*group];
                 if let Some(owed) = owed.take() {
                     group.owed.begin(owed, effect.map(Effect::into_frame), now);

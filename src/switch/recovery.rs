@@ -20,6 +20,7 @@ use super::effects::Effect;
 use super::remake::Original;
 use super::reversals::NewlyOwed;
 use crate::base::Fate;
+use crate::base::failpoint::{self, Point};
 use crate::iso8583::ResponseCode;
 use crate::store::record::{self, Intent, Record};
 use crate::store::{JournalStore, OutcomeKind, ReadModel, StoreError, TransactionRow};
@@ -48,10 +49,12 @@ impl Switch {
     ) -> Result<(), StoreError> {
         let mut unfinished = Vec::new();
         model.unfinished(&mut |row| unfinished.push(row))?;
+        failpoint::pass(Point::RecoveryRead);
         let mut stranded: BTreeMap<String, usize> = BTreeMap::new();
         let mut taken_up = TakenUp::default();
         let mut intents = Intents::default();
         for row in unfinished {
+            failpoint::pass(Point::RecoveryNext);
             let Some(group) = self.groups.iter().position(|group| group.name == row.group) else {
                 metrics::recovered("stranded");
                 *stranded.entry(row.group).or_default() += 1;
@@ -60,6 +63,7 @@ impl Switch {
             let intent = intents.find(journal, &row)?;
             self.take_up(&row, group, intent, &mut taken_up);
         }
+        failpoint::pass(Point::RecoveryQueued);
         for (group, transactions) in stranded {
             tracing::error!(
                 group,

@@ -15,9 +15,10 @@ use super::effects::{Delivery, Effect, Handoff};
 use super::keeper::Keeper;
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
-use super::stans::{self, Stans};
+use super::stans::Stans;
 use super::watch::{Guard, memory_limit, watch, zone_offset};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
+use crate::base::failpoint::{self, Point};
 use crate::base::{AcquirerId, Clock};
 use crate::binding::Directory;
 use crate::net::listener::Sessions;
@@ -163,6 +164,7 @@ impl SharedRegistry {
         for (key, admission) in changes.bindings {
             self.directory.put(key, admission);
         }
+        failpoint::pass(Point::RegistryInGate);
         Ok(result)
     }
 
@@ -248,6 +250,7 @@ impl Running {
         let sessions = Arc::new(Sessions::new());
         let full = Arc::new(AtomicBool::new(false));
         let addresses = start_listeners(settings, &switch, &sessions, clock, &full, &tasks)?;
+        failpoint::pass(Point::Listening);
         start_links(settings, &switch, clock, &tasks);
         tasks.spawn(tick(Arc::clone(&switch), tasks.clone()));
         let guard = Guard {
@@ -275,7 +278,7 @@ impl Running {
     }
 
     /// Takes no new connections, finishes what is in flight and what is owed within `at_most`, then stops. Returns whether
-    /// everything was finished and the store is sound.
+    /// everything was finished and the store is sound; does not wait when the store has failed.
     pub async fn drain(self, at_most: Duration) -> bool {
         let Self {
             switch,
@@ -290,7 +293,9 @@ impl Running {
         tasks.drain();
         sessions.drain();
         let settled = async {
-            while !sessions.is_empty() || switch.in_flight() > 0 || switch.owed() > 0 {
+            let busy = || !sessions.is_empty() || switch.in_flight() > 0 || switch.owed() > 0;
+            // Without a journal nothing is ever finished, and the next process cannot begin before this one ends.
+            while busy() && !failed.load(Ordering::Acquire) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -474,7 +479,11 @@ fn start_projector(
                     // Those that came together are answered from one look at the journal.
                     Ok(job) => jobs.extend(iter::once(job).chain(asked.try_iter().take(JOBS_MAX))),
                     Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Disconnected) => {
+                        // Whoever reads the store next finds all of it shown.
+                        project(model.as_mut());
+                        return;
+                    }
                 }
                 let up_to_date = project(model.as_mut());
                 let Some(switch) = switch.upgrade() else {
@@ -608,10 +617,10 @@ impl Switch {
             + u32::from(today.month) * 100
             + u32::from(today.day);
         for (at, group) in self.groups.iter().enumerate() {
-            let Some(first) = group.stans.wants_block(date) else {
+            let Some(block) = group.stans.wants_block(date) else {
                 continue;
             };
-            let end = first + u64::from(stans::BLOCK);
+            let (first, end) = (block.first, block.end());
             let most = u64::from(crate::base::Stan::MAX);
             if (first - 1) / most != (end - 1) / most {
                 group.metrics.stan_wraps.increment(1);
@@ -619,14 +628,10 @@ impl Switch {
             }
             let record = Record::StanBlock {
                 group: group.name.as_str().into(),
-                date,
+                date: block.date,
                 end,
             };
-            let effect = Effect::StanBlock {
-                group: at,
-                first,
-                count: stans::BLOCK,
-            };
+            let effect = Effect::StanBlock { group: at, block };
             // A closed journal means that the process is ending.
             if self
                 .journal

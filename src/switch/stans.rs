@@ -21,7 +21,27 @@ pub enum StanPolicy {
 }
 
 /// STANs reserved at a time.
-pub(super) const BLOCK: u32 = 20_000;
+const BLOCK: u32 = 20_000;
+/// STANs in the first two blocks after a start. What is left of them is lost with the process, and the numbers of a
+/// date must outlast many starts.
+const FIRST_BLOCK: u32 = 1_000;
+
+/// Numbers to be reserved, or reserved: running numbers of one date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Business date.
+    pub(super) date: u32,
+    /// First running number.
+    pub(super) first: u64,
+    pub(super) count: u32,
+}
+
+impl Block {
+    /// First running number behind it.
+    pub(super) fn end(self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -37,6 +57,8 @@ pub(crate) struct Stans {
 struct Reserved {
     date: u32,
     end: u64,
+    /// Blocks asked for since the start.
+    blocks: u32,
 }
 
 /// Running numbers, from 1 on each date; the STAN is what is left of them modulo 999999.
@@ -65,11 +87,15 @@ impl Stans {
         self.own.is_some()
     }
 
-    /// Takes a reserved block in, `first` being a running number.
-    pub(super) fn add_block(&self, first: u64, count: u32) {
+    /// Takes a reserved block in. One of an earlier date than the present one is too late.
+    pub(super) fn add_block(&self, block: Block) {
         let Some(own) = &self.own else { return };
+        let reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if reserved.date != block.date {
+            return;
+        }
         let mut blocks = own.lock().unwrap_or_else(PoisonError::into_inner);
-        let block = (first, first + u64::from(count));
+        let block = (block.first, block.end());
         if blocks.next == blocks.end {
             (blocks.next, blocks.end) = block;
         } else {
@@ -79,25 +105,36 @@ impl Stans {
 
     /// Goes on after what was reserved before a restart.
     pub(super) fn resume(&self, date: u32, end: u64) {
-        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = Reserved { date, end };
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        (reserved.date, reserved.end) = (date, end);
     }
 
-    /// The first running number to reserve now, if a block is wanted. A new date starts at 1 again, and
-    /// what is left of the day before is forgotten.
-    pub(super) fn wants_block(&self, date: u32) -> Option<u64> {
+    /// The block to reserve now, if one is wanted. A later date starts at 1
+    /// again, and what is left of the day before is forgotten. A clock that is set back does not bring an
+    /// earlier date back, whose numbers were used: its requests are counted on.
+    pub(super) fn wants_block(&self, today: u32) -> Option<Block> {
         let own = self.own.as_ref()?;
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
-        if reserved.date != date {
-            *reserved = Reserved { date, end: 1 };
+        if reserved.date < today {
+            (reserved.date, reserved.end) = (today, 1);
             *own.lock().unwrap_or_else(PoisonError::into_inner) = Blocks::default();
             self.wanted.store(true, Ordering::Release);
         }
         if !self.wanted.swap(false, Ordering::AcqRel) {
             return None;
         }
-        let first = reserved.end.max(1);
-        reserved.end = first + u64::from(BLOCK);
-        Some(first)
+        let block = Block {
+            date: reserved.date,
+            first: reserved.end.max(1),
+            count: if reserved.blocks < 2 {
+                FIRST_BLOCK
+            } else {
+                BLOCK
+            },
+        };
+        reserved.end = block.end();
+        reserved.blocks = reserved.blocks.saturating_add(1);
+        Some(block)
     }
 
     /// The STAN for a request: the terminal's, or the group's next.
@@ -150,8 +187,19 @@ mod tests {
     #[test]
     fn own_stans_run_through_blocks_without_a_gap_or_a_repeat() {
         let stans = Stans::new(StanPolicy::Own);
-        stans.add_block(1, 3);
-        stans.add_block(4, 3);
+        for first in [1, 4] {
+            stans.add_block(Block {
+                date: 0,
+                first,
+                count: 3,
+            });
+        }
+        // Of another day, whose record was still on its way to the disk.
+        stans.add_block(Block {
+            date: 1,
+            first: 7,
+            count: 3,
+        });
         let taken: Vec<_> = (0..6)
             .filter_map(|_| stans.next(Stan::FIRST))
             .map(Stan::get)
@@ -159,6 +207,32 @@ mod tests {
         assert_eq!(taken, [1, 2, 3, 4, 5, 6]);
         assert!(stans.wanted.load(Ordering::Acquire));
         assert_eq!(stans.next(Stan::FIRST), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_over_midnight_brings_no_number_back() {
+        let stans = Stans::new(StanPolicy::Own);
+        let block = |date, first| {
+            Some(Block {
+                date,
+                first,
+                count: FIRST_BLOCK,
+            })
+        };
+        assert_eq!(stans.wants_block(20_261_122), block(20_261_122, 1));
+        assert_eq!(stans.wants_block(20_261_123), block(20_261_123, 1));
+        for date in [20_261_122, 20_261_123] {
+            assert_eq!(stans.wants_block(date), None);
+        }
+        stans.wanted.store(true, Ordering::Release);
+        let third = stans.wants_block(20_261_122).unwrap();
+        let behind = 1 + u64::from(FIRST_BLOCK);
+        assert_eq!((third.date, third.first), (20_261_123, behind));
+        assert_eq!(third.count, BLOCK, "the process lives on");
+        // Nor does a restart.
+        let after = Stans::new(StanPolicy::Own);
+        after.resume(20_261_123, behind);
+        assert_eq!(after.wants_block(20_261_122), block(20_261_123, behind));
     }
 
     #[test]

@@ -190,6 +190,12 @@ impl RunningFleet {
         self.shared.tally().clone()
     }
 
+    /// Financial requests approved so far, enquiries included.
+    #[must_use]
+    pub fn approved(&self) -> u64 {
+        self.shared.tally().approved
+    }
+
     /// A copy of the terminals' ledger as it stands.
     #[must_use]
     pub fn ledger(&self) -> Ledger {

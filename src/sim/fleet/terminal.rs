@@ -60,8 +60,7 @@ enum Business {
 
 /// Pause after signing on was declined: real terminals wait for a person.
 const DECLINED_PAUSE: Duration = Duration::from_millis(500);
-/// Pause between tries of a reversal that is answered but not acknowledged, and of a repeat that nobody can
-/// answer yet.
+/// Pause between tries of a reversal that is answered, but not acknowledged, or of a repeat that is still in doubt.
 const RESEND_PAUSE: Duration = Duration::from_millis(300);
 /// First pause after a failed connection; it doubles up to 32 times as much.
 const REDIAL_PAUSE: Duration = Duration::from_millis(100);
@@ -464,11 +463,11 @@ impl Terminal {
             }
             Exchange::Answered(answer) => {
                 self.count_decline(answer.code);
-                let done = !self.leaves_doubt(answer.code, true);
-                if !done {
+                let doubtful = self.leaves_doubt(answer.code, true);
+                if doubtful {
                     tokio::time::sleep(RESEND_PAUSE).await;
                 }
-                (done, State::Declined)
+                (!doubtful, State::Declined)
             }
             Exchange::Silent | Exchange::Broken => (false, State::InDoubt),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use crate::base::{BatchNumber, Clock, Moment, RequestType, Stan, TerminalId};
+use crate::base::{BatchNumber, Clock, Fate, Moment, RequestType, Stan, TerminalId};
 use crate::iso8583::{
     DeclineCode, Dialect, FieldValue, Index, Message, Request, ResponseCode, Served, answer,
 };
@@ -129,7 +129,10 @@ impl OpenDesk<'_> {
             (Some(request), Some(Served::Forward)) => {
                 let terminal = message.terminal();
                 let minor = message.amount().map(|a| a.minor);
-                let (code, faults) = self.rules.decide(terminal, minor, request.kind);
+                let (code, mut faults) = self.rules.decide(terminal, minor, request.kind);
+                if self.books.healed {
+                    faults = &Faults::NONE;
+                }
                 let fault = faults.draw(self.random);
                 if fault == Fault::Lose {
                     self.books.counters.lost += 1;
@@ -220,7 +223,9 @@ impl Case<'_> {
             stan: original.and_then(|o| o.stan).unwrap_or(row.stan),
             ..row
         };
-        let Books { ledger, counters } = books;
+        let Books {
+            ledger, counters, ..
+        } = books;
         match ledger.reverse(terminal, named) {
             Undone::Now => counters.reversed += 1,
             Undone::Before => counters.reversed_before += 1,
@@ -233,7 +238,9 @@ impl Case<'_> {
     }
 
     fn book_money(&self, terminal: TerminalId, row: Row, books: &mut Books) -> ResponseCode {
-        let Books { ledger, counters } = books;
+        let Books {
+            ledger, counters, ..
+        } = books;
         if row.kind == RequestType::Void && !self.original_stands(ledger, terminal, &row) {
             return self.dialect.decline(DeclineCode::OriginalNotFound);
         }
@@ -241,6 +248,8 @@ impl Case<'_> {
             Booked::New => ResponseCode::APPROVED,
             Booked::Repeat(state) => {
                 counters.repeats += 1;
+                let never_again = self.request.is_some_and(|r| r.fate == Fate::Reverse);
+                counters.doubled += u64::from(never_again);
                 match state {
                     State::Approved => ResponseCode::APPROVED,
                     State::Reversed | State::Declined | State::InDoubt | State::Barred => {

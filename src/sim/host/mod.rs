@@ -85,6 +85,9 @@ pub struct HostCounters {
     pub reversed_unknown: u64,
     /// Requests seen before with the same content: answered again, booked once.
     pub repeats: u64,
+    /// Of those, requests that are undone when their fate is unknown and never sent again: a gateway that sends
+    /// one twice would double money at a host that does not look. Must be 0 behind a gateway.
+    pub doubled: u64,
     /// Requests with other content under a number seen before.
     pub conflicts: u64,
     /// Frames that cannot be decoded, or are no requests.
@@ -110,6 +113,8 @@ pub struct HostCounters {
 struct Books {
     ledger: Ledger,
     counters: HostCounters,
+    /// Misbehaves no more.
+    healed: bool,
 }
 
 type SharedBooks = Arc<Mutex<Books>>;
@@ -181,6 +186,11 @@ impl RunningHost {
     #[must_use]
     pub fn counters(&self) -> HostCounters {
         lock(&self.books).counters
+    }
+
+    /// Ends its misbehaviour. What rules decline stays declined, and what is late already comes late.
+    pub fn heal(&self) {
+        lock(&self.books).healed = true;
     }
 
     /// Where its ledger differs from the terminals', once it has had time to catch up: a gateway tells a

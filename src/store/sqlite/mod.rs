@@ -25,6 +25,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::StoreError;
+use crate::base::failpoint::{self, Point};
 
 pub use backup::{Manifest, Restored, backup, restore};
 pub use check::{Finding, Mend, Report, check};
@@ -164,7 +165,9 @@ fn open(
             .map_err(fail("ending a migration"))?;
         step.pragma_update(None, "application_id", file.application_id())
             .map_err(fail("ending a migration"))?;
+        failpoint::pass(Point::MigrationRun);
         step.commit().map_err(fail("committing a migration"))?;
+        failpoint::pass(Point::MigrationCommitted);
     }
     Ok(db)
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::files::Floor;
 use super::{StoreFile, Sync, from_sql, open, query, to_sql};
+use crate::base::failpoint::{self, Point};
 use crate::base::{
     AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, Stan, TerminalId, Timestamp,
 };
@@ -387,6 +388,7 @@ impl SqliteReadModel {
             step.prepare_cached("UPDATE mark SET sequence = ?1")?
                 .execute([to_sql(mark)])?;
         }
+        failpoint::pass(Point::ProjectionWritten);
         step.commit()
     }
 }

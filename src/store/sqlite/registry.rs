@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::import::Import;
 use super::query::open_to_read;
 use super::{StoreFile, Sync, from_sql, open, to_sql};
+use crate::base::failpoint::{self, Point};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
 use crate::store::StoreError;
@@ -268,8 +269,10 @@ impl Registry for SqliteRegistry {
             .transaction()
             .map_err(StoreError::engine("starting a change"))?;
         write_state(&step, after, actor).map_err(StoreError::engine("changing a binding"))?;
+        failpoint::pass(Point::RegistryWritten);
         step.commit()
             .map_err(StoreError::engine("committing a change"))?;
+        failpoint::pass(Point::RegistryCommitted);
         Ok(DirectoryChanges {
             bindings: vec![(key, after)],
             accounts: Vec::new(),

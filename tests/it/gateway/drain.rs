@@ -51,6 +51,19 @@ async fn a_drain_that_cannot_finish_ends_in_time_and_says_so() {
     assert!(!finished);
 }
 
+#[tokio::test]
+async fn a_gateway_whose_store_failed_ends_at_once() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let mut till = world.till(1).await;
+    till.send(&till.who.sale(7, 100)).await;
+    link.next().await;
+    let failed = std::sync::Arc::clone(&world.running.failed);
+    failed.store(true, std::sync::atomic::Ordering::Release);
+    let drained = world.running.drain(PATIENCE * 10);
+    let finished = tokio::time::timeout(PATIENCE, drained).await.unwrap();
+    assert!(!finished);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_under_a_fleet_loses_no_request_that_was_taken() {
     let setup = Setup {
