@@ -25,6 +25,10 @@ use world::World;
 /// compared row by row. Exit 0: nothing was lost, doubled or left open. Exit 1: something was; the store and the
 /// gateway's log are kept.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct Args {
     /// Kills
     #[arg(long, value_name = "NUMBER", default_value_t = 40, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]

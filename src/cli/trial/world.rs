@@ -190,9 +190,11 @@ impl World {
     /// What will be done, in which order.
     fn course(&mut self, args: &Args) -> Vec<Deed> {
         if args.points {
-            let running = Point::ALL
-                .iter()
-                .filter(|point| !is_of_first_start(**point));
+            // Passed-on STANs are not reserved.
+            let reached = |point: &&Point| {
+                !is_of_first_start(**point) && (args.own_stans || **point != Point::StansNext)
+            };
+            let running = Point::ALL.iter().filter(reached);
             return running
                 .flat_map(|point| (1..=hits_of(*point)).map(|hit| Deed::Fail(*point, hit)))
                 .collect();
@@ -409,7 +411,22 @@ fn hits_of(point: Point) -> u32 {
         | Point::StansNext => 1,
         // The registry's file is there already in some trials.
         Point::MigrationRun | Point::MigrationCommitted => 2,
-        _ => HITS,
+        Point::RecoveryNext
+        | Point::JournalQueued
+        | Point::JournalTaken
+        | Point::JournalSynced
+        | Point::JournalGiven
+        | Point::ForwardNext
+        | Point::ForwardDone
+        | Point::AnswerNext
+        | Point::AnswerDone
+        | Point::OweNext
+        | Point::ProjectionRead
+        | Point::ProjectionWritten
+        | Point::ProjectionCommitted
+        | Point::RegistryWritten
+        | Point::RegistryCommitted
+        | Point::RegistryInGate => HITS,
     }
 }
 
