@@ -113,12 +113,10 @@ impl World {
         .context("the host cannot be started")?;
         let certs = MadeCerts::for_localhost()?;
         let mut done = Done::new();
-        // Reserving STANs of its own is a durable step with a point of its own.
-        let own_stans = args.own_stans || args.points;
         if args.points {
             first_starts(folder, &host, &certs, &mut done).await?;
         }
-        let gateway = Gateway::prepare(folder, host.addr(), own_stans, &certs)?;
+        let gateway = Gateway::prepare(folder, host.addr(), args.own_stans, &certs)?;
         let actor = Actor {
             name: "trial".into(),
             at: clock.wall(),
@@ -192,12 +190,13 @@ impl World {
     /// What will be done, in which order.
     fn course(&mut self, args: &Args) -> Vec<Deed> {
         if args.points {
-            let running = Point::ALL
-                .iter()
-                .filter(|point| !is_of_first_start(**point));
-            let hits = |point: Point| if is_passed_once(point) { 1 } else { HITS };
+            // Passed-on STANs are not reserved.
+            let reached = |point: &&Point| {
+                !is_of_first_start(**point) && (args.own_stans || **point != Point::StansNext)
+            };
+            let running = Point::ALL.iter().filter(reached);
             return running
-                .flat_map(|point| (1..=hits(*point)).map(|hit| Deed::Fail(*point, hit)))
+                .flat_map(|point| (1..=hits_of(*point)).map(|hit| Deed::Fail(*point, hit)))
                 .collect();
         }
         let repeat = |deed, times: u32| std::iter::repeat_n(deed, times as usize);
@@ -340,7 +339,7 @@ impl World {
         let (host, host_did) = self.host.shutdown().await;
         let store = self.gateway.store()?;
         let journal = tokio::task::spawn_blocking(move || JournalBooks::read(&store)).await??;
-        let by_host = if args.own_stans || args.points {
+        let by_host = if args.own_stans {
             terminals.diff_totals(&host)
         } else {
             terminals.diff(&host)
@@ -401,17 +400,34 @@ fn is_of_first_start(point: Point) -> bool {
     )
 }
 
-/// Points that a process may pass only once within the time that is waited for them.
-fn is_passed_once(point: Point) -> bool {
-    matches!(
-        point,
+/// Passages of a point that a process has for certain within the time that is waited for them.
+fn hits_of(point: Point) -> u32 {
+    match point {
         Point::KeysWritten
-            | Point::KeysInPlace
-            | Point::RecoveryRead
-            | Point::RecoveryQueued
-            | Point::Listening
-            | Point::StansNext
-    )
+        | Point::KeysInPlace
+        | Point::RecoveryRead
+        | Point::RecoveryQueued
+        | Point::Listening
+        | Point::StansNext => 1,
+        // The registry's file is there already in some trials.
+        Point::MigrationRun | Point::MigrationCommitted => 2,
+        Point::RecoveryNext
+        | Point::JournalQueued
+        | Point::JournalTaken
+        | Point::JournalSynced
+        | Point::JournalGiven
+        | Point::ForwardNext
+        | Point::ForwardDone
+        | Point::AnswerNext
+        | Point::AnswerDone
+        | Point::OweNext
+        | Point::ProjectionRead
+        | Point::ProjectionWritten
+        | Point::ProjectionCommitted
+        | Point::RegistryWritten
+        | Point::RegistryCommitted
+        | Point::RegistryInGate => HITS,
+    }
 }
 
 /// The first process on an empty folder ends at its points; the second must serve and drain.
@@ -422,8 +438,7 @@ async fn first_starts(
     done: &mut Done,
 ) -> anyhow::Result<()> {
     for point in Point::ALL.iter().filter(|point| is_of_first_start(**point)) {
-        let hits = if is_passed_once(*point) { 1 } else { HITS };
-        for hit in 1..=hits {
+        for hit in 1..=hits_of(*point) {
             let own = folder.join(format!("first-{}-{hit}", point.name()));
             std::fs::create_dir(&own)?;
             let mut gateway = Gateway::prepare(&own, host.addr(), true, certs)?;
