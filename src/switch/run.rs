@@ -476,7 +476,11 @@ fn start_projector(
                     // Those that came together are answered from one look at the journal.
                     Ok(job) => jobs.extend(iter::once(job).chain(asked.try_iter().take(JOBS_MAX))),
                     Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
+                    // What came last is shown too, to who reads the store of a stopped gateway.
+                    Err(RecvTimeoutError::Disconnected) => {
+                        project(model.as_mut());
+                        return;
+                    }
                 }
                 let up_to_date = project(model.as_mut());
                 let Some(switch) = switch.upgrade() else {
