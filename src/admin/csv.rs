@@ -5,12 +5,12 @@ use std::io::Read;
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
+use crate::base::card::luhn;
 use crate::base::document::nearest;
 use crate::base::{AcquirerId, MerchantId, TerminalId, limits};
 use crate::binding::{AccountStatus, BindingState, ReasonSet};
 use crate::store::BindingRow;
 use crate::store::registry::{ImportLine, LineProblem};
-use crate::telemetry::log::luhn;
 
 /// Columns in the order an export writes them. The first four are needed in an import; `acquirer` only
 /// when there are several.

@@ -16,7 +16,7 @@ use crate::binding::RependReason;
 use crate::store::projection::kept_elements;
 use crate::store::record::{checksum_of, read_group};
 use crate::store::{
-    Intent, JournalStore, Outcome, OutcomeKind, Record, StoreError, TransactionReader,
+    Intent, Intervention, JournalStore, Outcome, OutcomeKind, Record, StoreError, TransactionReader,
 };
 
 /// What the document is, for who finds one years later.
@@ -83,7 +83,7 @@ fn read_groups(
         let checksum = checksum_of(bytes).unwrap_or(0);
         let mut place = 0;
         let read = read_group(bytes, |record| {
-            if number_of(&record) == Some(txn) {
+            if record.txn() == Some(txn) {
                 found.push(Found {
                     record,
                     group,
@@ -102,17 +102,6 @@ fn read_groups(
         left > 0
     })?;
     damaged.map_or(Ok(()), Err)
-}
-
-fn number_of(record: &Record) -> Option<TxnId> {
-    match record {
-        Record::Intent(intent) => Some(intent.txn),
-        Record::Outcome(outcome) => Some(outcome.txn),
-        Record::Tombstone { .. }
-        | Record::SignedOn { .. }
-        | Record::SignedOff { .. }
-        | Record::StanBlock { .. } => None,
-    }
 }
 
 fn content(inquiry: &mut Inquiry, txn: TxnId, records: &[Found]) -> Result<Value, InquiryError> {
@@ -143,6 +132,13 @@ fn content(inquiry: &mut Inquiry, txn: TxnId, records: &[Found]) -> Result<Value
         }
         told.push(step);
     }
+    let interventions: Vec<_> = records
+        .iter()
+        .filter_map(|found| match &found.record {
+            Record::Intervention(done) => Some(intervention_shown(done, found)),
+            _ => None,
+        })
+        .collect();
     let (intent, binding) = match intent {
         Some((intent, found)) => (
             intent_shown(inquiry, intent, found)?,
@@ -158,6 +154,7 @@ fn content(inquiry: &mut Inquiry, txn: TxnId, records: &[Found]) -> Result<Value
         "intent": intent,
         "outcomes": told,
         "reversal": reversal,
+        "interventions": interventions,
         "binding": binding,
     }))
 }
@@ -214,6 +211,17 @@ fn outcome_shown(outcome: &Outcome, found: &Found, currency: &str) -> Value {
         "code": outcome.code.trim_ascii().escape_ascii().to_string(),
         "booked": amount_of(outcome.booked.into(), currency),
         "kept_of_answer": elements(&outcome.answer),
+    })
+}
+
+fn intervention_shown(done: &Intervention, found: &Found) -> Value {
+    json!({
+        "journal": journal_place(found),
+        "at": utc(done.at),
+        "at_us": done.at.0,
+        "verb": done.verb.name(),
+        "name": done.name.as_str(),
+        "note": done.note.as_str(),
     })
 }
 

@@ -8,6 +8,7 @@
 
 pub mod csv;
 pub mod evidence;
+pub mod exceptions;
 mod import;
 pub mod inquiry;
 mod monitor;
@@ -112,6 +113,16 @@ impl Admin {
                 get(questions::evidence),
             )
             .route("/v1/settlements/{date}", get(questions::settlement))
+            .route("/v1/exceptions", get(exceptions::list))
+            .route("/v1/exceptions/{transaction}", get(exceptions::show))
+            .route(
+                "/v1/exceptions/{transaction}/resend",
+                post(exceptions::resend),
+            )
+            .route(
+                "/v1/exceptions/{transaction}/close",
+                post(exceptions::close),
+            )
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .route(
                 "/v1/import",

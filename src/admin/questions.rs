@@ -57,7 +57,7 @@ impl Questions {
     }
 
     /// Answers one question on a blocking thread.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Inquiry) -> Result<T, InquiryError> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -75,7 +75,7 @@ impl Questions {
 
     /// The journal's last group now, as soon as the read model shows it. When it never does, the question
     /// itself says so.
-    async fn caught_up(&self) -> Result<u64, Refusal> {
+    pub(super) async fn caught_up(&self) -> Result<u64, Refusal> {
         let wanted = self.ask(|inquiry| Ok(inquiry.last_group()?)).await?;
         let mut looks = tokio::time::interval(LOOK_EVERY);
         for _ in 0..LOOKS_MAX {
@@ -207,14 +207,14 @@ async fn next_page(
         .await
 }
 
-fn number(text: &str) -> Result<TxnId, Refusal> {
+pub(super) fn number(text: &str) -> Result<TxnId, Refusal> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     let number = digits.then(|| text.parse().ok()).flatten();
     let wrong = || Refusal::bad("a transaction is named by its number");
     number.map(TxnId).ok_or_else(wrong)
 }
 
-fn bad_parameters(rejected: &QueryRejection) -> Refusal {
+pub(super) fn bad_parameters(rejected: &QueryRejection) -> Refusal {
     Refusal::bad(rejected.body_text())
 }
 

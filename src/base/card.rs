@@ -116,6 +116,25 @@ impl fmt::Debug for MaskedPan {
     }
 }
 
+/// Whether ASCII digits end in the check digit of ISO/IEC 7812-1.
+#[must_use]
+pub fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| {
+            let value = u32::from(digit.wrapping_sub(b'0'));
+            match at % 2 {
+                0 => value,
+                _ if value > 4 => value * 2 - 9,
+                _ => value * 2,
+            }
+        })
+        .sum();
+    sum.is_multiple_of(10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,15 @@ pub const QUERIES_AT_A_TIME: usize = 4;
 /// Journal groups that may be read beyond the read model's mark for one transaction's evidence.
 pub const EVIDENCE_GROUPS_MAX: u64 = 20_000;
 
+/// Parked transactions of one page of the exceptions list.
+pub const EXCEPTIONS_PAGE_MAX: usize = 1_000;
+
+/// Characters of the name that a person decides under.
+pub const NAME_CHARS_MAX: usize = 64;
+
+/// Characters of the note that a person leaves with a decision.
+pub const NOTE_CHARS_MAX: usize = 500;
+
 /// Bytes of one settlement file served over HTTP.
 pub const SETTLEMENT_BYTES_MAX: u64 = 4 << 30;
 

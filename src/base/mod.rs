@@ -11,10 +11,12 @@ pub mod document;
 pub mod failpoint;
 pub mod ids;
 pub mod limits;
+pub mod note;
 pub mod request;
 
 pub use amount::{Amount, Currency};
 pub use card::{MaskedPan, Pan};
 pub use clock::{Clock, ManualClock, Moment, SystemClock, Timestamp};
 pub use ids::{AccountId, AcquirerId, BatchNumber, BindingId, MerchantId, Stan, TerminalId, TxnId};
+pub use note::{Note, PersonName};
 pub use request::{Fate, RequestType};

@@ -5,6 +5,7 @@ pub mod bare_proxy;
 pub mod check;
 mod client;
 pub mod demo;
+pub mod exception;
 pub mod host;
 mod inquire;
 pub mod load;
@@ -41,6 +42,7 @@ enum Command {
     Backup(store::BackupArgs),
     Restore(store::RestoreArgs),
     Transaction(transaction::Args),
+    Exception(exception::Args),
     Settlement(settlement::Args),
     Host(host::Args),
     Load(load::Args),
@@ -65,6 +67,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Backup(args) => store::backup(&args),
         Command::Restore(args) => store::restore(&args),
         Command::Transaction(args) => transaction::run(args),
+        Command::Exception(args) => exception::run(args),
         Command::Settlement(args) => settlement::run(&args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),

@@ -417,6 +417,13 @@ fn print_given_up(lost: &GivenUp, verb: &str) -> std::io::Result<()> {
         match record {
             Record::Intent(intent) => print_intent(intent)?,
             Record::Outcome(outcome) => print_outcome(outcome)?,
+            Record::Intervention(done) => output::line(format_args!(
+                "  transaction {}: {} by {}: {}",
+                done.txn.0,
+                done.verb.name(),
+                done.name.as_str(),
+                done.note.as_str()
+            ))?,
             Record::Tombstone { key, stan, .. } => output::line(format_args!(
                 "  a reversal of an unknown original: terminal {}, STAN {stan}",
                 key.terminal

@@ -226,7 +226,7 @@ fn row_of(shown: &Value) -> Vec<String> {
 }
 
 /// A value without quotes; nothing for null.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -244,15 +244,27 @@ async fn show(number: u64, form: Form, target: &Target) -> anyhow::Result<ExitCo
             let shown = inquire::ask(target, &path, one).await?;
             let fields = shown.as_object().into_iter().flatten();
             for (name, value) in fields.filter(|(name, _)| !name.ends_with("_us")) {
-                let value = match value.get("text") {
-                    Some(text) => format!("{} {}", plain(text), plain(&value["currency"])),
-                    None => plain(value),
-                };
-                output::line(format_args!("{name:16} {value}"))?;
+                print_field(name, value)?;
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A field of something that is shown by itself, on a line; what people did with it, each on one.
+pub(super) fn print_field(name: &str, value: &Value) -> std::io::Result<()> {
+    if let Value::Array(done) = value {
+        return done.iter().try_for_each(|done| {
+            let [at, verb, name, note] =
+                ["at", "verb", "name", "note"].map(|key| plain(&done[key]));
+            output::line(format_args!("{verb:16} {at} by {name}: {note}"))
+        });
+    }
+    let value = match value.get("text") {
+        Some(text) => format!("{} {}", plain(text), plain(&value["currency"])),
+        None => plain(value),
+    };
+    output::line(format_args!("{name:16} {value}"))
 }
 
 async fn write_evidence(

@@ -152,7 +152,9 @@ impl ReadModel for MemoryReadModel {
         }
         for (txn, outcome, group) in &changes.updated {
             if let Some(row) = shown.rows.get_mut(txn) {
-                row.outcome = Some(outcome.clone().after(row.outcome.take()));
+                if let Some(outcome) = outcome {
+                    row.outcome = Some(outcome.clone().after(row.outcome.take()));
+                }
                 row.groups.push(*group);
             }
         }
@@ -200,6 +202,18 @@ impl ReadModel for MemoryReadModel {
         let rows = &self.lock().rows;
         rows.values()
             .filter(|row| is_unfinished(row.outcome.as_ref()))
+            .for_each(|row| each(row.clone()));
+        Ok(())
+    }
+
+    fn parked(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError> {
+        let is_parked = |row: &&TransactionRow| {
+            let outcome = row.outcome.as_ref();
+            outcome.is_some_and(|outcome| outcome.kind == OutcomeKind::Parked)
+        };
+        let rows = &self.lock().rows;
+        rows.values()
+            .filter(is_parked)
             .for_each(|row| each(row.clone()));
         Ok(())
     }

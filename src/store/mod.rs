@@ -21,7 +21,7 @@ pub mod sqlite;
 pub use crate::base::TxnId;
 pub use journal::{Durable, Journal, JournalError};
 pub use read_model::{Query, QueryError, ReadModel, TransactionReader, TransactionRow};
-pub use record::{Intent, Outcome, OutcomeKind, Record};
+pub use record::{Intent, Intervention, Outcome, OutcomeKind, Record, Verb};
 pub use registry::{BindingRow, ImportLine, ImportReport, Registry, RegistryError};
 
 /// Why the store failed. The text is for operators; it names files and never a stored value.

@@ -74,8 +74,16 @@ impl Fold {
                         known.outcome = Some(row.after(before));
                         known.groups.push(group);
                     }
-                    None => self.changes.updated.push((txn, row, group)),
+                    None => self.changes.updated.push((txn, Some(row), group)),
                 }
+            }
+            Record::Intervention(intervention) => {
+                let txn = intervention.txn;
+                match self.place.get(&txn.0) {
+                    Some(&at) => self.changes.inserted[at].groups.push(group),
+                    None => self.changes.updated.push((txn, None, group)),
+                }
+                self.changes.interventions.push(intervention);
             }
             Record::Tombstone {
                 binding,

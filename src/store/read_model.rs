@@ -1,7 +1,7 @@
 //! The read model: transactions as people ask for them. Projected from the journal off the money path;
 //! whatever it lacks can be projected again.
 
-use super::{OutcomeKind, StoreError, TxnId};
+use super::{Intervention, OutcomeKind, StoreError, TxnId};
 use crate::base::{
     AccountId, AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, MerchantId, RequestType, Stan,
     TerminalId, Timestamp,
@@ -139,8 +139,11 @@ impl TransactionRow {
 pub struct Changes {
     /// New transactions, some of them with their outcome already.
     pub inserted: Vec<TransactionRow>,
-    /// Outcomes of transactions that are there already, and the journal group each stands in.
-    pub updated: Vec<(TxnId, RowOutcome, u64)>,
+    /// Further records of transactions that are there already: the outcome if it is one, and the journal group
+    /// it stands in.
+    pub updated: Vec<(TxnId, Option<RowOutcome>, u64)>,
+    /// What people did with what was parked.
+    pub interventions: Vec<Intervention>,
     /// Open batch of terminals and whether they are signed on; the last one counts.
     pub terminals: Vec<(TerminalKey, BatchNumber, bool)>,
     /// Reserved STANs: group, date, first running number that is free. The last one counts.
@@ -206,6 +209,12 @@ pub trait ReadModel: Send {
     /// # Errors
     /// When reading fails.
     fn unfinished(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError>;
+
+    /// Calls `each` with every transaction that is parked. Oldest first.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn parked(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError>;
 
     /// When a reversal came for an original of that batch and STAN that was never seen.
     ///
@@ -312,7 +321,7 @@ impl std::fmt::Display for Cursor {
 /// Some of what a query finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Newest first.
+    /// Newest first; what is parked oldest first.
     pub rows: Vec<TransactionRow>,
     /// Where to go on; `None` when that was all.
     pub next: Option<Cursor>,
@@ -357,6 +366,31 @@ pub trait TransactionReader: Send {
     /// # Errors
     /// When reading fails.
     fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError>;
+
+    /// What is parked, towards one group or all, the oldest first, after the cursor if there is one; at most
+    /// `limit`, and never more than
+    /// [`limits::EXCEPTIONS_PAGE_MAX`](crate::base::limits::EXCEPTIONS_PAGE_MAX).
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn parked(
+        &mut self,
+        group: Option<&str>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// How many are parked, towards one group or all.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn parked_count(&mut self, group: Option<&str>) -> Result<u64, StoreError>;
+
+    /// What people did with a transaction, in order.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn interventions(&mut self, txn: TxnId) -> Result<Vec<Intervention>, StoreError>;
 
     /// Calls `each` with every transaction that was accepted in that time and can move money, by account
     /// and then by acceptance, all as of one moment, until it returns false. What expired and was sent

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use crate::base::{
     AccountId, AcquirerId, Amount, BatchNumber, BindingId, Currency, Fate, MaskedPan, MerchantId,
-    RequestType, Stan, TerminalId, Timestamp, TxnId,
+    Note, PersonName, RequestType, Stan, TerminalId, Timestamp, TxnId,
 };
 use crate::binding::TerminalKey;
 use crate::iso8583::Mti;
@@ -161,6 +161,49 @@ pub struct Outcome {
     pub answer: Box<[u8]>,
 }
 
+/// What a person has done with something parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// What is owed is sent again.
+    Resend,
+    /// Nothing more is sent.
+    Close,
+}
+
+impl Verb {
+    const ALL: [Self; 2] = [Self::Resend, Self::Close];
+
+    /// Name in the read model, the API and the command.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resend => "resend",
+            Self::Close => "close",
+        }
+    }
+
+    /// The verb with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.name() == name)
+    }
+}
+
+/// A person decided about something parked. Its outcome follows as a record of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intervention {
+    /// Transaction.
+    pub txn: TxnId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub verb: Verb,
+    /// By whom.
+    pub name: PersonName,
+    /// Why.
+    pub note: Note,
+}
+
 /// One entry of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -208,6 +251,8 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// A person resent or closed what was parked.
+    Intervention(Intervention),
 }
 
 const LAYOUT: u8 = 1;
@@ -276,6 +321,7 @@ impl Record {
         match self {
             Self::Intent(intent) => Some(intent.txn),
             Self::Outcome(outcome) => Some(outcome.txn),
+            Self::Intervention(intervention) => Some(intervention.txn),
             Self::Tombstone { .. }
             | Self::SignedOn { .. }
             | Self::SignedOff { .. }
@@ -289,6 +335,7 @@ impl Record {
         match self {
             Self::Intent(intent) => Some(intent.at),
             Self::Outcome(outcome) => Some(outcome.at),
+            Self::Intervention(intervention) => Some(intervention.at),
             Self::Tombstone { at, .. } | Self::SignedOn { at, .. } | Self::SignedOff { at, .. } => {
                 Some(*at)
             }
@@ -301,6 +348,7 @@ impl Record {
         match self {
             Self::Intent(intent) => intent.encode(out),
             Self::Outcome(outcome) => outcome.encode(out),
+            Self::Intervention(intervention) => intervention.encode(out),
             Self::Tombstone {
                 key,
                 binding,
@@ -358,6 +406,7 @@ impl Record {
                 date: r.u32()?,
                 end: r.u64()?,
             },
+            8 => Self::Intervention(Intervention::decode(&mut r)?),
             _ => return Err(RecordError::Unknown),
         };
         if r.0.is_empty() {
@@ -468,6 +517,31 @@ impl Outcome {
             code: r.array()?,
             booked: r.u64()?,
             answer: r.bytes()?.into(),
+        })
+    }
+}
+
+impl Intervention {
+    /// Appends the record's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        framed(out, 8, |out| {
+            out.extend_from_slice(&self.txn.0.to_le_bytes());
+            out.extend_from_slice(&self.at.0.to_le_bytes());
+            out.push(index_of(&Verb::ALL, &self.verb));
+            put_bytes(out, self.name.as_str().as_bytes());
+            put_bytes(out, self.note.as_str().as_bytes());
+        });
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, RecordError> {
+        Ok(Self {
+            txn: TxnId(r.u64()?),
+            at: Timestamp(r.u64()?),
+            verb: *Verb::ALL
+                .get(usize::from(r.u8()?))
+                .ok_or(RecordError::Value)?,
+            name: PersonName::from_stored(&r.text()?),
+            note: Note::from_stored(&r.text()?),
         })
     }
 }
@@ -641,6 +715,15 @@ pub(crate) mod tests {
             date: 20_261_122,
             end: 20_001,
         });
+        for verb in Verb::ALL {
+            records.push(Record::Intervention(Intervention {
+                txn: TxnId(1),
+                at,
+                verb,
+                name: PersonName::parse("Li Wei").unwrap(),
+                note: Note::parse("银行已确认冲正").unwrap(),
+            }));
+        }
         for kind in OutcomeKind::ALL {
             let answer = Box::from(*b"\x27\x02\x0000");
             let outcome = Outcome {
@@ -695,7 +778,7 @@ pub(crate) mod tests {
         for _ in 0..20_000 {
             let mut group = vec![LAYOUT];
             let len = bytes.usize(0..64);
-            group.extend(std::iter::repeat_with(|| bytes.u8(0..8)).take(len));
+            group.extend(std::iter::repeat_with(|| bytes.u8(0..10)).take(len));
             end_group(&mut group);
             let _unused: Result<Vec<Record>, RecordError> = read(&group);
         }

@@ -9,6 +9,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::effects::{Delivery, Effect};
+use super::exceptions::Exceptions;
 use super::lookup::{Job, Lookups};
 use super::owed::OwedBook;
 use super::stans::{StanPolicy, Stans};
@@ -123,6 +124,7 @@ impl Driven {
             in_flight_max: 10_000,
             lookups,
             rrn: AtomicUsize::new(0),
+            exceptions: Exceptions::default(),
         });
         model.terminals(&mut |key, batch, signed_on| {
             switch

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::UpstreamGroup;
 use super::owed::{Duty, Owed};
@@ -35,6 +35,8 @@ pub(crate) enum Effect {
         /// Where to record the time it took, for forwarded requests.
         timed: Option<(Arc<ListenerMetrics>, Moment)>,
     },
+    /// Tell who waits that everything up to here is durable.
+    Tell(Option<oneshot::Sender<()>>),
     /// Begin to undo a transaction upstream, or to repeat it.
     Owe {
         group: usize,
@@ -47,7 +49,7 @@ impl Effect {
     /// The frame it carries.
     fn into_frame(self) -> Bytes {
         match self {
-            Self::Nothing | Self::StanBlock { .. } => Bytes::new(),
+            Self::Nothing | Self::StanBlock { .. } | Self::Tell(_) => Bytes::new(),
             Self::Forward { frame, .. } | Self::Answer { frame, .. } | Self::Owe { frame, .. } => {
                 frame
             }
@@ -107,6 +109,12 @@ impl Delivery {
     pub(super) fn one(&self, mut effect: Durable<Effect>, now: Moment) {
         match effect.get_mut() {
             Effect::Nothing => {}
+            Effect::Tell(who) => {
+                // Who asked may be gone.
+                if let Some(who) = who.take() {
+                    let _heard = who.send(());
+                }
+            }
             Effect::StanBlock { group, block } => {
                 failpoint::pass(Point::StansNext);
                 self.groups[*group].stans.add_block(*block);

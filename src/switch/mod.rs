@@ -5,13 +5,14 @@
 //! `effects` sends it when the intent is durable; `answers` matches the upstream's answer, journals
 //! the outcome, and `effects` gives it to the terminal when that is durable. `reversals` owes, sends
 //! and repeats what must be undone, `remake` writes it, `owed` keeps the book, and `recovery` takes up
-//! what was open when the process last ended.
+//! what was open when the process last ended; `exceptions` is what of it waits for a person.
 //!
 //! Nothing here waits: every step runs to its end in the task or thread that brought the event.
 
 mod answers;
 pub(crate) mod driven;
 mod effects;
+mod exceptions;
 mod forward;
 mod keeper;
 mod local;
@@ -45,9 +46,11 @@ use crate::telemetry::metrics::{GroupMetrics, ListenerMetrics};
 use crate::transaction::Lanes;
 
 use effects::Effect;
+use exceptions::Exceptions;
 use owed::OwedBook;
 use stans::Stans;
 
+pub use exceptions::ExceptionError;
 pub use keeper::StoreKeeping;
 pub use run::{Running, SharedRegistry, StartError};
 pub use settings::{
@@ -164,6 +167,7 @@ pub struct Switch {
     /// Requests in flight, all groups together, beyond which new ones are declined.
     pub(crate) in_flight_max: usize,
     pub(crate) lookups: lookup::Lookups,
+    pub(crate) exceptions: Exceptions,
     pub(crate) rrn: AtomicUsize,
 }
 

@@ -73,6 +73,8 @@ struct Entry {
     owed: Owed,
     frame: Durable<Bytes>,
     attempts: u32,
+    /// DE39 of the last answer that did not end it.
+    refusal: Option<[u8; 2]>,
     /// When it was last sent.
     sent_at: Moment,
     /// From then on "no such original" cannot be the late answer to a sending that proved nothing.
@@ -139,7 +141,16 @@ pub(crate) struct Round {
     /// Repeats sent.
     pub(crate) repeats: u64,
     /// Off the book, because they were sent as often as they may be.
-    pub(crate) exhausted: Vec<Owed>,
+    pub(crate) exhausted: Vec<Exhausted>,
+}
+
+/// Something that was sent as often as it may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exhausted {
+    pub(crate) owed: Owed,
+    pub(crate) attempts: u32,
+    /// DE39 of the last answer, if there ever was one.
+    pub(crate) refusal: Option<[u8; 2]>,
 }
 
 /// What a group is owed.
@@ -175,6 +186,7 @@ impl OwedBook {
                 owed,
                 frame,
                 attempts: 0,
+                refusal: None,
                 sent_at: Moment::default(),
                 trusted_from: Moment::default(),
                 approved: false,
@@ -195,6 +207,7 @@ impl OwedBook {
         key: &MatchKey,
         terminal: Option<TerminalId>,
         said: Said,
+        code: Option<[u8; 2]>,
         now: Moment,
     ) -> Answered {
         let mut book = self.lock();
@@ -210,6 +223,9 @@ impl OwedBook {
             Said::No => false,
         };
         if !done {
+            if let Some(entry) = book.entries.get_mut(&txn) {
+                entry.refusal = code.or(entry.refusal);
+            }
             return match book.put_back(txn, now) {
                 Some(attempts) => Answered::Again(txn, attempts),
                 None => Answered::Stray,
@@ -327,9 +343,12 @@ impl OwedBook {
                 continue;
             }
             if entry.attempts >= pace.attempts_max {
-                round
-                    .exhausted
-                    .extend(book.take_off(txn, now).map(|entry| entry.owed));
+                let taken = book.take_off(txn, now).map(|entry| Exhausted {
+                    owed: entry.owed,
+                    attempts: entry.attempts,
+                    refusal: entry.refusal,
+                });
+                round.exhausted.extend(taken);
                 continue;
             }
             if book.out >= IN_FLIGHT_MAX {

@@ -50,6 +50,9 @@ impl Switch {
         let mut unfinished = Vec::new();
         model.unfinished(&mut |row| unfinished.push(row))?;
         failpoint::pass(Point::RecoveryRead);
+        let groups = self.groups.iter().map(|group| group.name.as_str());
+        self.exceptions.begin(groups);
+        model.parked(&mut |row| self.exceptions.park(row.txn, &row.group, None))?;
         let mut stranded: BTreeMap<String, usize> = BTreeMap::new();
         let mut taken_up = TakenUp::default();
         let mut intents = Intents::default();
@@ -123,6 +126,7 @@ impl Switch {
                 txn = row.txn.0, terminal = %row.key.terminal,
                 "what is owed for a transaction cannot be made from the journal; a person has to decide: see `posgate exception list`"
             );
+            self.exceptions.park(row.txn, &row.group, Some(0));
             self.journal_end(row.txn, OutcomeKind::Parked, *b"  ");
             return;
         };
@@ -154,7 +158,8 @@ impl Switch {
         }
     }
 
-    fn owed_of_intent(
+    /// What is owed for a transaction, written from its intent. `None` when it cannot be, or nothing is.
+    pub(super) fn owed_of_intent(
         &self,
         row: &TransactionRow,
         group: usize,
@@ -216,19 +221,32 @@ fn intents_of(
     wanted: u64,
 ) -> Result<Vec<Intent<'static>>, StoreError> {
     let mut found = Vec::new();
+    records_of(journal, wanted, &mut |record| {
+        if let Record::Intent(intent) = record {
+            found.push(*intent);
+        }
+    })?;
+    Ok(found)
+}
+
+/// Calls `each` with every record of one journal group; with none when the group is not there any more.
+///
+/// # Errors
+/// When the group cannot be read or is damaged.
+pub(super) fn records_of(
+    journal: &mut dyn JournalStore,
+    wanted: u64,
+    each: &mut dyn FnMut(Record),
+) -> Result<(), StoreError> {
     let mut damaged = None;
     journal.replay(wanted.saturating_sub(1), &mut |sequence, group| {
         if sequence == wanted {
-            let read = record::read_group(group, |record| {
-                if let Record::Intent(intent) = record {
-                    found.push(*intent);
-                }
-            });
+            let read = record::read_group(group, &mut *each);
             damaged = read
                 .err()
                 .map(|problem| StoreError::Damaged { sequence, problem });
         }
         false
     })?;
-    damaged.map_or(Ok(found), Err)
+    damaged.map_or(Ok(()), Err)
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::effects::Effect;
 use super::lookup::Job;
-use super::owed::{Answered, Duty, Owed, Pace, Said};
+use super::owed::{Answered, Duty, Exhausted, Owed, Pace, Said};
 use super::remake::{self, Original};
 use super::{Switch, UpstreamGroup, Waiting};
 use crate::base::clock::Moment;
@@ -263,6 +263,8 @@ impl Switch {
             frame,
             code,
         } = new;
+        // Whoever owes what was parked has decided: a person, or the terminal with its own reversal.
+        self.exceptions.take(owed.txn);
         let kind = match owed.duty {
             Duty::Reversal { .. } => {
                 self.groups[group].metrics.reversal("owed");
@@ -304,10 +306,11 @@ impl Switch {
             Some(code) if dialect.acknowledges_reversal(code) => Said::Undone,
             Some(_) | None => Said::No,
         };
+        let code = message.response_code().map(|code| *code.as_bytes());
         let answered =
             upstream
                 .owed
-                .reversal_answered(key, message.terminal(), said, self.clock.now());
+                .reversal_answered(key, message.terminal(), said, code, self.clock.now());
         let owed = match answered {
             Answered::Done(owed) => owed,
             Answered::Again(txn, attempts) => {
@@ -331,10 +334,7 @@ impl Switch {
         upstream.metrics.reversals_owed.decrement(1.0);
         self.lanes
             .with(owed.key, |lane| lane.acknowledged(owed.txn));
-        let code = message
-            .response_code()
-            .map_or(*b"  ", |code| *code.as_bytes());
-        self.journal_end(owed.txn, OutcomeKind::Reversed, code);
+        self.journal_end(owed.txn, OutcomeKind::Reversed, code.unwrap_or(*b"  "));
     }
 
     /// An approval came for something that no longer waits for it. If its reversal had ended because the
@@ -380,18 +380,22 @@ impl Switch {
             for _ in 0..round.repeats {
                 upstream.metrics.repeat("sent");
             }
-            for owed in round.exhausted {
-                self.park(upstream, &owed);
+            for exhausted in round.exhausted {
+                self.park(upstream, &exhausted);
             }
         }
     }
 
     /// What was sent as often as it may be waits for a person.
-    fn park(&self, upstream: &UpstreamGroup, owed: &Owed) {
+    fn park(&self, upstream: &UpstreamGroup, exhausted: &Exhausted) {
+        let Exhausted {
+            owed,
+            attempts,
+            refusal,
+        } = *exhausted;
         tracing::error!(
-            group = %upstream.name, txn = owed.txn.0, terminal = %owed.key.terminal,
-            attempts = upstream.attempts_max,
-            "the upstream never answered what it is owed; a person has to decide: see `posgate exception list`"
+            group = %upstream.name, txn = owed.txn.0, terminal = %owed.key.terminal, attempts,
+            "the upstream never acknowledged what it is owed; a person has to decide: see `posgate exception list`"
         );
         match owed.duty {
             Duty::Reversal { .. } => {
@@ -405,7 +409,9 @@ impl Switch {
         }
         self.lanes.with(owed.key, |lane| {
             lane.parked(owed.txn);
-            self.journal_end(owed.txn, OutcomeKind::Parked, *b"  ");
+            self.exceptions
+                .park(owed.txn, &upstream.name, Some(attempts));
+            self.journal_end(owed.txn, OutcomeKind::Parked, refusal.unwrap_or(*b"  "));
         });
     }
 

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::effects::{Delivery, Effect, Handoff};
+use super::exceptions::Exceptions;
 use super::keeper::Keeper;
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
@@ -243,6 +244,7 @@ impl Running {
             in_flight_max: settings.in_flight_max,
             lookups,
             rrn: AtomicUsize::new(0),
+            exceptions: Exceptions::default(),
         });
         switch.recover(reader.as_mut(), model.as_mut())?;
         let process = ProcessMetrics::default();

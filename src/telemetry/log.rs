@@ -9,6 +9,8 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::base::card::luhn;
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -129,25 +131,6 @@ pub fn scrub(line: &mut [u8]) {
         }
         start += run + 1;
     }
-}
-
-/// Whether ASCII digits end in the check digit of ISO/IEC 7812-1.
-#[must_use]
-pub fn luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(at, digit)| {
-            let value = u32::from(digit.wrapping_sub(b'0'));
-            match at % 2 {
-                0 => value,
-                _ if value > 4 => value * 2 - 9,
-                _ => value * 2,
-            }
-        })
-        .sum();
-    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

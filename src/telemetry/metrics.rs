@@ -104,6 +104,8 @@ names! {
          answered, parked).";
     REPEATS_OWED = "posgate_repeats_owed", Count, gauge,
         "Advices and refunds that the upstream has not answered yet and that are sent again, by group.";
+    EXCEPTIONS = "posgate_exceptions", Count, gauge,
+        "Transactions that are parked until a person resends or closes them, by group.";
     RECOVERED = "posgate_recovered_total", Count, counter,
         "Transactions that were open when the process last ended, by what was done (reversal, repeat, \
          expired, parked, stranded).";
@@ -272,6 +274,11 @@ pub fn repeated(kind: &'static str) {
 /// stranded).
 pub fn recovered(what: &'static str) {
     metrics::counter!(RECOVERED, "what" => what).increment(1);
+}
+
+/// So many transactions of a group are parked for a person.
+pub fn exceptions(group: &str, count: u32) {
+    metrics::gauge!(EXCEPTIONS, "group" => group.to_owned()).set(f64::from(count));
 }
 
 /// Of one upstream group.

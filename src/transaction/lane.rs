@@ -13,6 +13,8 @@
 //!              └──▶ EXPIRED  (moved no money)
 //!
 //!          REVERSAL_OWED, REPEAT_OWED ──sent as often as it may be──▶ PARKED ──reversal──▶ REVERSAL_OWED
+//!                      ▲                                                │  │
+//!                      └────────────────────resent──────────────────────┘  └──closed──▶ REVERSED
 //!
 //!          TOMBSTONE: a reversal came first; the original is declined when it arrives
 //! ```
@@ -25,6 +27,8 @@
 //! | `answered` | repeat owed | approved, declined | upstream |
 //! | `reverse` | in flight, approved, parked | reversal owed | terminal |
 //! | `parked` | reversal owed, repeat owed | parked | the limit of attempts |
+//! | `resent` | parked | reversal owed, repeat owed | a person |
+//! | `closed` | parked | reversed | a person |
 //! | `acknowledged` | reversal owed | reversed | upstream |
 //!
 //! Everything else leaves the state as it is: an answer to something no longer in flight is late, a
@@ -466,6 +470,25 @@ impl Lane {
         }
     }
 
+    /// A person wants what is owed sent again.
+    pub fn resent(&mut self, number: TxnId) {
+        if let Some(known) = self.parked_one(number) {
+            known.state = match known.fate {
+                Fate::Reverse => State::ReversalOwed,
+                Fate::Repeat => State::RepeatOwed,
+                Fate::Expire => State::Expired,
+            };
+        }
+    }
+
+    /// A person decided that nothing more is sent. It counts as undone: its request is not forwarded again,
+    /// and its reversal finds nothing left to do.
+    pub fn closed(&mut self, number: TxnId) {
+        if let Some(known) = self.parked_one(number) {
+            known.state = State::Reversed;
+        }
+    }
+
     /// What the upstream had called undone was not: it is owed once more.
     pub fn reversal_undone(&mut self, number: TxnId) {
         for known in &mut self.recent {
@@ -518,6 +541,12 @@ impl Lane {
             .iter()
             .rev()
             .find(|t| t.binding == binding && t.batch == batch && t.stan == stan)
+    }
+
+    fn parked_one(&mut self, number: TxnId) -> Option<&mut Transaction> {
+        self.recent
+            .iter_mut()
+            .find(|t| t.number == Some(number) && t.state == State::Parked)
     }
 
     fn in_flight(&mut self, number: TxnId) -> Option<&mut Transaction> {
@@ -678,6 +707,32 @@ mod tests {
             Acceptance::Again(message("ok"))
         );
         assert!(!lane.answered(TxnId(1), false, message("late")));
+    }
+
+    #[test]
+    fn a_person_resends_or_closes_what_is_parked_and_nothing_else() {
+        for (fate, resent) in [
+            (Fate::Reverse, State::ReversalOwed),
+            (Fate::Repeat, State::RepeatOwed),
+        ] {
+            let mut lane = empty();
+            lane.accept(Moment(0), transaction(1, 1, 10, fate));
+            let state = |lane: &Lane| lane.before(&proposal(1, 10)).unwrap().state.clone();
+            for not_parked in [State::InFlight, resent.clone()] {
+                lane.resent(TxnId(1));
+                lane.closed(TxnId(1));
+                assert_eq!(state(&lane), not_parked);
+                lane.unanswered(TxnId(1));
+            }
+            lane.parked(TxnId(1));
+            lane.resent(TxnId(1));
+            assert_eq!(state(&lane), resent);
+            lane.parked(TxnId(1));
+            lane.closed(TxnId(1));
+            assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::Undone);
+            lane.resent(TxnId(1));
+            assert_eq!(state(&lane), State::Reversed);
+        }
     }
 
     #[test]

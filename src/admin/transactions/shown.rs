@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::admin::inquiry::Inquiry;
 use crate::admin::when::written;
 use crate::base::{AccountId, Currency};
-use crate::store::{StoreError, TransactionRow};
+use crate::store::{Intervention, StoreError, TransactionReader, TransactionRow};
 
 /// Columns of the CSV form.
 pub const COLUMNS: [&str; 24] = [
@@ -52,6 +52,7 @@ pub(in crate::admin) fn shown(
 ) -> Result<Value, StoreError> {
     let account = inquiry.account(AccountId(row.account))?;
     let outcome = row.outcome.as_ref();
+    let interventions = inquiry.reader.interventions(row.txn)?;
     Ok(json!({
         "transaction": row.txn.0,
         "state": state_of(row),
@@ -79,7 +80,22 @@ pub(in crate::admin) fn shown(
         "response_code": outcome.map(|o| o.code.trim_ascii()),
         "rrn": outcome.and_then(|o| o.rrn.as_deref()),
         "approval_code": outcome.and_then(|o| o.approval_code.as_deref()),
+        "interventions": interventions_shown(inquiry, &interventions),
     }))
+}
+
+/// What people did with it while it was parked.
+pub(in crate::admin) fn interventions_shown(inquiry: &Inquiry, all: &[Intervention]) -> Value {
+    let one = |done: &Intervention| {
+        json!({
+            "at": written(done.at, &inquiry.zone),
+            "at_us": done.at.0,
+            "verb": done.verb.name(),
+            "name": done.name.as_str(),
+            "note": done.note.as_str(),
+        })
+    };
+    all.iter().map(one).collect()
 }
 
 /// As a line of CSV.
@@ -120,6 +136,7 @@ pub(in crate::admin) fn record_of(
     ])
 }
 
-fn state_of(row: &TransactionRow) -> &'static str {
+/// Name of its state.
+pub(in crate::admin) fn state_of(row: &TransactionRow) -> &'static str {
     row.outcome.as_ref().map_or("open", |o| o.kind.name())
 }

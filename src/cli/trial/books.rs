@@ -125,7 +125,8 @@ fn take(transactions: &mut BTreeMap<TxnId, Transaction>, record: Record) {
         Record::Tombstone { .. }
         | Record::SignedOn { .. }
         | Record::SignedOff { .. }
-        | Record::StanBlock { .. } => {}
+        | Record::StanBlock { .. }
+        | Record::Intervention(_) => {}
     }
 }
 

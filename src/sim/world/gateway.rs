@@ -309,6 +309,7 @@ impl Gateway {
                     durable.approved.extend(durable.asked.get(&outcome.txn));
                 }
                 Record::Outcome(_)
+                | Record::Intervention(_)
                 | Record::Tombstone { .. }
                 | Record::SignedOn { .. }
                 | Record::SignedOff { .. }

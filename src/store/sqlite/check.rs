@@ -488,6 +488,7 @@ impl Walk<'_> {
             match record {
                 Record::Intent(intent) => self.intent(sequence, intent, report)?,
                 Record::Outcome(_)
+                | Record::Intervention(_)
                 | Record::Tombstone { .. }
                 | Record::SignedOn { .. }
                 | Record::SignedOff { .. }

@@ -10,9 +10,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_
 
 use super::read_model::{MIGRATIONS, row_of};
 use super::{SqliteFolder, SqliteJournal, SqliteRegistry, from_sql, to_sql};
-use crate::base::{AccountId, RequestType, Timestamp, limits};
+use crate::base::{AccountId, Note, PersonName, RequestType, Timestamp, limits};
 use crate::store::read_model::{Cursor, Page, Query, QueryError, QueryState, TransactionReader};
-use crate::store::{StoreError, TransactionRow, TxnId};
+use crate::store::{Intervention, StoreError, TransactionRow, TxnId, Verb};
 
 /// What questions need beyond the first schema. What was projected before lacks the new columns: the table
 /// is emptied, and the next start projects the journal once more.
@@ -155,6 +155,57 @@ impl TransactionReader for SqliteReader {
             .map_err(StoreError::engine("reading a transaction"))
     }
 
+    fn parked(
+        &mut self,
+        group: Option<&str>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let limit = limit.clamp(1, limits::EXCEPTIONS_PAGE_MAX);
+        let after = after.map_or(0, |Cursor(txn)| to_sql(txn.0));
+        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let read = || -> rusqlite::Result<Vec<TransactionRow>> {
+            let sql = format!("SELECT * {PARKED} AND id > ?2 ORDER BY id LIMIT ?3");
+            let mut parked = self.db.prepare_cached(&sql)?;
+            let rows = parked.query_map((group, after, wanted), row_of)?;
+            rows.collect()
+        };
+        let mut rows = read().map_err(StoreError::engine("reading what is parked"))?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().map(|row| Cursor(row.txn));
+        Ok(Page {
+            rows,
+            next: last.filter(|_| more),
+        })
+    }
+
+    fn parked_count(&mut self, group: Option<&str>) -> Result<u64, StoreError> {
+        self.db
+            .prepare_cached(&format!("SELECT count(*) {PARKED}"))
+            .and_then(|mut one| one.query_row([group], |row| row.get(0).map(from_sql)))
+            .map_err(StoreError::engine("counting what is parked"))
+    }
+
+    fn interventions(&mut self, txn: TxnId) -> Result<Vec<Intervention>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<Intervention>> {
+            let mut done = self.db.prepare_cached(
+                "SELECT at, verb, name, note FROM intervention WHERE txn = ?1 ORDER BY at",
+            )?;
+            let rows = done.query_map([to_sql(txn.0)], |row| {
+                Ok(Intervention {
+                    txn,
+                    at: Timestamp(from_sql(row.get(0)?)),
+                    verb: verb_of(row.get_ref(1)?.as_str()?)?,
+                    name: PersonName::from_stored(row.get_ref(2)?.as_str()?),
+                    note: Note::from_stored(row.get_ref(3)?.as_str()?),
+                })
+            })?;
+            rows.collect()
+        };
+        read().map_err(StoreError::engine("reading what people did"))
+    }
+
     fn money_of(
         &mut self,
         times: Range<Timestamp>,
@@ -179,6 +230,10 @@ impl TransactionReader for SqliteReader {
         read().map_err(StoreError::engine("reading a day's transactions"))
     }
 }
+
+/// What is parked towards a group, or towards all when that is NULL.
+const PARKED: &str = "FROM txn INDEXED BY txn_parked WHERE outcome = 'parked' \
+    AND (?1 IS NULL OR upstream = ?1)";
 
 impl SqliteReader {
     /// The latest of what fits, part by part.
@@ -339,6 +394,13 @@ pub(super) fn kind_of(name: &str) -> rusqlite::Result<RequestType> {
     RequestType::from_name(name).ok_or_else(|| {
         let unknown = "a kind of request that this build does not know";
         rusqlite::Error::FromSqlConversionFailure(24, Type::Text, unknown.into())
+    })
+}
+
+fn verb_of(name: &str) -> rusqlite::Result<Verb> {
+    Verb::from_name(name).ok_or_else(|| {
+        let unknown = "something done that this build does not know";
+        rusqlite::Error::FromSqlConversionFailure(1, Type::Text, unknown.into())
     })
 }
 

@@ -98,6 +98,18 @@ UPDATE mark SET sequence = 0;
 ALTER TABLE txn ADD COLUMN original INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX txn_original ON txn(original) WHERE original > 0;
 ",
+    "
+CREATE INDEX txn_parked ON txn(id) WHERE outcome = 'parked';
+-- What people did with what was parked.
+CREATE TABLE intervention (
+    txn  INTEGER NOT NULL,
+    at   INTEGER NOT NULL,
+    verb TEXT NOT NULL,
+    name TEXT NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (txn, at)
+) WITHOUT ROWID;
+",
 ];
 
 /// See the module.
@@ -214,6 +226,19 @@ impl ReadModel for SqliteReadModel {
             each(row.map_err(fail("reading what is unfinished"))?);
         }
         Ok(())
+    }
+
+    fn parked(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError> {
+        let mut read = || -> rusqlite::Result<()> {
+            let mut parked = self.db.prepare(
+                "SELECT * FROM txn INDEXED BY txn_parked WHERE outcome = 'parked' ORDER BY id",
+            )?;
+            for row in parked.query_map([], row_of)? {
+                each(row?);
+            }
+            Ok(())
+        };
+        read().map_err(StoreError::engine("reading what is parked"))
     }
 
     fn tombstone(
@@ -348,6 +373,13 @@ impl SqliteReadModel {
             }
             let mut update = step.prepare_cached(UPDATE)?;
             for (txn, outcome, group) in &changes.updated {
+                let Some(outcome) = outcome else {
+                    step.prepare_cached(
+                        "UPDATE txn SET groups = groups || ' ' || ?2 WHERE id = ?1",
+                    )?
+                    .execute([to_sql(txn.0), to_sql(*group)])?;
+                    continue;
+                };
                 update.execute(params![
                     to_sql(txn.0),
                     outcome.kind.name(),
@@ -359,6 +391,16 @@ impl SqliteReadModel {
                     kept_answer(outcome),
                     to_sql(*group),
                 ])?;
+            }
+            for done in &changes.interventions {
+                step.prepare_cached("INSERT OR REPLACE INTO intervention VALUES (?1,?2,?3,?4,?5)")?
+                    .execute(params![
+                        to_sql(done.txn.0),
+                        to_sql(done.at.0),
+                        done.verb.name(),
+                        done.name.as_str(),
+                        done.note.as_str()
+                    ])?;
             }
             let mut terminal =
                 step.prepare_cached("INSERT OR REPLACE INTO terminal VALUES (?1,?2,?3,?4)")?;

@@ -142,6 +142,11 @@ impl Retention {
                      AND outcome NOT IN ('reversal-owed', 'repeat-owed', 'parked')",
                 )?
                 .execute(params![to_sql(from), to_sql(end), to_sql(before.0)])?;
+            step.prepare_cached(
+                "DELETE FROM intervention WHERE txn > ?1 AND txn <= ?2 \
+                 AND txn NOT IN (SELECT id FROM txn WHERE id > ?1 AND id <= ?2)",
+            )?
+            .execute(params![to_sql(from), to_sql(end)])?;
             let floor = Floor {
                 last_txn: end,
                 ..Floor::default()
@@ -271,7 +276,10 @@ fn still_holds(db: &Connection, record: &Record) -> rusqlite::Result<()> {
             .execute(params![group, date, to_sql(*end)])
             .map(drop),
         // A tombstone has done its work when a reversal of its age can no longer meet its original.
-        Record::Intent(_) | Record::Outcome(_) | Record::Tombstone { .. } => Ok(()),
+        Record::Intent(_)
+        | Record::Outcome(_)
+        | Record::Intervention(_)
+        | Record::Tombstone { .. } => Ok(()),
     }
 }
 
@@ -282,8 +290,8 @@ mod tests {
     use super::super::trial::{DAY, Trial, key, outcome, sale, stan_block};
     use super::super::{StoreFile, check, rebuild};
     use super::*;
-    use crate::base::{BatchNumber, TxnId};
-    use crate::store::OutcomeKind;
+    use crate::base::{BatchNumber, Note, PersonName, TxnId};
+    use crate::store::{Intervention, OutcomeKind, TransactionReader, Verb};
 
     /// Deletes everything older, step by step.
     fn delete(trial: &Trial, before: u64) -> Deleted {
@@ -369,6 +377,35 @@ mod tests {
         trial.project();
         assert_eq!(delete(&trial, 100 * DAY).groups, 3);
         assert_eq!(kept(&trial), (None, None, None));
+    }
+
+    #[test]
+    fn what_is_parked_stays_with_what_people_did_and_goes_with_it() {
+        let trial = Trial::with_ten_sales();
+        let resent = Intervention {
+            txn: TxnId(11),
+            at: Timestamp(11),
+            verb: Verb::Resend,
+            name: PersonName::parse("Li Wei").unwrap(),
+            note: Note::parse("ticket 88").unwrap(),
+        };
+        trial.append(&[sale(11), outcome(11, OutcomeKind::Parked)]);
+        trial.append(&[Record::Intervention(resent.clone())]);
+        trial.append(&[outcome(11, OutcomeKind::ReversalOwed)]);
+        trial.append(&[outcome(11, OutcomeKind::Parked)]);
+        trial.project();
+        assert_eq!(delete(&trial, 100 * DAY).transactions, 10);
+        assert_eq!(trial.groups(), [22, 23, 24, 25]);
+        let interventions = |trial: &Trial| {
+            let mut reader = trial.folder.reader().unwrap();
+            reader.interventions(TxnId(11)).unwrap()
+        };
+        assert_eq!(interventions(&trial), [resent]);
+        trial.append(&[outcome(11, OutcomeKind::Closed)]);
+        trial.project();
+        assert_eq!(delete(&trial, 100 * DAY).transactions, 1);
+        assert_eq!(trial.groups(), [0; 0]);
+        assert_eq!(interventions(&trial), []);
     }
 
     #[test]

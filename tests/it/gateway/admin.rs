@@ -61,6 +61,12 @@ impl Api {
         self.call("PUT", path, body.to_string()).await.0
     }
 
+    /// Status and answer, which is JSON also when it is a refusal.
+    pub(super) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let (status, body) = self.call("POST", path, body.to_string()).await;
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
     /// The last line of an import's answer.
     async fn import(&self, csv: &str) -> Value {
         let (status, body) = self.call("POST", "/v1/import", csv.to_owned()).await;

@@ -249,6 +249,11 @@ impl Stored {
         }
     }
 
+    /// The same store for a gateway that knows no group of the old name.
+    pub(super) fn under_another_name(self) -> Self {
+        Self::nothing_in(self.folder)
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -246,7 +246,7 @@ async fn an_export_has_everything_that_pages_have_and_a_page_never_more_than_ask
     world.stop(()).await;
 }
 
-fn posgate(folder: &Path, words: &[&str]) -> Output {
+pub(super) fn posgate(folder: &Path, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_posgate"))
         .args(words)
         .current_dir(folder)

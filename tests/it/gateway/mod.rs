@@ -6,6 +6,7 @@ mod binary;
 mod bound_anew;
 mod disk;
 mod drain;
+mod exceptions;
 mod fixture;
 mod frames;
 mod gate;

@@ -139,7 +139,8 @@ fn assert_in_order(records: &[Record]) {
             Record::Tombstone { .. }
             | Record::SignedOn { .. }
             | Record::SignedOff { .. }
-            | Record::StanBlock { .. } => {}
+            | Record::StanBlock { .. }
+            | Record::Intervention(_) => {}
         }
     }
     use OutcomeKind::{Approved, Declined, Expired, ReversalOwed, Reversed};

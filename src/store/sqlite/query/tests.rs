@@ -387,3 +387,52 @@ fn a_day_is_read_account_by_account_as_of_one_moment() {
     world.reader().money_of(day, only, &mut each).unwrap();
     assert_eq!(count, 1);
 }
+
+fn intervened(txn: u64, at: u64, verb: Verb) -> Intervention {
+    Intervention {
+        txn: TxnId(txn),
+        at: Timestamp(at),
+        verb,
+        name: PersonName::parse("Li Wei").unwrap(),
+        note: Note::parse("ticket 88").unwrap(),
+    }
+}
+
+#[test]
+fn what_is_parked_is_found_oldest_first_and_what_people_did_with_it() {
+    let mut all: Vec<_> = (1..=5).map(intent).collect();
+    all[3].group = "other".into();
+    let parked = |txn| ended(txn, OutcomeKind::Parked, None);
+    let resent = intervened(2, 20, Verb::Resend);
+    let closed = intervened(2, 30, Verb::Close);
+    let world = World::of(&[
+        all.into_iter().map(accepted).collect(),
+        (1..=4).map(parked).collect(),
+        vec![Record::Intervention(resent.clone())],
+        vec![ended(2, OutcomeKind::ReversalOwed, None)],
+        vec![parked(2)],
+        vec![Record::Intervention(closed.clone())],
+        vec![ended(2, OutcomeKind::Closed, None)],
+    ]);
+    let mut reader = world.reader();
+    let mut found = |group, after, limit| {
+        let page = reader.parked(group, after, limit).unwrap();
+        let rows: Vec<_> = page.rows.into_iter().map(|row| row.txn.0).collect();
+        (rows, page.next.map(|cursor| cursor.0.0))
+    };
+    assert_eq!(found(None, None, 10), (vec![1, 3, 4], None));
+    assert_eq!(found(None, None, 2), (vec![1, 3], Some(3)));
+    assert_eq!(found(None, Some(Cursor(TxnId(3))), 2), (vec![4], None));
+    assert_eq!(found(Some("other"), None, 10), (vec![4], None));
+    assert_eq!(reader.parked_count(None).unwrap(), 3);
+    assert_eq!(reader.parked_count(Some("bank")).unwrap(), 2);
+    assert_eq!(reader.interventions(TxnId(2)).unwrap(), [resent, closed]);
+    assert_eq!(reader.interventions(TxnId(1)).unwrap(), []);
+    // Evidence finds every record in its order.
+    let row = reader.transaction(TxnId(2)).unwrap().unwrap();
+    assert_eq!(row.groups, [1, 2, 3, 4, 5, 6, 7]);
+    let mut at_start = Vec::new();
+    let mut model = world.folder().read_model().unwrap();
+    model.parked(&mut |row| at_start.push(row.txn.0)).unwrap();
+    assert_eq!(at_start, [1, 3, 4]);
+}

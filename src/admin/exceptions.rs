@@ -1,0 +1,325 @@
+//! `/v1/exceptions`: what is parked for a person, and what the person decides.
+//!
+//! Lists come from the read model. A decision is made where the gateway runs, and is durable when its call
+//! returns; the read model shows it a moment later.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Admin;
+use super::inquiry::{Inquiry, InquiryError};
+use super::problem::Refusal;
+use super::questions::{bad_parameters, number};
+use super::transactions::{interventions_shown, shown, state_of, unknown};
+use super::when::written;
+use crate::base::{Fate, Note, PersonName, Timestamp, TxnId, limits};
+use crate::store::read_model::Cursor;
+use crate::store::{
+    Intervention, OutcomeKind, StoreError, TransactionReader, TransactionRow, Verb,
+};
+use crate::switch::ExceptionError;
+
+/// Exceptions of a page when nobody says how many.
+const PAGE: usize = 50;
+/// How long a decision may take to become durable before its caller is told to look later.
+const DURABLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Which exceptions are asked for. Names are those of the API's parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Upstream group's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Where the page before ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Exceptions of a page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+}
+
+impl Asked {
+    fn cursor(&self) -> Result<Option<Cursor>, InquiryError> {
+        let bad = || InquiryError::Bad("cursor is what a page gave as next".into());
+        let read = |text: &String| Cursor::parse(text).ok_or_else(bad);
+        self.cursor.as_ref().map(read).transpose()
+    }
+
+    fn limit(&self) -> Result<usize, InquiryError> {
+        let Some(text) = &self.limit else {
+            return Ok(PAGE);
+        };
+        let plain = text.bytes().all(|b| b.is_ascii_digit());
+        let limit = plain.then(|| text.parse().ok()).flatten();
+        limit
+            .filter(|limit| (1..=limits::EXCEPTIONS_PAGE_MAX).contains(limit))
+            .ok_or_else(|| {
+                InquiryError::Bad(format!("limit is 1 to {}", limits::EXCEPTIONS_PAGE_MAX))
+            })
+    }
+}
+
+/// What only the gateway at work and its clock know of exceptions.
+pub struct Present<'p> {
+    /// Now.
+    pub now: Timestamp,
+    /// Times that what one owes was sent, if that is known.
+    pub attempts: &'p dyn Fn(TxnId) -> Option<u32>,
+}
+
+impl std::fmt::Debug for Present<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Present")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A page: `exceptions`, the oldest first, `count` of all that fit, and `next`, the cursor to go on with, or
+/// null.
+///
+/// # Errors
+/// When it is not asked right, or the store cannot answer.
+pub fn page(
+    inquiry: &mut Inquiry,
+    asked: &Asked,
+    present: &Present<'_>,
+) -> Result<Value, InquiryError> {
+    let (after, limit) = (asked.cursor()?, asked.limit()?);
+    let group = asked.group.as_deref();
+    let count = inquiry.reader.parked_count(group)?;
+    let page = inquiry.reader.parked(group, after, limit)?;
+    let mut exceptions = Vec::with_capacity(page.rows.len());
+    for row in &page.rows {
+        exceptions.push(exception_shown(inquiry, row, present)?);
+    }
+    let next = page.next.map(|cursor| cursor.to_string());
+    Ok(json!({ "exceptions": exceptions, "count": count, "next": next }))
+}
+
+/// One that is parked, or that a person decided about before.
+///
+/// # Errors
+/// When there is no such transaction, it never was an exception, or the store cannot answer.
+pub fn one(
+    inquiry: &mut Inquiry,
+    txn: TxnId,
+    present: &Present<'_>,
+) -> Result<Value, InquiryError> {
+    let row = inquiry.reader.transaction(txn)?;
+    let row = row.ok_or_else(|| unknown(txn))?;
+    if !is_parked(&row) && inquiry.reader.interventions(txn)?.is_empty() {
+        return Err(InquiryError::Unknown {
+            what: "exception",
+            name: format!("{}: the transaction is {}", txn.0, state_of(&row)),
+        });
+    }
+    Ok(exception_shown(inquiry, &row, present)?)
+}
+
+fn is_parked(row: &TransactionRow) -> bool {
+    let outcome = row.outcome.as_ref();
+    outcome.is_some_and(|outcome| outcome.kind == OutcomeKind::Parked)
+}
+
+/// The transaction as elsewhere, and what matters to who decides.
+fn exception_shown(
+    inquiry: &mut Inquiry,
+    row: &TransactionRow,
+    present: &Present<'_>,
+) -> Result<Value, StoreError> {
+    let mut exception = shown(inquiry, row)?;
+    let parked = row.outcome.as_ref().filter(|_| is_parked(row));
+    let since = parked.map(|outcome| outcome.at);
+    exception["owed"] = match (parked.is_some(), row.fate) {
+        (false, _) | (true, Fate::Expire) => "nothing",
+        (true, Fate::Reverse) => "reversal",
+        (true, Fate::Repeat) => "repeat",
+    }
+    .into();
+    exception["group"] = row.group.as_str().into();
+    exception["parked_at"] = since.map(|at| written(at, &inquiry.zone)).into();
+    exception["age_seconds"] = since
+        .map(|at| present.now.0.saturating_sub(at.0) / 1_000_000)
+        .into();
+    exception["attempts"] = (present.attempts)(row.txn).into();
+    let code = parked.map(|outcome| outcome.code.trim_ascii());
+    exception["last_code"] = code.filter(|code| !code.is_empty()).into();
+    Ok(exception)
+}
+
+/// What a decision says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    name: String,
+    note: String,
+}
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    parameters: Result<Parameters<Asked>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Parameters(asked) = parameters.map_err(|rejected| bad_parameters(&rejected))?;
+    let (switch, now) = (admin.switch.clone(), admin.clock.wall());
+    let answer = move |inquiry: &mut Inquiry| {
+        let attempts = |txn| switch.exceptions.attempts(txn);
+        let attempts = &attempts;
+        page(inquiry, &asked, &Present { now, attempts })
+    };
+    Ok(Json(admin.questions.ask(answer).await?).into_response())
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Path(transaction): Path<String>,
+) -> Result<Response, Refusal> {
+    let txn = number(&transaction)?;
+    let (switch, now) = (admin.switch.clone(), admin.clock.wall());
+    let answer = move |inquiry: &mut Inquiry| {
+        let attempts = |txn| switch.exceptions.attempts(txn);
+        let attempts = &attempts;
+        one(inquiry, txn, &Present { now, attempts })
+    };
+    Ok(Json(admin.questions.ask(answer).await?).into_response())
+}
+
+pub(super) async fn resend(
+    State(admin): State<Admin>,
+    Path(transaction): Path<String>,
+    said: Result<Json<Said>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    decide(&admin, &transaction, said, Verb::Resend).await
+}
+
+pub(super) async fn close(
+    State(admin): State<Admin>,
+    Path(transaction): Path<String>,
+    said: Result<Json<Said>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    decide(&admin, &transaction, said, Verb::Close).await
+}
+
+/// Does what a person decided, if it is parked. Who decides the same twice is told so.
+async fn decide(
+    admin: &Admin,
+    transaction: &str,
+    said: Result<Json<Said>, JsonRejection>,
+    verb: Verb,
+) -> Result<Response, Refusal> {
+    let txn = number(transaction)?;
+    let Json(said) = said.map_err(|rejected| Refusal::bad(rejected.body_text()))?;
+    let done = Intervention {
+        txn,
+        at: admin.clock.wall(),
+        verb,
+        name: PersonName::parse(&said.name).map_err(|wrong| Refusal::bad(wrong.to_string()))?,
+        note: Note::parse(&said.note).map_err(|wrong| Refusal::bad(wrong.to_string()))?,
+    };
+    // What was parked a moment ago may not be shown yet.
+    if !find(admin, txn).await?.as_ref().is_some_and(is_parked) {
+        admin.questions.caught_up().await?;
+    }
+    let row = find(admin, txn).await?.ok_or_else(|| unknown(txn))?;
+    if is_parked(&row) {
+        let switch = admin.switch.clone();
+        let decided = admin.questions.ask(move |inquiry| {
+            Ok(match verb {
+                Verb::Resend => switch.resend(&row, &mut inquiry.journal, &done),
+                Verb::Close => switch.close_exception(&row, &done),
+            })
+        });
+        match decided.await? {
+            Ok(told) => {
+                durable(told).await?;
+                return Ok(answer(txn, verb, "done"));
+            }
+            // Somebody was faster.
+            Err(ExceptionError::NotParked) => drop(admin.questions.caught_up().await?),
+            Err(problem) => return Err(problem.into()),
+        }
+    }
+    decided_before(admin, txn, verb).await
+}
+
+async fn find(admin: &Admin, txn: TxnId) -> Result<Option<TransactionRow>, Refusal> {
+    let find = move |inquiry: &mut Inquiry| Ok(inquiry.reader.transaction(txn)?);
+    admin.questions.ask(find).await
+}
+
+async fn durable(told: tokio::sync::oneshot::Receiver<()>) -> Result<(), Refusal> {
+    match tokio::time::timeout(DURABLE_WITHIN, told).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_gone)) => Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ending",
+            "posgate ends; whether it was journalled, `posgate exception show` says after the next start",
+        )),
+        Err(_elapsed) => Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not durable yet",
+            "it is taken and takes effect once the journal is written; `posgate exception show` says when",
+        )),
+    }
+}
+
+fn answer(txn: TxnId, verb: Verb, result: &str) -> Response {
+    Json(json!({ "transaction": txn.0, "verb": verb.name(), "result": result })).into_response()
+}
+
+/// What to say about one that is not parked: that the same was decided before, or how it stands.
+async fn decided_before(admin: &Admin, txn: TxnId, verb: Verb) -> Result<Response, Refusal> {
+    let look = move |inquiry: &mut Inquiry| {
+        let row = inquiry.reader.transaction(txn)?;
+        let row = row.ok_or_else(|| unknown(txn))?;
+        let interventions = inquiry.reader.interventions(txn)?;
+        let last = interventions.last().filter(|last| last.verb == verb);
+        let last = last.map(|last| interventions_shown(inquiry, std::slice::from_ref(last)));
+        Ok((state_of(&row), last))
+    };
+    let (state, last) = admin.questions.ask(look).await?;
+    match last {
+        Some(last) => Ok(Json(json!({
+            "transaction": txn.0,
+            "verb": verb.name(),
+            "result": "already",
+            "state": state,
+            "intervention": last[0],
+        }))
+        .into_response()),
+        None => Err(Refusal::new(
+            StatusCode::CONFLICT,
+            "not parked",
+            format!(
+                "transaction {} is {state}; only what is parked can be resent or closed",
+                txn.0
+            ),
+        )),
+    }
+}
+
+impl From<ExceptionError> for Refusal {
+    fn from(problem: ExceptionError) -> Self {
+        let detail = problem.to_string();
+        match problem {
+            ExceptionError::NotParked => Self::new(StatusCode::CONFLICT, "not parked", detail),
+            ExceptionError::GroupGone(_)
+            | ExceptionError::NothingOwed
+            | ExceptionError::Unwritable => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "cannot be resent", detail)
+            }
+            ExceptionError::Journal(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "not journalled", detail)
+            }
+            ExceptionError::Store(store) => store.into(),
+        }
+    }
+}
