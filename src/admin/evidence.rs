@@ -111,6 +111,7 @@ fn number_of(record: &Record) -> Option<TxnId> {
         Record::Tombstone { .. }
         | Record::SignedOn { .. }
         | Record::SignedOff { .. }
+        | Record::Batch(_)
         | Record::StanBlock { .. } => None,
     }
 }

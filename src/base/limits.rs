@@ -42,6 +42,9 @@ pub const EVIDENCE_GROUPS_MAX: u64 = 20_000;
 /// Bytes of one settlement file served over HTTP.
 pub const SETTLEMENT_BYTES_MAX: u64 = 4 << 30;
 
+/// Lines that a terminal may upload for one batch.
+pub const BATCH_LINES_MAX: usize = 10_000;
+
 /// Lines of one import file.
 pub const IMPORT_LINES_MAX: usize = 10_000_000;
 

@@ -121,7 +121,7 @@ impl Driven {
             next_txn: AtomicU64::new(model.last_txn()?.0 + 1),
             zone_offset: AtomicI32::new(0),
             in_flight_max: 10_000,
-            lookups,
+            lookups: lookups.clone(),
             rrn: AtomicUsize::new(0),
         });
         model.terminals(&mut |key, batch, signed_on| {
@@ -135,6 +135,7 @@ impl Driven {
             writer,
             delivery: Delivery {
                 groups,
+                lookups,
                 clock: Arc::clone(&plan.clock),
             },
             reader,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::UpstreamGroup;
+use super::lookup::{Job, Lookups};
 use super::owed::{Duty, Owed};
 use super::stans::Block;
 use crate::base::Clock;
@@ -28,6 +29,10 @@ pub(crate) enum Effect {
     },
     /// Use STANs that are reserved now.
     StanBlock { group: usize, block: Block },
+    /// Look something up, now that everything before it is durable.
+    Ask(Option<Box<Job>>),
+    /// Tell whoever waits for the record.
+    Tell(Option<tokio::sync::oneshot::Sender<()>>),
     /// Give a terminal its answer.
     Answer {
         session: Arc<Session>,
@@ -47,7 +52,7 @@ impl Effect {
     /// The frame it carries.
     fn into_frame(self) -> Bytes {
         match self {
-            Self::Nothing | Self::StanBlock { .. } => Bytes::new(),
+            Self::Nothing | Self::StanBlock { .. } | Self::Ask(_) | Self::Tell(_) => Bytes::new(),
             Self::Forward { frame, .. } | Self::Answer { frame, .. } | Self::Owe { frame, .. } => {
                 frame
             }
@@ -83,6 +88,7 @@ impl Handoff {
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) groups: Arc<[UpstreamGroup]>,
+    pub(super) lookups: Lookups,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -107,6 +113,17 @@ impl Delivery {
     pub(super) fn one(&self, mut effect: Durable<Effect>, now: Moment) {
         match effect.get_mut() {
             Effect::Nothing => {}
+            Effect::Ask(job) => {
+                if let Some(job) = job.take() {
+                    self.lookups.ask_or_give_up(*job);
+                }
+            }
+            Effect::Tell(waiting) => {
+                if let Some(waiting) = waiting.take() {
+                    // Whoever asked may have gone; the record stands.
+                    let _gone = waiting.send(());
+                }
+            }
             Effect::StanBlock { group, block } => {
                 failpoint::pass(Point::StansNext);
                 self.groups[*group].stans.add_block(*block);

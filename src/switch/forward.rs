@@ -159,9 +159,12 @@ impl Switch {
     ) -> Result<(), Refused> {
         let (message, request) = (passed.message, passed.request);
         let must_be_signed_on = policy.sign_on_required && passed.declined.is_none();
-        if must_be_signed_on && request.kind.needs_sign_on() {
+        if request.kind.needs_sign_on() {
             let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
-            if !lane.is_signed_on() || !batch_agrees {
+            let unknown = !lane.is_signed_on() || !batch_agrees;
+            // A batch that was ended takes nothing more from anybody.
+            let ended = message.batch().is_some_and(|batch| lane.has_closed(batch));
+            if (ended && passed.declined.is_none()) || (must_be_signed_on && unknown) {
                 return Err(Refused::With(DeclineCode::NotSignedOn, "not-signed-on"));
             }
         }

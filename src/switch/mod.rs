@@ -10,6 +10,7 @@
 //! Nothing here waits: every step runs to its end in the task or thread that brought the event.
 
 mod answers;
+mod batches;
 pub(crate) mod driven;
 mod effects;
 mod forward;
@@ -48,6 +49,7 @@ use effects::Effect;
 use owed::OwedBook;
 use stans::Stans;
 
+pub use batches::{BatchClosed, CloseRefused};
 pub use keeper::StoreKeeping;
 pub use run::{Running, SharedRegistry, StartError};
 pub use settings::{

@@ -125,6 +125,7 @@ fn take(transactions: &mut BTreeMap<TxnId, Transaction>, record: Record) {
         Record::Tombstone { .. }
         | Record::SignedOn { .. }
         | Record::SignedOff { .. }
+        | Record::Batch(_)
         | Record::StanBlock { .. } => {}
     }
 }

@@ -312,6 +312,7 @@ impl Gateway {
                 | Record::Tombstone { .. }
                 | Record::SignedOn { .. }
                 | Record::SignedOff { .. }
+                | Record::Batch(_)
                 | Record::StanBlock { .. } => {}
             });
         });

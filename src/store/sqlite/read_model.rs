@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::batch;
 use super::files::Floor;
 use super::{StoreFile, Sync, from_sql, open, query, to_sql};
 use crate::base::failpoint::{self, Point};
@@ -98,6 +99,7 @@ UPDATE mark SET sequence = 0;
 ALTER TABLE txn ADD COLUMN original INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX txn_original ON txn(original) WHERE original > 0;
 ",
+    batch::MIGRATION,
 ];
 
 /// See the module.
@@ -385,6 +387,7 @@ impl SqliteReadModel {
                     to_sql(tomb.at.0)
                 ])?;
             }
+            batch::apply(&step, &changes.batches)?;
             step.prepare_cached("UPDATE mark SET sequence = ?1")?
                 .execute([to_sql(mark)])?;
         }

@@ -139,6 +139,7 @@ fn assert_in_order(records: &[Record]) {
             Record::Tombstone { .. }
             | Record::SignedOn { .. }
             | Record::SignedOff { .. }
+            | Record::Batch(_)
             | Record::StanBlock { .. } => {}
         }
     }
