@@ -57,7 +57,7 @@ impl Questions {
     }
 
     /// Answers one question on a blocking thread.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Inquiry) -> Result<T, InquiryError> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -75,7 +75,7 @@ impl Questions {
 
     /// The journal's last group now, as soon as the read model shows it. When it never does, the question
     /// itself says so.
-    async fn caught_up(&self) -> Result<u64, Refusal> {
+    pub(super) async fn caught_up(&self) -> Result<u64, Refusal> {
         let wanted = self.ask(|inquiry| Ok(inquiry.last_group()?)).await?;
         let mut looks = tokio::time::interval(LOOK_EVERY);
         for _ in 0..LOOKS_MAX {

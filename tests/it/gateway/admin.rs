@@ -61,6 +61,10 @@ impl Api {
         self.call("PUT", path, body.to_string()).await.0
     }
 
+    pub(super) async fn post(&self, path: &str, body: Value) -> (u16, String) {
+        self.call("POST", path, body.to_string()).await
+    }
+
     /// The last line of an import's answer.
     async fn import(&self, csv: &str) -> Value {
         let (status, body) = self.call("POST", "/v1/import", csv.to_owned()).await;
