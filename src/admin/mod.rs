@@ -6,6 +6,7 @@
 //! The socket is readable by its owner alone; who may connect may do everything. Tokens and roles come
 //! with the binding registry's own issue.
 
+mod batches;
 pub mod csv;
 pub mod evidence;
 pub mod exceptions;
@@ -97,6 +98,14 @@ impl Admin {
             .route(
                 "/v1/terminals/{acquirer}/{terminal}/state",
                 put(terminals::set_state),
+            )
+            .route(
+                "/v1/terminals/{acquirer}/{terminal}/batch",
+                get(batches::show),
+            )
+            .route(
+                "/v1/terminals/{acquirer}/{terminal}/batch/close",
+                post(batches::close),
             )
             .route(
                 "/v1/accounts/{acquirer}/{account}",

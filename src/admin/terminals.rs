@@ -224,7 +224,7 @@ fn account_shown(
     Ok(Json(shown).into_response())
 }
 
-fn key_of(
+pub(super) fn key_of(
     registry: &SharedRegistry,
     acquirer: &str,
     terminal: &str,

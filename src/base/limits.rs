@@ -51,6 +51,9 @@ pub const NOTE_CHARS_MAX: usize = 500;
 /// Bytes of one settlement file served over HTTP.
 pub const SETTLEMENT_BYTES_MAX: u64 = 4 << 30;
 
+/// Lines that a terminal may upload for one batch.
+pub const BATCH_LINES_MAX: usize = 10_000;
+
 /// Lines of one import file.
 pub const IMPORT_LINES_MAX: usize = 10_000_000;
 

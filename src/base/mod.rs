@@ -4,6 +4,7 @@
 //! which is handed in from the outside). Every other room may use this one; it uses none.
 
 pub mod amount;
+pub mod batch;
 pub mod calendar;
 pub mod card;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod note;
 pub mod request;
 
 pub use amount::{Amount, Currency};
+pub use batch::{BatchLine, BatchResult, BatchTotals, LineCounts, LineVerdict, Sum};
 pub use card::{MaskedPan, Pan};
 pub use clock::{Clock, ManualClock, Moment, SystemClock, Timestamp};
 pub use ids::{AccountId, AcquirerId, BatchNumber, BindingId, MerchantId, Stan, TerminalId, TxnId};

@@ -84,7 +84,7 @@ pub(super) async fn put(
     print(&client::text_of(response).await?)
 }
 
-fn print(text: &str) -> anyhow::Result<ExitCode> {
+pub(super) fn print(text: &str) -> anyhow::Result<ExitCode> {
     let value: serde_json::Value = serde_json::from_str(text)?;
     output::line(format_args!("{value:#}"))?;
     Ok(ExitCode::SUCCESS)

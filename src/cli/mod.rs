@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod bare_proxy;
+pub mod batch;
 pub mod check;
 mod client;
 pub mod demo;
@@ -38,6 +39,7 @@ enum Command {
     Check(check::Args),
     Terminal(terminal::Args),
     Account(account::Args),
+    Batch(batch::Args),
     Store(store::Args),
     Backup(store::BackupArgs),
     Restore(store::RestoreArgs),
@@ -63,6 +65,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Terminal(args) => terminal::run(args),
         Command::Account(args) => account::run(args),
+        Command::Batch(args) => batch::run(args),
         Command::Store(args) => store::run(&args),
         Command::Backup(args) => store::backup(&args),
         Command::Restore(args) => store::restore(&args),

@@ -10,6 +10,7 @@ use crate::base::calendar::Civil;
 use crate::base::{Clock, SystemClock};
 use crate::config::{self, ConfigError};
 use crate::security::DataKeys;
+use crate::store::batch::BatchStep;
 use crate::store::sqlite::{
     self, Anew, Finding, FolderLock, GivenUp, Report, SKIPPED_STANS, SqliteFolder, Stamp,
     UpkeepError,
@@ -435,6 +436,16 @@ fn print_given_up(lost: &GivenUp, verb: &str) -> std::io::Result<()> {
                     batch.get()
                 ))?;
             }
+            Record::Batch(record) => output::line(format_args!(
+                "  terminal {}: batch {} was {}",
+                record.key.terminal,
+                record.batch.get(),
+                match record.step {
+                    BatchStep::Settled(_) => "compared",
+                    BatchStep::Uploaded(_) => "uploaded in part",
+                    BatchStep::Closed(_) => "closed",
+                }
+            ))?,
             Record::StanBlock { group, end, .. } => {
                 output::line(format_args!("  group {group}: STANs up to {end}"))?;
             }

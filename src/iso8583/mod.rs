@@ -39,7 +39,7 @@ pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode};
 pub use dialect::{
     Dialect, Exposure, Field, FieldType, Framing, LengthEncoding, NetworkMessage, NetworkRules,
-    OriginalRoles, RepeatRules, ReversalRules, Roles, SubField,
+    OriginalRoles, RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};
@@ -50,5 +50,5 @@ pub use match_key::MatchKey;
 pub use meaning::Original;
 pub use message::Message;
 pub use mti::Mti;
-pub use request::{Books, Request, Served};
+pub use request::{Books, Request, Served, Uploads};
 pub use rewrite::{Envelope, Rewrite, rewrite};

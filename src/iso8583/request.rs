@@ -41,6 +41,12 @@ pub enum Served {
     SignOff,
     /// The gateway: line test.
     Echo,
+    /// The gateway: it compares the batch's totals.
+    Settlement,
+    /// The gateway: it holds uploaded lines against the journal.
+    BatchUpload,
+    /// The gateway: the upload is complete, the batch ends.
+    BatchUploadEnd,
     /// The gateway declines it as unsupported.
     Unserved,
 }
@@ -54,9 +60,23 @@ impl Served {
             Self::SignOn => "sign-on",
             Self::SignOff => "sign-off",
             Self::Echo => "echo",
+            Self::Settlement => "settlement",
+            Self::BatchUpload => "batch-upload",
+            Self::BatchUploadEnd => "batch-upload-end",
             Self::Unserved => "unserved",
         }
     }
+}
+
+/// What a message of a batch upload uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uploads {
+    /// The lines that `[settlement]` places.
+    Listed,
+    /// One transaction: its own trace number, amount and card.
+    Itself,
+    /// One transaction that came to nothing.
+    Failed,
 }
 
 /// One kind of request of a dialect.
@@ -80,6 +100,8 @@ pub struct Request {
     pub reversal_copies: FieldSet,
     /// Who answers it.
     pub served: Served,
+    /// What it uploads, when it is part of a batch upload.
+    pub uploads: Uploads,
     /// Whether it carries a MAC where the listener uses MACs.
     pub mac: bool,
 }

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::batch::{BatchModel, BatchStep, Closed, Settled};
 use super::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
 use super::{JournalStore, OutcomeKind, Record, StoreError, TxnId, record};
-use crate::base::{BatchNumber, BindingId, Stan, Timestamp};
+use crate::base::{BatchLine, BatchNumber, BindingId, LineVerdict, Stan, Timestamp};
 use crate::binding::TerminalKey;
 use crate::transaction::originals::FollowUps;
 
@@ -103,6 +104,9 @@ struct Shown {
     tombstones: BTreeMap<Place, Timestamp>,
     terminals: BTreeMap<TerminalKey, (BatchNumber, bool)>,
     stan_blocks: HashMap<String, (u32, u64)>,
+    settled: BTreeMap<Place, (Timestamp, Settled)>,
+    lines: BTreeMap<Place, (Timestamp, BatchLine, LineVerdict)>,
+    closed: BTreeMap<(TerminalKey, BatchNumber), (Timestamp, BindingId, Closed)>,
     mark: u64,
 }
 
@@ -167,6 +171,25 @@ impl ReadModel for MemoryReadModel {
         for tomb in &changes.tombstones {
             let place = (tomb.binding, tomb.batch, tomb.stan);
             shown.tombstones.insert(place, tomb.at);
+        }
+        for record in &changes.batches {
+            let (binding, batch, at) = (record.binding, record.batch, record.at);
+            match &record.step {
+                BatchStep::Settled(settled) => {
+                    let place = (binding, batch, settled.stan);
+                    shown.settled.insert(place, (at, settled.clone()));
+                }
+                BatchStep::Uploaded(lines) => {
+                    for (line, verdict) in lines {
+                        let place = (binding, batch, line.stan);
+                        shown.lines.insert(place, (at, *line, *verdict));
+                    }
+                }
+                BatchStep::Closed(closed) => {
+                    let end = (at, binding, closed.clone());
+                    shown.closed.insert((record.key, batch), end);
+                }
+            }
         }
         shown.mark = mark;
         Ok(())
@@ -270,5 +293,63 @@ impl ReadModel for MemoryReadModel {
         }
         let total = |(key, (net, count))| TerminalTotal { key, net, count };
         Ok(totals.into_iter().map(total).collect())
+    }
+}
+
+/// Everything under a binding's batch.
+fn of_batch<T>(
+    all: &BTreeMap<Place, T>,
+    binding: BindingId,
+    batch: BatchNumber,
+) -> impl Iterator<Item = &T> {
+    all.iter()
+        .filter(move |(place, _)| (place.0, place.1) == (binding, batch))
+        .map(|(_, one)| one)
+}
+
+impl BatchModel for MemoryReadModel {
+    fn batch_transactions(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+        each: &mut dyn FnMut(TransactionRow),
+    ) -> Result<(), StoreError> {
+        let shown = self.lock();
+        let mut rows: Vec<_> = shown
+            .rows
+            .values()
+            .filter(|row| (row.binding, row.batch) == (binding, batch))
+            .collect();
+        rows.sort_by_key(|row| (row.stan, row.txn));
+        rows.into_iter().for_each(|row| each(row.clone()));
+        Ok(())
+    }
+
+    fn settled(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+    ) -> Result<Vec<(Timestamp, Settled)>, StoreError> {
+        let shown = self.lock();
+        let mut found: Vec<_> = of_batch(&shown.settled, binding, batch).cloned().collect();
+        found.sort_by_key(|(at, settled)| (*at, settled.stan));
+        Ok(found)
+    }
+
+    fn lines(
+        &mut self,
+        binding: BindingId,
+        batch: BatchNumber,
+    ) -> Result<Vec<(Timestamp, BatchLine, LineVerdict)>, StoreError> {
+        let shown = self.lock();
+        Ok(of_batch(&shown.lines, binding, batch).copied().collect())
+    }
+
+    fn closed(
+        &mut self,
+        key: TerminalKey,
+        batch: BatchNumber,
+    ) -> Result<Option<(Timestamp, BindingId, Closed)>, StoreError> {
+        Ok(self.lock().closed.get(&(key, batch)).cloned())
     }
 }

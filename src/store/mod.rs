@@ -8,6 +8,7 @@
 //!
 //! The store never decides anything and never sees track data, PIN blocks or clear card numbers.
 
+pub mod batch;
 pub mod journal;
 pub mod memory;
 pub mod projection;

@@ -100,6 +100,12 @@ impl Fold {
             Record::SignedOn { key, batch, at: _ } => {
                 self.changes.terminals.push((key, batch, true));
             }
+            Record::Batch(record) => {
+                if let Some(next) = record.next_batch() {
+                    self.changes.terminals.push((record.key, next, false));
+                }
+                self.changes.batches.push(*record);
+            }
             Record::StanBlock { group, date, end } => {
                 self.changes.stan_blocks.push((group.into(), date, end));
             }

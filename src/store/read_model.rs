@@ -1,6 +1,7 @@
 //! The read model: transactions as people ask for them. Projected from the journal off the money path;
 //! whatever it lacks can be projected again.
 
+use super::batch::{BatchModel, BatchRecord};
 use super::{Intervention, OutcomeKind, StoreError, TxnId};
 use crate::base::{
     AccountId, AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, MerchantId, RequestType, Stan,
@@ -148,6 +149,8 @@ pub struct Changes {
     pub terminals: Vec<(TerminalKey, BatchNumber, bool)>,
     /// Reserved STANs: group, date, first running number that is free. The last one counts.
     pub stan_blocks: Vec<(String, u32, u64)>,
+    /// Steps of batches, in their order.
+    pub batches: Vec<BatchRecord>,
     /// Reversals of originals never seen.
     pub tombstones: Vec<TombstoneRow>,
 }
@@ -164,7 +167,7 @@ pub struct TerminalTotal {
 }
 
 /// See the module.
-pub trait ReadModel: Send {
+pub trait ReadModel: BatchModel + Send {
     /// Last journal group that is projected; 0 for none.
     ///
     /// # Errors

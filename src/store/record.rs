@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use super::batch::BatchRecord;
 use crate::base::{
     AccountId, AcquirerId, Amount, BatchNumber, BindingId, Currency, Fate, MaskedPan, MerchantId,
     Note, PersonName, RequestType, Stan, TerminalId, Timestamp, TxnId,
@@ -242,6 +243,8 @@ pub enum Record {
         /// First running number that is not reserved.
         end: u64,
     },
+    /// A batch was compared, uploaded or ended.
+    Batch(Box<BatchRecord>),
     /// A terminal signed off; `batch` is the one it will be given next.
     SignedOff {
         /// Terminal.
@@ -325,6 +328,7 @@ impl Record {
             Self::Tombstone { .. }
             | Self::SignedOn { .. }
             | Self::SignedOff { .. }
+            | Self::Batch(_)
             | Self::StanBlock { .. } => None,
         }
     }
@@ -339,6 +343,7 @@ impl Record {
             Self::Tombstone { at, .. } | Self::SignedOn { at, .. } | Self::SignedOff { at, .. } => {
                 Some(*at)
             }
+            Self::Batch(record) => Some(record.at),
             Self::StanBlock { .. } => None,
         }
     }
@@ -364,6 +369,7 @@ impl Record {
             }),
             Self::SignedOn { key, batch, at } => signed(out, 4, *key, *batch, *at),
             Self::SignedOff { key, batch, at } => signed(out, 5, *key, *batch, *at),
+            Self::Batch(record) => framed(out, 9, |out| record.encode(out)),
             Self::StanBlock { group, date, end } => framed(out, 6, |out| {
                 put_bytes(out, group.as_bytes());
                 out.extend_from_slice(&date.to_le_bytes());
@@ -407,6 +413,7 @@ impl Record {
                 end: r.u64()?,
             },
             8 => Self::Intervention(Intervention::decode(&mut r)?),
+            9 => Self::Batch(Box::new(BatchRecord::decode(&mut r)?)),
             _ => return Err(RecordError::Unknown),
         };
         if r.0.is_empty() {
@@ -549,7 +556,7 @@ impl Intervention {
 const FATES: [Fate; 3] = [Fate::Reverse, Fate::Repeat, Fate::Expire];
 
 /// Position in a table of a few entries; all our tables hold every value of their type.
-fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
+pub(super) fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
     all.iter()
         .position(|each| each == one)
         .and_then(|at| u8::try_from(at).ok())
@@ -574,19 +581,19 @@ fn signed(out: &mut Vec<u8>, kind: u8, key: TerminalKey, batch: BatchNumber, at:
     });
 }
 
-fn put_key(out: &mut Vec<u8>, key: TerminalKey) {
+pub(super) fn put_key(out: &mut Vec<u8>, key: TerminalKey) {
     out.extend_from_slice(&key.acquirer.0.to_le_bytes());
     out.extend_from_slice(key.terminal.as_bytes());
 }
 
 /// A byte string with its length. Longer ones than a frame can hold do not exist.
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&bytes[..usize::from(len)]);
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
@@ -595,13 +602,13 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(RecordError::Short)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn u8(&mut self) -> Result<u8, RecordError> {
+    pub(super) fn u8(&mut self) -> Result<u8, RecordError> {
         Ok(self.array::<1>()?[0])
     }
 
@@ -609,23 +616,23 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, RecordError> {
+    pub(super) fn u64(&mut self) -> Result<u64, RecordError> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
         let len = u16::from_le_bytes(self.array()?);
         self.take(usize::from(len))
     }
 
-    fn text(&mut self) -> Result<Cow<'static, str>, RecordError> {
+    pub(super) fn text(&mut self) -> Result<Cow<'static, str>, RecordError> {
         let bytes = self.bytes()?;
         str::from_utf8(bytes)
             .map(|text| Cow::Owned(text.to_owned()))
             .map_err(|_not_text| RecordError::Value)
     }
 
-    fn key(&mut self) -> Result<TerminalKey, RecordError> {
+    pub(super) fn key(&mut self) -> Result<TerminalKey, RecordError> {
         let acquirer = AcquirerId(u16::from_le_bytes(self.array()?));
         Ok(TerminalKey {
             acquirer,
@@ -637,11 +644,11 @@ impl<'a> Reader<'a> {
         Mti::from_packed(u16::from_le_bytes(self.array()?)).ok_or(RecordError::Value)
     }
 
-    fn stan(&mut self) -> Result<Stan, RecordError> {
+    pub(super) fn stan(&mut self) -> Result<Stan, RecordError> {
         Stan::new(self.u32()?).ok_or(RecordError::Value)
     }
 
-    fn batch(&mut self) -> Result<BatchNumber, RecordError> {
+    pub(super) fn batch(&mut self) -> Result<BatchNumber, RecordError> {
         BatchNumber::new(self.u32()?).ok_or(RecordError::Value)
     }
 }
@@ -649,6 +656,8 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::base::{BatchLine, BatchResult, BatchTotals, LineCounts, LineVerdict, Sum};
+    use crate::store::batch::{BatchStep, Closed, Closing, Settled};
 
     /// An intent with everything defaulted.
     pub(crate) fn intent(txn: u64) -> Intent<'static> {
@@ -724,6 +733,7 @@ pub(crate) mod tests {
                 note: Note::parse("银行已确认冲正").unwrap(),
             }));
         }
+        records.extend(batch_records(key, batch, at));
         for kind in OutcomeKind::ALL {
             let answer = Box::from(*b"\x27\x02\x0000");
             let outcome = Outcome {
@@ -737,6 +747,66 @@ pub(crate) mod tests {
             records.push(Record::Outcome(outcome));
         }
         records
+    }
+
+    /// One of each step of a batch.
+    fn batch_records(key: TerminalKey, batch: BatchNumber, at: Timestamp) -> Vec<Record> {
+        let stan = Stan::new(9).unwrap();
+        let sum = |count, minor| Sum { count, minor };
+        let totals = BatchTotals {
+            debit: sum(3, 30),
+            credit: sum(1, 10),
+        };
+        let line = |n, verdict| {
+            let line = BatchLine {
+                stan: Stan::new(n).unwrap(),
+                minor: 1_000,
+                pan: MaskedPan::of(b"6217000000000001"),
+            };
+            (line, verdict)
+        };
+        let settled = Settled {
+            stan,
+            currency: Currency::CNY,
+            ours: totals,
+            claimed: vec![totals, BatchTotals::ZERO],
+            result: BatchResult::Balanced,
+        };
+        let counts = LineCounts {
+            equal: 1,
+            different: 2,
+            unknown: 3,
+            missing: 4,
+        };
+        let ends = [
+            Closing::Terminal {
+                stan,
+                announced: 6,
+                counts,
+            },
+            Closing::Operator {
+                by: "Li".into(),
+                note: "printer broken".into(),
+            },
+        ];
+        let lines = LineVerdict::ALL.map(|verdict| line(7, verdict)).to_vec();
+        let mut steps = vec![BatchStep::Settled(settled), BatchStep::Uploaded(lines)];
+        steps.extend(ends.map(|how| {
+            BatchStep::Closed(Closed {
+                next: batch.next(),
+                how,
+            })
+        }));
+        let record = |step| {
+            Record::Batch(Box::new(BatchRecord {
+                key,
+                binding: BindingId(3),
+                batch,
+                at,
+                step,
+            }))
+        };
+        steps.into_iter().map(record).collect()
     }
 
     fn group_of(records: &[Record]) -> Vec<u8> {

@@ -122,7 +122,7 @@ impl Driven {
             next_txn: AtomicU64::new(model.last_txn()?.0 + 1),
             zone_offset: AtomicI32::new(0),
             in_flight_max: 10_000,
-            lookups,
+            lookups: lookups.clone(),
             rrn: AtomicUsize::new(0),
             exceptions: Exceptions::default(),
         });
@@ -137,6 +137,7 @@ impl Driven {
             writer,
             delivery: Delivery {
                 groups,
+                lookups,
                 clock: Arc::clone(&plan.clock),
             },
             reader,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use super::UpstreamGroup;
+use super::lookup::{Job, Lookups};
 use super::owed::{Duty, Owed};
 use super::stans::Block;
 use crate::base::Clock;
@@ -28,6 +29,8 @@ pub(crate) enum Effect {
     },
     /// Use STANs that are reserved now.
     StanBlock { group: usize, block: Block },
+    /// Look something up, now that everything before it is durable.
+    Ask(Option<Box<Job>>),
     /// Give a terminal its answer.
     Answer {
         session: Arc<Session>,
@@ -49,7 +52,7 @@ impl Effect {
     /// The frame it carries.
     fn into_frame(self) -> Bytes {
         match self {
-            Self::Nothing | Self::StanBlock { .. } | Self::Tell(_) => Bytes::new(),
+            Self::Nothing | Self::StanBlock { .. } | Self::Ask(_) | Self::Tell(_) => Bytes::new(),
             Self::Forward { frame, .. } | Self::Answer { frame, .. } | Self::Owe { frame, .. } => {
                 frame
             }
@@ -85,6 +88,7 @@ impl Handoff {
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) groups: Arc<[UpstreamGroup]>,
+    pub(super) lookups: Lookups,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -109,10 +113,15 @@ impl Delivery {
     pub(super) fn one(&self, mut effect: Durable<Effect>, now: Moment) {
         match effect.get_mut() {
             Effect::Nothing => {}
-            Effect::Tell(who) => {
-                // Who asked may be gone.
-                if let Some(who) = who.take() {
-                    let _heard = who.send(());
+            Effect::Ask(job) => {
+                if let Some(job) = job.take() {
+                    self.lookups.ask_or_give_up(*job);
+                }
+            }
+            Effect::Tell(waiting) => {
+                if let Some(waiting) = waiting.take() {
+                    // Whoever asked may have gone; the record stands.
+                    let _gone = waiting.send(());
                 }
             }
             Effect::StanBlock { group, block } => {

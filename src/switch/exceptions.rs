@@ -231,6 +231,7 @@ impl Switch {
                 | Record::Tombstone { .. }
                 | Record::SignedOn { .. }
                 | Record::SignedOff { .. }
+                | Record::Batch(_)
                 | Record::StanBlock { .. } => {}
             })?;
         }

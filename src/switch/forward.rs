@@ -158,13 +158,12 @@ impl Switch {
         memory: Memory,
     ) -> Result<(), Refused> {
         let (message, request) = (passed.message, passed.request);
-        let must_be_signed_on = policy.sign_on_required && passed.declined.is_none();
-        if must_be_signed_on && request.kind.needs_sign_on() {
+        let unsigned = request.kind.needs_sign_on() && {
             let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
-            if !lane.is_signed_on() || !batch_agrees {
-                return Err(Refused::With(DeclineCode::NotSignedOn, "not-signed-on"));
-            }
-        }
+            // A batch that was ended takes nothing more from anybody.
+            let ended = message.batch().is_some_and(|batch| lane.has_closed(batch));
+            ended || (policy.sign_on_required && !(lane.is_signed_on() && batch_agrees))
+        };
         let judged = match memory {
             Memory::Lane => lane.judge(proposal),
             Memory::LaneAndStore => lane.judge_looked_up(proposal),
@@ -173,6 +172,10 @@ impl Switch {
             // The gate's word on what is new, without a memory of it: the binding may be verified any moment.
             Acceptance::New | Acceptance::Busy if let Some(reason) = passed.declined => {
                 return Err(Refused::With(code_of(reason), reason.name()));
+            }
+            // A repeat gets its answer also when its batch has ended since.
+            Acceptance::New | Acceptance::Busy | Acceptance::Duplicate if unsigned => {
+                return Err(Refused::With(DeclineCode::NotSignedOn, "not-signed-on"));
             }
             // Only what is new needs a way to the upstream: a repeat has its answer here.
             Acceptance::New if let Some((why, reason)) = particulars.refusal() => {

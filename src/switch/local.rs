@@ -139,12 +139,7 @@ impl Switch {
         let roles = message.dialect().roles();
         let now = self.local_time();
         let (time, date) = (now.time(), now.month_day());
-        let mut extras: Vec<(u8, FieldValue<'_>)> = Vec::with_capacity(4);
-        for (de, value) in [(roles.time, &time[..]), (roles.date, &date[..])] {
-            if de != 0 && !message.has(de) {
-                extras.push((de, FieldValue::Digits(value)));
-            }
-        }
+        let mut extras = times(message, &time, &date);
         let reference;
         let with_batch;
         if let Some(batch) = batch {
@@ -180,6 +175,22 @@ impl Switch {
         }
         out
     }
+}
+
+/// Local time and date as an answer carries them, where the request did not bring them.
+pub(super) fn times<'t>(
+    message: &Message<'_>,
+    time: &'t [u8; 6],
+    date: &'t [u8; 4],
+) -> Vec<(u8, FieldValue<'t>)> {
+    let roles = message.dialect().roles();
+    let mut extras: Vec<(u8, FieldValue<'_>)> = Vec::with_capacity(4);
+    for (de, value) in [(roles.time, &time[..]), (roles.date, &date[..])] {
+        if de != 0 && !message.has(de) {
+            extras.push((de, FieldValue::Digits(value)));
+        }
+    }
+    extras
 }
 
 /// A field's digits with one of its parts replaced by a number. `None` when the message lacks the field

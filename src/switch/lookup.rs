@@ -32,16 +32,18 @@ enum Purpose {
     /// A request may have been here before. With the upstream's STAN of the transaction it refers to, if
     /// that was looked up already.
     Acceptance(Option<Named>),
+    /// A terminal settles its batch, uploads it or ends it.
+    Batch,
 }
 
 /// A question: what became of the transaction with this batch and STAN?
 #[derive(Debug)]
 pub(crate) struct Job {
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
     frame: Box<[u8]>,
-    key: TerminalKey,
-    batch: BatchNumber,
-    stan: Stan,
+    pub(super) key: TerminalKey,
+    pub(super) batch: BatchNumber,
+    pub(super) stan: Stan,
     purpose: Purpose,
 }
 
@@ -84,6 +86,17 @@ impl Job {
         )
     }
 
+    /// For a terminal that settles, uploads or ends its batch.
+    pub(super) fn batch(
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        key: TerminalKey,
+        batch: BatchNumber,
+        stan: Stan,
+    ) -> Self {
+        Self::new(session, message, key, batch, stan, Purpose::Batch)
+    }
+
     fn new(
         session: &Arc<Session>,
         message: &Message<'_>,
@@ -105,7 +118,7 @@ impl Job {
 }
 
 /// Where questions go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Lookups(SyncSender<Job>);
 
 impl Lookups {
@@ -113,6 +126,15 @@ impl Lookups {
     pub(super) fn new(waiting_max: usize) -> (Self, Receiver<Job>) {
         let (ask, asked) = sync_channel(waiting_max);
         (Self(ask), asked)
+    }
+
+    /// Asks on behalf of a session that waits already.
+    pub(super) fn ask_or_give_up(&self, job: Job) {
+        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.0.try_send(job)
+        {
+            job.session.give_up();
+            job.session.close_when_settled();
+        }
     }
 }
 
@@ -150,6 +172,7 @@ impl Switch {
             Purpose::Acceptance(looked_up) => {
                 self.accept_found(job, &message, request, looked_up, model)
             }
+            Purpose::Batch => self.batch_found(job, &message, request, model),
         };
         // Not knowing is no reason to say that there is nothing: the terminal asks again.
         match handled.unwrap_or(Handled::Close("store-cannot-tell")) {
@@ -370,7 +393,7 @@ impl Switch {
     }
 
     /// Time has passed while it was looked up: the gate decides on the present.
-    fn pass_again<'a>(
+    pub(super) fn pass_again<'a>(
         &self,
         job: &'a Job,
         message: &'a Message<'a>,

@@ -10,6 +10,7 @@
 //! Nothing here waits: every step runs to its end in the task or thread that brought the event.
 
 mod answers;
+mod batches;
 pub(crate) mod driven;
 mod effects;
 mod exceptions;
@@ -50,6 +51,7 @@ use exceptions::Exceptions;
 use owed::OwedBook;
 use stans::Stans;
 
+pub use batches::{BatchClosed, CloseRefused};
 pub use exceptions::ExceptionError;
 pub use keeper::StoreKeeping;
 pub use run::{Running, SharedRegistry, StartError};

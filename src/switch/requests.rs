@@ -81,6 +81,9 @@ impl Switch {
                 Served::SignOn => self.sign_on(session, message, request, key),
                 Served::SignOff => self.sign_off(session, message, request, key),
                 Served::Echo => self.echo(session, message, request),
+                Served::Settlement | Served::BatchUpload | Served::BatchUploadEnd => {
+                    self.on_batch(session, message, request, key)
+                }
                 Served::Unserved => {
                     metrics::declined("unserved");
                     self.decline(session, message, Some(request), DeclineCode::Unsupported)

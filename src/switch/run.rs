@@ -214,6 +214,7 @@ impl Running {
         let mut reader: Box<dyn JournalStore> = Box::new(folder.journal()?);
         while project_round(reader.as_mut(), model.as_mut())? > 0 {}
 
+        let (lookups, asked) = Lookups::new(LOOKUPS_MAX);
         let groups = Arc::from(groups(settings, model.as_mut())?);
         let tasks = Tasks::new();
         let failed = Arc::new(AtomicBool::new(false));
@@ -222,6 +223,7 @@ impl Running {
             settings.journal_gather,
             Arc::clone(&room),
             &groups,
+            &lookups,
             clock,
             &tasks,
             &failed,
@@ -230,7 +232,6 @@ impl Running {
         model.terminals(&mut |key, batch, signed_on| {
             lanes.with(key, |lane| lane.restore(batch, signed_on));
         })?;
-        let (lookups, asked) = Lookups::new(LOOKUPS_MAX);
         let switch = Arc::new(Switch {
             listeners: policies(settings, registry.as_mut())?,
             groups,
@@ -400,6 +401,7 @@ fn start_journal(
     gather: Duration,
     room: Arc<Room>,
     groups: &Arc<[UpstreamGroup]>,
+    lookups: &Lookups,
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
     failed: &Arc<AtomicBool>,
@@ -407,6 +409,7 @@ fn start_journal(
     let handoff = Arc::new(Handoff::default());
     let delivery = Delivery {
         groups: Arc::clone(groups),
+        lookups: lookups.clone(),
         clock: Arc::clone(clock),
     };
     tasks.spawn(delivery.run(Arc::clone(&handoff), tasks.clone()));

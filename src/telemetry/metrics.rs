@@ -80,6 +80,13 @@ names! {
     REPEATED = "posgate_repeated_total", Count, counter,
         "Requests answered without being forwarded again, by kind (joined: the same one was in flight; repeated: \
          it was answered before; reversal-of-unknown: a reversal whose original was never seen).";
+    SETTLEMENTS = "posgate_settlements_total", Count, counter,
+        "Totals that terminals sent to be compared, by result (balanced, not-balanced, undecided: a request of the \
+         batch was in flight).";
+    BATCH_LINES = "posgate_batch_lines_total", Count, counter,
+        "Lines of batch uploads, by what the journal says (equal, different, unknown).";
+    BATCHES_CLOSED = "posgate_batches_closed_total", Count, counter,
+        "Batches that ended, a sign-off not counted, by who ended them (terminal: its upload was complete; operator).";
     REQUEST_SECONDS = "posgate_request_seconds", Seconds, histogram,
         "From a request's last byte to the hand-over of its answer, forwarded requests only, by listener.";
     UPSTREAM_SECONDS = "posgate_upstream_seconds", Seconds, histogram,
@@ -268,6 +275,21 @@ pub fn declined(reason: &'static str) {
 /// A request was answered without being forwarded again (joined, repeated, reversal-of-unknown).
 pub fn repeated(kind: &'static str) {
     metrics::counter!(REPEATED, "kind" => kind).increment(1);
+}
+
+/// A terminal's totals were compared.
+pub fn settled(result: crate::base::BatchResult) {
+    metrics::counter!(SETTLEMENTS, "result" => result.name()).increment(1);
+}
+
+/// An uploaded line was held against the journal.
+pub fn batch_line(verdict: crate::base::LineVerdict) {
+    metrics::counter!(BATCH_LINES, "verdict" => verdict.name()).increment(1);
+}
+
+/// A batch ended (terminal, operator).
+pub fn batch_closed(by: &'static str) {
+    metrics::counter!(BATCHES_CLOSED, "by" => by).increment(1);
 }
 
 /// A transaction that was open when the process last ended was taken up (reversal, repeat, expired, parked,

@@ -264,6 +264,27 @@ impl Lane {
         self.batch
     }
 
+    /// Ends a batch, the open one or, before the first sign-on, one that the terminal counted by itself. What
+    /// comes next is in the next one, after a sign-on.
+    pub fn close_batch(&mut self, batch: BatchNumber) -> BatchNumber {
+        self.batch = batch.next();
+        self.signed_on = false;
+        self.batch
+    }
+
+    /// Whether the batch is the one before the open one: whatever takes a new batch ends that for good.
+    #[must_use]
+    pub fn has_closed(&self, batch: BatchNumber) -> bool {
+        batch != BatchNumber::default() && batch.next() == self.batch
+    }
+
+    /// Whether something of that batch waits for its upstream: nobody can say yet whether it counts.
+    #[must_use]
+    pub fn is_in_flight(&self, batch: BatchNumber) -> bool {
+        let counts = |t: &Transaction| t.state == State::InFlight && t.fate != Fate::Expire;
+        self.recent.iter().any(|t| t.batch == batch && counts(t))
+    }
+
     /// Judges a financial request. Only originals are judged so; reversals ask [`Self::reverse`].
     #[must_use]
     pub fn judge(&self, proposal: &Proposal) -> Acceptance {

@@ -8,6 +8,7 @@
 //! journal keeps their order: so a lane may say "answered" while the sync is still running, because
 //! whoever acts on it queues behind that sync.
 
+pub mod batch;
 pub mod lane;
 pub mod lanes;
 pub mod originals;

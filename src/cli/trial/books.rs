@@ -126,6 +126,7 @@ fn take(transactions: &mut BTreeMap<TxnId, Transaction>, record: Record) {
         | Record::SignedOn { .. }
         | Record::SignedOff { .. }
         | Record::StanBlock { .. }
+        | Record::Batch(_)
         | Record::Intervention(_) => {}
     }
 }

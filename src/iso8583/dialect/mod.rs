@@ -8,6 +8,7 @@ mod parse;
 mod requests;
 mod rules;
 mod settings;
+mod settlement;
 mod table;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use rules::{
     Framing, LengthEncoding, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
     ReversalRules, Roles,
 };
+pub use settlement::SettlementRules;
 pub(super) use table::Prefix;
 use table::Table;
 pub use table::{Exposure, Field, FieldType, SubField};
@@ -81,6 +83,7 @@ pub struct Dialect {
     codes: Codes,
     reversal: ReversalRules,
     repeats: RepeatRules,
+    settlement: Option<SettlementRules>,
     network: NetworkRules,
     warnings: Vec<Problem>,
 }
@@ -265,6 +268,12 @@ impl Dialect {
     #[must_use]
     pub const fn repeats(&self) -> &RepeatRules {
         &self.repeats
+    }
+
+    /// Where totals and lines of a batch stand, when the dialect has them.
+    #[must_use]
+    pub const fn settlement(&self) -> Option<&SettlementRules> {
+        self.settlement.as_ref()
     }
 
     /// What the gateway itself sends upstream.

@@ -5,6 +5,7 @@ use crate::base::document::{Document, Problem, Problems, Section};
 use super::fields;
 use super::requests;
 use super::settings;
+use super::settlement;
 use super::{BitmapEncoding, Dialect, MtiEncoding};
 
 /// Reads `text`, which the user knows as `file`.
@@ -42,6 +43,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let reversal = settings::reversal(&root, &table);
     let repeats = settings::repeats(&root);
     let (rows, answer_echo) = requests::rows(&root, &table);
+    let settlement = settlement::rules(&root, &table, rows.requests());
     let codes = settings::codes(&root, reversal.as_ref());
     let network = settings::network(&root, &table);
     root.finish();
@@ -61,6 +63,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         codes,
         reversal: reversal?,
         repeats,
+        settlement,
         network,
         warnings: Vec::new(),
     })

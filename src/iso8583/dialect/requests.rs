@@ -4,7 +4,7 @@ use crate::base::document::{Located, Section};
 use crate::base::{Fate, RequestType};
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::mti::Mti;
-use crate::iso8583::request::{self, Books, Request, Rows, Rule, Served};
+use crate::iso8583::request::{self, Books, Request, Rows, Rule, Served, Uploads};
 
 use super::fields;
 use super::settings;
@@ -16,12 +16,21 @@ const BOOKS: [(&str, Books); 3] = [
     ("none", Books::None),
 ];
 
-const SERVED: [(&str, Served); 5] = [
+const SERVED: [(&str, Served); 8] = [
     ("forward", Served::Forward),
     ("sign-on", Served::SignOn),
     ("sign-off", Served::SignOff),
     ("echo", Served::Echo),
+    ("settlement", Served::Settlement),
+    ("batch-upload", Served::BatchUpload),
+    ("batch-upload-end", Served::BatchUploadEnd),
     ("unserved", Served::Unserved),
+];
+
+const UPLOADS: [(&str, Uploads); 3] = [
+    ("listed", Uploads::Listed),
+    ("itself", Uploads::Itself),
+    ("failed", Uploads::Failed),
 ];
 
 /// What a row has when it does not say otherwise: the `[defaults]` table.
@@ -85,6 +94,7 @@ impl Compiler<'_> {
         let reversal_copies = set("reversal_copies", defaults.reversal_copies);
         let books = section.choice("books", &BOOKS, Books::None);
         let served = section.choice("served", &SERVED, Served::Forward);
+        let uploads = section.choice("uploads", &UPLOADS, Uploads::Itself);
         let mac = section.flag("mac", false);
         let (Some(name), Some(kind), Some(fate)) = (name, kind, fate) else {
             section.finish();
@@ -100,6 +110,7 @@ impl Compiler<'_> {
             answer_echo,
             reversal_copies,
             served,
+            uploads,
             mac,
         };
         self.check(&section, &name, &request);

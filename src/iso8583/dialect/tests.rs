@@ -293,7 +293,7 @@ fn rows_carry_their_rules() {
         R::Settlement,
         F::Expire,
         Books::None,
-        Served::Unserved,
+        Served::Settlement,
     );
     let reversal = dialect.reversal();
     assert_eq!(reversal.mti, Mti::parse("0400").unwrap());

@@ -145,7 +145,16 @@ impl OpenDesk<'_> {
             (_, Some(Served::SignOn | Served::SignOff | Served::Echo)) => {
                 case.reply(ResponseCode::APPROVED, &mut self.books.counters, out)
             }
-            (_, Some(Served::Unserved)) => {
+            // A host of groups is no acquirer's front end: batches are not its business.
+            (
+                _,
+                Some(
+                    Served::Unserved
+                    | Served::Settlement
+                    | Served::BatchUpload
+                    | Served::BatchUploadEnd,
+                ),
+            ) => {
                 let code = self.dialect.decline(DeclineCode::Unsupported);
                 case.reply(code, &mut self.books.counters, out)
             }

@@ -313,6 +313,7 @@ impl Gateway {
                 | Record::Tombstone { .. }
                 | Record::SignedOn { .. }
                 | Record::SignedOff { .. }
+                | Record::Batch(_)
                 | Record::StanBlock { .. } => {}
             });
         });

@@ -492,6 +492,7 @@ impl Walk<'_> {
                 | Record::Tombstone { .. }
                 | Record::SignedOn { .. }
                 | Record::SignedOff { .. }
+                | Record::Batch(_)
                 | Record::StanBlock { .. } => {}
             }
         }

@@ -6,6 +6,7 @@
 //! how they belong together.
 
 mod backup;
+mod batch;
 mod check;
 mod files;
 mod import;

@@ -120,6 +120,12 @@ pub struct SqliteReader {
     steps_max: u64,
 }
 
+impl SqliteReader {
+    pub(super) const fn db(&self) -> &Connection {
+        &self.db
+    }
+}
+
 impl TransactionReader for SqliteReader {
     fn mark(&mut self) -> Result<u64, StoreError> {
         mark_of(&self.db).map_err(StoreError::engine("reading the projection's mark"))

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::batch;
 use super::files::Floor;
 use super::{StoreFile, Sync, from_sql, open, query, to_sql};
 use crate::base::failpoint::{self, Point};
@@ -110,6 +111,7 @@ CREATE TABLE intervention (
     PRIMARY KEY (txn, at)
 ) WITHOUT ROWID;
 ",
+    batch::MIGRATION,
 ];
 
 /// See the module.
@@ -427,6 +429,7 @@ impl SqliteReadModel {
                     to_sql(tomb.at.0)
                 ])?;
             }
+            batch::apply(&step, &changes.batches)?;
             step.prepare_cached("UPDATE mark SET sequence = ?1")?
                 .execute([to_sql(mark)])?;
         }

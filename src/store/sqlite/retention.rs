@@ -134,7 +134,11 @@ impl Retention {
                     end = Some(from_sql(row.get(0)?));
                 }
             }
-            let Some(end) = end else { return Ok(None) };
+            super::batch::delete(&step, to_sql(before.0), STEP_ROWS)?;
+            let Some(end) = end else {
+                step.commit()?;
+                return Ok(None);
+            };
             let gone = step
                 .prepare_cached(
                     "DELETE FROM txn WHERE id > ?1 AND id <= ?2 AND at < ?3 \
@@ -275,6 +279,10 @@ fn still_holds(db: &Connection, record: &Record) -> rusqlite::Result<()> {
             .prepare_cached("INSERT OR REPLACE INTO base_stan_block VALUES (?1, ?2, ?3)")?
             .execute(params![group, date, to_sql(*end)])
             .map(drop),
+        Record::Batch(record) => match record.next_batch() {
+            Some(next) => signed(&record.key, next.get(), false),
+            None => Ok(()),
+        },
         // A tombstone has done its work when a reversal of its age can no longer meet its original.
         Record::Intent(_)
         | Record::Outcome(_)

@@ -67,6 +67,10 @@ impl Api {
         (status, serde_json::from_str(&body).unwrap())
     }
 
+    pub(super) async fn post_text(&self, path: &str, body: Value) -> (u16, String) {
+        self.call("POST", path, body.to_string()).await
+    }
+
     /// The last line of an import's answer.
     async fn import(&self, csv: &str) -> Value {
         let (status, body) = self.call("POST", "/v1/import", csv.to_owned()).await;

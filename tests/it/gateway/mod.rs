@@ -2,6 +2,7 @@
 
 mod abuse;
 mod admin;
+mod batches;
 mod binary;
 mod bound_anew;
 mod disk;

@@ -140,6 +140,7 @@ fn assert_in_order(records: &[Record]) {
             | Record::SignedOn { .. }
             | Record::SignedOff { .. }
             | Record::StanBlock { .. }
+            | Record::Batch(_)
             | Record::Intervention(_) => {}
         }
     }

@@ -1,0 +1,274 @@
+//! `/v1/terminals/{acquirer}/{terminal}/batch`: how a terminal's batch stands, and closing one by force.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Admin;
+use super::inquiry::{Inquiry, InquiryError};
+use super::problem::{Refusal, blocking};
+use super::terminals::key_of;
+use super::when::written;
+use crate::base::{BatchNumber, BatchTotals, Currency, LineCounts, LineVerdict, TerminalId};
+use crate::binding::TerminalKey;
+use crate::store::batch::{self, BatchModel, Closing, Settled};
+use crate::store::settlement::Class;
+use crate::switch::CloseRefused;
+
+/// Differing lines that are shown; all are counted.
+const LINES_SHOWN: usize = 100;
+/// Characters of a name.
+const NAME_MAX: usize = 64;
+/// Characters of a note.
+const NOTE_MAX: usize = 500;
+/// So many digits in a row could be a card number, which is stored nowhere.
+const DIGITS_MAX: usize = 11;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    /// The batch; the open one when absent.
+    batch: Option<u32>,
+}
+
+/// What a closing says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Close {
+    by: String,
+    note: String,
+    /// The batch that was looked at; the open one, whichever it is, when absent.
+    batch: Option<u32>,
+}
+
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Path((acquirer, terminal)): Path<(String, String)>,
+    parameters: Result<Parameters<Asked>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Parameters(asked) = parameters.map_err(|rejected| Refusal::bad(rejected.body_text()))?;
+    let wanted = asked.batch.map(number).transpose()?;
+    admin.questions.caught_up().await?;
+    let tell = move |inquiry: &mut Inquiry| state(inquiry, &acquirer, &terminal, wanted);
+    Ok(Json(admin.questions.ask(tell).await?).into_response())
+}
+
+pub(super) async fn close(
+    State(admin): State<Admin>,
+    Path((acquirer, terminal)): Path<(String, String)>,
+    Json(asked): Json<Close>,
+) -> Result<Response, Refusal> {
+    let by = checked(&asked.by, "by", NAME_MAX)?;
+    let note = checked(&asked.note, "note", NOTE_MAX)?;
+    let batch = asked.batch.map(number).transpose()?;
+    let (registry, names) = (admin.registry.clone(), (acquirer.clone(), terminal.clone()));
+    let key = blocking(move || {
+        let (acquirer, terminal) = names;
+        let key = key_of(&registry, &acquirer, &terminal)?;
+        let row = registry.lock().show(key)?;
+        row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
+        Ok(key)
+    })
+    .await?;
+    let (closed, durable) = admin.switch.close_batch(key, batch, &by, &note)?;
+    if durable.await.is_err() {
+        return Err(CloseRefused::NotDurable.into());
+    }
+    tracing::info!(terminal = %key.terminal, batch = %closed.batch, by, "a batch was closed by force");
+    let told = json!({
+        "acquirer": acquirer,
+        "terminal_id": terminal,
+        "closed": closed.batch.get(),
+        "next": closed.next.get(),
+        "by": by,
+        "note": note,
+    });
+    Ok(Json(told).into_response())
+}
+
+impl From<CloseRefused> for Refusal {
+    fn from(refused: CloseRefused) -> Self {
+        let (status, title) = match refused {
+            CloseRefused::NoBatch => (StatusCode::CONFLICT, "no batch"),
+            CloseRefused::OtherBatch { .. } => (StatusCode::PRECONDITION_FAILED, "other batch"),
+            CloseRefused::InFlight => (StatusCode::CONFLICT, "in flight"),
+            CloseRefused::NotDurable => (StatusCode::SERVICE_UNAVAILABLE, "not durable"),
+        };
+        Self::new(status, title, refused.to_string())
+    }
+}
+
+fn number(number: u32) -> Result<BatchNumber, Refusal> {
+    BatchNumber::new(number)
+        .filter(|batch| *batch != BatchNumber::default())
+        .ok_or_else(|| Refusal::bad("batch is a number from 1 to 999999"))
+}
+
+/// A person's words, which are kept for good: some, not too many, and no card number among them.
+fn checked(text: &str, name: &'static str, most: usize) -> Result<String, Refusal> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
+        return Err(Refusal::bad(format!(
+            "{name} is needed, one line of at most {most} characters"
+        )));
+    }
+    // As people write card numbers: with spaces or dashes between the digits.
+    let mut digits = 0_usize;
+    for character in text.chars() {
+        match character {
+            ' ' | '-' => {}
+            digit if digit.is_numeric() => digits += 1,
+            _ => digits = 0,
+        }
+        if digits > DIGITS_MAX {
+            return Err(Refusal::bad(format!(
+                "{name} has {digits} digits in a row, as card numbers have; name the transaction by its number"
+            )));
+        }
+    }
+    Ok(text.to_owned())
+}
+
+/// How a batch stands, as the read model shows it.
+fn state(
+    inquiry: &mut Inquiry,
+    acquirer: &str,
+    terminal: &str,
+    wanted: Option<BatchNumber>,
+) -> Result<Value, InquiryError> {
+    let key = TerminalKey {
+        acquirer: inquiry.acquirer_named(acquirer)?,
+        terminal: TerminalId::parse(terminal).map_err(|bad| InquiryError::Bad(bad.to_string()))?,
+    };
+    let unknown = || InquiryError::Unknown {
+        what: "terminal",
+        name: terminal.to_owned(),
+    };
+    let binding = inquiry.registry.show(key)?.ok_or_else(unknown)?;
+    let binding = binding.admission.binding;
+    let (open, signed_on) = inquiry.reader.open_batch(key)?.unwrap_or_default();
+    let batch = wanted.unwrap_or(open);
+    let mut totals: BTreeMap<String, BatchTotals> = BTreeMap::new();
+    let mut undecided = 0_u64;
+    let reader = &mut inquiry.reader;
+    reader.batch_transactions(binding, batch, &mut |row| {
+        if matches!(Class::of(&row), Some((Class::Suspense, _))) {
+            undecided += 1;
+        }
+        batch::count(totals.entry(row.currency.clone()).or_default(), &row);
+    })?;
+    let (settled, lines) = (
+        reader.settled(binding, batch)?,
+        reader.lines(binding, batch)?,
+    );
+    let closed = reader.closed(key, batch)?;
+    let zone = &inquiry.zone;
+    let mut counts = LineCounts::default();
+    for (.., verdict) in &lines {
+        counts.add(*verdict);
+    }
+    let differing: Vec<_> = lines
+        .iter()
+        .filter(|(.., verdict)| *verdict != LineVerdict::Equal)
+        .take(LINES_SHOWN)
+        .map(|(_, line, verdict)| {
+            json!({
+                "stan": line.stan.to_string(),
+                "verdict": verdict.name(),
+                "amount_minor": line.minor,
+                "card": line.pan.as_str(),
+            })
+        })
+        .collect();
+    let sums = totals.iter().map(|(currency, t)| shown(currency, t));
+    Ok(json!({
+        "acquirer": acquirer,
+        "terminal_id": terminal,
+        "binding": binding.0,
+        "batch": batch.get(),
+        "is_open": batch == open && open != BatchNumber::default(),
+        "signed_on": signed_on,
+        "totals": sums.collect::<Vec<_>>(),
+        "undecided": undecided,
+        "settlements": settled
+            .iter()
+            .map(|(at, settled)| comparison(&written(*at, zone), settled))
+            .collect::<Vec<_>>(),
+        "uploaded": {
+            "equal": counts.equal, "different": counts.different, "unknown": counts.unknown,
+        },
+        "differing": differing,
+        "closed": closed.map(|(at, _, closed)| {
+            let mut told = json!({ "at": written(at, zone), "how": closed.how.name(), "next": closed.next.get() });
+            match closed.how {
+                Closing::Operator { by, note } => {
+                    told["by"] = json!(by);
+                    told["note"] = json!(note);
+                }
+                Closing::Terminal { announced, counts, .. } => {
+                    told["announced"] = json!(announced);
+                    told["uploaded"] = json!(counts.uploaded());
+                    told["missing"] = json!(counts.missing);
+                }
+            }
+            told
+        }),
+    }))
+}
+
+fn comparison(at: &str, settled: &Settled) -> Value {
+    let currency = settled.currency.to_string();
+    let claimed: Vec<_> = settled
+        .claimed
+        .iter()
+        .map(|totals| shown(&currency, totals))
+        .collect();
+    json!({
+        "at": at,
+        "stan": settled.stan.to_string(),
+        "result": settled.result.name(),
+        "ours": shown(&currency, &settled.ours),
+        "claimed": claimed,
+    })
+}
+
+fn shown(currency: &str, totals: &BatchTotals) -> Value {
+    let known = Currency::from_slice(currency.as_bytes()).unwrap_or(Currency::NONE);
+    json!({
+        "currency": currency,
+        "debit_count": totals.debit.count,
+        "debit": known.written(totals.debit.minor.into()),
+        "debit_minor": totals.debit.minor,
+        "credit_count": totals.credit.count,
+        "credit": known.written(totals.credit.minor.into()),
+        "credit_minor": totals.credit.minor,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_number_is_no_note() {
+        assert!(checked("till 4 burnt, see ticket 123456", "note", NOTE_MAX).is_ok());
+        for wrong in [
+            "",
+            "  ",
+            "card 6228489137264085196",
+            "card 6228 4891 3726 4085",
+            "6228-4891-3726-4085",
+            "two\nlines",
+            &"x".repeat(NOTE_MAX + 1),
+        ] {
+            assert!(checked(wrong, "note", NOTE_MAX).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `posgate batch`: how a terminal's batch stands, and closing one by force.
+
+use std::process::ExitCode;
+
+use hyper::Method;
+
+use super::account::{get, print};
+use super::client::{self, Target};
+use super::terminal::json_body;
+use crate::admin::escaped;
+
+/// Batches of terminals.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Show a batch: its totals, how they compared with the terminal's, what was uploaded, who closed it
+    Show {
+        /// Acquirer
+        acquirer: String,
+        /// Terminal id (DE41)
+        terminal: String,
+        /// An earlier batch instead of the open one
+        #[arg(long, value_name = "NUMBER")]
+        batch: Option<u32>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// End a terminal's open batch by force
+    ///
+    /// For a terminal that cannot settle any more. Its requests in the old batch get 77; its next sign-on gets
+    /// the next batch. Reversals are still served.
+    Close {
+        /// Acquirer
+        acquirer: String,
+        /// Terminal id (DE41)
+        terminal: String,
+        /// Who closes it; kept for good
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// Why; kept for good
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+        /// Close it only if this is the open batch
+        #[arg(long, value_name = "NUMBER")]
+        batch: Option<u32>,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What went wrong, with what to do.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    client::block_on(async move {
+        match args.verb {
+            Verb::Show {
+                acquirer,
+                terminal,
+                batch,
+                target,
+            } => {
+                let query = batch.map_or_else(String::new, |number| format!("?batch={number}"));
+                get(&target, &format!("{}{query}", path(&acquirer, &terminal))).await
+            }
+            Verb::Close {
+                acquirer,
+                terminal,
+                by,
+                note,
+                batch,
+                target,
+            } => {
+                let stream = target.running().await?;
+                let path = format!("{}/close", path(&acquirer, &terminal));
+                let body = serde_json::json!({ "by": by, "note": note, "batch": batch });
+                let response = client::call(stream, Method::POST, &path, json_body(&body)).await?;
+                print(&client::text_of(response).await?)
+            }
+        }
+    })
+}
+
+fn path(acquirer: &str, terminal: &str) -> String {
+    format!(
+        "/v1/terminals/{}/{}/batch",
+        escaped(acquirer),
+        escaped(terminal)
+    )
+}
