@@ -57,7 +57,9 @@ impl Remains {
             directory.put(key, admission);
         }
         directory.set_trusted(true);
-        let keys = DataKeys::simulated().unwrap_or_else(|_| unreachable!());
+        let keys = DataKeys::simulated().unwrap_or_else(|_refused| {
+            unreachable!("the key has the length that the cipher wants")
+        });
         let plan = Plan {
             dialect,
             stan,

@@ -330,7 +330,8 @@ impl<'t> World<'t> {
         let rates = Rates::draw(&mut random);
         let names = Dialect::shipped_names();
         let dialect = names[random.usize(0..names.len())];
-        let dialect = Dialect::shipped(dialect).unwrap_or_else(|| unreachable!());
+        let dialect = Dialect::shipped(dialect)
+            .unwrap_or_else(|| unreachable!("a shipped name has a shipped dialect"));
         let stan = if random.bool() {
             StanPolicy::Own
         } else {
