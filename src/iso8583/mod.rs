@@ -44,8 +44,8 @@ pub use again::again;
 pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode};
 pub use dialect::{
-    Dialect, Exposure, Field, FieldType, Framing, NetworkMessage, NetworkRules, OriginalRoles,
-    RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
+    Dialect, EnvelopeAnswer, Exposure, Field, FieldType, Framing, HeaderPart, NetworkMessage,
+    NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};

@@ -249,7 +249,7 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
         return None;
     }
     let mut set = FieldSet::EMPTY;
-    for number in section.integers(key, 2..=128) {
+    for number in section.integers(key, 2..=FieldSet::LAST.into()) {
         match u8::try_from(number.value) {
             Ok(de) if table.field(de).is_some() => set.insert(de),
             Ok(_) | Err(_) => section.problems().error(
@@ -267,7 +267,7 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table) -> Roles {
     let section = written.as_ref();
     let role = |key: &'static str, usual: u8| {
         let named = section.and_then(|s| {
-            let number = s.integer(key, 2..=128)?;
+            let number = s.integer(key, 2..=FieldSet::LAST.into())?;
             let de = u8::try_from(number).ok()?;
             if table.field(de).is_none() {
                 let message = format!("DE{de} is not defined in [fields]");

@@ -25,7 +25,8 @@ use super::request::{Request, Rows};
 use super::subfield::Layout;
 
 pub use rules::{
-    Framing, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles,
+    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
+    ReversalRules, Roles,
 };
 pub use settlement::SettlementRules;
 pub(super) use table::Prefix;
@@ -73,6 +74,17 @@ impl BitmapEncoding {
     }
 }
 
+/// Where the third bitmap stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ThirdBitmap {
+    /// Nowhere: DE65 is not used.
+    None,
+    /// Right behind the second.
+    AfterSecond,
+    /// In the place of DE65, behind DE64.
+    InPlace,
+}
+
 /// What a dialect file says, compiled. Immutable; shared as `Arc<Dialect>`.
 pub struct Dialect {
     name: String,
@@ -82,6 +94,7 @@ pub struct Dialect {
     mti: MtiEncoding,
     bitmap: BitmapEncoding,
     bitmaps: u8,
+    third: ThirdBitmap,
     table: Table,
     layouts: BTreeMap<u8, Layout>,
     roles: Roles,
@@ -314,8 +327,13 @@ impl Dialect {
         self.bitmap
     }
 
-    pub(super) const fn has_secondary_bitmap(&self) -> bool {
-        self.bitmaps > 1
+    /// Most bitmaps of a message.
+    pub(super) const fn bitmap_count(&self) -> u8 {
+        self.bitmaps
+    }
+
+    pub(super) const fn third_place(&self) -> ThirdBitmap {
+        self.third
     }
 
     #[inline(always)]
@@ -323,9 +341,9 @@ impl Dialect {
         self.table.spec(de)
     }
 
-    /// Like [`spec`](Self::spec), with the second bitmap as DE1: fixed bytes without a prefix.
+    /// Like [`spec`](Self::spec), with the further bitmaps as DE1 and DE65: fixed bytes without a prefix.
     pub(super) fn wire_spec(&self, de: u8) -> FieldSpec {
-        if de == 1 {
+        if de == 1 || de == 65 {
             return FieldSpec::new(Kind::Bytes, Prefix::Fixed, Pad::Right, self.bitmap.bytes());
         }
         *self.table.spec(de)

@@ -7,7 +7,7 @@ use super::requests;
 use super::settings;
 use super::settlement;
 use super::subfields;
-use super::{BitmapEncoding, Dialect, MtiEncoding};
+use super::{BitmapEncoding, Dialect, MtiEncoding, ThirdBitmap};
 
 /// Reads `text`, which the user knows as `file`.
 pub(super) fn dialect(file: &str, text: &str) -> Result<Dialect, Vec<Problem>> {
@@ -58,6 +58,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         mti: forms.mti,
         bitmap: forms.bitmap,
         bitmaps: forms.bitmaps,
+        third: forms.third,
         layouts,
         table,
         roles,
@@ -112,6 +113,7 @@ pub(super) struct Forms {
     pub(super) bitmap: BitmapEncoding,
     /// Most bitmaps of a message, 1 to 3.
     pub(super) bitmaps: u8,
+    pub(super) third: ThirdBitmap,
     pub(super) digits: DigitsForm,
     pub(super) lengths: LengthsForm,
     pub(super) text: Charset,
@@ -124,6 +126,7 @@ impl Forms {
         mti: MtiEncoding::Ascii,
         bitmap: BitmapEncoding::Binary,
         bitmaps: 1,
+        third: ThirdBitmap::None,
         digits: DigitsForm::Characters(Charset::Ascii),
         lengths: LengthsForm::Characters(Charset::Ascii),
         text: Charset::Ascii,
@@ -159,6 +162,10 @@ const BYTES: [(&str, BytesForm); 3] = [
     ("hex", BytesForm::Hex(Charset::Ascii)),
     ("ebcdic-hex", BytesForm::Hex(Charset::Ebcdic)),
 ];
+const THIRD: [(&str, ThirdBitmap); 2] = [
+    ("after-second", ThirdBitmap::AfterSecond),
+    ("in-place", ThirdBitmap::InPlace),
+];
 const MTIS: [(&str, MtiEncoding); 3] = [
     ("packed", MtiEncoding::Packed),
     ("ascii", MtiEncoding::Ascii),
@@ -173,7 +180,19 @@ const BITMAPS: [(&str, BitmapEncoding); 3] = [
 fn forms(message: Section<'_, '_>) -> Forms {
     let usual = Forms::PLAIN;
     let bitmaps = message.integer("bitmaps", 1..=3);
+    let place = message.choice("third_bitmap", &THIRD, ThirdBitmap::AfterSecond);
+    let third = if bitmaps == Some(3) {
+        place
+    } else {
+        ThirdBitmap::None
+    };
+    if third == ThirdBitmap::None && message.has("third_bitmap") {
+        message.error(
+            "message.third_bitmap says where a third bitmap stands; write `bitmaps = 3` too",
+        );
+    }
     let forms = Forms {
+        third,
         mti: message.choice("mti", &MTIS, usual.mti),
         bitmap: message.choice("bitmap", &BITMAPS, usual.bitmap),
         bitmaps: bitmaps

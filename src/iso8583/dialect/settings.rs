@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::base::document::{Located, Section};
-use crate::base::limits;
 use crate::iso8583::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::length::LengthEncoding;
 use crate::iso8583::mti::Mti;
 
 use super::fields;
-use super::rules::{Framing, NetworkMessage, NetworkRules, RepeatRules, ReversalRules};
+use super::rules::{
+    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, RepeatRules, ReversalRules,
+};
 use super::table::Table;
 
 /// Reads `[framing]`.
@@ -26,11 +27,15 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
         &LengthEncoding::WORDS,
         LengthEncoding::Binary,
     );
-    let width = section.integer("length_bytes", 1..=5);
+    let most = match length_encoding {
+        LengthEncoding::Binary | LengthEncoding::Packed => 4,
+        LengthEncoding::Ascii | LengthEncoding::Hex | LengthEncoding::Ebcdic => 8,
+    };
+    let width = section.integer("length_bytes", 1..=most);
     if !section.has("length_bytes") {
         section.error("framing.length_bytes is missing; write for example `length_bytes = 2`");
     }
-    let length_counts_itself = section.flag("length_counts_itself", false);
+    let (lead, trailer) = (bytes(&section, "lead"), bytes(&section, "trailer"));
     let tpdu = bytes(&section, "tpdu");
     if !matches!(tpdu.len(), 0 | 5) {
         let span = section.span_of("tpdu");
@@ -40,23 +45,101 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
         );
     }
     let header = bytes(&section, "header");
-    if header.len() > limits::FRAME_BYTES_MAX / 256 {
-        let span = section.span_of("header");
-        section
-            .problems()
-            .error(&span, "framing.header has at most 255 bytes");
+    for (key, bytes) in [("lead", &lead), ("header", &header), ("trailer", &trailer)] {
+        if bytes.len() > ENVELOPE_PART_BYTES_MAX {
+            let message = format!("framing.{key} has at most {ENVELOPE_PART_BYTES_MAX} bytes");
+            section.problems().error(&section.span_of(key), message);
+        }
     }
-    let nibbles = u64::try_from(header.len()).unwrap_or(0).saturating_mul(2);
-    let cleared = section.integer("header_cleared_nibble", 1..=nibbles.max(1));
-    section.finish();
-    Some(Framing {
-        length_bytes: usize::try_from(width?).ok()?,
-        length_encoding,
-        length_counts_itself,
+    let tpdu_answer = section.choice("tpdu_answer", &TPDU_ANSWERS, EnvelopeAnswer::Swap);
+    let header_answer = section.choice("header_answer", &HEADER_ANSWERS, EnvelopeAnswer::Echo);
+    let nibbles = header.len().saturating_mul(2);
+    let cleared = section.integer(
+        "header_cleared_nibble",
+        1..=u64::try_from(nibbles.max(1)).ok()?,
+    );
+    let header_parts = header_parts(&section, nibbles);
+    let plain = Framing::plain(usize::try_from(width?).ok()?, length_encoding);
+    let mut framing = Framing {
+        lead,
         tpdu,
+        tpdu_answer,
         header,
+        header_answer,
         header_cleared_nibble: cleared.and_then(|nibble| u8::try_from(nibble).ok()),
-    })
+        header_parts,
+        trailer,
+        ..plain
+    };
+    count(&section, &mut framing);
+    section.finish();
+    Some(framing)
+}
+
+/// Bytes of lead, header and trailer, each.
+const ENVELOPE_PART_BYTES_MAX: usize = 255;
+
+const TPDU_ANSWERS: [(&str, EnvelopeAnswer); 3] = [
+    ("swap", EnvelopeAnswer::Swap),
+    ("echo", EnvelopeAnswer::Echo),
+    ("fixed", EnvelopeAnswer::Fixed),
+];
+
+const HEADER_ANSWERS: [(&str, EnvelopeAnswer); 2] = [
+    ("echo", EnvelopeAnswer::Echo),
+    ("fixed", EnvelopeAnswer::Fixed),
+];
+
+/// Reads `length_counts`: what the length counts beside the message.
+fn count(section: &Section<'_, '_>, framing: &mut Framing) {
+    const WORDS: &str = "\"lead\", \"prefix\", \"envelope\", \"trailer\"";
+    let words = section.texts("length_counts");
+    let usual = !section.has("length_counts");
+    let counts = |word: &str| words.iter().any(|text| text.value == word);
+    for text in &words {
+        if !matches!(text.value, "lead" | "prefix" | "envelope" | "trailer") {
+            let message = format!(
+                "framing.length_counts has any of {WORDS}, not \"{}\"",
+                text.value
+            );
+            section.problems().error(&text.span, message);
+        }
+    }
+    let of = |counted: bool, bytes: usize| if counted { bytes } else { 0 };
+    let (envelope, trailer) = (framing.envelope_bytes(), framing.trailer.len());
+    framing.counted = of(counts("lead"), framing.lead.len())
+        .saturating_add(of(counts("prefix"), framing.length_bytes));
+    framing.uncounted = of(!usual && !counts("envelope"), envelope)
+        .saturating_add(of(!usual && !counts("trailer"), trailer));
+}
+
+/// Reads `header_parts = ["type:2", "version:2"]`: names of the nibbles.
+fn header_parts(section: &Section<'_, '_>, nibbles: usize) -> Vec<HeaderPart> {
+    let mut from = 0_usize;
+    let mut parts = Vec::new();
+    for text in section.texts("header_parts") {
+        let part = text.value.split_once(':').and_then(|(name, count)| {
+            let count = count.trim().parse::<usize>().ok()?;
+            (count > 0).then_some((name.trim(), count))
+        });
+        let Some((name, count)) = part else {
+            section.problems().error(
+                &text.span,
+                "a part of the header is a name and a number of nibbles, as in \"version:2\"",
+            );
+            continue;
+        };
+        let name = name.to_owned();
+        parts.push(HeaderPart { name, from, count });
+        from = from.saturating_add(count);
+    }
+    if !parts.is_empty() && from != nibbles {
+        section.problems().error(
+            &section.span_of("header_parts"),
+            format!("framing.header_parts name {from} nibbles, the header has {nibbles}"),
+        );
+    }
+    parts
 }
 
 /// Reads bytes written in hexadecimal; none when not written.
@@ -226,7 +309,7 @@ pub(super) fn reversal(root: &Section<'_, '_>, table: &Table) -> Option<Reversal
     let repeat_mti = mti(&section, "repeat_mti", "0401");
     let field = |key: &'static str| {
         let de = section
-            .integer(key, 2..=128)
+            .integer(key, 2..=FieldSet::LAST.into())
             .map_or(0, |de| u8::try_from(de).unwrap_or(0));
         if de != 0 && table.field(de).is_none() {
             let message = format!("DE{de} is not defined in [fields]");

@@ -11,7 +11,7 @@ impl Writer<'_> {
     /// Copies a field from a message, length prefix, padding and all; nothing when the message lacks it.
     /// From another dialect the value is taken over, in this dialect's wire form.
     pub fn copy(&mut self, message: &Message<'_>, de: u8) {
-        if !message.has(de) || de == 1 {
+        if !message.has(de) || de == 1 || de == 65 {
             return;
         }
         let same = std::ptr::eq(message.dialect(), self.dialect)
@@ -25,7 +25,7 @@ impl Writer<'_> {
 
     /// Copies all fields of the set that the message has.
     pub fn copy_set(&mut self, message: &Message<'_>, fields: FieldSet) {
-        for de in message.fields().intersection(fields).without(1).iter() {
+        for de in message.content_fields().intersection(fields).iter() {
             self.copy(message, de);
         }
     }
@@ -49,9 +49,10 @@ impl Writer<'_> {
         }
     }
 
-    /// Asks for a second bitmap, whether or not a field needs it.
-    pub(in crate::iso8583) const fn second_bitmap(&mut self) {
-        self.fields.insert(1);
+    /// Asks for the further bitmaps that a message has, whether or not a field needs them.
+    pub(in crate::iso8583) fn bitmaps_of(&mut self, message: &Message<'_>) {
+        let bitmaps = FieldSet::EMPTY.with(1).with(65);
+        self.fields = self.fields.union(message.fields().intersection(bitmaps));
     }
 
     /// Appends wire bytes of several fields at once.

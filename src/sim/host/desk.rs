@@ -424,7 +424,7 @@ impl Case<'_> {
     /// Changes the last character of DE41: the answer stays whole, but is another terminal's.
     fn make_foreign(&self, out: &mut BytesMut, begin: usize) {
         let mut index = Index::new();
-        let frame_at = begin + self.dialect.framing().length_bytes;
+        let frame_at = begin + self.dialect.framing().prefix_bytes();
         let place = out.get(frame_at..).and_then(|frame| {
             let m = self.dialect.decode(frame, &mut index).ok()?;
             let id = m.field(self.dialect.roles().terminal)?;
