@@ -262,7 +262,7 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
 }
 
 /// Reads `[roles]`. What is not written is as in ISO 8583:1987, where the dialect defines that field.
-pub(super) fn roles(root: &Section<'_, '_>, table: &Table) -> Roles {
+pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Roles {
     let written = root.section("roles");
     let section = written.as_ref();
     let role = |key: &'static str, usual: u8| {
@@ -312,7 +312,9 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table) -> Roles {
             .map(|s| original(s, table))
             .unwrap_or_default(),
     };
-    widths(root, table, &roles);
+    if serves {
+        widths(root, table, &roles);
+    }
     if let Some(section) = written {
         section.finish();
     }
@@ -335,6 +337,13 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
             )),
             None => root.error(format!("no field plays {name}; define it in [fields]")),
         }
+    }
+    let characters = [roles.rrn, roles.approval_code, roles.currency];
+    let all = needs.iter().map(|(_, de, _)| *de).chain(characters);
+    if let Some(de) = all.into_iter().find(|de| table.spec(*de).kind.is_ebcdic()) {
+        root.error(format!(
+            "DE{de} is EBCDIC: such a dialect decodes only so far; take [[request]] and what belongs to it out"
+        ));
     }
 }
 

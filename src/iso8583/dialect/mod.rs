@@ -132,7 +132,40 @@ impl Dialect {
     /// # Errors
     /// Every mistake in the file, in its order, warnings among them.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        parse::dialect(file, text)
+        Self::parse_with(file, text, &|_| None)
+    }
+
+    /// Like [`parse`](Self::parse), for a file that may build on dialects that are not shipped: `find` gives
+    /// the file's name and the text of such a one. What it does not know is looked for among the shipped.
+    ///
+    /// # Errors
+    /// Every mistake in the file and in those it builds on.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        find: &dyn Fn(&str) -> Option<(String, String)>,
+    ) -> Result<Self, Vec<Problem>> {
+        parse::dialect(file, text, &|name| {
+            find(name).or_else(|| Self::shipped_file(name))
+        })
+    }
+
+    /// The name that a dialect file gives itself, whatever else may be wrong with it.
+    #[must_use]
+    pub fn name_in(text: &str) -> Option<String> {
+        parse::own_name("", text)
+    }
+
+    /// Every key that reading the file asks for, with the path of its table: what the schema of dialect files
+    /// is held against.
+    #[must_use]
+    pub fn keys(file: &str, text: &str) -> Vec<(String, &'static str)> {
+        parse::keys(file, text, &Self::shipped_file)
+    }
+
+    fn shipped_file(name: &str) -> Option<(String, String)> {
+        let text = Self::shipped_text(name)?;
+        Some((format!("protocols/{name}/dialect.toml"), text.to_owned()))
     }
 
     /// A dialect that is part of the program, compiled at its first use.
@@ -150,7 +183,15 @@ impl Dialect {
     /// Names of the dialects that are part of the program.
     #[must_use]
     pub const fn shipped_names() -> &'static [&'static str] {
-        const NAMES: [&str; SHIPPED.len()] = [SHIPPED[0].0, SHIPPED[1].0];
+        const NAMES: [&str; SHIPPED.len()] = {
+            let mut names = [""; SHIPPED.len()];
+            let mut at = 0;
+            while at < SHIPPED.len() {
+                names[at] = SHIPPED[at].0;
+                at += 1;
+            }
+            names
+        };
         &NAMES
     }
 
@@ -282,6 +323,12 @@ impl Dialect {
     /// What the code means, when the dialect knows it.
     #[must_use]
     pub fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
+        self.codes.text_of(code.as_bytes())
+    }
+
+    /// What the characters of DE39 mean, also where a dialect has three of them.
+    #[must_use]
+    pub fn text_of_code(&self, code: &[u8]) -> Option<&CodeText> {
         self.codes.text_of(code)
     }
 

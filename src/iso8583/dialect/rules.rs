@@ -208,6 +208,20 @@ pub struct ReversalRules {
     pub original_field: u8,
 }
 
+impl ReversalRules {
+    /// What stands where a dialect has no requests and so reverses nothing.
+    pub(super) const USUAL: Self = Self {
+        mti: Mti::REVERSAL,
+        repeat_mti: Mti::REVERSAL.repeat(),
+        reason_field: 0,
+        timeout: ResponseCode::APPROVED,
+        mac: ResponseCode::APPROVED,
+        other: ResponseCode::APPROVED,
+        unknown_original: ResponseCode::APPROVED,
+        original_field: 0,
+    };
+}
+
 /// What makes a request a repeat, and how one is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepeatRules {

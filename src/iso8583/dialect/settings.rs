@@ -170,13 +170,23 @@ fn bytes(section: &Section<'_, '_>, key: &'static str) -> Vec<u8> {
 }
 
 /// Reads `[responses]` and `[declines]`, and checks them against each other.
-pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) -> Codes {
+pub(super) fn codes(
+    root: &Section<'_, '_>,
+    table: &Table,
+    reversal: Option<&ReversalRules>,
+    serves: bool,
+) -> Codes {
     let Some(section) = root.section("responses") else {
+        // Asked for all the same, so that it is a known key.
+        let declines = root.section("declines");
+        if !serves && declines.is_none() {
+            return Codes::default();
+        }
         root.error("responses is missing; write for example `[responses]` and under it `approvals = [\"00\"]`");
         return Codes::default();
     };
     let mut codes = Codes {
-        texts: texts(&section),
+        texts: texts(&section, table),
         approvals: listed(&section, "approvals"),
         acknowledgements: listed(&section, "acknowledges_reversal"),
         not_found: listed(&section, "finds_no_original"),
@@ -184,7 +194,7 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
         declines: Vec::new(),
     };
     let captures = listed(&section, "captures_card");
-    if !codes.approvals.contains(&ResponseCode::APPROVED) {
+    if serves && !codes.approvals.contains(&ResponseCode::APPROVED) {
         section.error("responses.approvals must have \"00\"");
     }
     if let Some(code) = codes
@@ -197,6 +207,7 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
         ));
     }
     if let Some(rules) = reversal
+        && serves
         && !codes.acknowledgements.contains(&rules.unknown_original)
     {
         section.error(
@@ -205,6 +216,9 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
     }
     section.finish();
     let Some(declines) = root.section("declines") else {
+        if !serves {
+            return codes;
+        }
         root.error(
             "declines is missing; write for example `[declines]` and under it `format = \"30\"`",
         );
@@ -225,7 +239,7 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
                 .problems()
                 .error(&span, format!("declines.{name}: this code is an approval"));
         }
-        if declines.has(name) && codes.text_of(why_code).is_none() {
+        if declines.has(name) && codes.text_of(why_code.as_bytes()).is_none() {
             declines.problems().warn(
                 &span,
                 format!("declines.{name}: this code has no text in [responses.texts]"),
@@ -237,10 +251,19 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
     codes
 }
 
-fn texts(section: &Section<'_, '_>) -> Vec<(ResponseCode, CodeText)> {
+fn texts(section: &Section<'_, '_>, table: &Table) -> Vec<(String, CodeText)> {
+    // DE39 has two characters from 1987 on, three digits from 1993 on.
+    let width = table.field(39).map_or(2, |field| usize::from(field.max));
     let mut texts = Vec::new();
     for (key, text) in section.named_sections("texts") {
-        let code = parse_code(section, &key);
+        let code = Some(key.value.to_owned())
+            .filter(|code| code.len() == width && code.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if code.is_none() {
+            section.problems().error(
+                &key.span,
+                format!("a response code is {width} letters or digits, as DE39 is"),
+            );
+        }
         let en = text.required_text("en", "approved");
         let zh = text.required_text("zh", "\u{6279}\u{51c6}");
         text.finish();
@@ -249,7 +272,7 @@ fn texts(section: &Section<'_, '_>) -> Vec<(ResponseCode, CodeText)> {
             texts.push((code, CodeText { en, zh }));
         }
     }
-    texts.sort_by_key(|(code, _)| *code);
+    texts.sort_by(|(a, _), (b, _)| a.cmp(b));
     texts
 }
 
@@ -298,8 +321,15 @@ pub(super) fn parse_mti(section: &Section<'_, '_>, text: &Located<&str>) -> Opti
 }
 
 /// Reads `[reversal]`.
-pub(super) fn reversal(root: &Section<'_, '_>, table: &Table) -> Option<ReversalRules> {
+pub(super) fn reversal(
+    root: &Section<'_, '_>,
+    table: &Table,
+    serves: bool,
+) -> Option<ReversalRules> {
     let Some(section) = root.section("reversal") else {
+        if !serves {
+            return Some(ReversalRules::USUAL);
+        }
         root.error(
             "reversal is missing; write for example `[reversal]` and under it `mti = \"0400\"`",
         );
