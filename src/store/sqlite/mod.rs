@@ -12,6 +12,7 @@ mod check;
 mod files;
 mod import;
 mod journal;
+mod postings;
 mod query;
 mod read_model;
 mod registry;
