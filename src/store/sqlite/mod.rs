@@ -5,6 +5,7 @@
 //! so synced less). Each carries its schema number and refuses to be opened by an older build; `files` says
 //! how they belong together.
 
+mod audit;
 mod backup;
 mod batch;
 mod check;
@@ -17,9 +18,11 @@ mod read_model;
 mod registry;
 mod repair;
 mod retention;
+mod tokens;
 #[cfg(test)]
 mod trial;
 mod upkeep;
+mod writes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
