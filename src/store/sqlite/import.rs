@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::registry::write_state;
 use super::{from_sql, to_sql};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, limits};
-use crate::binding::{Admission, BindingState, TerminalKey};
+use crate::binding::{Admission, BindingState, HoldSet, TerminalKey};
 use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, LineProblem};
 
 /// See the module.
@@ -186,6 +186,7 @@ impl<'c> Import<'c> {
             merchant: line.merchant,
             state: line.state.unwrap_or(BindingState::Active),
             reasons: line.reasons,
+            holds: HoldSet::EMPTY,
         };
         match open {
             // The terminal was bound once and its binding is closed: a line that names no state does not

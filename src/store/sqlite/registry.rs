@@ -9,7 +9,7 @@ use super::query::open_to_read;
 use super::{StoreFile, Sync, from_sql, open, to_sql};
 use crate::base::failpoint::{self, Point};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
+use crate::binding::{AccountStatus, Admission, BindingState, HoldSet, ReasonSet, TerminalKey};
 use crate::store::StoreError;
 use crate::store::registry::{
     Actor, BindingChange, BindingRow, DirectoryChanges, ImportLine, ImportReport, LineProblem,
@@ -434,6 +434,7 @@ fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
         merchant: MerchantId::parse(merchant).unwrap_or(MerchantId::from_padded([b' '; 15])),
         state: state_of(state),
         reasons: ReasonSet::from_bits(row.get(7)?),
+        holds: HoldSet::EMPTY,
     };
     Ok((key, admission))
 }
