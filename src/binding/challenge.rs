@@ -350,8 +350,6 @@ pub enum Delivery {
 /// What was sent to one contact, for one binding or on behalf of one place before, oldest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Sends<'a> {
-    /// "to this contact", "for this binding", "from this address".
-    pub of: &'static str,
     /// When, within the last 24 hours at least.
     pub at: &'a [Timestamp],
     /// Whether a minute has to lie between two of them.
@@ -512,9 +510,8 @@ mod tests {
     }
 
     fn sends(at: &[Timestamp]) -> [Sends<'_>; 1] {
-        let of = "to this contact";
         let spaced = true;
-        [Sends { of, at, spaced }]
+        [Sends { at, spaced }]
     }
 
     #[test]

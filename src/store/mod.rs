@@ -9,6 +9,7 @@
 //! The store never decides anything and never sees track data, PIN blocks or clear card numbers.
 
 pub mod batch;
+pub mod command;
 pub mod journal;
 pub mod memory;
 pub mod projection;

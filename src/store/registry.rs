@@ -2,8 +2,9 @@
 //! change them. Every change is durable when the call returns and gives back what the directory needs.
 
 use super::StoreError;
+use super::command::Affairs;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
+use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, Refusal, TerminalKey};
 
 /// Why a change was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +31,28 @@ pub enum RegistryError {
     #[error("state re-pending needs at least one reason, other states take none")]
     Reasons,
     /// Someone else changed it since it was read.
-    #[error("the binding has version {found}, the change was made for version {expected}")]
+    #[error(
+        "{what} has version {found}, the change was made for version {expected}; look at it again"
+    )]
     Stale {
+        /// "the binding", "the account".
+        what: &'static str,
         /// Version now.
         found: u32,
         /// Version the caller saw.
         expected: u32,
     },
+    /// Nothing with that name; other than [`Self::Unknown`], it belongs to no acquirer.
+    #[error("no {what} {name}")]
+    NotThere {
+        /// "contact", "case" and so on.
+        what: &'static str,
+        /// As asked for.
+        name: String,
+    },
+    /// A state machine does not take it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Lines of an import are wrong; nothing was changed.
     #[error("{} lines are wrong; nothing was imported", .0.len())]
     Lines(Vec<LineProblem>),
@@ -138,6 +154,12 @@ pub struct BindingChange {
     pub state: BindingState,
     /// Reasons of a re-pending binding.
     pub reasons: ReasonSet,
+    /// What happened, as `binding.suspended`; empty when it was set by hand.
+    pub event: String,
+    /// Why, or what shows it.
+    pub note: String,
+    /// The second person, where there has to be one.
+    pub checker: String,
 }
 
 /// What the directory has to learn after a change.
@@ -147,6 +169,8 @@ pub struct DirectoryChanges {
     pub bindings: Vec<(TerminalKey, Admission)>,
     /// Accounts and their status.
     pub accounts: Vec<(AccountId, AccountStatus)>,
+    /// Terminals that took over from bindings of other terminals.
+    pub successors: Vec<(TerminalKey, BindingId)>,
 }
 
 /// Who changes something and when; goes into the history.
@@ -159,7 +183,7 @@ pub struct Actor {
 }
 
 /// See the module.
-pub trait Registry: Send {
+pub trait Registry: Send + Affairs {
     /// Number of an acquirer, given out at its first appearance and kept for good.
     ///
     /// # Errors
