@@ -2,6 +2,8 @@
 //!
 //! Settings move within these; nothing moves beyond them.
 
+use std::time::Duration;
+
 /// Longest frame any framing may announce, in bytes without its length prefix.
 pub const FRAME_BYTES_MAX: usize = 65_535;
 
@@ -71,3 +73,27 @@ pub const BAD_FRAMES_MAX: u32 = 16;
 
 /// Bytes of one import file.
 pub const IMPORT_BYTES_MAX: u64 = 4 << 30;
+
+/// How long the answer to a write is kept for who asks again under the same key.
+pub const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Answers to writes that are kept at a time; when there are more, writes are refused until the oldest expire.
+pub const ANSWERS_MAX: u64 = 1_000_000;
+
+/// Characters of the key under which a write may be asked for again.
+pub const KEY_CHARS_MAX: usize = 128;
+
+/// Audit events of one page.
+pub const AUDIT_PAGE_MAX: usize = 1_000;
+
+/// Items of one write that answers for each.
+pub const ITEMS_MAX: usize = 1_000;
+
+/// Tokens that are neither expired nor revoked.
+pub const TOKENS_MAX: usize = 10_000;
+
+/// Longest life of a token.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// Addresses whose failed attempts are counted at a time; beyond it the one that has been quiet longest is forgotten.
+pub const SOURCES_COUNTED_MAX: usize = 10_000;

@@ -4,6 +4,7 @@
 //! Relative paths are relative to the file's folder. What comes out is ready to start from: files are
 //! read, certificates parsed, names resolved to what they name.
 
+mod admin;
 mod listener;
 mod upstream;
 
@@ -19,6 +20,8 @@ use crate::iso8583::Dialect;
 use crate::switch::{StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
 use crate::telemetry::log::{LogFormat, check_level};
 
+pub use admin::AdminHttps;
+
 /// A configuration, checked.
 #[derive(Debug)]
 pub struct Config {
@@ -30,6 +33,8 @@ pub struct Config {
     pub log_level: String,
     /// Path of the admin API's Unix socket.
     pub admin_socket: PathBuf,
+    /// Where the admin API is served over TLS, if anywhere.
+    pub admin_https: Option<AdminHttps>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served over TCP, if anywhere.
     pub monitor_address: Option<SocketAddr>,
     /// Most time a drain takes.
@@ -162,7 +167,7 @@ impl Reader<'_, '_> {
             keeping,
         } = self.store(&root);
         let (log_format, log_level) = Self::log(&root);
-        let admin_socket = self.admin(&root, &store);
+        let (admin_socket, admin_https) = self.admin(&root, &store);
         let monitor_address = self.monitor(&root);
         let limits = root.section("limits");
         let in_flight_max = limits
@@ -199,6 +204,7 @@ impl Reader<'_, '_> {
             log_format,
             log_level,
             admin_socket,
+            admin_https: admin_https?,
             monitor_address,
             drain_timeout,
             worker_threads: usize::try_from(worker_threads).unwrap_or(0),
@@ -367,19 +373,6 @@ impl Reader<'_, '_> {
         }
         log.finish();
         (format, level)
-    }
-
-    fn admin(&self, root: &Section<'_, '_>, store: &StoreChoice) -> PathBuf {
-        let StoreChoice::Sqlite(folder) = store;
-        let default = folder.join("admin.sock");
-        let Some(admin) = root.section("admin") else {
-            return default;
-        };
-        let socket = admin
-            .text("socket")
-            .map_or(default, |text| self.path(&text));
-        admin.finish();
-        socket
     }
 
     fn monitor(&self, root: &Section<'_, '_>) -> Option<SocketAddr> {

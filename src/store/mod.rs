@@ -8,6 +8,7 @@
 //!
 //! The store never decides anything and never sees track data, PIN blocks or clear card numbers.
 
+pub mod audit;
 pub mod batch;
 pub mod command;
 pub mod journal;
@@ -19,6 +20,8 @@ pub mod registry;
 pub mod room;
 pub mod settlement;
 pub mod sqlite;
+pub mod tokens;
+pub mod writes;
 
 pub use crate::base::TxnId;
 pub use journal::{Durable, Journal, JournalError};

@@ -1,8 +1,14 @@
 //! The registry: merchants, settlement accounts, terminals and the bindings between them, as operators
 //! change them. Every change is durable when the call returns and gives back what the directory needs.
+//! Between [`Writes::begin`] and [`Writes::commit`] several of them are durable together, or none.
+//!
+//! Each change writes its [audit event](super::audit) in its own transaction.
 
 use super::StoreError;
+use super::audit::AuditTrail;
 use super::command::Affairs;
+use super::tokens::TokenBook;
+use super::writes::Writes;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, Refusal, TerminalKey};
 
@@ -45,7 +51,7 @@ pub enum RegistryError {
     /// Nothing with that name; other than [`Self::Unknown`], it belongs to no acquirer.
     #[error("no {what} {name}")]
     NotThere {
-        /// "contact", "case" and so on.
+        /// "token", "contact", "case" and so on.
         what: &'static str,
         /// As asked for.
         name: String,
@@ -53,6 +59,16 @@ pub enum RegistryError {
     /// A state machine does not take it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// There are as many as there may be.
+    #[error("there are {max} {what} already; {remedy}")]
+    TooMany {
+        /// "tokens" and so on.
+        what: &'static str,
+        /// Most allowed.
+        max: usize,
+        /// What makes room.
+        remedy: &'static str,
+    },
     /// Lines of an import are wrong; nothing was changed.
     #[error("{} lines are wrong; nothing was imported", .0.len())]
     Lines(Vec<LineProblem>),
@@ -173,17 +189,87 @@ pub struct DirectoryChanges {
     pub successors: Vec<(TerminalKey, BindingId)>,
 }
 
-/// Who changes something and when; goes into the history.
-#[derive(Clone, Debug)]
+impl DirectoryChanges {
+    /// Takes in what came after.
+    pub fn add(&mut self, later: Self) {
+        self.bindings.extend(later.bindings);
+        self.accounts.extend(later.accounts);
+        self.successors.extend(later.successors);
+    }
+}
+
+/// Who changes something, when and from where; goes into the history and the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// Name of the person or program.
     pub name: String,
     /// Now.
     pub at: Timestamp,
+    /// From where.
+    pub origin: Origin,
+}
+
+impl Actor {
+    /// Something that Posgate does by itself, or a command on a store that nobody runs.
+    #[must_use]
+    pub fn program(name: impl Into<String>, at: Timestamp) -> Self {
+        Self {
+            name: name.into(),
+            at,
+            origin: Origin::default(),
+        }
+    }
+}
+
+/// From where a change comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The way in.
+    pub channel: Channel,
+    /// Peer's address over TCP; user and process of the socket's other end.
+    pub address: String,
+    /// What it may do: a role's name, or "all".
+    pub rights: String,
+    /// Number of the HTTP request, as its answer names it; empty for none.
+    pub request: String,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            channel: Channel::Program,
+            address: String::new(),
+            rights: "all".into(),
+            request: String::new(),
+        }
+    }
+}
+
+/// The way by which a change came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The Unix socket.
+    Socket,
+    /// HTTPS.
+    Https,
+    /// No connection: Posgate itself, or a command on the store.
+    Program,
+}
+
+impl Channel {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Https => "https",
+            Self::Program => "program",
+        }
+    }
 }
 
 /// See the module.
-pub trait Registry: Send + Affairs {
+pub trait Registry: Affairs + AuditTrail + TokenBook + Writes + Send {
     /// Number of an acquirer, given out at its first appearance and kept for good.
     ///
     /// # Errors
@@ -251,17 +337,24 @@ pub trait Registry: Send + Affairs {
         actor: &Actor,
     ) -> Result<DirectoryChanges, RegistryError>;
 
-    /// Sets an account's status.
+    /// Sets an account's status. `expected` is the version the caller saw, `None` for any.
     ///
     /// # Errors
-    /// When the account is unknown.
+    /// When the account is unknown or changed meanwhile.
     fn set_account(
         &mut self,
         acquirer: AcquirerId,
         account: &str,
         status: AccountStatus,
+        expected: Option<u32>,
         actor: &Actor,
     ) -> Result<DirectoryChanges, RegistryError>;
+
+    /// An account's version: one more than it had changes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn account_version(&mut self, account: AccountId) -> Result<u32, StoreError>;
 
     /// An account's number, kind and status.
     ///

@@ -30,6 +30,7 @@ use crate::store::projection::project_round;
 use crate::store::registry::DirectoryChanges;
 use crate::store::room::Room;
 use crate::store::sqlite::{FolderLock, Retention, SqliteFolder};
+use crate::store::writes::{Answer, Keyed, Known, Written};
 use crate::store::{Journal, JournalStore, ReadModel, Record, Registry, StoreError};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics::{GroupMetrics, JournalMetrics, ListenerMetrics, ProcessMetrics};
@@ -158,6 +159,43 @@ impl SharedRegistry {
     ) -> Result<T, E> {
         let mut registry = self.lock();
         let (result, changes) = change(registry.as_mut())?;
+        self.take_in(changes);
+        Ok(result)
+    }
+
+    /// Makes several changes as one, keeps what is answered under the caller's key, and takes them into the
+    /// directory: all of it is durable when this returns [`Written::Now`], and none of it otherwise. A write
+    /// whose key is known is not made again. Blocks.
+    ///
+    /// # Errors
+    /// The work's own, and the store's; nothing is changed then.
+    pub fn write<E: From<StoreError>>(
+        &self,
+        keyed: &Keyed,
+        work: impl FnOnce(&mut dyn Registry) -> Result<(Answer, DirectoryChanges), E>,
+    ) -> Result<Written, E> {
+        let mut registry = self.lock();
+        let registry = registry.as_mut();
+        registry.begin()?;
+        match written(registry, keyed, work) {
+            Ok(Made::New(answer, changes)) => {
+                registry.commit()?;
+                self.take_in(changes);
+                Ok(Written::Now(answer))
+            }
+            Ok(Made::Not(written)) => {
+                registry.roll_back();
+                Ok(written)
+            }
+            Err(refused) => {
+                registry.roll_back();
+                Err(refused)
+            }
+        }
+    }
+
+    /// Feeds the directory, while the registry is held.
+    fn take_in(&self, changes: DirectoryChanges) {
         // Accounts first: a binding must not be met with a status of before it was there.
         for (account, status) in changes.accounts {
             self.directory.set_account(account, status);
@@ -166,13 +204,34 @@ impl SharedRegistry {
             self.directory.put(key, admission);
         }
         failpoint::pass(Point::RegistryInGate);
-        Ok(result)
     }
 
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+}
+
+/// What came of a write before it is committed.
+enum Made {
+    New(Answer, DirectoryChanges),
+    Not(Written),
+}
+
+fn written<E: From<StoreError>>(
+    registry: &mut dyn Registry,
+    keyed: &Keyed,
+    work: impl FnOnce(&mut dyn Registry) -> Result<(Answer, DirectoryChanges), E>,
+) -> Result<Made, E> {
+    match registry.known(keyed)? {
+        Known::Nothing => {
+            let (answer, changes) = work(registry)?;
+            registry.remember(keyed, Some(&answer))?;
+            Ok(Made::New(answer, changes))
+        }
+        Known::Answered(answer) => Ok(Made::Not(Written::Before(answer))),
+        known @ (Known::Begun | Known::Other | Known::Full) => Ok(Made::Not(Written::Not(known))),
     }
 }
 
@@ -435,6 +494,10 @@ fn start_journal(
     .map_err(StartError::Thread)
 }
 
+/// Niceness of the projection.
+#[cfg(target_os = "linux")]
+const PROJECTOR_NICE: i32 = 5;
+
 /// One thread brings the read model up to date and answers questions from it.
 fn start_projector(
     switch: &Arc<Switch>,
@@ -478,6 +541,7 @@ fn start_projector(
     std::thread::Builder::new()
         .name("projector".into())
         .spawn(move || {
+            yield_to_trade();
             let mut jobs = Vec::new();
             loop {
                 match asked.recv_timeout(PROJECT_EVERY) {
@@ -504,6 +568,18 @@ fn start_projector(
             }
         })
         .map_err(StartError::Thread)
+}
+
+/// Lets the calling thread step back where the threads that trade want the same CPU. A third of theirs is its
+/// share then, and more than it needs: the read model still keeps up.
+fn yield_to_trade() {
+    // Elsewhere a priority is the whole process's.
+    #[cfg(target_os = "linux")]
+    if let Err(problem) =
+        rustix::process::setpriority_process(Some(rustix::thread::gettid()), PROJECTOR_NICE)
+    {
+        tracing::debug!(%problem, "the projection runs at the same priority as trade");
+    }
 }
 
 fn start_listeners(

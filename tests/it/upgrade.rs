@@ -6,7 +6,7 @@ use std::path::Path;
 
 use posgate::base::{AccountId, AcquirerId, BatchNumber, BindingId, Stan, TerminalId};
 use posgate::binding::{AccountStatus, BindingState, TerminalKey};
-use posgate::store::command::{Affairs, DeviceName};
+use posgate::store::command::DeviceName;
 use posgate::store::projection::project_round;
 use posgate::store::sqlite::{SqliteFolder, StoreFile, check};
 use posgate::store::{JournalStore, OutcomeKind, ReadModel, Registry};

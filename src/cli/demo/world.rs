@@ -139,7 +139,7 @@ impl World {
         let gateway = Running::start(&settings, &clock)?;
         let members = members(terminals);
         bind(&gateway, &members, &*clock)?;
-        let admin = Admin::new(&gateway, Arc::clone(&clock), Some(prometheus));
+        let admin = Admin::new(&gateway, Arc::clone(&clock), Some(prometheus))?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let monitor = admin
             .serve_monitor(any_port)
@@ -334,10 +334,7 @@ fn part_of(number: u32, count: u32) -> Part {
 /// Binds the fleet as an operator would: one import, all lines or none.
 fn bind(gateway: &Running, members: &[Member], clock: &dyn Clock) -> anyhow::Result<()> {
     let acquirer = gateway.registry.lock().acquirer("demo")?;
-    let actor = Actor {
-        name: "demo".into(),
-        at: clock.wall(),
-    };
+    let actor = Actor::program("demo", clock.wall());
     let bound = members
         .iter()
         .zip(2..)

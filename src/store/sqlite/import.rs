@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::registry::write_state;
-use super::{from_sql, to_sql};
+use super::registry::{state_told, write_state};
+use super::{audit, from_sql, to_sql};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, limits};
-use crate::binding::{Admission, BindingState, HoldSet, TerminalKey};
+use crate::binding::{Admission, BindingState, HoldSet, ReasonSet, TerminalKey};
 use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, LineProblem};
 
 /// See the module.
 pub(super) struct Import<'c> {
-    db: &'c Transaction<'c>,
+    db: &'c Connection,
     actor: &'c Actor,
     merchants: HashMap<(AcquirerId, MerchantId), i64>,
     accounts: HashMap<(AcquirerId, Box<str>), (i64, i64)>,
@@ -24,7 +24,7 @@ pub(super) struct Import<'c> {
 }
 
 impl<'c> Import<'c> {
-    pub(super) fn new(db: &'c Transaction<'c>, actor: &'c Actor) -> Self {
+    pub(super) fn new(db: &'c Connection, actor: &'c Actor) -> Self {
         Self {
             db,
             actor,
@@ -250,15 +250,30 @@ impl<'c> Import<'c> {
             {
                 self.report.unchanged += 1;
             }
-            Some((id, _, _, version, ..)) => {
+            Some((id, _, _, version, state, reasons)) => {
                 admission.binding = BindingId(from_sql(id));
                 admission.version = version + 1;
                 write_state(self.db, admission, self.actor)?;
+                let before = Admission {
+                    version,
+                    state: BindingState::from_name(&state).unwrap_or(BindingState::Suspended),
+                    reasons: ReasonSet::from_bits(reasons),
+                    ..admission
+                };
+                let acquirer = self.acquirer_name(key.acquirer)?;
+                let told = state_told(&acquirer, key, before, admission);
+                audit::append(self.db, self.actor, &told)?;
                 self.report.changed += 1;
                 self.changes.bindings.push((key, admission));
             }
         }
         Ok(())
+    }
+
+    fn acquirer_name(&self, id: AcquirerId) -> rusqlite::Result<String> {
+        self.db
+            .prepare_cached("SELECT name FROM acquirer WHERE id = ?1")?
+            .query_row([id.0], |row| row.get(0))
     }
 
     /// Whether the terminal's latest binding was this one and is closed: nothing is left to say.

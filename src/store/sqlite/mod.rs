@@ -6,20 +6,24 @@
 //! how they belong together.
 
 mod affairs;
+mod audit;
 mod backup;
 mod batch;
 mod check;
 mod files;
 mod import;
 mod journal;
+mod postings;
 mod query;
 mod read_model;
 mod registry;
 mod repair;
 mod retention;
+mod tokens;
 #[cfg(test)]
 mod trial;
 mod upkeep;
+mod writes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
 use super::import::Import;
 use super::query::open_to_read;
-use super::{StoreFile, Sync, affairs, from_sql, open, to_sql};
-use crate::base::failpoint::{self, Point};
+use super::{StoreFile, Sync, affairs, audit, from_sql, open, to_sql, tokens, writes};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::{AccountStatus, Admission, BindingState, HoldSet, ReasonSet, TerminalKey};
+use crate::binding::{
+    AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, TerminalKey,
+};
 use crate::store::StoreError;
+use crate::store::audit::Entry;
 use crate::store::registry::{
     Actor, BindingChange, BindingRow, DirectoryChanges, ImportLine, ImportReport, LineProblem,
     Registry, RegistryError,
@@ -84,6 +87,9 @@ CREATE TABLE store (
 INSERT INTO store VALUES (1, randomblob(16), 0);
 ",
     affairs::schema::MIGRATION,
+    audit::MIGRATION,
+    writes::MIGRATION,
+    tokens::MIGRATION,
 ];
 
 /// See the module.
@@ -187,7 +193,7 @@ impl Registry for SqliteRegistry {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(ImportReport, DirectoryChanges), RegistryError> {
         let fail = StoreError::engine;
-        let step = self.db.transaction().map_err(fail("starting an import"))?;
+        let step = self.db.savepoint().map_err(fail("starting an import"))?;
         let mut import = Import::new(&step, actor);
         for line in lines {
             match line {
@@ -208,6 +214,7 @@ impl Registry for SqliteRegistry {
             // Dropping the transaction takes everything back.
             return Err(RegistryError::Lines(problems));
         }
+        audit::append(&step, actor, &imported(&report)).map_err(fail("importing terminals"))?;
         step.commit().map_err(fail("committing an import"))?;
         Ok((report, changes))
     }
@@ -275,15 +282,19 @@ impl Registry for SqliteRegistry {
             version: found + 1,
             ..before.admission
         };
+        let acquirer = self.acquirer_name(key.acquirer)?;
         let step = self
             .db
-            .transaction()
+            .savepoint()
             .map_err(StoreError::engine("starting a change"))?;
-        write_state(&step, after, actor).map_err(StoreError::engine("changing a binding"))?;
-        failpoint::pass(Point::RegistryWritten);
+        write_state(&step, after, actor)
+            .and_then(|()| {
+                let told = state_told(&acquirer, key, before.admission, after);
+                audit::append(&step, actor, &told)
+            })
+            .map_err(StoreError::engine("changing a binding"))?;
         step.commit()
             .map_err(StoreError::engine("committing a change"))?;
-        failpoint::pass(Point::RegistryCommitted);
         Ok(DirectoryChanges {
             bindings: vec![(key, after)],
             ..DirectoryChanges::default()
@@ -295,28 +306,47 @@ impl Registry for SqliteRegistry {
         acquirer: AcquirerId,
         account: &str,
         status: AccountStatus,
+        expected: Option<u32>,
         actor: &Actor,
     ) -> Result<DirectoryChanges, RegistryError> {
-        let Some((id, _, _)) = self.account(acquirer, account)? else {
+        let Some((id, _, before)) = self.account(acquirer, account)? else {
             return Err(self.unknown("account", account, acquirer)?);
         };
-        let write = |db: &mut Connection| -> rusqlite::Result<()> {
-            let step = db.transaction()?;
-            step.execute(
+        let found = self.account_version(id)?;
+        if let Some(expected) = expected.filter(|e| *e != found) {
+            return Err(RegistryError::Stale {
+                what: "the account",
+                found,
+                expected,
+            });
+        }
+        let subject = format!("account {}/{account}", self.acquirer_name(acquirer)?);
+        let shown =
+            |status: AccountStatus, version| json!({ "status": status.name(), "version": version });
+        let told = Entry::new("account.status_set", subject)
+            .change(shown(before, found), shown(status, found + 1));
+        self.within("changing an account", |db| {
+            db.execute(
                 "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
                 params![id.0, status.name(), status.is_usable()],
             )?;
-            step.execute(
+            db.execute(
                 "INSERT INTO account_change(account, at, actor, status) VALUES (?1, ?2, ?3, ?4)",
                 params![id.0, to_sql(actor.at.0), actor.name, status.name()],
             )?;
-            step.commit()
-        };
-        write(&mut self.db).map_err(StoreError::engine("changing an account"))?;
+            audit::append(db, actor, &told)
+        })?;
         Ok(DirectoryChanges {
             accounts: vec![(id, status)],
             ..DirectoryChanges::default()
         })
+    }
+
+    fn account_version(&mut self, account: AccountId) -> Result<u32, StoreError> {
+        self.db
+            .prepare_cached("SELECT 1 + count(*) FROM account_change WHERE account = ?1")
+            .and_then(|mut one| one.query_row([account.0], |row| row.get(0)))
+            .map_err(StoreError::engine("reading an account's version"))
     }
 
     fn account(
@@ -390,17 +420,51 @@ impl SqliteRegistry {
         name: &str,
         acquirer: AcquirerId,
     ) -> Result<RegistryError, StoreError> {
-        let names = self.acquirers()?;
-        let acquirer = names
-            .into_iter()
-            .find(|(id, _)| *id == acquirer)
-            .map_or_else(|| acquirer.0.to_string(), |(_, name)| name);
         Ok(RegistryError::Unknown {
             what,
             name: name.to_owned(),
-            acquirer,
+            acquirer: self.acquirer_name(acquirer)?,
         })
     }
+
+    fn acquirer_name(&mut self, acquirer: AcquirerId) -> Result<String, StoreError> {
+        let names = self.acquirers()?;
+        let name = names.into_iter().find(|(id, _)| *id == acquirer);
+        Ok(name.map_or_else(|| acquirer.0.to_string(), |(_, name)| name))
+    }
+}
+
+/// What the audit trail says of a binding's new state.
+pub(super) fn state_told(
+    acquirer: &str,
+    key: TerminalKey,
+    before: Admission,
+    after: Admission,
+) -> Entry {
+    let shown = |admission: Admission| {
+        let reasons: Vec<_> = admission.reasons.iter().map(RependReason::name).collect();
+        json!({
+            "binding": admission.binding.0,
+            "version": admission.version,
+            "state": admission.state.name(),
+            "reasons": reasons,
+        })
+    };
+    let subject = format!("terminal {acquirer}/{}", key.terminal);
+    Entry::new("binding.state_set", subject).change(shown(before), shown(after))
+}
+
+/// What the audit trail says of an import as a whole. Bindings that it changed have events of their own; what
+/// is new is told by number, and is in the registry with the time of the import.
+fn imported(report: &ImportReport) -> Entry {
+    Entry::new("terminals.imported", "registry").with(json!({
+        "lines": report.lines,
+        "bound": report.bound,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "merchants": report.merchants,
+        "accounts": report.accounts,
+    }))
 }
 
 /// Writes a new version of a binding with its history.
@@ -488,10 +552,7 @@ mod tests {
     }
 
     fn actor() -> Actor {
-        Actor {
-            name: "test".into(),
-            at: Timestamp(1_000),
-        }
+        Actor::program("test", Timestamp(1_000))
     }
 
     fn line(number: u64, terminal: &str, merchant: &str, account: &str) -> ImportLine {
@@ -675,7 +736,7 @@ mod tests {
         import(&mut registry, vec![line(2, "T1", "M1", "A1")]).unwrap();
         let acquirer = AcquirerId(1);
         let changes = registry
-            .set_account(acquirer, "A1", AccountStatus::Frozen, &actor())
+            .set_account(acquirer, "A1", AccountStatus::Frozen, None, &actor())
             .unwrap();
         assert_eq!(changes.accounts, [(AccountId(1), AccountStatus::Frozen)]);
         let (_, kind, status) = registry.account(acquirer, "A1").unwrap().unwrap();
@@ -683,7 +744,7 @@ mod tests {
             (kind.as_str(), status),
             ("bank-card", AccountStatus::Frozen)
         );
-        let unknown = registry.set_account(acquirer, "A9", AccountStatus::Frozen, &actor());
+        let unknown = registry.set_account(acquirer, "A9", AccountStatus::Frozen, None, &actor());
         assert_eq!(
             unknown.unwrap_err().to_string(),
             "no account A9 at acquirer acme"

@@ -75,10 +75,7 @@ impl Desk {
         expected: Option<u32>,
         command: Command,
     ) -> Result<Done, RegistryError> {
-        let actor = Actor {
-            name: who.into(),
-            at: Timestamp(self.now),
-        };
+        let actor = Actor::program(who, Timestamp(self.now));
         self.registry.carry_out(&command, expected, &actor)
     }
 
