@@ -9,7 +9,9 @@ use bytes::BytesMut;
 
 use super::{Finding, LINKS, TIMEOUT};
 use crate::base::{AccountId, AcquirerId, BindingId, Clock, Stan, TerminalId, TxnId};
-use crate::binding::{AccountStatus, Admission, BindingState, Directory, ReasonSet, TerminalKey};
+use crate::binding::{
+    AccountStatus, Admission, BindingState, Directory, HoldSet, ReasonSet, TerminalKey,
+};
 use crate::iso8583::{Dialect, Index, Message};
 use crate::net::{Handled, Session};
 use crate::security::DataKeys;
@@ -52,6 +54,7 @@ impl Remains {
                 merchant: who.merchant,
                 state: BindingState::Active,
                 reasons: ReasonSet::EMPTY,
+                holds: HoldSet::EMPTY,
             };
             directory.set_account(AccountId(number), AccountStatus::Verified);
             directory.put(key, admission);
