@@ -114,17 +114,18 @@ impl fmt::Debug for Dialect {
     }
 }
 
-/// Names and texts of the files in `protocols/`.
-const SHIPPED: [(&str, &str); 2] = [
-    (
-        "unionpay-pos",
-        include_str!("../../../protocols/unionpay-pos/dialect.toml"),
-    ),
-    (
-        "iso8583-1987-ascii",
-        include_str!("../../../protocols/iso8583-1987-ascii/dialect.toml"),
-    ),
-];
+/// Names, and with them the texts, of the files in `protocols/`.
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        const NAMES: &[&str] = &[$($name),+];
+        const SHIPPED: &[(&str, &str)] = &[$((
+            $name,
+            include_str!(concat!("../../../protocols/", $name, "/dialect.toml")),
+        )),+];
+    };
+}
+
+shipped!["unionpay-pos", "iso8583-1987-ascii"];
 
 impl Dialect {
     /// Reads a dialect file. `file` is the name used in problems.
@@ -183,16 +184,7 @@ impl Dialect {
     /// Names of the dialects that are part of the program.
     #[must_use]
     pub const fn shipped_names() -> &'static [&'static str] {
-        const NAMES: [&str; SHIPPED.len()] = {
-            let mut names = [""; SHIPPED.len()];
-            let mut at = 0;
-            while at < SHIPPED.len() {
-                names[at] = SHIPPED[at].0;
-                at += 1;
-            }
-            names
-        };
-        &NAMES
+        NAMES
     }
 
     /// Text of a shipped dialect's file, to be shown or copied as a start.
