@@ -21,7 +21,8 @@ use crate::base::document::Problem;
 use super::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use super::fieldset::FieldSet;
 use super::message::Message;
-use super::request::{Request, Rows};
+use super::mti::Mti;
+use super::request::{MessageRule, Request, Rows};
 use super::subfield::Layout;
 
 pub use rules::{
@@ -99,6 +100,7 @@ pub struct Dialect {
     layouts: BTreeMap<u8, Layout>,
     roles: Roles,
     rows: Rows,
+    messages: Vec<MessageRule>,
     answer_echo: FieldSet,
     codes: Codes,
     reversal: ReversalRules,
@@ -125,7 +127,17 @@ macro_rules! shipped {
     };
 }
 
-shipped!["unionpay-pos", "iso8583-1987-ascii"];
+shipped![
+    "unionpay-pos",
+    "iso8583-1987-ascii",
+    "iso8583-1987-binary",
+    "iso8583-1987-hex",
+    "iso8583-1993-ascii",
+    "iso8583-1993-binary",
+    "iso8583-2003-ascii",
+    "visa-base-i-style",
+    "mastercard-style",
+];
 
 impl Dialect {
     /// Reads a dialect file. `file` is the name used in problems.
@@ -273,6 +285,12 @@ impl Dialect {
     #[must_use]
     pub fn requests(&self) -> &[Request] {
         self.rows.requests()
+    }
+
+    /// What messages of that type must and must not carry, whatever business they are.
+    #[must_use]
+    pub fn message_rule(&self, mti: Mti) -> Option<&MessageRule> {
+        self.messages.iter().find(|rule| rule.mtis.contains(&mti))
     }
 
     /// The row with that name.
