@@ -4,15 +4,15 @@
 //! Everything that changes bindings goes through here while the process runs: a change is durable and in
 //! the gate when its call returns. Blocking work (the store) runs on the runtime's blocking threads.
 //!
-//! Every request passes [`caller`], which knows who makes it and what `routes` lets him do; what it changes goes
-//! through [`extract`], which sees to its key, its version and its audit event. A new route is a handler with
+//! Every request passes `caller`, which knows who makes it and what `routes` lets him do; what it changes goes
+//! through `extract`, which sees to its key, its version and its audit event. A new route is a handler with
 //! its `utoipa::path`, a line in its file's `router`, and a line in `routes`.
 #![expect(
     unused_qualifications,
     reason = "utoipa's macros qualify what stands beside them"
 )]
 
-mod audit;
+pub mod audit;
 mod batches;
 mod caller;
 pub mod csv;
