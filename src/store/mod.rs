@@ -12,6 +12,7 @@ pub mod audit;
 pub mod batch;
 pub mod journal;
 pub mod memory;
+pub mod parcels;
 pub mod projection;
 pub mod read_model;
 pub mod record;

@@ -6,6 +6,7 @@
 
 use super::StoreError;
 use super::audit::AuditTrail;
+use super::parcels::ParcelBook;
 use super::tokens::TokenBook;
 use super::writes::Writes;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
@@ -256,7 +257,7 @@ impl Channel {
 }
 
 /// See the module.
-pub trait Registry: AuditTrail + TokenBook + Writes + Send {
+pub trait Registry: AuditTrail + ParcelBook + TokenBook + Writes + Send {
     /// Number of an acquirer, given out at its first appearance and kept for good.
     ///
     /// # Errors

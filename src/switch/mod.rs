@@ -11,6 +11,7 @@
 
 mod answers;
 mod batches;
+mod dispatch;
 pub(crate) mod driven;
 mod effects;
 mod exceptions;
@@ -52,6 +53,7 @@ use owed::OwedBook;
 use stans::Stans;
 
 pub use batches::{BatchClosed, CloseRefused};
+pub use dispatch::{Dispatcher, NotQueued, NotifySettings, Ways};
 pub use exceptions::ExceptionError;
 pub use keeper::StoreKeeping;
 pub use run::{Running, SharedRegistry, StartError};
