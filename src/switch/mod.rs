@@ -12,6 +12,7 @@
 mod answers;
 mod attendant;
 mod batches;
+mod dispatch;
 pub(crate) mod driven;
 mod effects;
 mod exceptions;
@@ -54,6 +55,7 @@ use owed::OwedBook;
 use stans::Stans;
 
 pub use batches::{BatchClosed, CloseRefused};
+pub use dispatch::{Dispatcher, NotQueued, NotifySettings, Ways};
 pub use exceptions::ExceptionError;
 pub use keeper::StoreKeeping;
 pub use run::{Running, StartError};
