@@ -9,8 +9,10 @@ mod requests;
 mod rules;
 mod settings;
 mod settlement;
+mod subfields;
 mod table;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -20,9 +22,10 @@ use super::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use super::fieldset::FieldSet;
 use super::message::Message;
 use super::request::{Request, Rows};
+use super::subfield::Layout;
 
 pub use rules::{
-    Framing, LengthEncoding, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
+    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
     ReversalRules, Roles,
 };
 pub use settlement::SettlementRules;
@@ -38,13 +41,15 @@ pub(super) enum MtiEncoding {
     Packed,
     /// Four ASCII digits.
     Ascii,
+    /// Four EBCDIC digits.
+    Ebcdic,
 }
 
 impl MtiEncoding {
     pub(super) const fn bytes(self) -> usize {
         match self {
             Self::Packed => 2,
-            Self::Ascii => 4,
+            Self::Ascii | Self::Ebcdic => 4,
         }
     }
 }
@@ -56,15 +61,28 @@ pub(super) enum BitmapEncoding {
     Binary,
     /// Sixteen hexadecimal digits in ASCII.
     Hex,
+    /// Sixteen hexadecimal digits in EBCDIC.
+    EbcdicHex,
 }
 
 impl BitmapEncoding {
     pub(super) const fn bytes(self) -> u16 {
         match self {
             Self::Binary => 8,
-            Self::Hex => 16,
+            Self::Hex | Self::EbcdicHex => 16,
         }
     }
+}
+
+/// Where the third bitmap stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ThirdBitmap {
+    /// Nowhere: DE65 is not used.
+    None,
+    /// Right behind the second.
+    AfterSecond,
+    /// In the place of DE65, behind DE64.
+    InPlace,
 }
 
 /// What a dialect file says, compiled. Immutable; shared as `Arc<Dialect>`.
@@ -75,8 +93,10 @@ pub struct Dialect {
     envelope_bytes: u16,
     mti: MtiEncoding,
     bitmap: BitmapEncoding,
-    secondary_bitmap: bool,
+    bitmaps: u8,
+    third: ThirdBitmap,
     table: Table,
+    layouts: BTreeMap<u8, Layout>,
     roles: Roles,
     rows: Rows,
     answer_echo: FieldSet,
@@ -112,7 +132,40 @@ impl Dialect {
     /// # Errors
     /// Every mistake in the file, in its order, warnings among them.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        parse::dialect(file, text)
+        Self::parse_with(file, text, &|_| None)
+    }
+
+    /// Like [`parse`](Self::parse), for a file that may build on dialects that are not shipped: `find` gives
+    /// the file's name and the text of such a one. What it does not know is looked for among the shipped.
+    ///
+    /// # Errors
+    /// Every mistake in the file and in those it builds on.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        find: &dyn Fn(&str) -> Option<(String, String)>,
+    ) -> Result<Self, Vec<Problem>> {
+        parse::dialect(file, text, &|name| {
+            find(name).or_else(|| Self::shipped_file(name))
+        })
+    }
+
+    /// The name that a dialect file gives itself, whatever else may be wrong with it.
+    #[must_use]
+    pub fn name_in(text: &str) -> Option<String> {
+        parse::own_name("", text)
+    }
+
+    /// Every key that reading the file asks for, with the path of its table: what the schema of dialect files
+    /// is held against.
+    #[must_use]
+    pub fn keys(file: &str, text: &str) -> Vec<(String, &'static str)> {
+        parse::keys(file, text, &Self::shipped_file)
+    }
+
+    fn shipped_file(name: &str) -> Option<(String, String)> {
+        let text = Self::shipped_text(name)?;
+        Some((format!("protocols/{name}/dialect.toml"), text.to_owned()))
     }
 
     /// A dialect that is part of the program, compiled at its first use.
@@ -130,7 +183,15 @@ impl Dialect {
     /// Names of the dialects that are part of the program.
     #[must_use]
     pub const fn shipped_names() -> &'static [&'static str] {
-        const NAMES: [&str; SHIPPED.len()] = [SHIPPED[0].0, SHIPPED[1].0];
+        const NAMES: [&str; SHIPPED.len()] = {
+            let mut names = [""; SHIPPED.len()];
+            let mut at = 0;
+            while at < SHIPPED.len() {
+                names[at] = SHIPPED[at].0;
+                at += 1;
+            }
+            names
+        };
         &NAMES
     }
 
@@ -161,6 +222,13 @@ impl Dialect {
         &self.warnings
     }
 
+    /// Whether a gateway can serve it: it says which message is which request. Without that it decodes and
+    /// encodes only.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        !self.rows.requests().is_empty()
+    }
+
     /// What stands around a message on the stream.
     #[must_use]
     pub const fn framing(&self) -> &Framing {
@@ -189,6 +257,12 @@ impl Dialect {
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         self.table.fields()
+    }
+
+    /// How a field's value divides into parts, when the dialect says it.
+    #[must_use]
+    pub fn layout(&self, de: u8) -> Option<&Layout> {
+        self.layouts.get(&de)
     }
 
     /// The handle of a sub-field written as `"60.2"`, or of a whole field written as `"3"`.
@@ -249,6 +323,12 @@ impl Dialect {
     /// What the code means, when the dialect knows it.
     #[must_use]
     pub fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
+        self.codes.text_of(code.as_bytes())
+    }
+
+    /// What the characters of DE39 mean, also where a dialect has three of them.
+    #[must_use]
+    pub fn text_of_code(&self, code: &[u8]) -> Option<&CodeText> {
         self.codes.text_of(code)
     }
 
@@ -294,8 +374,13 @@ impl Dialect {
         self.bitmap
     }
 
-    pub(super) const fn has_secondary_bitmap(&self) -> bool {
-        self.secondary_bitmap
+    /// Most bitmaps of a message.
+    pub(super) const fn bitmap_count(&self) -> u8 {
+        self.bitmaps
+    }
+
+    pub(super) const fn third_place(&self) -> ThirdBitmap {
+        self.third
     }
 
     #[inline(always)]
@@ -303,9 +388,9 @@ impl Dialect {
         self.table.spec(de)
     }
 
-    /// Like [`spec`](Self::spec), with the second bitmap as DE1: fixed bytes without a prefix.
+    /// Like [`spec`](Self::spec), with the further bitmaps as DE1 and DE65: fixed bytes without a prefix.
     pub(super) fn wire_spec(&self, de: u8) -> FieldSpec {
-        if de == 1 {
+        if de == 1 || de == 65 {
             return FieldSpec::new(Kind::Bytes, Prefix::Fixed, Pad::Right, self.bitmap.bytes());
         }
         *self.table.spec(de)
