@@ -235,7 +235,9 @@ impl Admin {
             let actor = write.actor();
             shared.write(&write.keyed, |registry| work(registry, &actor, write.body))
         });
-        answered(written.await?)
+        let written = written.await?;
+        self.dispatcher.wake();
+        answered(written)
     }
 
     /// Does something that takes effect in the journal, once for each key. Before it, `asked` is in the audit

@@ -4,15 +4,15 @@
 //! Everything that changes bindings goes through here while the process runs: a change is durable and in
 //! the gate when its call returns. Blocking work (the store) runs on the runtime's blocking threads.
 //!
-//! Every request passes [`caller`], which knows who makes it and what `routes` lets him do; what it changes goes
-//! through [`extract`], which sees to its key, its version and its audit event. A new route is a handler with
+//! Every request passes `caller`, which knows who makes it and what `routes` lets him do; what it changes goes
+//! through `extract`, which sees to its key, its version and its audit event. A new route is a handler with
 //! its `utoipa::path`, a line in its file's `router`, and a line in `routes`.
 #![expect(
     unused_qualifications,
     reason = "utoipa's macros qualify what stands beside them"
 )]
 
-mod audit;
+pub mod audit;
 mod batches;
 mod caller;
 pub mod csv;
@@ -61,7 +61,7 @@ use crate::base::Clock;
 use crate::net::Tasks;
 use crate::store::StoreError;
 use crate::store::audit::Hash;
-use crate::switch::{Running, SharedRegistry, Switch};
+use crate::switch::{Dispatcher, Running, SharedRegistry, Switch};
 
 use caller::{Gatekeeper, Peer};
 use problem::Refusal;
@@ -85,6 +85,7 @@ pub struct Admin {
     pub(crate) registry: Arc<SharedRegistry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
+    pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) prometheus: Option<Rendered>,
     questions: Questions,
     gatekeeper: Arc<Gatekeeper>,
@@ -111,6 +112,7 @@ impl Admin {
         running: &Running,
         clock: Arc<dyn Clock>,
         prometheus: Option<PrometheusHandle>,
+        dispatcher: Arc<Dispatcher>,
     ) -> Result<Self, StoreError> {
         let tokens = running.registry.lock().tokens()?;
         Ok(Self {
@@ -118,6 +120,7 @@ impl Admin {
             registry: Arc::clone(&running.registry),
             clock,
             tasks: running.tasks.clone(),
+            dispatcher,
             prometheus: prometheus.map(Rendered),
             questions: Questions::new(running.folder.clone(), running.tasks.clone()),
             gatekeeper: Arc::new(Gatekeeper::new(tokens)),

@@ -34,6 +34,15 @@ impl Moment {
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
+impl Timestamp {
+    /// The time `wait` later; the end of time when that does not fit.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}
+
 /// Where time comes from. Sockets and tasks get the system's, tests a [`ManualClock`].
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Monotonic time.

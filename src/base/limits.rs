@@ -106,3 +106,15 @@ pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// Addresses whose failed attempts are counted at a time; beyond it the one that has been quiet longest is forgotten.
 pub const SOURCES_COUNTED_MAX: usize = 10_000;
+
+/// Notices and events that wait to be delivered.
+pub const PARCELS_MAX: usize = 100_000;
+
+/// How long is remembered how one of them ended.
+pub const PARCELS_REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+
+/// Notices and events that are being delivered at a time.
+pub const PARCELS_AT_A_TIME: usize = 16;
+
+/// Bytes of the file that takes notices when nothing else is configured; the one before it is kept as well.
+pub const OUTBOX_FILE_BYTES_MAX: u64 = 16 << 20;

@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use super::gate::Undecidable;
-use super::hold::HoldSet;
+use super::hold::{HoldScope, HoldSet};
 use super::state::{AccountStatus, BindingState, ReasonSet};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId};
 
@@ -42,6 +42,14 @@ pub struct Admission {
     pub reasons: ReasonSet,
     /// What is held for it.
     pub holds: HoldSet,
+}
+
+impl Admission {
+    /// Whether new money may be taken for it, its account aside.
+    #[must_use]
+    pub const fn takes_new_money(&self) -> bool {
+        matches!(self.state, BindingState::Active) && !self.holds.contains(HoldScope::Acceptance)
+    }
 }
 
 /// Statuses of accounts, indexed by account number: a byte each. Blocks are added and never move.
@@ -115,6 +123,12 @@ impl Directory {
             return Err(Undecidable);
         }
         Ok(self.terminals.get(&key).map(|entry| *entry))
+    }
+
+    /// What is held for a terminal, believed or not: for whoever changes it.
+    #[must_use]
+    pub fn held(&self, key: TerminalKey) -> Option<Admission> {
+        self.terminals.get(&key).map(|entry| *entry)
     }
 
     /// Bindings the terminal id had before its current one, oldest first.

@@ -12,7 +12,7 @@ use super::check;
 use crate::admin::Admin;
 use crate::base::{Clock, SystemClock};
 use crate::config::{self, AdminHttps, Config, ConfigError};
-use crate::switch::{Running, Switch};
+use crate::switch::{Dispatcher, Running, Switch, Ways};
 use crate::telemetry::{log, metrics};
 
 /// Runs the gateway: takes terminals, forwards to upstreams, keeps the journal.
@@ -89,7 +89,12 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = Running::start(&config.switch, &clock)?;
     started.get_or_init(|| Arc::downgrade(&running.switch));
-    let admin = Admin::new(&running, clock, Some(prometheus.clone()))?;
+    let outbox = running.folder.path().join("outbox");
+    let ways = Ways::new(&config.notify, &outbox, &clock)?;
+    let dispatcher = Dispatcher::new(&running, ways, &clock);
+    let delivering = Arc::clone(&dispatcher).run(running.tasks.clone());
+    running.tasks.spawn(delivering);
+    let admin = Admin::new(&running, clock, Some(prometheus.clone()), dispatcher)?;
     admin.serve_socket(&config.admin_socket).with_context(|| {
         format!(
             "the admin socket {} cannot be served",

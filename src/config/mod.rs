@@ -6,6 +6,7 @@
 
 mod admin;
 mod listener;
+mod notify;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use crate::base::document::{Document, Located, Problem, Problems, Section, Severity};
 use crate::base::limits;
 use crate::iso8583::Dialect;
-use crate::switch::{StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
+use crate::switch::{NotifySettings, StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
 use crate::telemetry::log::{LogFormat, check_level};
 
 pub use admin::AdminHttps;
@@ -37,6 +38,8 @@ pub struct Config {
     pub admin_https: Option<AdminHttps>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served over TCP, if anywhere.
     pub monitor_address: Option<SocketAddr>,
+    /// Ways to people and programs.
+    pub notify: NotifySettings,
     /// Most time a drain takes.
     pub drain_timeout: Duration,
     /// Threads of the runtime; 0 for as many as the process has CPUs.
@@ -169,6 +172,7 @@ impl Reader<'_, '_> {
         let (log_format, log_level) = Self::log(&root);
         let (admin_socket, admin_https) = self.admin(&root, &store);
         let monitor_address = self.monitor(&root);
+        let notify = self.notify(&root);
         let limits = root.section("limits");
         let in_flight_max = limits
             .as_ref()
@@ -206,6 +210,7 @@ impl Reader<'_, '_> {
             admin_socket,
             admin_https: admin_https?,
             monitor_address,
+            notify: notify?,
             drain_timeout,
             worker_threads: usize::try_from(worker_threads).unwrap_or(0),
             warnings: Vec::new(),

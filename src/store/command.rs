@@ -375,6 +375,8 @@ pub enum Command {
     HeardOf {
         /// Terminal.
         key: TerminalKey,
+        /// How often.
+        times: u32,
     },
     /// Time has passed: what is due happens.
     Tick,

@@ -13,6 +13,7 @@ pub mod batch;
 pub mod command;
 pub mod journal;
 pub mod memory;
+pub mod parcels;
 pub mod projection;
 pub mod read_model;
 pub mod record;

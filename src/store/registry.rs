@@ -7,6 +7,7 @@
 use super::StoreError;
 use super::audit::AuditTrail;
 use super::command::Affairs;
+use super::parcels::ParcelBook;
 use super::tokens::TokenBook;
 use super::writes::Writes;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
@@ -269,7 +270,7 @@ impl Channel {
 }
 
 /// See the module.
-pub trait Registry: Affairs + AuditTrail + TokenBook + Writes + Send {
+pub trait Registry: Affairs + AuditTrail + ParcelBook + TokenBook + Writes + Send {
     /// Number of an acquirer, given out at its first appearance and kept for good.
     ///
     /// # Errors

@@ -77,6 +77,9 @@ impl Switch {
                 self.forward(&passed, None, Memory::Lane)
             }
             Decision::Decline(reason) => {
+                if reason == DeclineReason::Unbound {
+                    self.alerts.heard_of(key);
+                }
                 metrics::declined(reason.name());
                 self.decline(session, message, Some(request), code_of(reason))
             }

@@ -29,8 +29,8 @@ use crate::store::registry::{Actor, ImportLine};
 use crate::store::sqlite::SqliteFolder;
 use crate::store::{ReadModel, RegistryError};
 use crate::switch::{
-    ListenSettings, Running, StanPolicy, StoreChoice, StoreKeeping, SwitchSettings,
-    UpstreamAddress, UpstreamSettings,
+    Dispatcher, ListenSettings, Running, StanPolicy, StoreChoice, StoreKeeping, SwitchSettings,
+    UpstreamAddress, UpstreamSettings, Ways,
 };
 use crate::telemetry::{log, metrics};
 
@@ -139,7 +139,9 @@ impl World {
         let gateway = Running::start(&settings, &clock)?;
         let members = members(terminals);
         bind(&gateway, &members, &*clock)?;
-        let admin = Admin::new(&gateway, Arc::clone(&clock), Some(prometheus))?;
+        let ways = Ways::to_file(&gateway.folder.path().join("outbox"));
+        let dispatcher = Dispatcher::new(&gateway, ways, &clock);
+        let admin = Admin::new(&gateway, Arc::clone(&clock), Some(prometheus), dispatcher)?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let monitor = admin
             .serve_monitor(any_port)

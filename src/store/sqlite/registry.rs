@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::import::Import;
 use super::query::open_to_read;
-use super::{StoreFile, Sync, affairs, audit, from_sql, open, to_sql, tokens, writes};
+use super::{
+    StoreFile, Sync, affairs, audit, from_sql, open, parcels, to_sql, tokens, writes,
+};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::{
     AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, TerminalKey,
@@ -90,6 +92,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     audit::MIGRATION,
     writes::MIGRATION,
     tokens::MIGRATION,
+    parcels::MIGRATION,
 ];
 
 /// See the module.

@@ -9,6 +9,7 @@ use hyper::client::conn::http1;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use posgate::admin::Admin;
+use posgate::switch::{Dispatcher, Ways};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -68,12 +69,18 @@ pub(super) struct Api {
     pub(super) socket: PathBuf,
 }
 
+/// The admin of a gateway whose texts go into the file `outbox`.
+pub(super) fn admin(world: &World) -> Admin {
+    let ways = Ways::to_file(&world.folder.path().join("outbox"));
+    let dispatcher = Dispatcher::new(&world.running, ways, &world.clock);
+    let clock = Arc::clone(&world.clock);
+    Admin::new(&world.running, clock, Some(prometheus()), dispatcher).unwrap()
+}
+
 impl Api {
     pub(super) fn serve(world: &World) -> Self {
         let socket = world.folder.path().join("admin.sock");
-        let clock = Arc::clone(&world.clock);
-        let admin = Admin::new(&world.running, clock, Some(prometheus())).unwrap();
-        admin.serve_socket(&socket).unwrap();
+        admin(world).serve_socket(&socket).unwrap();
         Self { socket }
     }
 

@@ -367,7 +367,7 @@ impl Step<'_> {
     }
 
     /// A message came from a terminal whose binding is closed.
-    pub(super) fn heard_of(&mut self, key: TerminalKey) -> Stopped<()> {
+    pub(super) fn heard_of(&mut self, key: TerminalKey, times: u32) -> Stopped<()> {
         const HOUR: u64 = 3_600_000_000;
         let now = self.now().0;
         let found: Option<(i64, i64)> = self
@@ -388,18 +388,19 @@ impl Step<'_> {
         let counted = self
             .db
             .prepare_cached(
-                "UPDATE late_terminal SET last_at = ?3, count = count + 1 WHERE rowid = \
+                "UPDATE late_terminal SET last_at = ?3, count = count + ?4 WHERE rowid = \
                  (SELECT max(rowid) FROM late_terminal WHERE terminal = ?1 AND first_at > ?2)",
             )?
             .execute(params![
                 terminal,
                 to_sql(now.saturating_sub(HOUR)),
-                to_sql(now)
+                to_sql(now),
+                times
             ])?;
         if counted == 0 {
             self.db
-                .prepare_cached("INSERT INTO late_terminal VALUES (?1, ?2, ?3, ?3, 1)")?
-                .execute(params![terminal, binding, to_sql(now)])?;
+                .prepare_cached("INSERT INTO late_terminal VALUES (?1, ?2, ?3, ?3, ?4)")?
+                .execute(params![terminal, binding, to_sql(now), times])?;
             let subject = self.subject(key)?;
             self.tell(
                 "risk.late_message_after_unbind",

@@ -325,7 +325,7 @@ impl Step<'_> {
                 note,
             } => self.open_replacement(*key, *new_key, serial, note),
             Command::Replacement { case, step } => self.replacement(*case, step),
-            Command::HeardOf { key } => self.heard_of(*key),
+            Command::HeardOf { key, times } => self.heard_of(*key, *times),
             Command::Tick => self.tick(),
         }
     }

@@ -906,16 +906,25 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
             .contains("giving the terminal id")
     );
     for _ in 0..3 {
-        desk.ok(Command::HeardOf { key: key("T1") });
+        desk.ok(Command::HeardOf {
+            key: key("T1"),
+            times: 1,
+        });
         desk.now += 10 * MINUTE;
     }
     desk.now += 60 * MINUTE;
-    desk.ok(Command::HeardOf { key: key("T1") });
+    desk.ok(Command::HeardOf {
+        key: key("T1"),
+        times: 1,
+    });
     let alerts = desk.registry.alert_views().unwrap();
     let counts: Vec<_> = alerts.iter().map(|alert| alert.count).collect();
     assert_eq!(counts, [1, 3]);
     desk.now += 91 * DAY;
-    desk.ok(Command::HeardOf { key: key("T1") });
+    desk.ok(Command::HeardOf {
+        key: key("T1"),
+        times: 1,
+    });
     assert_eq!(desk.registry.alert_views().unwrap().len(), 2);
     desk.now += 91 * DAY;
     desk.ok(request);
