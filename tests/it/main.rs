@@ -14,6 +14,7 @@ mod docs;
 mod gateway;
 mod order;
 mod samples;
+mod schema;
 mod sim;
 mod tidy;
 mod upgrade;
