@@ -11,6 +11,7 @@ pub mod host;
 mod inquire;
 pub mod load;
 mod load_report;
+pub mod message;
 mod output;
 pub mod serve;
 pub mod settlement;
@@ -46,6 +47,7 @@ enum Command {
     Transaction(transaction::Args),
     Exception(exception::Args),
     Settlement(settlement::Args),
+    Message(message::Args),
     Host(host::Args),
     Load(load::Args),
     Simulate(simulate::Args),
@@ -72,6 +74,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Transaction(args) => transaction::run(args),
         Command::Exception(args) => exception::run(args),
         Command::Settlement(args) => settlement::run(&args),
+        Command::Message(args) => message::run(&args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),

@@ -17,6 +17,7 @@
 mod answer;
 mod check;
 mod codes;
+mod content;
 mod decode;
 mod dialect;
 mod digits;
@@ -37,6 +38,7 @@ mod word;
 
 pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode};
+pub use content::Content;
 pub use dialect::{
     Dialect, Exposure, Field, FieldType, Framing, LengthEncoding, NetworkMessage, NetworkRules,
     OriginalRoles, RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
