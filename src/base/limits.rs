@@ -77,3 +77,15 @@ pub const IMPORT_ITEMS_MAX: usize = 20_000;
 
 /// How deep the elements of such a format may stand inside each other.
 pub const IMPORT_DEPTH_MAX: usize = 8;
+
+/// Parts that are read of one value of a field, and of one part of it.
+pub const SUBFIELDS_MAX: usize = 512;
+
+/// How deep parts within parts are followed.
+pub const SUBFIELD_DEPTH_MAX: usize = 6;
+
+/// Dialects that one file may build on, one on the other.
+pub const EXTENDS_MAX: usize = 8;
+
+/// Bytes of one sample message's file.
+pub const SAMPLE_BYTES_MAX: u64 = 1 << 20;

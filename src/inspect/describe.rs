@@ -1,10 +1,20 @@
 //! From a decoded message to its description.
 
-use crate::iso8583::{Content, Dialect, Exposure, Field, Message, Mti, ResponseCode};
+use crate::iso8583::{
+    Dialect, Exposure, Field, FieldType, Layout, LayoutForm, Message, Mti, Part, PartError, Parts,
+    ResponseCode,
+};
 
+use super::content::Content;
 use super::element::Element;
 use super::emv;
-use super::tlv::{self, Tlv};
+
+/// Chip data of a dialect that says no more of it.
+static CHIP: Layout = Layout {
+    form: LayoutForm::BerTlv,
+    rules: Vec::new(),
+    group: None,
+};
 
 /// A message, or what was readable of one, in words. Holds the clear values; what is shown of them is asked
 /// of each [`Element`].
@@ -18,21 +28,12 @@ pub struct Description {
     pub header: Vec<u8>,
     /// Message type.
     pub mti: Mti,
-    /// What the dialect calls a request like this, or the request that this answers.
+    /// What the dialect calls such a request.
     pub request: Option<String>,
     /// Data elements that such a request must have and this one lacks, ascending.
     pub missing: Vec<u8>,
-    /// Fields, ascending; the second bitmap is none.
+    /// Fields, ascending; further bitmaps are none.
     pub fields: Vec<Element>,
-}
-
-impl Description {
-    /// The field with that number.
-    #[must_use]
-    pub fn field(&self, de: u8) -> Option<&Element> {
-        let path = de.to_string();
-        self.fields.iter().find(|field| field.path == path)
-    }
 }
 
 /// Describes a message.
@@ -49,9 +50,9 @@ pub fn describe(message: &Message<'_>) -> Description {
         Some(row) => row.required.difference(message.fields()).iter().collect(),
         None => Vec::new(),
     };
-    let fields = dialect.fields().iter().filter_map(|field| {
-        let content = message.content(field.number)?;
-        Some(element(dialect, field, content))
+    let fields = message.content_fields().iter().filter_map(|de| {
+        let field = dialect.field(de)?;
+        Some(element(dialect, field, message.value(de)?.into_owned()))
     });
     Description {
         dialect: dialect.name().to_owned(),
@@ -65,7 +66,8 @@ pub fn describe(message: &Message<'_>) -> Description {
 }
 
 /// One field with its parts.
-fn element(dialect: &Dialect, field: &Field, content: Content) -> Element {
+fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
+    let content = Content::new(field.kind, value);
     let mut element = Element::new(field.number.to_string(), content, field.exposure);
     element.en.clone_from(&field.en);
     element.zh.clone_from(&field.zh);
@@ -74,35 +76,116 @@ fn element(dialect: &Dialect, field: &Field, content: Content) -> Element {
         let text = code.and_then(|code| dialect.text_of(code));
         element.meaning = text.map(|text| (text.en.clone(), text.zh.clone()));
     }
-    if field.exposure == Exposure::Chip {
-        chip(&mut element);
-    } else {
-        positional(&mut element, field);
+    let chip = (field.exposure == Exposure::Chip).then_some(&CHIP);
+    if let Some(layout) = dialect.layout(field.number).or(chip) {
+        let value = element.content.bytes().to_vec();
+        match parts(layout, layout.parts(&value), &element, 0) {
+            Ok(parts) => element.parts = parts,
+            Err((read, error)) => {
+                element.parts = read;
+                element.broken = Some(error.to_string());
+                // What cannot be taken apart may hold what only a part of it hides.
+                if hides(layout) {
+                    element.exposure = Exposure::Secret;
+                }
+            }
+        }
     }
     element
 }
 
-/// Parts that stand one behind the other.
-fn positional(element: &mut Element, field: &Field) {
-    let named = field.parts.iter().zip(&field.part_names).zip(1..);
-    for ((part, name), number) in named {
-        let from = usize::from(part.from);
-        let whole = element.content.bytes();
-        let end = from.saturating_add(part.count.into()).min(whole.len());
-        let Some(bytes) = whole.get(from..end).filter(|bytes| !bytes.is_empty()) else {
-            return;
+/// Whether a part of the layout may be hidden.
+fn hides(layout: &Layout) -> bool {
+    let inner = layout
+        .rules
+        .iter()
+        .any(|rule| rule.exposure != Exposure::Open || rule.layout.as_ref().is_some_and(hides));
+    layout.form == LayoutForm::BerTlv || inner || layout.group.as_deref().is_some_and(hides)
+}
+
+/// The parts of an element whose content begins at byte `base` of the field's value; what was read before the
+/// error, and the error.
+fn parts(
+    layout: &Layout,
+    walk: Parts<'_, '_>,
+    around: &Element,
+    base: usize,
+) -> Result<Vec<Element>, (Vec<Element>, PartError)> {
+    let mut read = Vec::new();
+    for part in walk {
+        let part = match part {
+            Ok(part) => part,
+            Err(error) => return Err((read, error)),
         };
-        let content = match element.content {
-            Content::Digits(_) => Content::Digits(bytes.to_vec()),
-            Content::Text(_) => Content::Text(bytes.to_vec()),
-            Content::Bytes(_) => Content::Bytes(bytes.to_vec()),
-        };
-        let path = format!("{}.{number}", element.path);
-        let mut part = Element::new(path, content, Exposure::Open);
-        part.en.clone_from(name);
-        part.from = from.saturating_mul(characters_each(&element.content));
-        element.parts.push(part);
+        match self::part(layout, &part, around, base) {
+            Ok(element) => read.push(element),
+            Err((element, error)) => {
+                read.push(element);
+                return Err((read, error));
+            }
+        }
     }
+    Ok(read)
+}
+
+fn part(
+    layout: &Layout,
+    part: &Part<'_, '_>,
+    around: &Element,
+    base: usize,
+) -> Result<Element, (Element, PartError)> {
+    let tag = part.tag();
+    let rule = part.rule();
+    let known = match layout.form {
+        LayoutForm::BerTlv => u32::from_str_radix(tag.as_str(), 16)
+            .ok()
+            .and_then(emv::tag),
+        LayoutForm::Positional
+        | LayoutForm::Tlv(..)
+        | LayoutForm::Ltv { .. }
+        | LayoutForm::Bitmap { .. }
+        | LayoutForm::Repeat { .. } => None,
+    };
+    let kind = rule.map_or(FieldType::Binary, |rule| rule.kind);
+    let shown = rule.map_or(Exposure::Open, |rule| rule.exposure);
+    // What nobody may see of a chip stays hidden, whatever a dialect says.
+    let exposure = match known.map(|tag| tag.exposure) {
+        Some(Exposure::Secret) => Exposure::Secret,
+        Some(Exposure::Masked) if shown == Exposure::Open => Exposure::Masked,
+        Some(Exposure::Open | Exposure::Masked | Exposure::Chip) | None => shown,
+    };
+    let path = format!("{}.{tag}", around.path);
+    let mut element = Element::new(
+        path,
+        Content::new(kind, part.value().into_owned()),
+        exposure,
+    );
+    match (rule, known) {
+        (Some(rule), _) => {
+            element.en.clone_from(&rule.en);
+            element.zh.clone_from(&rule.zh);
+        }
+        (None, Some(tag)) => {
+            element.en = tag.en.to_owned();
+            element.zh = tag.zh.to_owned();
+        }
+        (None, None) => {}
+    }
+    let each = characters_each(&around.content);
+    element.from = part.offset().saturating_sub(base).saturating_mul(each);
+    element.span = part.content().len().saturating_mul(each);
+    if let Some(walk) = part.parts() {
+        let inner = rule.and_then(|rule| rule.layout.as_ref()).unwrap_or(layout);
+        match parts(inner, walk, &element, part.offset()) {
+            Ok(parts) => element.parts = parts,
+            Err((read, error)) => {
+                element.parts = read;
+                element.broken = Some(error.to_string());
+                return Err((element, error));
+            }
+        }
+    }
+    Ok(element)
 }
 
 /// Characters of the text of one byte of content.
@@ -111,39 +194,4 @@ const fn characters_each(content: &Content) -> usize {
         Content::Digits(_) | Content::Text(_) => 1,
         Content::Bytes(_) => 2,
     }
-}
-
-/// Chip data elements.
-fn chip(element: &mut Element) {
-    let Content::Bytes(bytes) = &element.content else {
-        element.broken = Some("chip data is binary, this field is not".to_owned());
-        return;
-    };
-    match tlv::parse(bytes) {
-        Ok(found) => {
-            let bytes = bytes.clone();
-            element.parts = tags(&element.path, &found, &bytes, 0);
-        }
-        Err(error) => element.broken = Some(error.to_string()),
-    }
-}
-
-/// The elements of a value that begins at byte `base` of all.
-fn tags(path: &str, found: &[Tlv], all: &[u8], base: usize) -> Vec<Element> {
-    let one = |tlv: &Tlv| {
-        let path = format!("{path}.{:X}", tlv.tag);
-        let value = all.get(tlv.value.clone()).unwrap_or_default();
-        let known = emv::tag(tlv.tag);
-        // A template shows what its elements show; a tag that nobody knows is the business of its writer.
-        let exposure = known.map_or(Exposure::Open, |tag| tag.exposure);
-        let mut element = Element::new(path.clone(), Content::Bytes(value.to_vec()), exposure);
-        if let Some(tag) = known {
-            element.en = tag.en.to_owned();
-            element.zh = tag.zh.to_owned();
-        }
-        element.from = tlv.value.start.saturating_sub(base).saturating_mul(2);
-        element.parts = tags(&path, &tlv.inside, all, tlv.value.start);
-        element
-    };
-    found.iter().map(one).collect()
 }

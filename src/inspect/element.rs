@@ -4,9 +4,10 @@
 use std::fmt;
 
 use crate::base::{MaskedPan, Pan};
-use crate::iso8583::{Content, Exposure};
+use crate::iso8583::Exposure;
 
 use super::bytes::to_hex;
+use super::content::Content;
 use super::text;
 use super::words::Language;
 
@@ -40,6 +41,8 @@ pub struct Element {
     pub meaning: Option<(String, String)>,
     /// Where it begins in the element around it: in digits or characters, of bytes in hexadecimal digits.
     pub(super) from: usize,
+    /// How many of them it takes there: packed digits take more than they are.
+    pub(super) span: usize,
     /// What it is made of, in its order.
     pub parts: Vec<Self>,
     /// Why its parts cannot be told apart, if they cannot.
@@ -58,6 +61,7 @@ impl Element {
             exposure,
             meaning: None,
             from: 0,
+            span: 0,
             parts: Vec::new(),
             broken: None,
         }
@@ -119,15 +123,20 @@ impl Element {
             Exposure::Open => clear,
             Exposure::Masked => card_number(&clear),
             Exposure::Secret => hidden(&clear),
-            // What cannot be taken apart may hold anything.
-            Exposure::Chip if self.broken.is_some() => hidden(&clear),
             Exposure::Chip => clear,
         };
         for part in &self.parts {
-            let slots = shown.iter_mut().skip(part.from);
-            for (slot, character) in slots.zip(part.masked()) {
+            let masked = part.masked();
+            if masked == part.clear() {
+                continue;
+            }
+            let slots = shown.iter_mut().skip(part.from).take(part.span);
+            // Written in another way here: all of it is hidden.
+            let alike = masked.len() == part.span;
+            for (at, slot) in slots.enumerate() {
+                let character = masked.get(at).filter(|_| alike).unwrap_or(&HIDDEN);
                 if *slot != HIDDEN {
-                    *slot = character;
+                    *slot = *character;
                 }
             }
         }

@@ -15,9 +15,10 @@ use ::bytes::BytesMut;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
-use crate::iso8583::{Content, Dialect, EncodeError, Field, FieldType, Index, Message, Mti};
+use crate::iso8583::{Dialect, EncodeError, Field, FieldType, Index, Message, Mti};
 
 use super::bytes::{self, to_hex};
+use super::content::Content;
 use super::describe::Description;
 use super::element::{Element, Reveal};
 use super::text;
@@ -195,7 +196,7 @@ impl Serialize for Part<'_> {
 pub fn wire(message: &Message<'_>) -> Vec<(u8, Vec<u8>)> {
     let dialect = message.dialect();
     let odd = dialect.fields().iter().filter_map(|field| {
-        let content = message.content(field.number)?;
+        let content = message.value(field.number)?;
         let element = message.element(field.number)?;
         let written = written_alone(dialect, message.mti(), field.number, &content);
         (written.as_deref() != Some(element)).then(|| (field.number, element.to_vec()))
@@ -204,25 +205,17 @@ pub fn wire(message: &Message<'_>) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// The bytes of one field as a writer makes them of its value.
-fn written_alone(dialect: &Dialect, mti: Mti, de: u8, content: &Content) -> Option<Vec<u8>> {
+fn written_alone(dialect: &Dialect, mti: Mti, de: u8, content: &[u8]) -> Option<Vec<u8>> {
     let mut out = BytesMut::new();
     let mut writer = dialect.write(&mut out);
     writer.envelope_default();
     writer.mti(mti);
-    put(&mut writer, de, content);
+    writer.field(de, content);
     writer.finish().ok()?;
     let prefix = dialect.framing().length_bytes;
     let mut index = Index::new();
     let message = dialect.decode(out.get(prefix..)?, &mut index).ok()?;
     message.element(de).map(<[u8]>::to_vec)
-}
-
-fn put(writer: &mut crate::iso8583::Writer<'_>, de: u8, content: &Content) {
-    match content {
-        Content::Digits(digits) => writer.digits(de, digits),
-        Content::Text(text) => writer.text(de, text),
-        Content::Bytes(bytes) => writer.bytes(de, bytes),
-    }
 }
 
 /// Why JSON is no message of the dialect. Names the place and what is allowed, never a value.
@@ -378,7 +371,7 @@ impl Wanted {
         for (de, content) in &self.contents {
             match wire.get(de) {
                 Some(element) => writer.element(*de, element),
-                None => put(&mut writer, *de, content),
+                None => writer.field(*de, content.bytes()),
             }
         }
         writer.finish().map_err(|error| refused(dialect, error))
@@ -390,8 +383,8 @@ impl Wanted {
         let mut index = Index::new();
         let bare = frame.get(prefix..).unwrap_or_default();
         let found = dialect.decode(bare, &mut index).ok();
-        let found = found.and_then(|message| message.content(de));
-        found.as_ref() == self.contents.get(&de)
+        let found = found.as_ref().and_then(|message| message.value(de));
+        found.as_deref() == self.contents.get(&de).map(Content::bytes)
     }
 }
 

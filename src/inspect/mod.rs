@@ -8,6 +8,7 @@
 #![deny(clippy::indexing_slicing, clippy::as_conversions)]
 
 pub mod bytes;
+mod content;
 mod describe;
 mod diff;
 mod element;
@@ -15,9 +16,9 @@ pub mod emv;
 mod find;
 pub mod json;
 pub mod text;
-mod tlv;
 mod words;
 
+pub use content::Content;
 pub use describe::{Description, describe};
 pub use diff::{Difference, differences};
 pub use element::{Element, HIDDEN, Reveal};

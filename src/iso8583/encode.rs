@@ -11,8 +11,10 @@ use bytes::{BufMut, BytesMut};
 
 use super::check;
 use super::dialect::{Dialect, FieldSpec, Kind, MtiEncoding, Pad, Prefix};
+use super::ebcdic;
 use super::error::EncodeError;
 use super::fieldset::FieldSet;
+use super::form::{self, Misfit};
 use super::hexadecimal;
 use super::mti::Mti;
 
@@ -164,6 +166,7 @@ impl<'o> Writer<'o> {
         match self.dialect.mti_encoding() {
             MtiEncoding::Packed => self.out.put_u16(mti.packed()),
             MtiEncoding::Ascii => self.out.put_slice(&mti.ascii()),
+            MtiEncoding::Ebcdic => self.out.put_slice(&mti.ascii().map(ebcdic::byte)),
         }
         self.bitmap_at = self.out.len();
         self.out
@@ -224,6 +227,9 @@ impl<'o> Writer<'o> {
     /// filled on the left.
     pub fn digits(&mut self, de: u8, ascii: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
+        if spec.kind.is_ebcdic() {
+            return self.general(de, spec, ascii);
+        }
         if !check::allows(spec, ascii) {
             self.fail(EncodeError::Character { field: de });
             return;
@@ -243,17 +249,25 @@ impl<'o> Writer<'o> {
     /// one with zeros on the left.
     pub fn text(&mut self, de: u8, text: &[u8]) {
         match self.dialect.spec(de).kind {
-            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
-                self.digits(de, text);
+            Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Digits
+            | Kind::Track
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack => self.digits(de, text),
+            Kind::Alphanumeric | Kind::Text | Kind::EbcdicAlphanumeric | Kind::EbcdicText => {
+                self.characters(de, text);
             }
-            Kind::Alphanumeric | Kind::Text => self.characters(de, text),
-            Kind::Bytes | Kind::Hex => self.bytes(de, text),
+            Kind::Bytes | Kind::Hex | Kind::EbcdicHex => self.bytes(de, text),
             Kind::Undefined => self.fail(EncodeError::Undefined { field: de }),
         }
     }
 
     fn characters(&mut self, de: u8, text: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
+        if spec.kind.is_ebcdic() {
+            return self.general(de, spec, text);
+        }
         if !check::allows(spec, text) {
             self.fail(EncodeError::Character { field: de });
             return;
@@ -268,16 +282,13 @@ impl<'o> Writer<'o> {
     /// Writes the bytes of a binary field; a fixed one must be given whole.
     pub fn bytes(&mut self, de: u8, bytes: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
-        let units = match spec.kind {
-            Kind::Hex => bytes.len().saturating_mul(2),
-            Kind::Bytes
-            | Kind::PackedDigits
-            | Kind::PackedTrack
-            | Kind::Digits
-            | Kind::Track
-            | Kind::Alphanumeric
-            | Kind::Text
-            | Kind::Undefined => bytes.len(),
+        if spec.kind == Kind::EbcdicHex {
+            return self.general(de, spec, bytes);
+        }
+        let units = if spec.kind == Kind::Hex {
+            bytes.len().saturating_mul(2)
+        } else {
+            bytes.len()
         };
         match (spec.kind, self.open(de, spec, units)) {
             (_, None) => {}
@@ -305,9 +316,37 @@ impl<'o> Writer<'o> {
                 | Kind::Track
                 | Kind::Alphanumeric
                 | Kind::Text
+                | Kind::EbcdicDigits
+                | Kind::EbcdicTrack
+                | Kind::EbcdicAlphanumeric
+                | Kind::EbcdicText
+                | Kind::EbcdicHex
                 | Kind::Undefined,
                 Some(_),
             ) => self.fail(EncodeError::Character { field: de }),
+        }
+    }
+
+    /// Writes a value as [`Message::value`](super::Message::value) gives it.
+    pub fn field(&mut self, de: u8, value: &[u8]) {
+        self.text(de, value);
+    }
+
+    /// Writes what few networks have.
+    #[cold]
+    fn general(&mut self, de: u8, spec: &FieldSpec, value: &[u8]) {
+        let found = value.len();
+        match form::put(spec, value, self.out) {
+            Ok(()) => {}
+            Err(Misfit::Character) => self.fail(EncodeError::Character { field: de }),
+            Err(Misfit::Length) => {
+                let max = spec.max;
+                self.fail(EncodeError::Length {
+                    field: de,
+                    found,
+                    max,
+                });
+            }
         }
     }
 
@@ -331,21 +370,10 @@ impl<'o> Writer<'o> {
             });
             return None;
         };
-        // A prefix tells at most 999, and max was checked against it when the dialect was read.
-        let digit = |divisor: u16| low_byte(units.checked_div(divisor).unwrap_or(0) % 10);
-        match spec.prefix {
-            Prefix::Fixed => return Some(spec.max.saturating_sub(units).into()),
-            Prefix::PackedTwo => self.out.put_u8((digit(10) << 4) | digit(1)),
-            Prefix::PackedThree => {
-                self.out
-                    .put_slice(&[digit(100), (digit(10) << 4) | digit(1)]);
-            }
-            Prefix::TextTwo => self.out.put_slice(&[b'0' | digit(10), b'0' | digit(1)]),
-            Prefix::TextThree => {
-                self.out
-                    .put_slice(&[b'0' | digit(100), b'0' | digit(10), b'0' | digit(1)]);
-            }
+        if spec.prefix == Prefix::Fixed {
+            return Some(spec.max.saturating_sub(units).into());
         }
+        form::put_prefix(spec.prefix, units, self.out);
         Some(0)
     }
 
@@ -365,7 +393,7 @@ impl<'o> Writer<'o> {
         let mut rest = ascii;
         if lead % 2 == 1 {
             if let Some((first, tail)) = rest.split_first() {
-                self.out.put_u8(nibble(*first));
+                self.out.put_u8(form::nibble(*first));
                 rest = tail;
             } else {
                 self.out.put_u8(0);
@@ -373,24 +401,11 @@ impl<'o> Writer<'o> {
         }
         let (pairs, last) = rest.as_chunks::<2>();
         for [high, low] in pairs {
-            self.out.put_u8((nibble(*high) << 4) | nibble(*low));
+            self.out
+                .put_u8((form::nibble(*high) << 4) | form::nibble(*low));
         }
         if let [high] = last {
-            self.out.put_u8(nibble(*high) << 4);
+            self.out.put_u8(form::nibble(*high) << 4);
         }
     }
-}
-
-/// The nibble of a digit or separator. Nothing else is asked for: the value was checked.
-const fn nibble(character: u8) -> u8 {
-    match character {
-        b'0'..=b'9' => character & 0x0F,
-        b'=' | b'D' => 0x0D,
-        _ => 0x0F,
-    }
-}
-
-const fn low_byte(value: u16) -> u8 {
-    let [_, low] = value.to_be_bytes();
-    low
 }

@@ -1,6 +1,6 @@
 //! Finds the next frame in a buffer.
 
-use crate::iso8583::{Framing, LengthEncoding};
+use crate::iso8583::Framing;
 
 /// What a buffer begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,8 @@ pub fn scan(framing: &Framing, buf: &[u8], frame_bytes_max: usize) -> Result<Sca
     let Some(prefix) = buf.get(..framing.length_bytes) else {
         return Ok(Scan::Need(framing.length_bytes));
     };
-    let announced = announced(framing.length_encoding, prefix)?;
+    let announced = framing.length_encoding.read(prefix);
+    let announced = announced.ok_or(FrameError::Prefix)?;
     let bytes = match (framing.length_counts_itself, announced) {
         // A keep-alive announces nothing, itself neither.
         (false, _) | (true, 0) => announced,
@@ -82,31 +83,10 @@ pub fn scan(framing: &Framing, buf: &[u8], frame_bytes_max: usize) -> Result<Sca
     Ok(Scan::Frame { start, end })
 }
 
-/// The number in a length prefix of at most five bytes.
-#[inline]
-fn announced(encoding: LengthEncoding, prefix: &[u8]) -> Result<usize, FrameError> {
-    prefix.iter().try_fold(0_usize, |sum, byte| {
-        let (base, value) = match encoding {
-            LengthEncoding::Binary => (256, usize::from(*byte)),
-            LengthEncoding::Packed => (100, packed(*byte)?),
-            LengthEncoding::Ascii if byte.is_ascii_digit() => (10, usize::from(byte & 0x0F)),
-            LengthEncoding::Ascii => return Err(FrameError::Prefix),
-        };
-        Ok(sum.saturating_mul(base).saturating_add(value))
-    })
-}
-
-fn packed(byte: u8) -> Result<usize, FrameError> {
-    let (high, low) = (byte >> 4, byte & 0x0F);
-    if high > 9 || low > 9 {
-        return Err(FrameError::Prefix);
-    }
-    Ok(usize::from(high.saturating_mul(10).saturating_add(low)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::iso8583::LengthEncoding;
 
     fn framing(length_bytes: usize, length_encoding: LengthEncoding) -> Framing {
         Framing {

@@ -130,10 +130,6 @@ impl Dialects {
         }
     }
 
-    /// Whether one was named.
-    pub(super) const fn is_named(&self) -> bool {
-        self.dialect.is_some()
-    }
 
     /// The dialect that was named on the command line, else the one that a message names.
     pub(super) fn of_message(&self, said: Option<&str>) -> anyhow::Result<Arc<Dialect>> {

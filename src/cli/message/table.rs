@@ -1,7 +1,6 @@
 //! Messages as people read them.
 
-use crate::inspect::{self, Description, Element, Guess, Language, Reveal};
-use crate::iso8583::Content;
+use crate::inspect::{self, Content, Description, Element, Guess, Language, Reveal};
 
 /// Longest name that still decides how wide the column of names is.
 const NAME_WIDTH_MAX: usize = 40;

@@ -9,8 +9,10 @@ mod requests;
 mod rules;
 mod settings;
 mod settlement;
+mod subfields;
 mod table;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -20,10 +22,10 @@ use super::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use super::fieldset::FieldSet;
 use super::message::Message;
 use super::request::{Request, Rows};
+use super::subfield::Layout;
 
 pub use rules::{
-    Framing, LengthEncoding, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
-    ReversalRules, Roles,
+    Framing, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles,
 };
 pub use settlement::SettlementRules;
 pub(super) use table::Prefix;
@@ -38,13 +40,15 @@ pub(super) enum MtiEncoding {
     Packed,
     /// Four ASCII digits.
     Ascii,
+    /// Four EBCDIC digits.
+    Ebcdic,
 }
 
 impl MtiEncoding {
     pub(super) const fn bytes(self) -> usize {
         match self {
             Self::Packed => 2,
-            Self::Ascii => 4,
+            Self::Ascii | Self::Ebcdic => 4,
         }
     }
 }
@@ -56,13 +60,15 @@ pub(super) enum BitmapEncoding {
     Binary,
     /// Sixteen hexadecimal digits in ASCII.
     Hex,
+    /// Sixteen hexadecimal digits in EBCDIC.
+    EbcdicHex,
 }
 
 impl BitmapEncoding {
     pub(super) const fn bytes(self) -> u16 {
         match self {
             Self::Binary => 8,
-            Self::Hex => 16,
+            Self::Hex | Self::EbcdicHex => 16,
         }
     }
 }
@@ -75,8 +81,9 @@ pub struct Dialect {
     envelope_bytes: u16,
     mti: MtiEncoding,
     bitmap: BitmapEncoding,
-    secondary_bitmap: bool,
+    bitmaps: u8,
     table: Table,
+    layouts: BTreeMap<u8, Layout>,
     roles: Roles,
     rows: Rows,
     answer_echo: FieldSet,
@@ -161,6 +168,13 @@ impl Dialect {
         &self.warnings
     }
 
+    /// Whether a gateway can serve it: it says which message is which request. Without that it decodes and
+    /// encodes only.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        !self.rows.requests().is_empty()
+    }
+
     /// What stands around a message on the stream.
     #[must_use]
     pub const fn framing(&self) -> &Framing {
@@ -189,6 +203,12 @@ impl Dialect {
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         self.table.fields()
+    }
+
+    /// How a field's value divides into parts, when the dialect says it.
+    #[must_use]
+    pub fn layout(&self, de: u8) -> Option<&Layout> {
+        self.layouts.get(&de)
     }
 
     /// The handle of a sub-field written as `"60.2"`, or of a whole field written as `"3"`.
@@ -295,7 +315,7 @@ impl Dialect {
     }
 
     pub(super) const fn has_secondary_bitmap(&self) -> bool {
-        self.secondary_bitmap
+        self.bitmaps > 1
     }
 
     #[inline(always)]

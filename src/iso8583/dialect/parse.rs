@@ -6,6 +6,7 @@ use super::fields;
 use super::requests;
 use super::settings;
 use super::settlement;
+use super::subfields;
 use super::{BitmapEncoding, Dialect, MtiEncoding};
 
 /// Reads `text`, which the user knows as `file`.
@@ -37,8 +38,9 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
             "message is missing; write for example `[message]` and under it `mti = \"ascii\"`",
         );
     }
-    let forms = message.map(forms).unwrap_or_default();
+    let forms = message.map_or(Forms::PLAIN, forms);
     let table = fields::table(&root, forms);
+    let layouts = subfields::layouts(&root, &table);
     let roles = fields::roles(&root, &table);
     let reversal = settings::reversal(&root, &table);
     let repeats = settings::repeats(&root);
@@ -55,7 +57,8 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         envelope_bytes: u16::try_from(envelope?).ok()?,
         mti: forms.mti,
         bitmap: forms.bitmap,
-        secondary_bitmap: forms.secondary_bitmap,
+        bitmaps: forms.bitmaps,
+        layouts,
         table,
         roles,
         rows,
@@ -69,63 +72,114 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     })
 }
 
+/// Which characters text and digits are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charset {
+    Ascii,
+    Ebcdic,
+}
+
+/// How digits are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DigitsForm {
+    /// Two a byte.
+    Packed,
+    Characters(Charset),
+}
+
+/// How length prefixes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LengthsForm {
+    /// Two digits a byte.
+    Packed,
+    Characters(Charset),
+    /// One byte for `L` and `LL`, two for more.
+    Binary,
+}
+
+/// How binary fields are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BytesForm {
+    Raw,
+    /// Two hexadecimal digits a byte.
+    Hex(Charset),
+}
+
 /// The `[message]` table: how things are written unless a field says otherwise.
 #[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent yes-or-no lines of a file"
-)]
 pub(super) struct Forms {
     pub(super) mti: MtiEncoding,
     pub(super) bitmap: BitmapEncoding,
-    pub(super) secondary_bitmap: bool,
-    /// Digits two a byte.
-    pub(super) packed_digits: bool,
-    /// Length prefixes two digits a byte.
-    pub(super) packed_lengths: bool,
-    /// Binary fields as hexadecimal digits.
-    pub(super) hex_bytes: bool,
+    /// Most bitmaps of a message, 1 to 3.
+    pub(super) bitmaps: u8,
+    pub(super) digits: DigitsForm,
+    pub(super) lengths: LengthsForm,
+    pub(super) text: Charset,
+    pub(super) bytes: BytesForm,
 }
 
-impl Default for Forms {
-    fn default() -> Self {
+impl Forms {
+    /// As plain as it goes: what a value looks like when its field is already read.
+    pub(super) const PLAIN: Self = Self {
+        mti: MtiEncoding::Ascii,
+        bitmap: BitmapEncoding::Binary,
+        bitmaps: 1,
+        digits: DigitsForm::Characters(Charset::Ascii),
+        lengths: LengthsForm::Characters(Charset::Ascii),
+        text: Charset::Ascii,
+        bytes: BytesForm::Raw,
+    };
+
+    /// Reads `digits`, `lengths`, `text` and `bytes` of a table.
+    pub(super) fn over(self, section: &Section<'_, '_>) -> Self {
         Self {
-            mti: MtiEncoding::Ascii,
-            bitmap: BitmapEncoding::Binary,
-            secondary_bitmap: false,
-            packed_digits: false,
-            packed_lengths: false,
-            hex_bytes: false,
+            digits: section.choice("digits", &DIGITS, self.digits),
+            lengths: section.choice("lengths", &LENGTHS, self.lengths),
+            text: section.choice("text", &TEXT, self.text),
+            bytes: section.choice("bytes", &BYTES, self.bytes),
+            ..self
         }
     }
 }
 
-const DIGITS: [(&str, bool); 2] = [("packed", true), ("ascii", false)];
-const BYTES: [(&str, bool); 2] = [("hex", true), ("raw", false)];
+const TEXT: [(&str, Charset); 2] = [("ascii", Charset::Ascii), ("ebcdic", Charset::Ebcdic)];
+const DIGITS: [(&str, DigitsForm); 3] = [
+    ("packed", DigitsForm::Packed),
+    ("ascii", DigitsForm::Characters(Charset::Ascii)),
+    ("ebcdic", DigitsForm::Characters(Charset::Ebcdic)),
+];
+const LENGTHS: [(&str, LengthsForm); 4] = [
+    ("packed", LengthsForm::Packed),
+    ("ascii", LengthsForm::Characters(Charset::Ascii)),
+    ("ebcdic", LengthsForm::Characters(Charset::Ebcdic)),
+    ("binary", LengthsForm::Binary),
+];
+const BYTES: [(&str, BytesForm); 3] = [
+    ("raw", BytesForm::Raw),
+    ("hex", BytesForm::Hex(Charset::Ascii)),
+    ("ebcdic-hex", BytesForm::Hex(Charset::Ebcdic)),
+];
+const MTIS: [(&str, MtiEncoding); 3] = [
+    ("packed", MtiEncoding::Packed),
+    ("ascii", MtiEncoding::Ascii),
+    ("ebcdic", MtiEncoding::Ebcdic),
+];
+const BITMAPS: [(&str, BitmapEncoding); 3] = [
+    ("binary", BitmapEncoding::Binary),
+    ("hex", BitmapEncoding::Hex),
+    ("ebcdic-hex", BitmapEncoding::EbcdicHex),
+];
 
 fn forms(message: Section<'_, '_>) -> Forms {
-    let usual = Forms::default();
+    let usual = Forms::PLAIN;
+    let bitmaps = message.integer("bitmaps", 1..=3);
     let forms = Forms {
-        mti: message.choice(
-            "mti",
-            &[
-                ("packed", MtiEncoding::Packed),
-                ("ascii", MtiEncoding::Ascii),
-            ],
-            usual.mti,
-        ),
-        bitmap: message.choice(
-            "bitmap",
-            &[
-                ("binary", BitmapEncoding::Binary),
-                ("hex", BitmapEncoding::Hex),
-            ],
-            usual.bitmap,
-        ),
-        secondary_bitmap: message.flag("secondary_bitmap", usual.secondary_bitmap),
-        packed_digits: message.choice("digits", &DIGITS, usual.packed_digits),
-        packed_lengths: message.choice("lengths", &DIGITS, usual.packed_lengths),
-        hex_bytes: message.choice("bytes", &BYTES, usual.hex_bytes),
+        mti: message.choice("mti", &MTIS, usual.mti),
+        bitmap: message.choice("bitmap", &BITMAPS, usual.bitmap),
+        bitmaps: bitmaps
+            .and_then(|n| u8::try_from(n).ok())
+            .unwrap_or(usual.bitmaps),
+        ..usual.over(&message)
     };
     message.finish();
     forms

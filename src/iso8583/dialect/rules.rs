@@ -3,20 +3,10 @@
 use std::time::Duration;
 
 use super::table::SubField;
+use crate::iso8583::LengthEncoding;
 use crate::iso8583::codes::ResponseCode;
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::mti::Mti;
-
-/// How the length prefix of a frame is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LengthEncoding {
-    /// Big-endian binary.
-    Binary,
-    /// Packed decimal digits, two a byte.
-    Packed,
-    /// ASCII decimal digits, one a byte.
-    Ascii,
-}
 
 /// What stands around a message on the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,20 +35,13 @@ impl Framing {
     /// Longest frame, prefix not counted, that the prefix can announce.
     #[must_use]
     pub fn frame_bytes_max(&self) -> usize {
-        let digits = |base: usize, exponent: usize| {
-            (0..exponent).fold(1_usize, |power, _| power.saturating_mul(base))
-        };
-        let most = match self.length_encoding {
-            LengthEncoding::Binary => digits(256, self.length_bytes),
-            LengthEncoding::Packed => digits(100, self.length_bytes),
-            LengthEncoding::Ascii => digits(10, self.length_bytes),
-        };
+        let most = self.length_encoding.max(self.length_bytes);
         let own = if self.length_counts_itself {
             self.length_bytes
         } else {
             0
         };
-        most.saturating_sub(1).saturating_sub(own)
+        most.saturating_sub(own)
     }
 }
 

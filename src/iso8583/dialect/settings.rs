@@ -6,12 +6,11 @@ use crate::base::document::{Located, Section};
 use crate::base::limits;
 use crate::iso8583::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use crate::iso8583::fieldset::FieldSet;
+use crate::iso8583::length::LengthEncoding;
 use crate::iso8583::mti::Mti;
 
 use super::fields;
-use super::rules::{
-    Framing, LengthEncoding, NetworkMessage, NetworkRules, RepeatRules, ReversalRules,
-};
+use super::rules::{Framing, NetworkMessage, NetworkRules, RepeatRules, ReversalRules};
 use super::table::Table;
 
 /// Reads `[framing]`.
@@ -24,11 +23,7 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     };
     let length_encoding = section.choice(
         "length_encoding",
-        &[
-            ("binary", LengthEncoding::Binary),
-            ("packed", LengthEncoding::Packed),
-            ("ascii", LengthEncoding::Ascii),
-        ],
+        &LengthEncoding::WORDS,
         LengthEncoding::Binary,
     );
     let width = section.integer("length_bytes", 1..=5);

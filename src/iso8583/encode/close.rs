@@ -3,7 +3,8 @@
 use bytes::{BufMut, BytesMut};
 
 use super::Writer;
-use crate::iso8583::dialect::{BitmapEncoding, LengthEncoding};
+use crate::iso8583::dialect::BitmapEncoding;
+use crate::iso8583::ebcdic;
 use crate::iso8583::error::EncodeError;
 use crate::iso8583::hexadecimal;
 
@@ -74,23 +75,13 @@ impl Writer<'_> {
         } else {
             0
         };
-        let mut left = bytes.saturating_add(own);
         let end = self.start.saturating_add(width);
         let Some(prefix) = self.out.get_mut(self.start..end) else {
             return;
         };
-        for byte in prefix.iter_mut().rev() {
-            let digit = |left: usize, base: usize| {
-                u8::try_from(left.checked_rem(base).unwrap_or(0)).unwrap_or_default()
-            };
-            (*byte, left) = match framing.length_encoding {
-                LengthEncoding::Binary => (digit(left, 256), left / 256),
-                LengthEncoding::Ascii => (b'0' | digit(left, 10), left / 10),
-                LengthEncoding::Packed => {
-                    ((digit(left / 10, 10) << 4) | digit(left, 10), left / 100)
-                }
-            };
-        }
+        framing
+            .length_encoding
+            .write(bytes.saturating_add(own), prefix);
     }
 }
 
@@ -102,5 +93,8 @@ fn put_bitmap(out: &mut BytesMut, at: usize, encoding: BitmapEncoding, bitmap: u
     match encoding {
         BitmapEncoding::Binary => slots.copy_from_slice(&bitmap.to_be_bytes()),
         BitmapEncoding::Hex => slots.copy_from_slice(&hexadecimal::sixteen(bitmap)),
+        BitmapEncoding::EbcdicHex => {
+            slots.copy_from_slice(&hexadecimal::sixteen(bitmap).map(ebcdic::byte));
+        }
     }
 }

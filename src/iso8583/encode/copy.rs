@@ -4,7 +4,6 @@ use bytes::BufMut;
 
 use super::Writer;
 use crate::iso8583::dialect::Kind;
-use crate::iso8583::error::EncodeError;
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::message::Message;
 
@@ -34,20 +33,18 @@ impl Writer<'_> {
     /// Writes a field of a message in another dialect.
     fn translate(&mut self, message: &Message<'_>, de: u8) {
         match message.dialect().spec(de).kind {
-            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
-                match message.digits(de) {
-                    Some(digits) => self.digits(de, &digits),
-                    None => self.fail(EncodeError::Character { field: de }),
-                }
+            Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Digits
+            | Kind::Track
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack => self.digits(de, &message.value(de).unwrap_or_default()),
+            Kind::Alphanumeric | Kind::Text | Kind::EbcdicAlphanumeric | Kind::EbcdicText => {
+                self.text(de, &message.value(de).unwrap_or_default());
             }
-            Kind::Alphanumeric | Kind::Text => {
-                self.text(de, message.field(de).unwrap_or_default());
+            Kind::Bytes | Kind::Hex | Kind::EbcdicHex => {
+                self.bytes(de, &message.value(de).unwrap_or_default());
             }
-            Kind::Bytes => self.bytes(de, message.field(de).unwrap_or_default()),
-            Kind::Hex => match message.block(de) {
-                Some(block) => self.bytes(de, &block),
-                None => self.fail(EncodeError::Character { field: de }),
-            },
             Kind::Undefined => {}
         }
     }
