@@ -34,6 +34,23 @@ impl Layout {
     }
 }
 
+/// What can be wrong with a length prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixFault {
+    /// It announces more bytes than there are.
+    CutOff {
+        /// Bytes that are not there.
+        missing: usize,
+    },
+    /// It announces fewer bytes than there are.
+    LeftOver {
+        /// Bytes behind the frame.
+        bytes: usize,
+    },
+    /// It is no length.
+    Unusable,
+}
+
 /// One way to take the bytes. `Debug` shows none of them.
 #[derive(Clone)]
 pub struct Guess {
@@ -49,6 +66,8 @@ pub struct Guess {
     pub frame: Vec<u8>,
     /// Where `frame` begins in `input`; `None` where headers were put in front.
     pub frame_at: Option<usize>,
+    /// What is wrong with the length prefix, if there is one.
+    pub prefix: Option<PrefixFault>,
     /// Why it does not decode.
     pub error: Option<DecodeError>,
     /// How well it decodes: higher is better, and only the order counts.
@@ -59,7 +78,7 @@ impl Guess {
     /// Whether the message is sound.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
-        self.error.is_none()
+        self.error.is_none() && self.prefix.is_none()
     }
 
     /// Where a byte of the frame stands in the bytes that were given; `None` when it was not among them.
@@ -88,7 +107,7 @@ impl fmt::Debug for Guess {
 }
 
 /// Points for what decodes to its last byte: more than everything else together.
-const SOUND: i32 = 1_000;
+pub(super) const SOUND: i32 = 1_000;
 
 /// How near the next best guess must be to be worth a word.
 pub const NEAR: i32 = 40;
@@ -127,29 +146,44 @@ pub fn guesses(
     all
 }
 
-/// The bytes as one frame whose prefix tells their number.
+/// The bytes as one frame behind its length prefix.
 fn as_framed(reading: &Reading, dialect: &Arc<Dialect>) -> Option<Guess> {
+    let bytes = reading.bytes.len();
     let found = scan(dialect.framing(), &reading.bytes, FRAME_BYTES_MAX);
-    let Ok(Scan::Frame { start, end }) = found else {
-        return None;
+    let (start, end, fault) = match found.ok()? {
+        Scan::Frame { start, end } if start == end => return None,
+        Scan::Frame { start, end } if end == bytes => (start, end, None),
+        Scan::Frame { start, end } => {
+            let bytes = bytes.saturating_sub(end);
+            (start, end, Some(PrefixFault::LeftOver { bytes }))
+        }
+        Scan::Need(needed) => {
+            let missing = needed.saturating_sub(bytes);
+            let start = dialect.framing().length_bytes;
+            (start, bytes, Some(PrefixFault::CutOff { missing }))
+        }
     };
-    if end != reading.bytes.len() || start == end {
-        return None;
-    }
-    let mut guess = guess(reading, dialect, Layout::Framed, Some(start));
+    let frame = reading.bytes.get(start..end)?.to_vec();
+    let mut guess = guess(reading, dialect, Layout::Framed, frame, Some(start));
+    guess.prefix = fault;
     // A number that is right by chance is rare.
-    guess.score = guess.score.saturating_add(60);
+    let points = if fault.is_some() { -100 } else { 60 };
+    guess.score = guess.score.saturating_add(points);
     Some(guess)
 }
 
-/// The bytes behind a length prefix that does not fit.
+/// The bytes behind a length prefix that is none.
 fn behind_prefix(reading: &Reading, dialect: &Arc<Dialect>) -> Guess {
     let prefix = dialect.framing().length_bytes.min(reading.bytes.len());
-    guess(reading, dialect, Layout::Framed, Some(prefix))
+    let frame = reading.bytes.get(prefix..).unwrap_or_default().to_vec();
+    let mut guess = guess(reading, dialect, Layout::Framed, frame, Some(prefix));
+    guess.prefix = Some(PrefixFault::Unusable);
+    guess
 }
 
 fn as_bare(reading: &Reading, dialect: &Arc<Dialect>) -> Guess {
-    guess(reading, dialect, Layout::Bare, Some(0))
+    let frame = reading.bytes.clone();
+    guess(reading, dialect, Layout::Bare, frame, Some(0))
 }
 
 /// The bytes with the dialect's own headers in front.
@@ -158,30 +192,22 @@ fn as_headless(reading: &Reading, dialect: &Arc<Dialect>) -> Option<Guess> {
     if framing.envelope_bytes() == 0 {
         return None;
     }
-    let mut guess = guess(reading, dialect, Layout::Headless, None);
+    let frame = [&framing.tpdu, &framing.header, &reading.bytes]
+        .map(Vec::as_slice)
+        .concat();
+    let mut guess = guess(reading, dialect, Layout::Headless, frame, None);
     guess.score = guess.score.saturating_sub(20);
     Some(guess)
 }
 
-fn guess(reading: &Reading, dialect: &Arc<Dialect>, layout: Layout, at: Option<usize>) -> Guess {
-    let frame = match at {
-        Some(at) => reading.bytes.get(at..).unwrap_or_default().to_vec(),
-        None => {
-            let framing = dialect.framing();
-            [&framing.tpdu, &framing.header, &reading.bytes]
-                .map(Vec::as_slice)
-                .concat()
-        }
-    };
-    let mut index = Index::new();
-    let (message, error) = dialect.decode_partial(&frame, &mut index);
-    let mut score = match &error {
-        None => SOUND,
-        Some(error) => read_before(&frame, dialect, error),
-    };
-    if let Some(message) = message {
-        score = score.saturating_add(likely(&message));
-    }
+fn guess(
+    reading: &Reading,
+    dialect: &Arc<Dialect>,
+    layout: Layout,
+    frame: Vec<u8>,
+    frame_at: Option<usize>,
+) -> Guess {
+    let (error, score) = attempt(dialect, &frame);
     // Written out: raw bytes that look like digits are seldom meant.
     let doubt = match reading.notation {
         Notation::Hex => 0,
@@ -194,10 +220,25 @@ fn guess(reading: &Reading, dialect: &Arc<Dialect>, layout: Layout, at: Option<u
         layout,
         input: reading.bytes.clone(),
         frame,
-        frame_at: at,
+        frame_at,
+        prefix: None,
         error,
         score: score.saturating_sub(doubt),
     }
+}
+
+/// Decodes, and says how well that went.
+pub(super) fn attempt(dialect: &Dialect, frame: &[u8]) -> (Option<DecodeError>, i32) {
+    let mut index = Index::new();
+    let (message, error) = dialect.decode_partial(frame, &mut index);
+    let mut score = match &error {
+        None => SOUND,
+        Some(error) => read_before(frame, dialect, error),
+    };
+    if let Some(message) = message {
+        score = score.saturating_add(likely(&message));
+    }
+    (error, score)
 }
 
 /// Up to half of [`SOUND`] by how much was read before it broke.
@@ -210,7 +251,7 @@ fn read_before(frame: &[u8], dialect: &Dialect, error: &DecodeError) -> i32 {
 }
 
 /// Points for what makes sense beyond being well formed.
-fn likely(message: &Message<'_>) -> i32 {
+pub(super) fn likely(message: &Message<'_>) -> i32 {
     let dialect = message.dialect();
     let points = [
         envelope(message),

@@ -13,14 +13,17 @@ mod describe;
 mod diff;
 mod element;
 pub mod emv;
+mod fault;
 mod find;
 pub mod json;
 pub mod text;
+mod window;
 mod words;
 
 pub use content::Content;
 pub use describe::{Description, describe};
 pub use diff::{Difference, differences};
 pub use element::{Element, HIDDEN, Reveal};
-pub use find::{Guess, Layout, NEAR, guesses};
+pub use fault::{Cause, Fault, explain, what};
+pub use find::{Guess, Layout, NEAR, PrefixFault, guesses};
 pub use words::{Language, mti};

@@ -45,7 +45,7 @@ pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode};
 pub use dialect::{
     Dialect, Exposure, Field, FieldType, Framing, NetworkMessage, NetworkRules, OriginalRoles,
-    RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
+    RepeatRules, ReversalRules, Roles, Scope, SettlementRules, SubField, Variation, Writing,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};

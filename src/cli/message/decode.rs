@@ -13,7 +13,7 @@ use super::{FOUND, Lang, Output};
 use crate::cli::output;
 use crate::inspect::bytes::{INPUT_BYTES_MAX, Reading};
 use crate::inspect::json::{self, MessageJson};
-use crate::inspect::{self, Description, Guess, NEAR, Reveal, guesses};
+use crate::inspect::{self, Cause, Description, Fault, Guess, NEAR, Reveal, guesses};
 use crate::iso8583::{Dialect, Index};
 
 /// Show what is in a message
@@ -177,11 +177,29 @@ impl Serialize for TakenJson<'_> {
             "runner_up": runner_up,
         });
         map.serialize_entry("found", &found)?;
-        if let Some(error) = &best.error {
-            map.serialize_entry("error", &error.to_string())?;
+        if !best.is_sound() {
+            // Looking for causes tries a thousand ways: not for each line of a file.
+            let fault = if self.line.is_none() {
+                inspect::explain(best, look.reveal)
+            } else {
+                None
+            };
+            match fault {
+                Some(fault) => {
+                    map.serialize_entry("error", &fault.what)?;
+                    map.serialize_entry("at", &fault.at)?;
+                    map.serialize_entry("causes", &causes(&fault))?;
+                }
+                None => map.serialize_entry("error", &inspect::what(best))?,
+            }
         }
         map.end()
     }
+}
+
+fn causes(fault: &Fault) -> Vec<serde_json::Value> {
+    let one = |cause: &Cause| serde_json::json!({ "text": cause.text, "remedy": cause.remedy, "decodes": cause.sound });
+    fault.causes.iter().map(one).collect()
 }
 
 fn show(taken: &Taken, args: &Args) -> anyhow::Result<()> {
@@ -194,9 +212,8 @@ fn show(taken: &Taken, args: &Args) -> anyhow::Result<()> {
     if let Some(description) = &taken.description {
         out.extend(table::lines(description, args.look()));
     }
-    if let Some(error) = &taken.best.error {
-        out.push(String::new());
-        out.push(format!("broken: {error}"));
+    if let Some(fault) = inspect::explain(&taken.best, args.look().reveal) {
+        out.extend(table::fault(&fault));
     }
     output::lines(&out)?;
     Ok(())

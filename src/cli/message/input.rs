@@ -130,7 +130,6 @@ impl Dialects {
         }
     }
 
-
     /// The dialect that was named on the command line, else the one that a message names.
     pub(super) fn of_message(&self, said: Option<&str>) -> anyhow::Result<Arc<Dialect>> {
         match self.dialect.as_deref().or(said) {

@@ -1,6 +1,6 @@
 //! Messages as people read them.
 
-use crate::inspect::{self, Content, Description, Element, Guess, Language, Reveal};
+use crate::inspect::{self, Content, Description, Element, Fault, Guess, Language, Reveal};
 
 /// Longest name that still decides how wide the column of names is.
 const NAME_WIDTH_MAX: usize = 40;
@@ -79,6 +79,24 @@ pub(super) fn lines(description: &Description, look: Look) -> Vec<String> {
         out.push(format!("{head}  {first}").trim_end().to_owned());
         for more in values {
             out.push(format!("{}  {more}", " ".repeat(width(&head))));
+        }
+    }
+    out
+}
+
+/// The lines on what is wrong with a message.
+pub(super) fn fault(fault: &Fault) -> Vec<String> {
+    let mut out = vec![String::new(), format!("broken: {}", fault.what)];
+    out.extend(fault.window.iter().cloned());
+    for (at, cause) in fault.causes.iter().enumerate() {
+        let begin = match (at, cause.sound) {
+            (0, true) => "likely cause: ",
+            (_, true) => "or: ",
+            (_, false) => "perhaps: ",
+        };
+        out.push(format!("{begin}{}", cause.text));
+        if let Some(remedy) = &cause.remedy {
+            out.push(format!("{}{remedy}", " ".repeat(begin.len())));
         }
     }
     out

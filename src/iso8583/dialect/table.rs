@@ -307,6 +307,15 @@ impl Table {
         self.fields.sort_by_key(|known| known.number);
     }
 
+    /// Puts another row in the place of a field's.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "0 <= de & 127 < 128, the array's length"
+    )]
+    pub(crate) fn respecify(&mut self, de: u8, spec: FieldSpec) {
+        self.specs[usize::from(de & 127)] = spec;
+    }
+
     #[expect(
         clippy::indexing_slicing,
         reason = "0 <= de & 127 < 128, the array's length"

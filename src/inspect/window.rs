@@ -1,0 +1,172 @@
+//! The bytes around a place, with a caret below it; what nobody may see is not among them.
+
+use crate::iso8583::{DecodeError, Dialect, Exposure, Index};
+
+use super::element::Reveal;
+use super::fault::{Bitmap, Found, Rank, offset_in, signed};
+use super::find::Guess;
+
+/// Bytes on a line.
+const LINE_BYTES: usize = 16;
+
+/// Which bytes of the input are hidden.
+pub(super) fn shade(guess: &Guess, best: Option<&Found<'_>>, reveal: Reveal) -> Vec<bool> {
+    let mut shade = vec![false; guess.input.len()];
+    if reveal == Reveal::Everything {
+        return shade;
+    }
+    let shift = match guess.frame_at {
+        Some(at) => signed(at),
+        None => signed(guess.input.len()).saturating_sub(signed(guess.frame.len())),
+    };
+    hide_fields(&guess.dialect, &guess.frame, shift, &mut shade);
+    match best {
+        // Nothing stands there as it is: all of it may be anything.
+        Some(found) if found.shift == isize::MAX => shade.fill(true),
+        Some(found) => {
+            hide_fields(&found.dialect, &found.frame, found.shift, &mut shade);
+            if found.rank > Rank::Named {
+                hide_rest(guess, shift, &mut shade);
+            }
+        }
+        None => hide_rest(guess, shift, &mut shade),
+    }
+    shade
+}
+
+/// Hides the content of all fields that are not open to everybody.
+fn hide_fields(dialect: &Dialect, frame: &[u8], shift: isize, shade: &mut [bool]) {
+    let mut index = Index::new();
+    let (Some(message), _) = dialect.decode_partial(frame, &mut index) else {
+        return;
+    };
+    for de in message.content_fields().iter() {
+        let hidden = dialect
+            .field(de)
+            .is_none_or(|field| field.exposure != Exposure::Open);
+        let content = message.field(de).unwrap_or_default();
+        if let Some(from) = offset_in(frame, content)
+            && hidden
+        {
+            hide(from, content.len(), shift, shade);
+        }
+    }
+}
+
+fn hide(from: usize, bytes: usize, shift: isize, shade: &mut [bool]) {
+    for at in from..from.saturating_add(bytes) {
+        let at = usize::try_from(signed(at).saturating_add(shift)).ok();
+        if let Some(slot) = at.and_then(|at| shade.get_mut(at)) {
+            *slot = true;
+        }
+    }
+}
+
+/// Around the break nobody knows what is what: only the bytes at fault are shown, unless all fields that may
+/// stand there are open to everybody.
+fn hide_rest(guess: &Guess, shift: isize, shade: &mut [bool]) {
+    let Some(error) = guess.error else {
+        return;
+    };
+    if let Some(de) = error.field()
+        && open_from(guess, de)
+    {
+        return;
+    }
+    let offset = error.offset();
+    let shown = match error {
+        DecodeError::Mti { .. } | DecodeError::NoMti { .. } => 4,
+        DecodeError::Bitmap { .. } => 8,
+        DecodeError::Prefix { .. } | DecodeError::TooLong { .. } => 2,
+        DecodeError::Character { .. } => 1,
+        DecodeError::FrameTooLong { .. }
+        | DecodeError::Undefined { .. }
+        | DecodeError::Truncated { .. }
+        | DecodeError::LeftOver { .. } => 0,
+    };
+    let from = offset.saturating_add(shown);
+    hide(from, guess.frame.len().saturating_sub(from), shift, shade);
+    if let DecodeError::Character { field, .. } = error {
+        // What stands before the character in the same field.
+        let begin = end_before(guess, field);
+        hide(begin, offset.saturating_sub(begin), shift, shade);
+    }
+}
+
+/// Where the last field before this one ends.
+fn end_before(guess: &Guess, de: u8) -> usize {
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    let ends = message.into_iter().flat_map(|message| {
+        let fields = message.content_fields().below(de);
+        let ends = fields.iter().filter_map(|before| {
+            let element = message.element(before)?;
+            offset_in(message.frame(), element)?.checked_add(element.len())
+        });
+        ends.collect::<Vec<_>>()
+    });
+    ends.max().unwrap_or(0)
+}
+
+/// Whether every field that the bitmap announces from this one on is open to everybody.
+fn open_from(guess: &Guess, de: u8) -> bool {
+    let announced = Bitmap::of(guess).map(|bitmap| bitmap.announced());
+    let hidden = |de: &u8| {
+        let field = guess.dialect.field(*de);
+        field.is_none_or(|field| field.exposure != Exposure::Open)
+    };
+    match announced {
+        Some(announced) => !announced.iter().filter(|field| **field >= de).any(hidden),
+        None => false,
+    }
+}
+
+/// The line before the place, its own with a caret, and the next.
+pub(super) fn lines(input: &[u8], shade: &[bool], at: usize) -> Vec<String> {
+    let line = at.saturating_sub(at % LINE_BYTES);
+    // What is missing stands behind the last byte.
+    let line = if at == input.len() && at > 0 && at.is_multiple_of(LINE_BYTES) {
+        line.saturating_sub(LINE_BYTES)
+    } else {
+        line
+    };
+    let mut out = Vec::new();
+    for begin in [
+        line.checked_sub(LINE_BYTES),
+        Some(line),
+        line.checked_add(LINE_BYTES),
+    ] {
+        let Some(begin) = begin.filter(|begin| *begin < input.len() || *begin == line) else {
+            continue;
+        };
+        out.push(row(input, shade, begin));
+        if begin == line {
+            let column = at.saturating_sub(begin).saturating_mul(3).saturating_add(8);
+            out.push(format!("{}^^ byte {at}", " ".repeat(column)));
+        }
+    }
+    out
+}
+
+fn row(input: &[u8], shade: &[bool], begin: usize) -> String {
+    let end = begin.saturating_add(LINE_BYTES).min(input.len());
+    let bytes = input.get(begin..end).unwrap_or_default();
+    let hidden = shade.get(begin..end).unwrap_or_default();
+    let mut hex = String::new();
+    let mut text = String::new();
+    for (byte, hidden) in bytes.iter().zip(hidden) {
+        if *hidden {
+            hex.push_str("** ");
+            text.push('*');
+        } else {
+            hex.push_str(&format!("{byte:02X} "));
+            text.push(match byte {
+                0x20..=0x7E => char::from(*byte),
+                _ => '.',
+            });
+        }
+    }
+    format!("  {begin:04X}  {hex:48} {text}")
+        .trim_end()
+        .to_owned()
+}
