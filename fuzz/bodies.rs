@@ -117,7 +117,7 @@ fn sent_on_unchanged(message: &Message<'_>) {
     };
     let mut out = BytesMut::new();
     rewrite(message, &how, &mut out).expect("a decoded message can be written");
-    let prefix = message.dialect().framing().length_bytes;
+    let prefix = message.dialect().framing().prefix_bytes();
     assert!(out[prefix..].eq_ignore_ascii_case(message.frame()));
 }
 
@@ -129,7 +129,7 @@ fn answered(message: &Message<'_>) {
     let code = ResponseCode::new(*b"30");
     answer(message, row, code, &[], &mut out).expect("an answer can be made");
     let mut index = Index::new();
-    let prefix = dialect.framing().length_bytes;
+    let prefix = dialect.framing().prefix_bytes();
     let answer = dialect
         .decode(&out[prefix..], &mut index)
         .expect("our own answer is sound");

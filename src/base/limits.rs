@@ -8,9 +8,6 @@ pub const FRAME_BYTES_MAX: usize = 65_535;
 /// Longest configuration or dialect file read, in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
-/// Data elements of one message: three bitmaps' worth are addressed, 128 carried.
-pub const FIELDS_MAX: usize = 128;
-
 /// Listeners of one process.
 pub const LISTENERS_MAX: usize = 256;
 

@@ -95,9 +95,30 @@ struct FaultArgs {
     /// Answers under another terminal's id
     #[arg(long, value_name = "PERCENT")]
     foreign: Option<Chance>,
+    /// Answers under another STAN
+    #[arg(long, value_name = "PERCENT")]
+    misnumber: Option<Chance>,
     /// Answers sent twice
     #[arg(long, value_name = "PERCENT")]
     duplicate: Option<Chance>,
+    /// Random bytes sent instead of an answer
+    #[arg(long, value_name = "PERCENT")]
+    garbage: Option<Chance>,
+    /// Connections reset behind half an answer
+    #[arg(long, value_name = "PERCENT")]
+    reset: Option<Chance>,
+    /// Answers sent byte by byte
+    #[arg(long, value_name = "PERCENT")]
+    drip: Option<Chance>,
+    /// Wait between two such bytes, 50ms unless given
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    drip_every: Option<Duration>,
+    /// Connections left open that neither read nor answer any more
+    #[arg(long, value_name = "PERCENT")]
+    hang: Option<Chance>,
+    /// For how long, 30s unless given
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    hang_for: Option<Duration>,
     /// Wait before every answer, as "20ms" or "10ms..2s"
     #[arg(long, value_name = "TIME")]
     delay: Option<Wait>,
@@ -113,7 +134,14 @@ impl FaultArgs {
             close: self.close.unwrap_or(file.close),
             garble: self.garble.unwrap_or(file.garble),
             foreign: self.foreign.unwrap_or(file.foreign),
+            misnumber: self.misnumber.unwrap_or(file.misnumber),
             duplicate: self.duplicate.unwrap_or(file.duplicate),
+            garbage: self.garbage.unwrap_or(file.garbage),
+            reset: self.reset.unwrap_or(file.reset),
+            drip: self.drip.unwrap_or(file.drip),
+            drip_every: self.drip_every.unwrap_or(file.drip_every),
+            hang: self.hang.unwrap_or(file.hang),
+            hang_for: self.hang_for.unwrap_or(file.hang_for),
             delay: self.delay.unwrap_or(file.delay),
         }
     }
@@ -199,15 +227,7 @@ async fn next_report(every: Option<Duration>) {
 }
 
 fn report(as_json: bool, c: &HostCounters, totals: &Totals) -> anyhow::Result<()> {
-    let faults = [
-        ("lost", c.lost),
-        ("dropped", c.dropped),
-        ("late", c.late),
-        ("closed", c.closed),
-        ("garbled", c.garbled),
-        ("foreign", c.foreign),
-        ("duplicated", c.duplicated),
-    ];
+    let faults = c.faults();
     if as_json {
         let faults: serde_json::Map<_, _> = faults
             .into_iter()
@@ -272,11 +292,21 @@ pub(super) fn server_tls(
     }))
 }
 
-/// A shipped dialect by name.
+/// A shipped dialect by name, one that messages can be served in.
 pub(super) fn dialect(name: &str) -> anyhow::Result<Arc<Dialect>> {
-    Dialect::shipped(name).with_context(|| {
-        let names = Dialect::shipped_names().join(", ");
-        format!("there is no dialect of that name; shipped are {names}")
+    let shipped = || {
+        Dialect::shipped_names()
+            .iter()
+            .filter_map(|name| Dialect::shipped(name))
+    };
+    let found = shipped().find(|dialect| dialect.name() == name && dialect.serves());
+    found.with_context(|| {
+        let serving = shipped().filter(|dialect| dialect.serves());
+        let names: Vec<_> = serving.map(|dialect| dialect.name().to_owned()).collect();
+        format!(
+            "there is no dialect of that name that serves; shipped are {}",
+            names.join(", ")
+        )
     })
 }
 
@@ -334,7 +364,14 @@ mod tests {
             close: None,
             garble: None,
             foreign: None,
+            misnumber: None,
             duplicate: None,
+            garbage: None,
+            reset: None,
+            drip: None,
+            drip_every: None,
+            hang: None,
+            hang_for: None,
             delay: None,
         };
         let both = flags.over(file);

@@ -5,6 +5,7 @@ use crate::iso8583::{
     ResponseCode,
 };
 
+use super::bytes::to_hex;
 use super::content::Content;
 use super::element::Element;
 use super::emv;
@@ -26,8 +27,12 @@ pub struct Description {
     pub tpdu: Vec<u8>,
     /// Application header; empty where the dialect has none.
     pub header: Vec<u8>,
+    /// What the nibbles of the header are: name and hexadecimal digits.
+    pub header_parts: Vec<(String, String)>,
     /// Message type.
     pub mti: Mti,
+    /// Bitmaps, where there are more than its fields need.
+    pub bitmaps: Option<u8>,
     /// What the dialect calls such a request.
     pub request: Option<String>,
     /// Data elements that such a request must have and this one lacks, ascending.
@@ -58,11 +63,33 @@ pub fn describe(message: &Message<'_>) -> Description {
         dialect: dialect.name().to_owned(),
         tpdu: tpdu.to_vec(),
         header: header.to_vec(),
+        header_parts: header_parts(dialect, header),
         mti: message.mti(),
+        bitmaps: spare_bitmaps(message),
         request: request.map(|row| row.name.clone()),
         missing,
         fields: fields.collect(),
     }
+}
+
+/// How many bitmaps there are, when a field above the last but one is not.
+fn spare_bitmaps(message: &Message<'_>) -> Option<u8> {
+    let fields = message.content_fields();
+    let (second, third) = (message.has(1), message.has(65));
+    if third && fields.above(128).is_empty() {
+        return Some(3);
+    }
+    (second && !third && fields.above(64).is_empty()).then_some(2)
+}
+
+/// The nibbles of the header that have a name.
+fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(String, String)> {
+    let digits = to_hex(header);
+    let parts = dialect.framing().header_parts.iter().filter_map(|part| {
+        let end = part.from.checked_add(part.count)?;
+        Some((part.name.clone(), digits.get(part.from..end)?.to_owned()))
+    });
+    parts.collect()
 }
 
 /// One field with its parts.

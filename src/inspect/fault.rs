@@ -179,6 +179,12 @@ fn of_error(guess: &Guess, error: &DecodeError) -> String {
         DecodeError::Character { field, .. } => {
             format!("{} holds a character that its type forbids", named(field))
         }
+        DecodeError::Trailer { .. } => {
+            format!(
+                "what follows is not the trailer of {}",
+                guess.dialect.name()
+            )
+        }
         DecodeError::LeftOver { bytes: 1, .. } => "1 byte follows the last field".to_owned(),
         DecodeError::LeftOver { bytes, .. } => format!("{bytes} bytes follow the last field"),
     }
@@ -435,7 +441,7 @@ impl<'g> Search<'g> {
 
     /// Headers that are missing or too many.
     fn envelopes(&mut self) {
-        let own = self.guess.dialect.framing().length_bytes;
+        let own = self.guess.dialect.framing().prefix_bytes();
         let starts = match self.guess.layout {
             Layout::Framed => vec![self.guess.frame_at.unwrap_or(own)],
             Layout::Bare | Layout::Headless => vec![0],
@@ -475,7 +481,7 @@ impl<'g> Search<'g> {
         let Some(bytes) = text.and_then(|text| super::bytes::hex(text).ok()) else {
             return;
         };
-        let prefix = self.guess.dialect.framing().length_bytes;
+        let prefix = self.guess.dialect.framing().prefix_bytes();
         for cut in [0, prefix] {
             let frame = bytes.get(cut..).unwrap_or_default().to_vec();
             let text = "the message was written in hexadecimal digits twice".to_owned();

@@ -159,7 +159,7 @@ fn as_framed(reading: &Reading, dialect: &Arc<Dialect>) -> Option<Guess> {
         }
         Scan::Need(needed) => {
             let missing = needed.saturating_sub(bytes);
-            let start = dialect.framing().length_bytes;
+            let start = dialect.framing().prefix_bytes();
             (start, bytes, Some(PrefixFault::CutOff { missing }))
         }
     };
@@ -174,7 +174,7 @@ fn as_framed(reading: &Reading, dialect: &Arc<Dialect>) -> Option<Guess> {
 
 /// The bytes behind a length prefix that is none.
 fn behind_prefix(reading: &Reading, dialect: &Arc<Dialect>) -> Guess {
-    let prefix = dialect.framing().length_bytes.min(reading.bytes.len());
+    let prefix = dialect.framing().prefix_bytes().min(reading.bytes.len());
     let frame = reading.bytes.get(prefix..).unwrap_or_default().to_vec();
     let mut guess = guess(reading, dialect, Layout::Framed, frame, Some(prefix));
     guess.prefix = Some(PrefixFault::Unusable);
@@ -295,6 +295,9 @@ fn envelope(message: &Message<'_>) -> i32 {
 /// A request of the dialect, or the answer to one.
 fn message_type(message: &Message<'_>) -> i32 {
     let rows = message.dialect().requests();
+    if rows.is_empty() {
+        return 0;
+    }
     let mut types = rows.iter().flat_map(|row| &row.mtis);
     let mti = message.mti();
     if types.any(|known| *known == mti || known.answer() == mti || known.repeat() == mti) {

@@ -25,9 +25,27 @@ use super::text;
 use super::words::{self, Language};
 
 /// Keys that mean something in a message, and those that only say more about one.
-const KEYS: [&str; 17] = [
-    "dialect", "mti", "fields", "tpdu", "header", "wire", "masked", "mti_text", "request",
-    "missing", "names", "meanings", "parts", "doubts", "found", "line", "file",
+const KEYS: [&str; 20] = [
+    "dialect",
+    "mti",
+    "fields",
+    "tpdu",
+    "header",
+    "header_parts",
+    "bitmaps",
+    "wire",
+    "error",
+    "at",
+    "causes",
+    "masked",
+    "mti_text",
+    "request",
+    "missing",
+    "names",
+    "meanings",
+    "parts",
+    "found",
+    "line",
 ];
 
 /// A message as it is written in JSON: an object that other keys may be put into.
@@ -63,6 +81,16 @@ impl MessageJson<'_> {
         }
         if !description.header.is_empty() {
             map.serialize_entry("header", &to_hex(&description.header))?;
+        }
+        if !description.header_parts.is_empty() {
+            let parts = description
+                .header_parts
+                .iter()
+                .map(|(name, digits)| (name, digits));
+            map.serialize_entry("header_parts", &parts.collect::<BTreeMap<_, _>>())?;
+        }
+        if let Some(bitmaps) = description.bitmaps {
+            map.serialize_entry("bitmaps", &bitmaps)?;
         }
         let hides = description.fields.iter().any(Element::hides);
         match reveal {
@@ -212,7 +240,7 @@ fn written_alone(dialect: &Dialect, mti: Mti, de: u8, content: &[u8]) -> Option<
     writer.mti(mti);
     writer.field(de, content);
     writer.finish().ok()?;
-    let prefix = dialect.framing().length_bytes;
+    let prefix = dialect.framing().prefix_bytes();
     let mut index = Index::new();
     let message = dialect.decode(out.get(prefix..)?, &mut index).ok()?;
     message.element(de).map(<[u8]>::to_vec)
@@ -316,6 +344,7 @@ pub fn encode(dialect: &Dialect, json: &Value, out: &mut BytesMut) -> Result<(),
 struct Wanted {
     mti: Mti,
     envelope: Vec<u8>,
+    bitmaps: u8,
     contents: BTreeMap<u8, Content>,
     wire: BTreeMap<u8, Vec<u8>>,
 }
@@ -354,6 +383,11 @@ impl Wanted {
         Ok(Self {
             mti,
             envelope,
+            bitmaps: match object.get("bitmaps").and_then(Value::as_u64) {
+                Some(2) => 2,
+                Some(3) => 3,
+                Some(_) | None => 1,
+            },
             contents,
             wire,
         })
@@ -368,6 +402,7 @@ impl Wanted {
         let mut writer = dialect.write(out);
         writer.envelope_raw(&self.envelope);
         writer.mti(self.mti);
+        writer.bitmaps(self.bitmaps);
         for (de, content) in &self.contents {
             match wire.get(de) {
                 Some(element) => writer.element(*de, element),
@@ -379,7 +414,7 @@ impl Wanted {
 
     /// Whether a field of a message that was written has the value that is wanted.
     fn agrees(&self, dialect: &Dialect, frame: &[u8], de: u8) -> bool {
-        let prefix = dialect.framing().length_bytes;
+        let prefix = dialect.framing().prefix_bytes();
         let mut index = Index::new();
         let bare = frame.get(prefix..).unwrap_or_default();
         let found = dialect.decode(bare, &mut index).ok();

@@ -82,6 +82,7 @@ fn hide_rest(guess: &Guess, shift: isize, shade: &mut [bool]) {
         DecodeError::FrameTooLong { .. }
         | DecodeError::Undefined { .. }
         | DecodeError::Truncated { .. }
+        | DecodeError::Trailer { .. }
         | DecodeError::LeftOver { .. } => 0,
     };
     let from = offset.saturating_add(shown);

@@ -18,9 +18,7 @@ pub fn again(message: &Message<'_>, out: &mut BytesMut) -> Result<(), EncodeErro
     let mut writer = message.dialect().write(out);
     writer.envelope_raw(message.envelope());
     writer.mti(message.mti());
-    if message.has(1) {
-        writer.second_bitmap();
-    }
+    writer.bitmaps_of(message);
     for de in message.content_fields().iter() {
         let value = message.value(de).unwrap_or_default();
         let rebuilt = rebuilt(message, de, &value);

@@ -148,7 +148,7 @@ impl DeclineCode {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Codes {
     /// Known codes with their texts, ascending by code.
-    pub(super) texts: Vec<(ResponseCode, CodeText)>,
+    pub(super) texts: Vec<(String, CodeText)>,
     /// Codes that mean money moved.
     pub(super) approvals: Vec<ResponseCode>,
     /// Answers to a reversal after which it is not sent again.
@@ -162,10 +162,10 @@ pub(super) struct Codes {
 }
 
 impl Codes {
-    pub(super) fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
+    pub(super) fn text_of(&self, code: &[u8]) -> Option<&CodeText> {
         let at = self
             .texts
-            .binary_search_by_key(&code, |(known, _)| *known)
+            .binary_search_by(|(known, _)| known.as_bytes().cmp(code))
             .ok()?;
         self.texts.get(at).map(|(_, text)| text)
     }

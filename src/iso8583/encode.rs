@@ -10,7 +10,7 @@ use std::fmt;
 use bytes::{BufMut, BytesMut};
 
 use super::check;
-use super::dialect::{Dialect, FieldSpec, Kind, MtiEncoding, Pad, Prefix};
+use super::dialect::{Dialect, EnvelopeAnswer, FieldSpec, Kind, MtiEncoding, Pad, Prefix};
 use super::ebcdic;
 use super::error::EncodeError;
 use super::fieldset::FieldSet;
@@ -62,6 +62,8 @@ pub struct Writer<'o> {
     /// Where the bitmap begins, 0 before the MTI is written.
     bitmap_at: usize,
     fields: FieldSet,
+    /// Where the first field above DE64 begins, 0 while there is none: a third bitmap may stand there.
+    upper_at: usize,
     /// Highest field written.
     last: u8,
     error: Option<EncodeError>,
@@ -82,12 +84,14 @@ impl Dialect {
     pub fn write<'o>(&'o self, out: &'o mut BytesMut) -> Writer<'o> {
         let start = out.len();
         out.reserve(FRAME_BYTES_USUAL);
+        out.put_slice(&self.framing().lead);
         out.put_bytes(0, self.framing().length_bytes);
         Writer {
             dialect: self,
             out,
             start,
             bitmap_at: 0,
+            upper_at: 0,
             fields: FieldSet::EMPTY,
             last: 1,
             error: None,
@@ -106,7 +110,7 @@ impl<'o> Writer<'o> {
         let needed = usize::from(self.dialect.envelope_bytes());
         let begun = self
             .start
-            .saturating_add(self.dialect.framing().length_bytes);
+            .saturating_add(self.dialect.framing().prefix_bytes());
         if bytes.len() != needed || self.out.len() != begun || self.bitmap_at != 0 {
             self.fail(EncodeError::Envelope {
                 needed,
@@ -117,23 +121,31 @@ impl<'o> Writer<'o> {
         self.out.put_slice(bytes);
     }
 
-    /// Writes the envelope of an answer: the TPDU's source and destination change places, the header's
-    /// handling nibble becomes 0.
+    /// Writes the envelope of an answer as the dialect says: usually the TPDU's source and destination change
+    /// places, the header comes back, and its handling nibble becomes 0.
     pub fn envelope_answering(&mut self, request_envelope: &[u8]) {
         let from = self.out.len();
         self.envelope_raw(request_envelope);
         let framing = self.dialect.framing();
-        let (tpdu_bytes, cleared) = (framing.tpdu.len(), framing.header_cleared_nibble);
+        let tpdu_bytes = framing.tpdu.len();
         let Some(envelope) = self.out.get_mut(from..) else {
             return;
         };
         let Some((tpdu, header)) = envelope.split_at_mut_checked(tpdu_bytes) else {
             return;
         };
-        if let [_, a, b, c, d] = tpdu {
-            std::mem::swap(a, c);
-            std::mem::swap(b, d);
+        match (framing.tpdu_answer, tpdu) {
+            (EnvelopeAnswer::Swap, [_, a, b, c, d]) => {
+                std::mem::swap(a, c);
+                std::mem::swap(b, d);
+            }
+            (EnvelopeAnswer::Fixed, tpdu) => tpdu.copy_from_slice(&framing.tpdu),
+            (EnvelopeAnswer::Swap | EnvelopeAnswer::Echo, _) => {}
         }
+        if framing.header_answer == EnvelopeAnswer::Fixed {
+            header.copy_from_slice(&framing.header);
+        }
+        let cleared = framing.header_cleared_nibble;
         let Some(nibble) = cleared.and_then(|nibble| nibble.checked_sub(1)) else {
             return;
         };
@@ -158,7 +170,7 @@ impl<'o> Writer<'o> {
         let needed = usize::from(self.dialect.envelope_bytes());
         let begun = self
             .start
-            .saturating_add(self.dialect.framing().length_bytes);
+            .saturating_add(self.dialect.framing().prefix_bytes());
         let found = self.out.len().saturating_sub(begun);
         if found != needed {
             self.fail(EncodeError::Envelope { needed, found });
@@ -181,14 +193,17 @@ impl<'o> Writer<'o> {
             return None;
         }
         let spec = self.dialect.spec(de);
-        let secondary = de > 64 && !self.dialect.has_secondary_bitmap();
-        if !(2..=128).contains(&de) || spec.kind == Kind::Undefined || secondary {
+        // Only what the bitmaps reach is ever defined.
+        if spec.kind == Kind::Undefined {
             self.fail(EncodeError::Undefined { field: de });
             return None;
         }
         if de <= self.last {
             self.fail(EncodeError::Order { field: de });
             return None;
+        }
+        if de > 64 && self.last <= 64 {
+            self.upper_at = self.out.len();
         }
         self.last = de;
         self.fields.insert(de);

@@ -83,9 +83,14 @@ impl<'m> Message<'m> {
         let from = usize::from(self.index.mti_at);
         let to = match self.index.span(self.dialect.roles().mac) {
             Some(span) => span.start.into(),
-            None => self.frame.len(),
+            None => self.end(),
         };
         self.frame.get(from..to).unwrap_or_default()
+    }
+
+    /// Where the last field ends.
+    pub(super) fn end(&self) -> usize {
+        self.index.end.into()
     }
 
     fn place(&self, de: u8) -> Option<(FieldSpec, Span, &'m [u8])> {

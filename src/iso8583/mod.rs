@@ -27,6 +27,7 @@ mod error;
 mod fieldset;
 mod form;
 mod hexadecimal;
+pub mod import;
 mod index;
 mod length;
 mod match_key;
@@ -44,8 +45,9 @@ pub use again::again;
 pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode};
 pub use dialect::{
-    Dialect, Exposure, Field, FieldType, Framing, NetworkMessage, NetworkRules, OriginalRoles,
-    RepeatRules, ReversalRules, Roles, Scope, SettlementRules, SubField, Variation, Writing,
+    Dialect, EnvelopeAnswer, Exposure, Field, FieldType, Framing, HeaderPart, NetworkMessage,
+    NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles, Scope, SettlementRules,
+    SubField, Variation, Writing,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};

@@ -109,6 +109,32 @@ impl Phrases {
         w.finish()
     }
 
+    /// Ends the terminal's batch.
+    pub(crate) fn sign_off(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        match self.form {
+            Form::UnionPay => {
+                let mut w = self.begin(out, mti(0x0820));
+                w.number(11, at.stan.get().into());
+                who.write(&mut w);
+                w.digits(60, format!("00{}002", at.batch).as_bytes());
+                w.finish()
+            }
+            Form::Iso1987 => {
+                let mut w = self.begin(out, mti(0x0800));
+                write_times(&mut w, at.stan, now);
+                who.write(&mut w);
+                w.number(70, 2);
+                w.finish()
+            }
+        }
+    }
+
     /// A sale.
     pub(crate) fn sale(
         &self,

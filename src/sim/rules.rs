@@ -43,8 +43,22 @@ pub struct Faults {
     pub garble: Chance,
     /// Answered under another terminal's id.
     pub foreign: Chance,
+    /// Answered under another STAN.
+    pub misnumber: Chance,
     /// Answered twice.
     pub duplicate: Chance,
+    /// Processed, then random bytes instead of the answer: the peer cannot find the next frame either.
+    pub garbage: Chance,
+    /// Processed, then the connection is reset (TCP RST) behind half of the answer.
+    pub reset: Chance,
+    /// Answered byte by byte, [`Self::drip_every`]; what else the connection has waits meanwhile.
+    pub drip: Chance,
+    /// Between two bytes; 50 ms unless set, which makes an answer of 100 bytes take 5 s.
+    pub drip_every: Duration,
+    /// Processed, then the connection stays open, reads nothing and answers nothing for [`Self::hang_for`].
+    pub hang: Chance,
+    /// How long; 30 s unless set.
+    pub hang_for: Duration,
     /// Wait before every answer.
     pub delay: Wait,
 }
@@ -59,7 +73,14 @@ impl Faults {
         close: Chance::NEVER,
         garble: Chance::NEVER,
         foreign: Chance::NEVER,
+        misnumber: Chance::NEVER,
         duplicate: Chance::NEVER,
+        garbage: Chance::NEVER,
+        reset: Chance::NEVER,
+        drip: Chance::NEVER,
+        drip_every: Duration::from_millis(50),
+        hang: Chance::NEVER,
+        hang_for: Duration::from_secs(30),
         delay: Wait::NONE,
     };
 
@@ -72,7 +93,12 @@ impl Faults {
             (self.close, Fault::Close),
             (self.garble, Fault::Garble),
             (self.foreign, Fault::Foreign),
+            (self.misnumber, Fault::Misnumber),
             (self.duplicate, Fault::Duplicate),
+            (self.garbage, Fault::Garbage),
+            (self.reset, Fault::Reset),
+            (self.drip, Fault::Drip),
+            (self.hang, Fault::Hang),
         ];
         let hit = chances.into_iter().find(|(chance, _)| chance.hits(random));
         hit.map_or(Fault::None, |(_, fault)| fault)
@@ -95,7 +121,12 @@ pub(crate) enum Fault {
     Close,
     Garble,
     Foreign,
+    Misnumber,
     Duplicate,
+    Garbage,
+    Reset,
+    Drip,
+    Hang,
 }
 
 /// Which requests a rule is about, and what it changes.
@@ -238,10 +269,17 @@ fn read_faults(section: &Section<'_, '_>) -> Option<Faults> {
         lose: read_chance(section, "lose"),
         drop: read_chance(section, "drop"),
         late: read_chance(section, "late"),
-        late_by: section.duration("late_by", range, none.late_by),
+        late_by: section.duration("late_by", range.clone(), none.late_by),
         close: read_chance(section, "close"),
         garble: read_chance(section, "garble"),
         foreign: read_chance(section, "foreign"),
+        misnumber: read_chance(section, "misnumber"),
+        garbage: read_chance(section, "garbage"),
+        reset: read_chance(section, "reset"),
+        drip: read_chance(section, "drip"),
+        drip_every: section.duration("drip_every", range.clone(), none.drip_every),
+        hang: read_chance(section, "hang"),
+        hang_for: section.duration("hang_for", range.clone(), none.hang_for),
         duplicate: read_chance(section, "duplicate"),
         delay: read_wait(section, "delay"),
     };
@@ -253,7 +291,14 @@ fn read_faults(section: &Section<'_, '_>) -> Option<Faults> {
         "close",
         "garble",
         "foreign",
+        "misnumber",
         "duplicate",
+        "garbage",
+        "reset",
+        "drip",
+        "drip_every",
+        "hang",
+        "hang_for",
         "delay",
     ];
     keys.iter().any(|key| section.has(key)).then_some(read)

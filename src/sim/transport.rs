@@ -92,6 +92,21 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Makes the end of this connection a TCP reset: the peer sees no orderly close.
+    ///
+    /// # Errors
+    /// When the socket refuses the option.
+    pub(crate) fn reset_on_drop(&self) -> io::Result<()> {
+        let tcp = match self {
+            Self::Plain(stream) => stream,
+            Self::Client(stream) => stream.get_ref().0,
+            Self::Server(stream) => stream.get_ref().0,
+        };
+        tcp.set_zero_linger()
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

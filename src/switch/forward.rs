@@ -579,7 +579,7 @@ fn answer_made_anew(
     code: [u8; 2],
     elements: &[u8],
 ) -> Option<Bytes> {
-    let extras: Vec<_> = (2..=128)
+    let extras: Vec<_> = (2..=FieldSet::LAST)
         .filter(|de| *de != repeated.dialect().roles().response_code)
         .filter_map(|de| {
             let element = projection::kept_element(elements, de)?;

@@ -435,6 +435,10 @@ fn start_journal(
     .map_err(StartError::Thread)
 }
 
+/// Niceness of the projection.
+#[cfg(target_os = "linux")]
+const PROJECTOR_NICE: i32 = 5;
+
 /// One thread brings the read model up to date and answers questions from it.
 fn start_projector(
     switch: &Arc<Switch>,
@@ -478,6 +482,7 @@ fn start_projector(
     std::thread::Builder::new()
         .name("projector".into())
         .spawn(move || {
+            yield_to_trade();
             let mut jobs = Vec::new();
             loop {
                 match asked.recv_timeout(PROJECT_EVERY) {
@@ -504,6 +509,18 @@ fn start_projector(
             }
         })
         .map_err(StartError::Thread)
+}
+
+/// Lets the calling thread step back where the threads that trade want the same CPU. A third of theirs is its
+/// share then, and more than it needs: the read model still keeps up.
+fn yield_to_trade() {
+    // Elsewhere a priority is the whole process's.
+    #[cfg(target_os = "linux")]
+    if let Err(problem) =
+        rustix::process::setpriority_process(Some(rustix::thread::gettid()), PROJECTOR_NICE)
+    {
+        tracing::debug!(%problem, "the projection runs at the same priority as trade");
+    }
 }
 
 fn start_listeners(

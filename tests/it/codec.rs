@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn what_was_encoded_decodes_to_the_same_fields((dialect, mti, fields) in sound_message()) {
         let out = written(&dialect, mti, &fields);
-        let prefix = dialect.framing().length_bytes;
+        let prefix = dialect.framing().prefix_bytes();
         let expect = Scan::Frame { start: prefix, end: out.len() };
         prop_assert_eq!(scan(dialect.framing(), &out, 65_535), Ok(expect));
         let mut index = Index::new();
@@ -101,7 +101,7 @@ proptest! {
     #[test]
     fn rewritten_without_changes_is_the_same((dialect, mti, fields) in sound_message()) {
         let out = written(&dialect, mti, &fields);
-        let frame = &out[dialect.framing().length_bytes..];
+        let frame = &out[dialect.framing().prefix_bytes()..];
         let mut index = Index::new();
         let message = dialect.decode(frame, &mut index).unwrap();
         let how = Rewrite {
@@ -120,7 +120,7 @@ proptest! {
         dropped in any::<u128>(),
     ) {
         let out = written(&dialect, mti, &fields);
-        let prefix = dialect.framing().length_bytes;
+        let prefix = dialect.framing().prefix_bytes();
         let mut index = Index::new();
         let message = dialect.decode(&out[prefix..], &mut index).unwrap();
         let drop: FieldSet = (2..=128).filter(|de| dropped >> (de - 1) & 1 == 1).collect();
@@ -144,7 +144,7 @@ proptest! {
         if sound_head {
             // Random bytes seldom get past the message type.
             let head = written(&dialect, Mti::parse("0200").unwrap(), &[]);
-            let head = &head[dialect.framing().length_bytes..];
+            let head = &head[dialect.framing().prefix_bytes()..];
             let end = head.len().saturating_sub(8).min(frame.len());
             frame[..end].copy_from_slice(&head[..end]);
         }
@@ -157,7 +157,7 @@ proptest! {
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(),
     ) {
-        let mut frame = written(&dialect, mti, &fields)[dialect.framing().length_bytes..].to_vec();
+        let mut frame = written(&dialect, mti, &fields)[dialect.framing().prefix_bytes()..].to_vec();
         for (at, byte) in damage {
             let at = at.index(frame.len());
             frame[at] = byte;

@@ -68,7 +68,7 @@ fn message(args: &Args, text: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut out = BytesMut::new();
     json::encode(&dialect, &json, &mut out)?;
     let prefix = if args.bare {
-        dialect.framing().length_bytes
+        dialect.framing().prefix_bytes()
     } else {
         0
     };

@@ -193,11 +193,20 @@ fn of_folder(folder: &Path) -> anyhow::Result<Vec<Arc<Dialect>>> {
         .filter(|file| file.is_file())
         .collect();
     files.sort();
-    let mut all = Vec::new();
+    let mut texts = Vec::new();
     for file in files {
         let name = file.display().to_string();
         let text = fs::read_to_string(&file).with_context(|| format!("{name} cannot be read"))?;
-        match Dialect::parse(&name, &text) {
+        texts.push((name, text));
+    }
+    let find = |name: &str| {
+        let mut texts = texts.iter();
+        let named = |(_, text): &&(String, String)| Dialect::name_in(text).as_deref() == Some(name);
+        texts.find(named).cloned()
+    };
+    let mut all = Vec::new();
+    for (name, text) in &texts {
+        match Dialect::parse_with(name, text, &find) {
             Ok(dialect) => all.push(Arc::new(dialect)),
             Err(problems) => {
                 let first = problems

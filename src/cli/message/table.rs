@@ -41,6 +41,9 @@ pub(super) fn lines(description: &Description, look: Look) -> Vec<String> {
             inspect::bytes::to_hex(&description.header)
         ));
     }
+    for (name, digits) in &description.header_parts {
+        out.push(format!("        {digits}  {name}"));
+    }
     let words = inspect::mti(description.mti, look.language);
     out.push(format!("MTI     {}  {words}", description.mti));
     if let Some(request) = &description.request {

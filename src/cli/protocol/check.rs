@@ -83,7 +83,8 @@ fn folder(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// What is wrong with one dialect and its samples; says what is sound.
 fn check(file: &Path) -> anyhow::Result<Vec<Problem>> {
     let text = read(file, limits::DOCUMENT_BYTES_MAX.try_into()?)?;
-    let dialect = match Dialect::parse(&file.display().to_string(), &text) {
+    let find = |name: &str| parent(file, name);
+    let dialect = match Dialect::parse_with(&file.display().to_string(), &text, &find) {
         Ok(dialect) => dialect,
         Err(problems) => return Ok(problems),
     };
@@ -109,6 +110,17 @@ fn check(file: &Path) -> anyhow::Result<Vec<Problem>> {
         ))?;
     }
     Ok(problems)
+}
+
+/// A dialect that the file may build on: the one of that name in a folder beside its own.
+fn parent(file: &Path, name: &str) -> Option<(String, String)> {
+    let beside = folder(file.parent()?.parent()?).ok()?;
+    let files = beside.into_iter().map(|folder| folder.join("dialect.toml"));
+    files.filter(|file| file.is_file()).find_map(|file| {
+        let text = read(&file, limits::DOCUMENT_BYTES_MAX.try_into().ok()?).ok()?;
+        let found = Dialect::name_in(&text).as_deref() == Some(name);
+        found.then(|| (file.display().to_string(), text))
+    })
 }
 
 /// The sample messages beside a dialect file, sorted.

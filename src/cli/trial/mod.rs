@@ -48,8 +48,7 @@ pub struct Args {
     /// Requests a second over all terminals
     #[arg(long, value_name = "NUMBER", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
-    /// The gateway gives the host STANs of its own; books are then compared by terminal and not by row. Each start
-    /// takes two blocks of 20,000: after some 20 starts in a day numbers come again, and the host mixes them up
+    /// The gateway gives the host STANs of its own; books are then compared by terminal and not by row
     #[arg(long)]
     own_stans: bool,
     /// End the process at each fail point in turn, the first three times it is passed, instead of killing it at

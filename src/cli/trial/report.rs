@@ -1,5 +1,6 @@
 //! What came of a trial.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::books::{JournalBooks, Wrong};
@@ -89,12 +90,16 @@ impl Report {
             fleet.reversals_acknowledged,
             fleet.broken
         ))?;
+        let faults: Vec<_> = host_did
+            .faults()
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
         line(format_args!(
-            "host: {} requests, {} answers dropped, {} late, {} twice; {} reversed, {} repeats",
+            "host: {} requests, answers: {}; {} reversed, {} repeats",
             host_did.requests,
-            host_did.dropped,
-            host_did.late,
-            host_did.duplicated,
+            faults.join(", "),
             host_did.reversed,
             host_did.repeats
         ))?;
@@ -216,8 +221,7 @@ impl Report {
             "reversals_acknowledged": self.fleet.reversals_acknowledged,
             "host": {
                 "requests": self.host_did.requests,
-                "dropped": self.host_did.dropped,
-                "late": self.host_did.late,
+                "faults": self.host_did.faults().into_iter().collect::<BTreeMap<_, _>>(),
                 "reversed": self.host_did.reversed,
                 "repeats": self.host_did.repeats,
                 "doubled": self.host_did.doubled,

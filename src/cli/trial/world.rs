@@ -473,15 +473,23 @@ async fn first_starts(
     Ok(())
 }
 
-/// Of every hundred answers two never come, one comes after everybody gave up, one comes twice, and now and then
-/// the line is closed instead.
+/// Of every hundred answers two never come, one comes after everybody gave up, one comes twice, one comes under
+/// another number every other time; and now and then the line is closed, reset in the middle of an answer, full
+/// of random bytes, dripping, or hangs.
 fn faults() -> Faults {
+    let rare = |percent| Chance::parse(percent).unwrap_or_default();
     Faults {
         drop: Chance::percent(2),
         late: Chance::percent(1),
         late_by: UPSTREAM_TIMEOUT + Duration::from_millis(500),
-        close: Chance::parse("0.1%").unwrap_or_default(),
+        close: rare("0.1%"),
         duplicate: Chance::percent(1),
+        misnumber: rare("0.5%"),
+        garbage: rare("0.05%"),
+        reset: rare("0.05%"),
+        drip: rare("0.05%"),
+        hang: rare("0.05%"),
+        hang_for: UPSTREAM_TIMEOUT * 2,
         delay: Wait {
             min: Duration::ZERO,
             max: Duration::from_millis(40),

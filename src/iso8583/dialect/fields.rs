@@ -249,7 +249,7 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
         return None;
     }
     let mut set = FieldSet::EMPTY;
-    for number in section.integers(key, 2..=128) {
+    for number in section.integers(key, 2..=FieldSet::LAST.into()) {
         match u8::try_from(number.value) {
             Ok(de) if table.field(de).is_some() => set.insert(de),
             Ok(_) | Err(_) => section.problems().error(
@@ -262,12 +262,12 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
 }
 
 /// Reads `[roles]`. What is not written is as in ISO 8583:1987, where the dialect defines that field.
-pub(super) fn roles(root: &Section<'_, '_>, table: &Table) -> Roles {
+pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Roles {
     let written = root.section("roles");
     let section = written.as_ref();
     let role = |key: &'static str, usual: u8| {
         let named = section.and_then(|s| {
-            let number = s.integer(key, 2..=128)?;
+            let number = s.integer(key, 2..=FieldSet::LAST.into())?;
             let de = u8::try_from(number).ok()?;
             if table.field(de).is_none() {
                 let message = format!("DE{de} is not defined in [fields]");
@@ -312,7 +312,9 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table) -> Roles {
             .map(|s| original(s, table))
             .unwrap_or_default(),
     };
-    widths(root, table, &roles);
+    if serves {
+        widths(root, table, &roles);
+    }
     if let Some(section) = written {
         section.finish();
     }
@@ -335,6 +337,13 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
             )),
             None => root.error(format!("no field plays {name}; define it in [fields]")),
         }
+    }
+    let characters = [roles.rrn, roles.approval_code, roles.currency];
+    let all = needs.iter().map(|(_, de, _)| *de).chain(characters);
+    if let Some(de) = all.into_iter().find(|de| table.spec(*de).kind.is_ebcdic()) {
+        root.error(format!(
+            "DE{de} is EBCDIC: such a dialect decodes only so far; take [[request]] and what belongs to it out"
+        ));
     }
 }
 

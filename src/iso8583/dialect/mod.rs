@@ -26,7 +26,8 @@ use super::request::{Request, Rows};
 use super::subfield::Layout;
 
 pub use rules::{
-    Framing, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles,
+    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
+    ReversalRules, Roles,
 };
 pub use settlement::SettlementRules;
 pub(super) use table::Prefix;
@@ -75,6 +76,17 @@ impl BitmapEncoding {
     }
 }
 
+/// Where the third bitmap stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ThirdBitmap {
+    /// Nowhere: DE65 is not used.
+    None,
+    /// Right behind the second.
+    AfterSecond,
+    /// In the place of DE65, behind DE64.
+    InPlace,
+}
+
 /// What a dialect file says, compiled. Immutable; shared as `Arc<Dialect>`.
 #[derive(Clone)]
 pub struct Dialect {
@@ -85,6 +97,7 @@ pub struct Dialect {
     mti: MtiEncoding,
     bitmap: BitmapEncoding,
     bitmaps: u8,
+    third: ThirdBitmap,
     table: Table,
     layouts: BTreeMap<u8, Layout>,
     roles: Roles,
@@ -122,7 +135,40 @@ impl Dialect {
     /// # Errors
     /// Every mistake in the file, in its order, warnings among them.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        parse::dialect(file, text)
+        Self::parse_with(file, text, &|_| None)
+    }
+
+    /// Like [`parse`](Self::parse), for a file that may build on dialects that are not shipped: `find` gives
+    /// the file's name and the text of such a one. What it does not know is looked for among the shipped.
+    ///
+    /// # Errors
+    /// Every mistake in the file and in those it builds on.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        find: &dyn Fn(&str) -> Option<(String, String)>,
+    ) -> Result<Self, Vec<Problem>> {
+        parse::dialect(file, text, &|name| {
+            find(name).or_else(|| Self::shipped_file(name))
+        })
+    }
+
+    /// The name that a dialect file gives itself, whatever else may be wrong with it.
+    #[must_use]
+    pub fn name_in(text: &str) -> Option<String> {
+        parse::own_name("", text)
+    }
+
+    /// Every key that reading the file asks for, with the path of its table: what the schema of dialect files
+    /// is held against.
+    #[must_use]
+    pub fn keys(file: &str, text: &str) -> Vec<(String, &'static str)> {
+        parse::keys(file, text, &Self::shipped_file)
+    }
+
+    fn shipped_file(name: &str) -> Option<(String, String)> {
+        let text = Self::shipped_text(name)?;
+        Some((format!("protocols/{name}/dialect.toml"), text.to_owned()))
     }
 
     /// A dialect that is part of the program, compiled at its first use.
@@ -140,7 +186,15 @@ impl Dialect {
     /// Names of the dialects that are part of the program.
     #[must_use]
     pub const fn shipped_names() -> &'static [&'static str] {
-        const NAMES: [&str; SHIPPED.len()] = [SHIPPED[0].0, SHIPPED[1].0];
+        const NAMES: [&str; SHIPPED.len()] = {
+            let mut names = [""; SHIPPED.len()];
+            let mut at = 0;
+            while at < SHIPPED.len() {
+                names[at] = SHIPPED[at].0;
+                at += 1;
+            }
+            names
+        };
         &NAMES
     }
 
@@ -272,6 +326,12 @@ impl Dialect {
     /// What the code means, when the dialect knows it.
     #[must_use]
     pub fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
+        self.codes.text_of(code.as_bytes())
+    }
+
+    /// What the characters of DE39 mean, also where a dialect has three of them.
+    #[must_use]
+    pub fn text_of_code(&self, code: &[u8]) -> Option<&CodeText> {
         self.codes.text_of(code)
     }
 
@@ -317,8 +377,13 @@ impl Dialect {
         self.bitmap
     }
 
-    pub(super) const fn has_secondary_bitmap(&self) -> bool {
-        self.bitmaps > 1
+    /// Most bitmaps of a message.
+    pub(super) const fn bitmap_count(&self) -> u8 {
+        self.bitmaps
+    }
+
+    pub(super) const fn third_place(&self) -> ThirdBitmap {
+        self.third
     }
 
     #[inline(always)]
@@ -326,9 +391,9 @@ impl Dialect {
         self.table.spec(de)
     }
 
-    /// Like [`spec`](Self::spec), with the second bitmap as DE1: fixed bytes without a prefix.
+    /// Like [`spec`](Self::spec), with the further bitmaps as DE1 and DE65: fixed bytes without a prefix.
     pub(super) fn wire_spec(&self, de: u8) -> FieldSpec {
-        if de == 1 {
+        if de == 1 || de == 65 {
             return FieldSpec::new(Kind::Bytes, Prefix::Fixed, Pad::Right, self.bitmap.bytes());
         }
         *self.table.spec(de)

@@ -54,11 +54,6 @@ pub(super) fn rows(root: &Section<'_, '_>, table: &Table) -> (Rows, FieldSet) {
     for section in root.sections("request") {
         compiler.row(section, defaults);
     }
-    if compiler.requests.is_empty() {
-        root.error(
-            "request is missing; write for example `[[request]]` and under it `name = \"sale\"`",
-        );
-    }
     let rows = Rows::new(compiler.requests, compiler.selectors, compiler.rules);
     (rows, defaults.answer_echo)
 }

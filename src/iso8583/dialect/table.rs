@@ -277,8 +277,8 @@ impl SubField {
 /// All fields of a dialect: the packed rows, and the rows for people.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    /// By data element modulo 128: DE128 takes the place of the DE0 that does not exist.
-    specs: [FieldSpec; 128],
+    /// By data element; what the dialect does not define is undefined here, DE0, DE1 and DE65 always.
+    specs: [FieldSpec; 256],
     fields: Vec<Field>,
     /// Fields that everybody may see.
     open: FieldSet,
@@ -287,18 +287,15 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) const fn new() -> Self {
         Self {
-            specs: [FieldSpec::UNDEFINED; 128],
+            specs: [FieldSpec::UNDEFINED; 256],
             fields: Vec::new(),
             open: FieldSet::EMPTY,
         }
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "0 <= de & 127 < 128, the array's length"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     pub(crate) fn define(&mut self, field: Field, spec: FieldSpec) {
-        self.specs[usize::from(field.number & 127)] = spec;
+        self.specs[usize::from(field.number)] = spec;
         self.open = match field.exposure {
             Exposure::Open => self.open.with(field.number),
             Exposure::Masked | Exposure::Chip | Exposure::Secret => self.open.without(field.number),
@@ -308,21 +305,15 @@ impl Table {
     }
 
     /// Puts another row in the place of a field's.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "0 <= de & 127 < 128, the array's length"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     pub(crate) fn respecify(&mut self, de: u8, spec: FieldSpec) {
-        self.specs[usize::from(de & 127)] = spec;
+        self.specs[usize::from(de)] = spec;
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "0 <= de & 127 < 128, the array's length"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     #[inline(always)]
     pub(crate) fn spec(&self, de: u8) -> &FieldSpec {
-        &self.specs[usize::from(de & 127)]
+        &self.specs[usize::from(de)]
     }
 
     pub(crate) fn fields(&self) -> &[Field] {

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use super::Writer;
-use crate::iso8583::dialect::Kind;
+use crate::iso8583::dialect::{Kind, ThirdBitmap};
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::message::Message;
 
@@ -11,7 +11,7 @@ impl Writer<'_> {
     /// Copies a field from a message, length prefix, padding and all; nothing when the message lacks it.
     /// From another dialect the value is taken over, in this dialect's wire form.
     pub fn copy(&mut self, message: &Message<'_>, de: u8) {
-        if !message.has(de) || de == 1 {
+        if !message.has(de) || de == 1 || de == 65 {
             return;
         }
         let same = std::ptr::eq(message.dialect(), self.dialect)
@@ -25,7 +25,7 @@ impl Writer<'_> {
 
     /// Copies all fields of the set that the message has.
     pub fn copy_set(&mut self, message: &Message<'_>, fields: FieldSet) {
-        for de in message.fields().intersection(fields).without(1).iter() {
+        for de in message.content_fields().intersection(fields).iter() {
             self.copy(message, de);
         }
     }
@@ -49,9 +49,22 @@ impl Writer<'_> {
         }
     }
 
-    /// Asks for a second bitmap, whether or not a field needs it.
-    pub(in crate::iso8583) const fn second_bitmap(&mut self) {
-        self.fields.insert(1);
+    /// Asks for the further bitmaps that a message has, whether or not a field needs them.
+    pub(in crate::iso8583) fn bitmaps_of(&mut self, message: &Message<'_>) {
+        let bitmaps = FieldSet::EMPTY.with(1).with(65);
+        self.fields = self.fields.union(message.fields().intersection(bitmaps));
+    }
+
+    /// Asks for so many bitmaps, whether or not a field needs them. Those that the dialect does not have are
+    /// left out.
+    pub fn bitmaps(&mut self, count: u8) {
+        let third = self.dialect.third_place() != ThirdBitmap::None;
+        if count > 1 && self.dialect.bitmap_count() > 1 {
+            self.fields.insert(1);
+        }
+        if count > 2 && third {
+            self.fields = self.fields.with(1).with(65);
+        }
     }
 
     /// Appends wire bytes of several fields at once.

@@ -42,21 +42,47 @@ struct Connection {
 enum After {
     GoOn,
     Close,
+    Reset,
+    /// The last answer of the outbox goes byte by byte; this many bytes it has.
+    Drip {
+        bytes: usize,
+        every: Duration,
+    },
+    Hang {
+        time: Duration,
+    },
 }
 
 impl Connection {
     async fn run(&mut self) -> io::Result<()> {
+        // Whether frames of the last chunk may be left.
+        let mut left = false;
         loop {
-            if !self.wait().await? {
+            if !left && !self.wait().await? {
                 return self.stream.shutdown().await;
             }
             let after = self.answer_chunk()?;
+            let slowly = match after {
+                After::Drip { bytes, .. } => self.outbox.split_off(self.outbox.len() - bytes),
+                _ => BytesMut::new(),
+            };
             if !self.outbox.is_empty() {
                 self.stream.write_all_buf(&mut self.outbox).await?;
                 self.stream.flush().await?;
             }
-            if after == After::Close {
-                return self.stream.shutdown().await;
+            left = after != After::GoOn;
+            match after {
+                After::GoOn => {}
+                After::Close => return self.stream.shutdown().await,
+                After::Reset => return self.stream.reset_on_drop(),
+                After::Drip { every, .. } => {
+                    for byte in slowly {
+                        self.stream.write_all(&[byte]).await?;
+                        self.stream.flush().await?;
+                        tokio::time::sleep(every).await;
+                    }
+                }
+                After::Hang { time } => tokio::time::sleep(time).await,
             }
         }
     }
@@ -93,6 +119,16 @@ impl Connection {
                 }
                 Delivery::Never => {}
                 Delivery::Close => return Ok(After::Close),
+                Delivery::Reset => {
+                    let whole = self.outbox.len() - begin;
+                    self.outbox.truncate(begin + whole / 2);
+                    return Ok(After::Reset);
+                }
+                Delivery::Drip { every } => {
+                    let bytes = self.outbox.len() - begin;
+                    return Ok(After::Drip { bytes, every });
+                }
+                Delivery::Hang { time } => return Ok(After::Hang { time }),
             }
         }
         self.waiting.take_due(now, &mut self.outbox);

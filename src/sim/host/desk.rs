@@ -27,6 +27,12 @@ pub(super) enum Delivery {
     Never,
     /// There is none, and the connection is to be closed.
     Close,
+    /// Send half of it and reset the connection.
+    Reset,
+    /// Send it byte by byte, with this wait between.
+    Drip { every: Duration },
+    /// There is none, and the connection rests for so long.
+    Hang { time: Duration },
 }
 
 /// One connection's view of the host.
@@ -139,8 +145,14 @@ impl OpenDesk<'_> {
                     return Delivery::Never;
                 }
                 let wait = faults.delay.draw(self.random);
+                let draw = self.random.u64(..);
                 let code = case.decide(request, code, self.keeps_books, &mut self.books);
-                case.deliver(code, fault, faults, wait, &mut self.books.counters, out)
+                let misbehaviour = Misbehaviour {
+                    fault,
+                    faults,
+                    draw,
+                };
+                case.deliver(code, &misbehaviour, wait, &mut self.books.counters, out)
             }
             (_, Some(Served::SignOn | Served::SignOff | Served::Echo)) => {
                 case.reply(ResponseCode::APPROVED, &mut self.books.counters, out)
@@ -317,8 +329,7 @@ impl Case<'_> {
     fn deliver(
         &self,
         code: ResponseCode,
-        fault: Fault,
-        faults: &Faults,
+        what: &Misbehaviour<'_>,
         wait: Duration,
         counters: &mut HostCounters,
         out: &mut BytesMut,
@@ -329,7 +340,7 @@ impl Case<'_> {
             return Delivery::Never;
         }
         let mut delivery = (wait, 1);
-        match fault {
+        match what.fault {
             Fault::None | Fault::Lose => {}
             Fault::Drop => {
                 counters.dropped += 1;
@@ -343,7 +354,7 @@ impl Case<'_> {
             }
             Fault::Late => {
                 counters.late += 1;
-                delivery.0 = wait + faults.late_by;
+                delivery.0 = wait + what.faults.late_by;
             }
             Fault::Duplicate => {
                 counters.duplicated += 1;
@@ -356,6 +367,32 @@ impl Case<'_> {
             Fault::Foreign => {
                 counters.foreign += 1;
                 self.make_foreign(out, begin);
+            }
+            Fault::Misnumber => {
+                counters.misnumbered += 1;
+                self.misnumber(out, begin);
+            }
+            Fault::Garbage => {
+                counters.garbage += 1;
+                out.truncate(begin);
+                put_garbage(out, what.draw);
+                return Delivery::Now { copies: 1 };
+            }
+            Fault::Reset => {
+                counters.reset += 1;
+                return Delivery::Reset;
+            }
+            Fault::Drip => {
+                counters.dripped += 1;
+                counters.answers += 1;
+                let every = what.faults.drip_every;
+                return Delivery::Drip { every };
+            }
+            Fault::Hang => {
+                counters.hung += 1;
+                out.truncate(begin);
+                let time = what.faults.hang_for;
+                return Delivery::Hang { time };
             }
         }
         let (wait, copies) = delivery;
@@ -423,17 +460,47 @@ impl Case<'_> {
 
     /// Changes the last character of DE41: the answer stays whole, but is another terminal's.
     fn make_foreign(&self, out: &mut BytesMut, begin: usize) {
+        self.change_last(out, begin, self.dialect.roles().terminal);
+    }
+
+    /// Changes the last digit of the STAN: the answer stays whole, but is another request's.
+    fn misnumber(&self, out: &mut BytesMut, begin: usize) {
+        self.change_last(out, begin, self.dialect.roles().stan);
+    }
+
+    /// Makes another digit of a field's last byte, packed or a character.
+    fn change_last(&self, out: &mut BytesMut, begin: usize, de: u8) {
         let mut index = Index::new();
-        let frame_at = begin + self.dialect.framing().length_bytes;
+        let frame_at = begin + self.dialect.framing().prefix_bytes();
         let place = out.get(frame_at..).and_then(|frame| {
             let m = self.dialect.decode(frame, &mut index).ok()?;
-            let id = m.field(self.dialect.roles().terminal)?;
-            Some(id.as_ptr().addr() - frame.as_ptr().addr() + id.len() - 1)
+            let field = m.element(de)?;
+            Some(field.as_ptr().addr() - frame.as_ptr().addr() + field.len() - 1)
         });
         if let Some(byte) = place.and_then(|at| out.get_mut(frame_at + at)) {
-            *byte = if *byte == b'0' { b'1' } else { b'0' };
+            *byte = if *byte & 0x0F == 0 {
+                *byte | 1
+            } else {
+                *byte & 0xF0
+            };
         }
     }
+}
+
+/// What goes wrong with one answer.
+struct Misbehaviour<'r> {
+    fault: Fault,
+    faults: &'r Faults,
+    /// Random.
+    draw: u64,
+}
+
+/// Bytes that are no message: up to 63 of them, so that some announce frames longer than any dialect's and some
+/// leave the peer waiting for the rest of one.
+fn put_garbage(out: &mut BytesMut, draw: u64) {
+    let mut random = fastrand::Rng::with_seed(draw);
+    let count = random.usize(1..64);
+    out.extend((0..count).map(|_| random.u8(..)));
 }
 
 /// Two numbers of six digits as twelve characters.

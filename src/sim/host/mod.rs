@@ -104,8 +104,39 @@ pub struct HostCounters {
     pub garbled: u64,
     /// Faults: answers under another terminal's id.
     pub foreign: u64,
+    /// Faults: answers under another STAN.
+    pub misnumbered: u64,
     /// Faults: answers sent twice.
     pub duplicated: u64,
+    /// Faults: random bytes instead of an answer.
+    pub garbage: u64,
+    /// Faults: connections reset behind half an answer.
+    pub reset: u64,
+    /// Faults: answers sent byte by byte.
+    pub dripped: u64,
+    /// Faults: connections left hanging.
+    pub hung: u64,
+}
+
+impl HostCounters {
+    /// What went wrong on purpose, by name.
+    #[must_use]
+    pub const fn faults(&self) -> [(&'static str, u64); 12] {
+        [
+            ("lost", self.lost),
+            ("dropped", self.dropped),
+            ("late", self.late),
+            ("closed", self.closed),
+            ("garbled", self.garbled),
+            ("foreign", self.foreign),
+            ("misnumbered", self.misnumbered),
+            ("duplicated", self.duplicated),
+            ("garbage", self.garbage),
+            ("reset", self.reset),
+            ("dripped", self.dripped),
+            ("hung", self.hung),
+        ]
+    }
 }
 
 /// A host's memory, shared by its connections.

@@ -209,7 +209,8 @@ impl Line {
         })
     }
 
-    /// Signs on, when the run wants it, and gives the batch to trade in.
+    /// Signs on, when the run wants it, and gives the batch to trade in. Signs off before: a run begins with
+    /// the same trace numbers as the one before it, and in that one's batch they would be repeats.
     async fn sign_on(&mut self, common: &Common, who: Identity) -> Result<BatchNumber, OpenError> {
         let batch = BatchNumber::FIRST;
         if !common.sign_on {
@@ -221,21 +222,29 @@ impl Line {
             stan: Stan::FIRST,
         };
         let now = local_time(common.clock.wall());
-        common
-            .phrases
-            .sign_on(&mut out, who, at, now)
-            .map_err(TemplateError::Encode)?;
-        self.stream.write_all(&out).await?;
-        self.stream.flush().await?;
-        let answer = tokio::time::timeout(common.timeout, self.receive())
-            .await
-            .map_err(io::Error::from)?
-            .map_err(|_failure| OpenError::Answer)?;
+        let phrases = &common.phrases;
+        let made = phrases.sign_off(&mut out, who, at, now);
+        made.map_err(TemplateError::Encode)?;
+        // Whatever the answer: that nobody was signed on is as good.
+        self.ask(common, &out).await?;
+        out.clear();
+        let made = phrases.sign_on(&mut out, who, at, now);
+        made.map_err(TemplateError::Encode)?;
+        let answer = self.ask(common, &out).await?;
         let code = answer.response_code().ok_or(OpenError::Answer)?;
         if !answer.dialect().is_approval(code) {
             return Err(OpenError::SignOn(code));
         }
         Ok(answer.batch().unwrap_or(batch))
+    }
+
+    async fn ask(&mut self, common: &Common, frame: &[u8]) -> Result<Message<'_>, OpenError> {
+        self.stream.write_all(frame).await?;
+        self.stream.flush().await?;
+        tokio::time::timeout(common.timeout, self.receive())
+            .await
+            .map_err(io::Error::from)?
+            .map_err(|_failure| OpenError::Answer)
     }
 
     /// Whether the peer has closed, as far as is known without waiting. Looked at before each request: one

@@ -148,7 +148,7 @@ impl Gateway {
         let Some(known) = self.sessions.get(&session) else {
             return true;
         };
-        let prefix = self.dialect.framing().length_bytes;
+        let prefix = self.dialect.framing().prefix_bytes();
         let handled = self
             .driven
             .on_frame(known, frame.get(prefix..).unwrap_or_default());
@@ -168,7 +168,7 @@ impl Gateway {
     }
 
     pub(super) fn on_link_frame(&self, link: usize, frame: &[u8], index: &mut Index) {
-        let prefix = self.dialect.framing().length_bytes;
+        let prefix = self.dialect.framing().prefix_bytes();
         let frame = frame.get(prefix..).unwrap_or_default();
         self.driven.on_link_frame(link, frame, index);
     }
@@ -196,7 +196,7 @@ impl Gateway {
     ) -> Result<Vec<u64>, Finding> {
         let mut closed = Vec::new();
         let mut checked = Ok(());
-        let prefix = self.dialect.framing().length_bytes;
+        let prefix = self.dialect.framing().prefix_bytes();
         for (number, session) in &self.sessions {
             self.bytes.clear();
             session.take_output(&mut self.bytes);
@@ -229,7 +229,7 @@ impl Gateway {
     ) -> Result<(), Finding> {
         self.bytes.clear();
         self.driven.take_from_link(link, &mut self.bytes);
-        let prefix = self.dialect.framing().length_bytes;
+        let prefix = self.dialect.framing().prefix_bytes();
         let mut checked = Ok(());
         frames(&self.dialect, &self.bytes, |frame| {
             let message = self.dialect.decode(&frame[prefix..], index);
@@ -332,7 +332,7 @@ fn tells_of_approval(message: &Message<'_>) -> Option<Stan> {
 
 /// Calls `each` with every frame, its length prefix included. The dialects shipped have two bytes of it.
 fn frames(dialect: &Dialect, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
-    let prefix = dialect.framing().length_bytes;
+    let prefix = dialect.framing().prefix_bytes();
     while let Some(len) = bytes.first_chunk::<2>() {
         let end = prefix + usize::from(u16::from_be_bytes(*len));
         let Some((frame, rest)) = bytes.split_at_checked(end) else {

@@ -316,6 +316,9 @@ fn run_world(mut world: World<'_>) -> Result<Summary, (Moment, Finding)> {
     world.live().map_err(|finding| (world.clock.now(), finding))
 }
 
+/// What worlds are drawn from. A longer list would change the world of every seed.
+const DIALECTS: [&str; 2] = ["unionpay-pos", "iso8583-1987-ascii"];
+
 impl<'t> World<'t> {
     /// Tells what happens, when somebody listens.
     fn tell(&mut self, what: impl FnOnce(&Dialect) -> String) {
@@ -328,8 +331,7 @@ impl<'t> World<'t> {
         // Neighbouring seeds must not give neighbouring draws.
         let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let rates = Rates::draw(&mut random);
-        let names = Dialect::shipped_names();
-        let dialect = names[random.usize(0..names.len())];
+        let dialect = DIALECTS[random.usize(0..DIALECTS.len())];
         let dialect = Dialect::shipped(dialect)
             .unwrap_or_else(|| unreachable!("a shipped name has a shipped dialect"));
         let stan = if random.bool() {

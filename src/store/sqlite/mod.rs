@@ -11,6 +11,7 @@ mod check;
 mod files;
 mod import;
 mod journal;
+mod postings;
 mod query;
 mod read_model;
 mod registry;

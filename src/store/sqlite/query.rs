@@ -1,6 +1,5 @@
 //! Questions to the read model in SQLite, on connections that cannot write.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_iter};
 
+use super::postings::{self, Dimension, PART_BITS, Wanted};
 use super::read_model::{MIGRATIONS, row_of};
 use super::{SqliteFolder, SqliteJournal, SqliteRegistry, from_sql, to_sql};
 use crate::base::{AccountId, Note, PersonName, RequestType, Timestamp, limits};
@@ -15,13 +15,7 @@ use crate::store::read_model::{Cursor, Page, Query, QueryError, QueryState, Tran
 use crate::store::{Intervention, StoreError, TransactionRow, TxnId, Verb};
 
 /// What questions need beyond the first schema. What was projected before lacks the new columns: the table
-/// is emptied, and the next start projects the journal once more.
-///
-/// Every index begins with the part of the transactions' numbers that a row is in. A whole index by account
-/// has a page for each account, and each new row makes another one dirty: a projection with four of those
-/// took four times the CPU time. Within a part the accounts of the moment share some pages, and a question
-/// looks into every part, which costs it a few microseconds for each. The row's number is the last
-/// column of every index by itself: within a part nothing is sorted.
+/// is emptied, and the next start projects the journal once more. Its indexes did not stay, see `postings`.
 ///
 /// `span` says when what is in a part was accepted, so that a question about a time looks into no other.
 pub(super) const MIGRATION: &str = "
@@ -40,25 +34,6 @@ CREATE TABLE span (
 DELETE FROM txn;
 UPDATE mark SET sequence = 0;
 ";
-
-/// Transactions of a part, as a power of two; stands in the schema too.
-const PART_BITS: u32 = 14;
-
-/// Widens a part's span.
-pub(super) const WIDEN: &str = "INSERT INTO span VALUES (?1, ?2, ?3) ON CONFLICT (part) DO UPDATE SET \
-    first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)";
-
-/// The parts that rows are in, and from when to when each of them was accepted.
-pub(super) fn spans(rows: &[TransactionRow]) -> BTreeMap<u64, (Timestamp, Timestamp)> {
-    let mut spans = BTreeMap::new();
-    for row in rows {
-        let (first, last) = spans
-            .entry(row.txn.0 >> PART_BITS)
-            .or_insert((row.at, row.at));
-        (*first, *last) = (row.at.min(*first), row.at.max(*last));
-    }
-    spans
-}
 
 /// Steps between two looks at how many there were.
 const STEPS_A_LOOK: i32 = 10_000;
@@ -222,13 +197,16 @@ impl TransactionReader for SqliteReader {
             // One transaction, so that the mark and the rows are of one moment.
             let moment = self.db.unchecked_transaction()?;
             let mark = mark_of(&moment)?;
-            let mut all = moment.prepare(&money_sql(account))?;
-            let mut bounds = vec![to_sql(times.start.0), to_sql(times.end.0)];
-            bounds.extend(account.map(|account| i64::from(account.0)));
-            let mut rows = all.query(params_from_iter(bounds))?;
-            while let Some(row) = rows.next()? {
-                if !each(row_of(row)?) {
-                    break;
+            match account {
+                Some(account) => money_of_account(&moment, &times, account, each)?,
+                None => {
+                    let mut all = moment.prepare(&money_sql(ALL_OF_TIMES))?;
+                    let mut rows = all.query([times.start.0, times.end.0].map(to_sql))?;
+                    while let Some(row) = rows.next()? {
+                        if !each(row_of(row)?) {
+                            break;
+                        }
+                    }
                 }
             }
             Ok(mark)
@@ -257,18 +235,42 @@ impl SqliteReader {
         let from = query.from.map_or(0, |at| to_sql(at.0));
         let to = query.to.map_or(i64::MAX, |at| to_sql(at.0));
         let mut parts = parts.query([before >> PART_BITS, from, to])?;
-        let (sql, mut values) = part_sql(query);
-        let mut within = self.db.prepare_cached(&sql)?;
+        let (conditions, mut values) = conditions(query);
+        let mut all = self.db.prepare_cached(&all_of_part(&conditions))?;
+        let mut one = self.db.prepare_cached(&one_of_part(&conditions))?;
+        let wanted = wanted(query);
         let mut found = Vec::new();
         while let Some(part) = parts.next()? {
-            let part: i64 = part.get(0)?;
-            let left = i64::try_from(rows - found.len()).unwrap_or(i64::MAX);
-            values.splice(..3, [part, before, left].map(Value::from));
-            for row in within.query_map(params_from_iter(&values), row_of)? {
-                found.push(row?);
-            }
-            if found.len() >= rows {
-                break;
+            let part = from_sql(part.get(0)?);
+            let candidates = match wanted {
+                Some(wanted) => postings::candidates(&self.db, wanted, part)?,
+                None => None,
+            };
+            let Some(candidates) = candidates else {
+                let (first, end) = (part << PART_BITS, (part + 1) << PART_BITS);
+                let left = i64::try_from(rows - found.len()).unwrap_or(i64::MAX);
+                let bounds = [to_sql(first), before.min(to_sql(end)), left];
+                values.splice(..3, bounds.map(Value::from));
+                for row in all.query_map(params_from_iter(&values), row_of)? {
+                    found.push(row?);
+                }
+                if found.len() >= rows {
+                    break;
+                }
+                continue;
+            };
+            for txn in candidates.into_iter().rev().map(to_sql) {
+                if txn >= before {
+                    continue;
+                }
+                values.splice(..3, [txn, txn + 1, 1].map(Value::from));
+                found.extend(
+                    one.query_row(params_from_iter(&values), row_of)
+                        .optional()?,
+                );
+                if found.len() >= rows {
+                    return Ok(found);
+                }
             }
         }
         Ok(found)
@@ -299,27 +301,20 @@ fn mark_of(db: &Connection) -> rusqlite::Result<u64> {
     })
 }
 
-/// Values: from, to, and the account if there is one.
-fn money_sql(account: Option<AccountId>) -> String {
-    let (index, only) = match account {
-        Some(_) => ("INDEXED BY txn_account", "AND account = ?3"),
-        None => ("NOT INDEXED", ""),
-    };
-    // By number where everything is read anyway, by part where only an account's is.
-    let within = match account {
-        Some(_) => {
-            "part IN (SELECT part FROM span WHERE last_at >= ?1 AND first_at < ?2)".to_owned()
-        }
-        None => format!(
-            "id >= (SELECT min(part) << {PART_BITS} FROM span WHERE last_at >= ?1 AND first_at < ?2) \
-             AND id < (SELECT (max(part) + 1) << {PART_BITS} FROM span \
-             WHERE last_at >= ?1 AND first_at < ?2)"
-        ),
-    };
+/// The rows of the parts that have something of the times, by their numbers.
+const ALL_OF_TIMES: &str = "id >= (SELECT min(part) << 14 FROM span WHERE last_at >= ?1 AND first_at < ?2) \
+    AND id < (SELECT (max(part) + 1) << 14 FROM span WHERE last_at >= ?1 AND first_at < ?2)";
+const _: () = assert!(PART_BITS == 14, "stands in ALL_OF_TIMES");
+
+/// The rows of one account between two numbers.
+const OF_ACCOUNT: &str = "id >= ?3 AND id < ?4 AND account = ?5";
+
+/// Values: from, to, and what `within` names.
+fn money_sql(within: &str) -> String {
     // A refund that was not answered is no longer in doubt once its repeat was taken, under the same numbers
     // here and upstream: what became of the repeat became of it.
     format!(
-        "SELECT * FROM txn {index} WHERE {within} {only} AND at >= ?1 AND at < ?2 AND sign <> 0 \
+        "SELECT * FROM txn NOT INDEXED WHERE {within} AND at >= ?1 AND at < ?2 AND sign <> 0 \
          AND NOT (outcome IS 'expired' AND EXISTS (SELECT 1 FROM txn AS again \
          WHERE again.binding = txn.binding AND again.batch = txn.batch AND again.stan = txn.stan \
          AND again.id > txn.id AND again.upstream_stan = txn.upstream_stan \
@@ -328,29 +323,71 @@ fn money_sql(account: Option<AccountId>) -> String {
     )
 }
 
-/// The statement for what a part has, and its values, the first three of which are set for each part: its
-/// number, the number that rows are below, and how many are wanted. Only what this file writes gets into
-/// the statement's text.
-fn part_sql(query: &Query) -> (String, Vec<Value>) {
-    let index = if query.rrn.is_some() {
-        "txn_rrn"
-    } else if query.terminal.is_some() {
-        "txn_terminal"
-    } else if query.account.is_some() {
-        "txn_account"
-    } else if query.merchant.is_some() {
-        "txn_merchant"
-    } else {
-        ""
-    };
-    let mut sql = if index.is_empty() {
-        format!(
-            "SELECT * FROM txn NOT INDEXED WHERE id >= ?1 << {PART_BITS} \
-             AND id < (?1 + 1) << {PART_BITS} AND id < ?2"
-        )
-    } else {
-        format!("SELECT * FROM txn INDEXED BY {index} WHERE part = ?1 AND id < ?2")
-    };
+fn money_of_account(
+    moment: &Connection,
+    times: &Range<Timestamp>,
+    account: AccountId,
+    each: &mut dyn FnMut(TransactionRow) -> bool,
+) -> rusqlite::Result<()> {
+    let (from, to) = (to_sql(times.start.0), to_sql(times.end.0));
+    let mut within = moment.prepare(&money_sql(OF_ACCOUNT))?;
+    let mut parts = moment
+        .prepare("SELECT part FROM span WHERE last_at >= ?1 AND first_at < ?2 ORDER BY part")?;
+    let mut parts = parts.query([from, to])?;
+    while let Some(part) = parts.next()? {
+        let part = from_sql(part.get(0)?);
+        let candidates = postings::candidates(moment, Wanted::account(account.0), part)?;
+        let ranges = match candidates {
+            Some(numbers) => numbers.into_iter().map(|txn| (txn, txn + 1)).collect(),
+            None => vec![(part << PART_BITS, (part + 1) << PART_BITS)],
+        };
+        for (first, end) in ranges {
+            let bounds = [from, to, to_sql(first), to_sql(end), account.0.into()];
+            let mut rows = within.query(bounds)?;
+            while let Some(row) = rows.next()? {
+                if !each(row_of(row)?) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// By what a question is looked up, the rarest first; `None` when it names nothing that is posted.
+fn wanted(query: &Query) -> Option<Wanted> {
+    let text = Wanted::text;
+    let rrn = query.rrn.as_deref();
+    rrn.map(|rrn| text(Dimension::Rrn, rrn))
+        .or_else(|| {
+            let terminal = query.terminal.as_ref()?;
+            Some(text(Dimension::Terminal, terminal.as_str()))
+        })
+        .or_else(|| Some(Wanted::account(query.account?.0)))
+        .or_else(|| {
+            let merchant = query.merchant.as_ref()?;
+            Some(text(Dimension::Merchant, merchant.as_str()))
+        })
+}
+
+/// The latest rows between two numbers that fit.
+fn all_of_part(conditions: &str) -> String {
+    format!(
+        "SELECT * FROM txn NOT INDEXED WHERE id >= ?1 AND id < ?2 {conditions} \
+         ORDER BY id DESC LIMIT ?3"
+    )
+}
+
+/// The row with a number, if it fits. Takes the values of the other.
+fn one_of_part(conditions: &str) -> String {
+    format!("SELECT * FROM txn NOT INDEXED WHERE id = ?1 AND id < ?2 {conditions} LIMIT ?3")
+}
+
+/// What a question asks of a row, as SQL, and its values. The first three are bounds: the lowest number,
+/// the number that rows are below, and how many are wanted. Only what this file writes gets into the
+/// statement's text.
+fn conditions(query: &Query) -> (String, Vec<Value>) {
+    let mut sql = String::new();
     let mut values = vec![Value::Null; 3];
     let mut only = |condition: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -380,7 +417,6 @@ fn part_sql(query: &Query) -> (String, Vec<Value>) {
     if query.state == Some(QueryState::Open) {
         sql.push_str(" AND outcome IS NULL");
     }
-    sql.push_str(" ORDER BY id DESC LIMIT ?3");
     (sql, values)
 }
 

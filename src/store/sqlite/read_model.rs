@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::batch;
 use super::files::Floor;
-use super::{StoreFile, Sync, from_sql, open, query, to_sql};
+use super::{StoreFile, Sync, from_sql, open, postings, query, to_sql};
 use crate::base::failpoint::{self, Point};
 use crate::base::{
     AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, Stan, TerminalId, Timestamp,
@@ -112,7 +112,11 @@ CREATE TABLE intervention (
 ) WITHOUT ROWID;
 ",
     batch::MIGRATION,
+    postings::MIGRATION,
 ];
+
+/// More than the statements that are kept prepared.
+const STATEMENTS: usize = 64;
 
 /// See the module.
 #[derive(Debug)]
@@ -127,6 +131,8 @@ impl SqliteReadModel {
         // and not again and again. The log is copied into the file in larger pieces for the same reason.
         db.execute_batch("PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000;")
             .map_err(StoreError::engine("setting up the read model"))?;
+        // All of them: one that drops out of the cache is parsed again in every round.
+        db.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self { db })
     }
 
@@ -369,10 +375,6 @@ impl SqliteReadModel {
                     to_sql(row.original.0),
                 ])?;
             }
-            let mut widen = step.prepare_cached(query::WIDEN)?;
-            for (part, (first, last)) in query::spans(&changes.inserted) {
-                widen.execute([part, first.0, last.0].map(to_sql))?;
-            }
             let mut update = step.prepare_cached(UPDATE)?;
             for (txn, outcome, group) in &changes.updated {
                 let Some(outcome) = outcome else {
@@ -430,6 +432,7 @@ impl SqliteReadModel {
                 ])?;
             }
             batch::apply(&step, &changes.batches)?;
+            postings::keep_up(&step, changes)?;
             step.prepare_cached("UPDATE mark SET sequence = ?1")?
                 .execute([to_sql(mark)])?;
         }
@@ -493,8 +496,7 @@ pub(super) fn row_of(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         currency: row.get(16)?,
         pan: MaskedPan::from_stored(&pan),
         content: from_sql(row.get(25)?),
-        // 29 is the part, which the engine makes.
-        original: TxnId(from_sql(row.get(30)?)),
+        original: TxnId(from_sql(row.get(29)?)),
         outcome,
         kind: query::kind_of(row.get_ref(27)?.as_str()?)?,
         groups: query::groups_of(row.get_ref(28)?.as_str()?),

@@ -11,7 +11,9 @@ use rusqlite::Connection;
 use super::check::{Finding, Mend, Report, check, open_read_only};
 use super::files::{Presence, look};
 use super::upkeep::{Anew, Stamp, UpkeepError, begin_anew, copy_aside, put_in_place};
-use super::{FolderLock, SqliteFolder, SqliteJournal, SqliteReadModel, StoreFile, to_sql};
+use super::{
+    FolderLock, SqliteFolder, SqliteJournal, SqliteReadModel, StoreFile, postings, to_sql,
+};
 use crate::store::projection::project_round;
 use crate::store::record;
 use crate::store::{JournalStore, Record, StoreError};
@@ -283,7 +285,6 @@ fn take_over(before: &Path, model: &SqliteReadModel) -> Result<u64, StoreError> 
     let copy = || -> rusqlite::Result<u64> {
         db.execute("ATTACH DATABASE ?1 AS old", [before.display().to_string()])?;
         let step = db.unchecked_transaction()?;
-        // Without those that the engine makes itself.
         let columns: String = step.query_row(
             "SELECT group_concat(name, ', ') FROM pragma_table_info('txn')",
             [],
@@ -295,7 +296,9 @@ fn take_over(before: &Path, model: &SqliteReadModel) -> Result<u64, StoreError> 
         )?;
         step.execute_batch(
             "INSERT OR IGNORE INTO tombstone SELECT * FROM old.tombstone; \
-             INSERT INTO span SELECT * FROM old.span WHERE true ON CONFLICT (part) DO UPDATE SET \
+             INSERT INTO span(part, first_at, last_at) \
+               SELECT part, first_at, last_at FROM old.span WHERE true \
+               ON CONFLICT (part) DO UPDATE SET \
                first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at); \
              UPDATE txn SET (outcome, outcome_at, code, booked, rrn, approval_code, answer) = \
                (SELECT outcome, outcome_at, code, booked, rrn, approval_code, answer FROM old.txn o \
@@ -303,6 +306,7 @@ fn take_over(before: &Path, model: &SqliteReadModel) -> Result<u64, StoreError> 
              WHERE EXISTS (SELECT 1 FROM old.txn o WHERE o.id = txn.id AND o.outcome IS NOT NULL \
                AND (txn.outcome IS NULL OR o.outcome_at > txn.outcome_at))",
         )?;
+        postings::post_again(&step)?;
         step.commit()?;
         db.execute_batch("DETACH DATABASE old")?;
         Ok(taken as u64)

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::files::Floor;
-use super::{SqliteFolder, SqliteJournal, SqliteReadModel, from_sql, to_sql};
+use super::{SqliteFolder, SqliteJournal, SqliteReadModel, from_sql, postings, to_sql};
 use crate::base::Timestamp;
 use crate::store::record;
 use crate::store::{ReadModel, Record, StoreError};
@@ -151,6 +151,7 @@ impl Retention {
                  AND txn NOT IN (SELECT id FROM txn WHERE id > ?1 AND id <= ?2)",
             )?
             .execute(params![to_sql(from), to_sql(end)])?;
+            postings::forget_empty(&step, from, end)?;
             let floor = Floor {
                 last_txn: end,
                 ..Floor::default()

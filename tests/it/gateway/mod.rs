@@ -11,6 +11,7 @@ mod exceptions;
 mod fixture;
 mod frames;
 mod gate;
+mod hostile_host;
 mod inquiries;
 mod kept;
 mod originals;

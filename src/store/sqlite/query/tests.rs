@@ -196,7 +196,7 @@ fn pages_follow_each_other_without_gap_or_overlap_while_more_is_accepted() {
 }
 
 #[test]
-fn a_question_uses_the_index_of_what_it_names_and_sorts_nothing() {
+fn a_question_looks_at_the_numbers_of_a_part_and_sorts_nothing() {
     let world = six();
     let reader = world.reader();
     let plan = |sql: &str, values: Vec<Value>| -> String {
@@ -210,35 +210,135 @@ fn a_question_uses_the_index_of_what_it_names_and_sorts_nothing() {
             .collect::<Vec<_>>()
             .join("; ")
     };
-    let named: [(&dyn Fn(&mut Query), &str); 5] = [
-        (&|_| {}, "INTEGER PRIMARY KEY"),
-        (&|q| q.account = Some(AccountId(1)), "txn_account"),
-        (
-            &|q| q.terminal = TerminalId::parse("T2").ok(),
-            "txn_terminal",
-        ),
-        (
-            &|q| q.merchant = MerchantId::parse("M3").ok(),
-            "txn_merchant",
-        ),
-        (&|q| q.rrn = Some("R".into()), "txn_rrn"),
-    ];
-    for (set, index) in named {
+    let (conditions, values) = conditions(&Query {
+        account: Some(AccountId(1)),
+        from: Some(Timestamp(1)),
+        ..Query::default()
+    });
+    let by_number = "SEARCH txn USING INTEGER PRIMARY KEY";
+    for sql in [all_of_part(&conditions), one_of_part(&conditions)] {
+        let told = plan(&sql, values.clone());
+        assert!(told.contains(by_number), "{told}");
+        assert!(!told.contains("TEMP B-TREE"), "{told}");
+    }
+    let day = plan(&money_sql(ALL_OF_TIMES), vec![1.into(), 2.into()]);
+    assert!(day.contains(by_number), "{day}");
+    let one = plan(&money_sql(OF_ACCOUNT), vec![1.into(); 5]);
+    assert!(one.contains(by_number), "{one}");
+}
+
+/// Transactions over several parts, of few terminals, accounts and merchants.
+const MANY: u64 = 60_000;
+
+fn of_many(txn: u64) -> Intent<'static> {
+    let mut one = intent(txn);
+    one.key.terminal = TerminalId::parse(&format!("T{}", txn % 701)).unwrap();
+    one.merchant = MerchantId::parse(&format!("M{}", txn % 89)).unwrap();
+    one.account = AccountId(u32::try_from(txn % 97).unwrap());
+    one
+}
+
+fn reference(txn: u64) -> String {
+    format!("R{:011}", txn / 2)
+}
+
+#[test]
+fn what_is_posted_is_found_as_what_is_not_and_late_comers_too() {
+    let answered = |txn| ended(txn, OutcomeKind::Approved, Some(reference(txn).as_bytes()));
+    let round = |from: u64, to: u64| -> Vec<Record> {
+        let all = (from..to).filter(|txn| txn % 10_000 != 5);
+        all.flat_map(|txn| {
+            let answer = (txn % 1_000 != 7).then(|| answered(txn));
+            [Some(accepted(of_many(txn))), answer]
+        })
+        .flatten()
+        .collect()
+    };
+    let mut groups: Vec<_> = (0..MANY / 10_000)
+        .map(|n| round(n * 10_000 + 1, (n + 1) * 10_000 + 1))
+        .collect();
+    // Numbers and answers that come when their part is posted.
+    groups.push((0..6).map(|n| accepted(of_many(n * 10_000 + 5))).collect());
+    groups.push((0..MANY / 1_000).map(|n| answered(n * 1_000 + 7)).collect());
+    let world = World::of(&groups);
+    let posted: u64 = world
+        .reader()
+        .db
+        .query_row("SELECT sum(posted) FROM span", [], |row| {
+            row.get(0).map(from_sql)
+        })
+        .unwrap();
+    assert_eq!(posted, (MANY - 8_192) >> PART_BITS);
+    let newest = |fits: &dyn Fn(u64) -> bool| -> Vec<u64> {
+        (1..=MANY)
+            .rev()
+            .filter(|txn| fits(*txn))
+            .take(1_000)
+            .collect()
+    };
+    let check = |set: &dyn Fn(&mut Query), fits: &dyn Fn(u64) -> bool| {
         let mut query = Query::default();
         set(&mut query);
-        query.from = Some(Timestamp(1));
-        let (sql, values) = part_sql(&query);
-        let told = plan(&sql, values);
-        assert!(told.contains("SEARCH") && told.contains(index), "{told}");
-        assert!(!told.contains("TEMP B-TREE"), "{index}: {told}");
+        let expect = newest(fits);
+        assert!(!expect.is_empty());
+        assert_eq!(world.found(&query), expect, "{query:?}");
+    };
+    check(&|q| q.account = Some(AccountId(5)), &|txn| txn % 97 == 5);
+    check(&|q| q.terminal = TerminalId::parse("T5").ok(), &|txn| {
+        txn % 701 == 5
+    });
+    check(&|q| q.merchant = MerchantId::parse("M5").ok(), &|txn| {
+        txn % 89 == 5
+    });
+    for txn in [5, 7, 10_005, 40_007, 50_005, 59_999] {
+        let fits = |other: u64| other / 2 == txn / 2 && other % 10_000 != 5;
+        check(&|q| q.rrn = Some(reference(txn)), &fits);
     }
-    let day = plan(&money_sql(None), vec![1.into(), 2.into()]);
-    assert!(
-        day.contains("SEARCH txn USING INTEGER PRIMARY KEY"),
-        "{day}"
-    );
-    let one = plan(&money_sql(Some(AccountId(1))), vec![1.into(); 3]);
-    assert!(one.contains("txn_account (part=? AND account=?)"), "{one}");
+    let mut seen = Vec::new();
+    let mut each = |row: TransactionRow| {
+        seen.push(row.txn.0);
+        true
+    };
+    let ever = Timestamp(0)..Timestamp(u64::MAX >> 1);
+    let only = Some(AccountId(5));
+    world.reader().money_of(ever, only, &mut each).unwrap();
+    let expect: Vec<_> = (1..=MANY).filter(|txn| txn % 97 == 5).collect();
+    assert_eq!(seen, expect);
+}
+
+#[test]
+fn pages_by_account_follow_each_other_over_posted_parts() {
+    let world = World::of(&[(1..=MANY).map(|txn| accepted(of_many(txn))).collect()]);
+    let query = Query {
+        account: Some(AccountId(3)),
+        ..Query::default()
+    };
+    let (mut seen, mut after) = (Vec::new(), None);
+    let mut reader = world.reader();
+    loop {
+        let page = reader.page(&query, after, 100).unwrap();
+        seen.extend(page.rows.iter().map(|row| row.txn.0));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let expect: Vec<_> = (1..=MANY).rev().filter(|txn| txn % 97 == 3).collect();
+    assert_eq!(seen, expect);
+}
+
+#[test]
+fn looking_at_many_candidates_is_cut_off_too() {
+    let world = World::of(&[(1..=MANY).map(|txn| accepted(intent(txn))).collect()]);
+    let mut reader = world.reader();
+    reader.steps_max = 0;
+    let nobody = Query {
+        account: Some(AccountId(1)),
+        request: Some("nobody".into()),
+        ..Query::default()
+    };
+    let refused = reader.page(&nobody, None, 10).unwrap_err();
+    assert!(matches!(refused, QueryError::TooWide), "{refused:?}");
 }
 
 #[test]
