@@ -41,6 +41,19 @@ pub struct Description {
     pub fields: Vec<Element>,
 }
 
+impl Description {
+    /// Hides fields that would be open to everybody.
+    pub fn hide(&mut self, fields: &[u8]) {
+        for field in &mut self.fields {
+            let doubtful = fields.iter().any(|de| field.path == de.to_string());
+            if doubtful && field.exposure == Exposure::Open {
+                field.exposure = Exposure::Secret;
+                field.parts.clear();
+            }
+        }
+    }
+}
+
 /// Describes a message.
 #[must_use]
 pub fn describe(message: &Message<'_>) -> Description {

@@ -337,6 +337,6 @@ mod tests {
             assert_ne!(tag(hidden).unwrap().exposure, Exposure::Open, "{hidden:X}");
         }
         assert_eq!(tag(0x9F26).unwrap().en, "application cryptogram");
-        assert_eq!(tag(0x9FFF_FF), None);
+        assert_eq!(tag(0x009F_FFFF), None);
     }
 }

@@ -31,6 +31,8 @@ pub struct Fault {
     pub window: Vec<String>,
     /// What may have led to it, likeliest first.
     pub causes: Vec<Cause>,
+    /// Fields that were read where by the likeliest cause something stands that nobody may see.
+    pub doubtful: Vec<u8>,
 }
 
 /// What may have led to a broken message.
@@ -63,18 +65,18 @@ pub fn explain(guess: &Guess, reveal: Reveal) -> Option<Fault> {
     let (what, frame_offset) = told(guess);
     let at = guess.input_offset(frame_offset);
     let best = search.best();
+    let shade = window::shade(guess, best, reveal);
     let window = match at {
-        Some(at) => {
-            let shade = window::shade(guess, best, reveal);
-            window::lines(&guess.input, &shade, at)
-        }
+        Some(at) => window::lines(&guess.input, &shade, at),
         None => Vec::new(),
     };
+    let doubtful = window::shaded_fields(guess, &shade);
     Some(Fault {
         what,
         at,
         window,
         causes: search.causes(),
+        doubtful,
     })
 }
 
@@ -574,12 +576,10 @@ impl<'g> Search<'g> {
         ];
         for (variation, text, remedy) in singles {
             let remedy = format!("in [message]: {remedy}");
-            self.vary(
-                Rank::Everywhere,
-                &[variation],
-                text.to_owned(),
-                Some(remedy),
-            );
+            // One field with an odd nibble is told by itself.
+            let pad = matches!(variation, Variation::Pad(_));
+            let rank = if pad { Rank::Chance } else { Rank::Everywhere };
+            self.vary(rank, &[variation], text.to_owned(), Some(remedy));
         }
         let ebcdic = [
             Variation::Mti(Ebcdic),
@@ -930,13 +930,21 @@ impl<'g> Search<'g> {
             }
             (_, Some(_) | None) => return,
         };
+        // A length prefix that is wrong says it too, one that is right the contrary.
+        let framed = self.guess.layout == Layout::Framed && self.guess.prefix.is_none();
+        let rank = match (self.guess.prefix, self.guess.error) {
+            (Some(_), _) => Rank::Around,
+            (None, Some(DecodeError::Character { .. })) => Rank::Chance,
+            (None, Some(DecodeError::Truncated { .. })) if framed => Rank::Chance,
+            (None, _) => Rank::Itself,
+        };
         self.found.push(Found {
             cause: Cause {
                 text,
                 remedy: None,
                 sound: true,
             },
-            rank: Rank::Itself,
+            rank,
             score: 0,
             dialect: self.dialect(),
             frame: Vec::new(),

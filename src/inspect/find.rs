@@ -141,6 +141,13 @@ pub fn guesses(
             );
         }
     }
+    // Digits are meant as digits, unless they make a message as they are.
+    if all.iter().any(|guess| guess.notation == Notation::Hex) {
+        let others = |guess: &&mut Guess| guess.notation != Notation::Hex && !guess.is_sound();
+        for guess in all.iter_mut().filter(others) {
+            guess.score = guess.score.saturating_sub(400);
+        }
+    }
     // Stable: earlier readings and dialects win among equals.
     all.sort_by_key(|guess| Reverse(guess.score));
     all

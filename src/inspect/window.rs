@@ -53,6 +53,22 @@ fn hide_fields(dialect: &Dialect, frame: &[u8], shift: isize, shade: &mut [bool]
     }
 }
 
+/// Fields that were read where a byte is hidden.
+pub(super) fn shaded_fields(guess: &Guess, shade: &[bool]) -> Vec<u8> {
+    let mut index = Index::new();
+    let (Some(message), _) = guess.dialect.decode_partial(&guess.frame, &mut index) else {
+        return Vec::new();
+    };
+    let hidden = |de: &u8| {
+        let content = message.field(*de).unwrap_or_default();
+        let from = offset_in(message.frame(), content).unwrap_or(0);
+        let mut places =
+            (from..from.saturating_add(content.len())).filter_map(|at| guess.input_offset(at));
+        places.any(|at| shade.get(at) == Some(&true))
+    };
+    message.content_fields().iter().filter(hidden).collect()
+}
+
 fn hide(from: usize, bytes: usize, shift: isize, shade: &mut [bool]) {
     for at in from..from.saturating_add(bytes) {
         let at = usize::try_from(signed(at).saturating_add(shift)).ok();

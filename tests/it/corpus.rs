@@ -27,3 +27,18 @@ fn frames_of_the_corpus_break_nothing() {
 fn messages_of_the_corpus_break_nothing() {
     replay("message", bodies::message);
 }
+
+#[test]
+fn packagers_of_the_corpus_break_nothing() {
+    replay("import_jpos", bodies::import_jpos);
+}
+
+#[test]
+fn specifications_of_the_corpus_break_nothing() {
+    replay("import_moov", bodies::import_moov);
+}
+
+#[test]
+fn json_of_the_corpus_breaks_nothing() {
+    replay("json", bodies::json);
+}

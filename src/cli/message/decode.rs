@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return lines(args, &dialects);
     }
     let readings = input::readings(&args.source.read()?, args.input)?;
-    let taken = Taken::of(&readings, &dialects, args)?;
+    let taken = Taken::of(&readings, &dialects, args, Search::Causes)?;
     match args.output {
         Output::Json => output::line(format_args!(
             "{}",
@@ -99,27 +99,59 @@ struct Taken {
     runner_up: Option<String>,
     description: Option<Description>,
     wire: Vec<(u8, Vec<u8>)>,
+    /// What is wrong, when it was looked for.
+    fault: Option<Fault>,
+}
+
+/// Whether causes are looked for: that tries a thousand ways, which is not for each line of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Search {
+    Causes,
+    Nothing,
 }
 
 impl Taken {
-    fn of(readings: &[Reading], dialects: &[Arc<Dialect>], args: &Args) -> anyhow::Result<Self> {
+    fn of(
+        readings: &[Reading],
+        dialects: &[Arc<Dialect>],
+        args: &Args,
+        search: Search,
+    ) -> anyhow::Result<Self> {
         let mut all = guesses(readings, dialects, args.framing()).into_iter();
         let best = all.next().context("there is no dialect to try")?;
         // Another way to take the same dialect is no other answer.
         let next = all.find(|guess| guess.dialect.name() != best.dialect.name());
         let near = next.filter(|guess| guess.is_sound() == best.is_sound());
         let near = near.filter(|guess| best.score - guess.score <= NEAR);
+        let reveal = args.look().reveal;
+        let fault = match search {
+            Search::Causes => inspect::explain(&best, reveal),
+            Search::Nothing => None,
+        };
         let mut index = Index::new();
         let (message, _) = best.dialect.decode_partial(&best.frame, &mut index);
-        let description = message.map(|message| inspect::describe(&message));
+        let mut description = message.map(|message| inspect::describe(&message));
         let wire = match message {
             Some(message) if args.unmask && best.is_sound() => json::wire(&message),
             Some(_) | None => Vec::new(),
         };
+        match (&fault, search) {
+            (Some(fault), _) => {
+                if let Some(description) = &mut description
+                    && reveal == Reveal::Masked
+                {
+                    description.hide(&fault.doubtful);
+                }
+            }
+            // What stands where is not known then, nor what may be shown.
+            (None, Search::Nothing) if !best.is_sound() => description = None,
+            (None, Search::Nothing | Search::Causes) => {}
+        }
         Ok(Self {
             runner_up: near.map(|guess| guess.dialect.name().to_owned()),
             description,
             wire,
+            fault,
             best,
         })
     }
@@ -154,6 +186,7 @@ impl Serialize for TakenJson<'_> {
             runner_up,
             description,
             wire,
+            fault,
         } = self.taken;
         let look = self.args.look();
         let mut map = serializer.serialize_map(None)?;
@@ -177,21 +210,14 @@ impl Serialize for TakenJson<'_> {
             "runner_up": runner_up,
         });
         map.serialize_entry("found", &found)?;
-        if !best.is_sound() {
-            // Looking for causes tries a thousand ways: not for each line of a file.
-            let fault = if self.line.is_none() {
-                inspect::explain(best, look.reveal)
-            } else {
-                None
-            };
-            match fault {
-                Some(fault) => {
-                    map.serialize_entry("error", &fault.what)?;
-                    map.serialize_entry("at", &fault.at)?;
-                    map.serialize_entry("causes", &causes(&fault))?;
-                }
-                None => map.serialize_entry("error", &inspect::what(best))?,
+        match fault {
+            Some(fault) => {
+                map.serialize_entry("error", &fault.what)?;
+                map.serialize_entry("at", &fault.at)?;
+                map.serialize_entry("causes", &causes(fault))?;
             }
+            None if !best.is_sound() => map.serialize_entry("error", &inspect::what(best))?,
+            None => {}
         }
         map.end()
     }
@@ -210,10 +236,10 @@ fn show(taken: &Taken, args: &Args) -> anyhow::Result<()> {
         ));
     }
     if let Some(description) = &taken.description {
-        out.extend(table::lines(description, args.look()));
+        out.extend(table::lines(description, taken.best.layout, args.look()));
     }
-    if let Some(fault) = inspect::explain(&taken.best, args.look().reveal) {
-        out.extend(table::fault(&fault));
+    if let Some(fault) = &taken.fault {
+        out.extend(table::fault(fault));
     }
     output::lines(&out)?;
     Ok(())
@@ -235,7 +261,7 @@ fn lines(args: &Args, dialects: &[Arc<Dialect>]) -> anyhow::Result<ExitCode> {
             continue;
         }
         let taken = input::readings(text, args.input)
-            .and_then(|readings| Taken::of(&readings, dialects, args));
+            .and_then(|readings| Taken::of(&readings, dialects, args, Search::Nothing));
         match taken {
             Ok(taken) => {
                 broken |= !taken.best.is_sound();

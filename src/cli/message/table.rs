@@ -1,6 +1,6 @@
 //! Messages as people read them.
 
-use crate::inspect::{self, Content, Description, Element, Fault, Guess, Language, Reveal};
+use crate::inspect::{self, Content, Description, Element, Fault, Guess, Language, Layout, Reveal};
 
 /// Longest name that still decides how wide the column of names is.
 const NAME_WIDTH_MAX: usize = 40;
@@ -27,17 +27,21 @@ pub(super) fn taken_as(guess: &Guess) -> String {
 }
 
 /// The lines of a description.
-pub(super) fn lines(description: &Description, look: Look) -> Vec<String> {
+pub(super) fn lines(description: &Description, layout: Layout, look: Look) -> Vec<String> {
+    let own = match layout {
+        Layout::Framed | Layout::Bare => "",
+        Layout::Headless => "  (the dialect's own, not in the message)",
+    };
     let mut out = Vec::new();
     if !description.tpdu.is_empty() {
         out.push(format!(
-            "TPDU    {}",
+            "TPDU    {}{own}",
             inspect::bytes::to_hex(&description.tpdu)
         ));
     }
     if !description.header.is_empty() {
         out.push(format!(
-            "header  {}",
+            "header  {}{own}",
             inspect::bytes::to_hex(&description.header)
         ));
     }

@@ -409,7 +409,12 @@ fn layout(path: &str, item: &Item, problems: &Problems<'_>, out: &mut String) {
 }
 
 /// The parts of a layout that names them by number. Without a bitmap they follow each other without a gap.
-fn numbered(path: &str, parts: &BTreeMap<u16, Item>, problems: &Problems<'_>) -> Option<String> {
+fn numbered(
+    path: &str,
+    parts: &BTreeMap<u16, Item>,
+    as_named: bool,
+    problems: &Problems<'_>,
+) -> Option<String> {
     let mut rows = String::new();
     let usual = Usual {
         digits: "ascii",
