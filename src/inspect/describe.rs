@@ -1,8 +1,8 @@
 //! From a decoded message to its description.
 
 use crate::iso8583::{
-    Dialect, Exposure, Field, FieldType, Layout, LayoutForm, Message, Mti, Part, PartError, Parts,
-    ResponseCode,
+    Dialect, Exposure, Field, FieldSet, FieldType, Layout, LayoutForm, Message, Mti, Part,
+    PartError, Parts, ResponseCode,
 };
 
 use super::bytes::to_hex;
@@ -33,10 +33,12 @@ pub struct Description {
     pub mti: Mti,
     /// Bitmaps, where there are more than its fields need.
     pub bitmaps: Option<u8>,
-    /// What the dialect calls such a request.
+    /// What the dialect calls such a request, or such a type of message.
     pub request: Option<String>,
-    /// Data elements that such a request must have and this one lacks, ascending.
+    /// Data elements that such a message must have and this one lacks, ascending.
     pub missing: Vec<u8>,
+    /// Data elements that such a message must not have and this one has, ascending.
+    pub unexpected: Vec<u8>,
     /// Fields, ascending; further bitmaps are none.
     pub fields: Vec<Element>,
 }
@@ -64,10 +66,13 @@ pub fn describe(message: &Message<'_>) -> Description {
         .split_at_checked(tpdu_bytes)
         .unwrap_or((message.envelope(), &[]));
     let request = dialect.classify(message);
-    let missing = match request {
-        Some(row) => row.required.difference(message.fields()).iter().collect(),
-        None => Vec::new(),
+    let rule = dialect.message_rule(message.mti());
+    let (required, forbidden) = match (request, rule) {
+        (Some(row), _) => (row.required, row.forbidden),
+        (None, Some(rule)) => (rule.required, rule.forbidden),
+        (None, None) => (FieldSet::EMPTY, FieldSet::EMPTY),
     };
+    let has = message.content_fields();
     let fields = message.content_fields().iter().filter_map(|de| {
         let field = dialect.field(de)?;
         Some(element(dialect, field, message.value(de)?.into_owned()))
@@ -79,8 +84,12 @@ pub fn describe(message: &Message<'_>) -> Description {
         header_parts: header_parts(dialect, header),
         mti: message.mti(),
         bitmaps: spare_bitmaps(message),
-        request: request.map(|row| row.name.clone()),
-        missing,
+        request: match (request, rule) {
+            (Some(row), _) => Some(row.name.clone()),
+            (None, rule) => rule.map(|rule| rule.name.clone()),
+        },
+        missing: required.difference(has).iter().collect(),
+        unexpected: forbidden.intersection(has).iter().collect(),
         fields: fields.collect(),
     }
 }

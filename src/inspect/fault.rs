@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use crate::iso8583::{
-    DecodeError, Dialect, Index, LengthEncoding, Message, Scope, Variation, Writing,
+    DecodeError, Dialect, Field, FieldType, Index, LengthEncoding, Message, Scope, Variation,
+    Writing,
 };
 
 use super::element::Reveal;
@@ -65,12 +66,18 @@ pub fn explain(guess: &Guess, reveal: Reveal) -> Option<Fault> {
     let (what, frame_offset) = told(guess);
     let at = guess.input_offset(frame_offset);
     let best = search.best();
-    let shade = window::shade(guess, best, reveal);
+    // What decodes in a way that has a name is known from there; what else, nobody knows.
+    let trusted = search.value_only || best.is_some_and(|best| best.rank <= Rank::Named);
+    let shade = window::shade(guess, best, trusted, reveal);
     let window = match at {
         Some(at) => window::lines(&guess.input, &shade, at),
         None => Vec::new(),
     };
-    let doubtful = window::shaded_fields(guess, &shade);
+    let doubtful = if trusted {
+        window::shaded_fields(guess, &shade)
+    } else {
+        window::card_fields(guess)
+    };
     Some(Fault {
         what,
         at,
@@ -740,11 +747,16 @@ impl<'g> Search<'g> {
             let Some(declared) = prefix_of(&message, de, error.as_ref()) else {
                 continue;
             };
+            let Some(field) = guess.dialect.field(de) else {
+                continue;
+            };
             // Behind the last field every length is right that takes all that is left.
             let last =
                 broken == Some(de) && announced_behind(&guess.dialect, &guess.frame, de).is_none();
             let Declared { at, bytes, units } = declared;
-            for other in 0..=LENGTH_MAX {
+            // Two digits a byte: more cannot be there.
+            let most = u16::try_from(guess.frame.len().saturating_mul(2)).unwrap_or(LENGTH_MAX);
+            for other in 0..=most.min(LENGTH_MAX) {
                 if Some(other) == units {
                     continue;
                 }
@@ -753,7 +765,7 @@ impl<'g> Search<'g> {
                 };
                 let meant = units.and_then(|units| {
                     let own = u16::try_from(bytes).unwrap_or(u16::MAX);
-                    meant(de, units, other, own)
+                    meant(field, units, other, own)
                 });
                 if last && meant.is_none() && units.is_some() {
                     continue;
@@ -1026,18 +1038,21 @@ fn prefix_of(message: &Message<'_>, de: u8, error: Option<&DecodeError>) -> Opti
 }
 
 /// What a wrong length may be, when the right one stands in a relation to it.
-fn meant(de: u8, units: u16, other: u16, prefix: u16) -> Option<String> {
+fn meant(field: &Field, units: u16, other: u16, prefix: u16) -> Option<String> {
+    let de = field.number;
     let packed = |value: u16| {
-        value
-            .checked_div(10)
-            .map(|tens| tens.wrapping_mul(16).wrapping_add(value % 10))
+        let tens = value.checked_div(10)?;
+        Some(tens.wrapping_mul(16).wrapping_add(value % 10))
     };
-    if units == other.wrapping_mul(2) {
+    let binary = field.kind == FieldType::Binary;
+    let digits = matches!(field.kind, FieldType::Numeric | FieldType::Track);
+    let twice = units.wrapping_mul(2);
+    if binary && units == other.wrapping_mul(2) {
         return Some(format!(
             "DE{de}: its length counts hexadecimal digits, not bytes"
         ));
     }
-    if other == units.wrapping_mul(2) || other.wrapping_add(1) == units.wrapping_mul(2) {
+    if digits && units > 0 && (other == twice || other.wrapping_add(1) == twice) {
         return Some(format!("DE{de}: its length counts bytes, not digits"));
     }
     if units > 9 && packed(units) == Some(other) {

@@ -263,10 +263,11 @@ pub(super) fn likely(message: &Message<'_>) -> i32 {
     let points = [
         envelope(message),
         message_type(message),
-        match dialect.classify(message) {
-            Some(row) if row.missing(message).is_none() => 60,
-            Some(_) => 30,
-            None => 0,
+        match (dialect.classify(message), message.misshapen()) {
+            (Some(_), None) => 60,
+            (Some(_), Some(_)) => 30,
+            (None, None) => 0,
+            (None, Some(_)) => -20,
         },
         match message.response_code() {
             Some(code) if dialect.text_of(code).is_some() => 20,
@@ -301,7 +302,11 @@ fn envelope(message: &Message<'_>) -> i32 {
 
 /// A request of the dialect, or the answer to one.
 fn message_type(message: &Message<'_>) -> i32 {
-    let rows = message.dialect().requests();
+    let dialect = message.dialect();
+    if dialect.message_rule(message.mti()).is_some() {
+        return 60;
+    }
+    let rows = dialect.requests();
     if rows.is_empty() {
         return 0;
     }

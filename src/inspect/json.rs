@@ -25,7 +25,7 @@ use super::text;
 use super::words::{self, Language};
 
 /// Keys that mean something in a message, and those that only say more about one.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "dialect",
     "mti",
     "fields",
@@ -41,6 +41,7 @@ const KEYS: [&str; 20] = [
     "mti_text",
     "request",
     "missing",
+    "unexpected",
     "names",
     "meanings",
     "parts",
@@ -102,6 +103,7 @@ impl MessageJson<'_> {
         if let Some(request) = &description.request {
             map.serialize_entry("request", request)?;
             map.serialize_entry("missing", &description.missing)?;
+            map.serialize_entry("unexpected", &description.unexpected)?;
         }
         let name = |field: &Element| Some(field.name(*language).to_owned());
         map.serialize_entry("names", &Texts(&description.fields, &name))?;

@@ -1,7 +1,9 @@
 //! The bytes around a place, with a caret below it; what nobody may see is not among them.
 
+use crate::base::card::luhn;
 use crate::iso8583::{DecodeError, Dialect, Exposure, Index};
 
+use super::bytes::to_hex;
 use super::element::Reveal;
 use super::fault::{Bitmap, Found, Rank, offset_in, signed};
 use super::find::Guess;
@@ -9,8 +11,14 @@ use super::find::Guess;
 /// Bytes on a line.
 const LINE_BYTES: usize = 16;
 
-/// Which bytes of the input are hidden.
-pub(super) fn shade(guess: &Guess, best: Option<&Found<'_>>, reveal: Reveal) -> Vec<bool> {
+/// Which bytes of the input are hidden. `trusted`: what stands where is known, from what was read or from the
+/// best way to read it.
+pub(super) fn shade(
+    guess: &Guess,
+    best: Option<&Found<'_>>,
+    trusted: bool,
+    reveal: Reveal,
+) -> Vec<bool> {
     let mut shade = vec![false; guess.input.len()];
     if reveal == Reveal::Everything {
         return shade;
@@ -21,17 +29,79 @@ pub(super) fn shade(guess: &Guess, best: Option<&Found<'_>>, reveal: Reveal) -> 
     };
     hide_fields(&guess.dialect, &guess.frame, shift, &mut shade);
     match best {
+        _ if !trusted => hide_body(guess, shift, &mut shade),
         // Nothing stands there as it is: all of it may be anything.
         Some(found) if found.shift == isize::MAX => shade.fill(true),
-        Some(found) => {
+        Some(found) if found.rank <= Rank::Named => {
             hide_fields(&found.dialect, &found.frame, found.shift, &mut shade);
-            if found.rank > Rank::Named {
-                hide_rest(guess, shift, &mut shade);
-            }
         }
-        None => hide_rest(guess, shift, &mut shade),
+        Some(_) | None => hide_rest(guess, shift, &mut shade),
     }
     shade
+}
+
+/// Hides all that stands behind the bitmap but the bytes at fault, and what is behind the frame.
+fn hide_body(guess: &Guess, shift: isize, shade: &mut [bool]) {
+    let head = match guess.dialect.bitmap_place() {
+        Some((at, width, _)) => at.saturating_add(width),
+        None => guess.dialect.framing().envelope_bytes(),
+    };
+    let (from, to) = match guess.error {
+        Some(error) => {
+            let offset = error.offset();
+            (
+                offset.saturating_sub(2),
+                offset.saturating_add(at_fault(&error)),
+            )
+        }
+        None => (guess.frame.len(), guess.frame.len()),
+    };
+    hide(head, from.saturating_sub(head), shift, shade);
+    let end = guess.input.len();
+    hide(to.max(head.min(to)), end.saturating_sub(to), shift, shade);
+}
+
+/// Bytes that show what is wrong.
+const fn at_fault(error: &DecodeError) -> usize {
+    match error {
+        DecodeError::Mti { .. } | DecodeError::NoMti { .. } => 4,
+        DecodeError::Bitmap { .. } => 8,
+        DecodeError::Prefix { .. } | DecodeError::TooLong { .. } => 2,
+        DecodeError::Character { .. } => 1,
+        DecodeError::FrameTooLong { .. }
+        | DecodeError::Undefined { .. }
+        | DecodeError::Truncated { .. }
+        | DecodeError::Trailer { .. }
+        | DecodeError::LeftOver { .. } => 0,
+    }
+}
+
+/// Fields that are open to everybody and hold what looks like a card number or a track.
+pub(super) fn card_fields(guess: &Guess) -> Vec<u8> {
+    let mut index = Index::new();
+    let (Some(message), _) = guess.dialect.decode_partial(&guess.frame, &mut index) else {
+        return Vec::new();
+    };
+    let card = |de: &u8| {
+        let value = message.value(*de).unwrap_or_default();
+        looks_like_card(&value) || looks_like_card(to_hex(&value).as_bytes())
+    };
+    message.content_fields().iter().filter(card).collect()
+}
+
+/// Whether digits in it end in the check digit of a card number, or stand before a track's separator.
+fn looks_like_card(text: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    text.chunk_by(|left, right| digit(left) == digit(right))
+        .any(|run| {
+            let number = run.first().is_some_and(digit) && run.len() >= 13;
+            number && (13..=19).any(|length| run.windows(length).any(luhn))
+        })
+        || text.windows(13).any(|window| {
+            let (before, after) = window.split_at_checked(8).unwrap_or((&[], &[]));
+            let separated = matches!(after.first(), Some(b'=' | b'D'));
+            separated && before.iter().all(digit) && after.iter().skip(1).all(digit)
+        })
 }
 
 /// Hides the content of all fields that are not open to everybody.
@@ -90,17 +160,7 @@ fn hide_rest(guess: &Guess, shift: isize, shade: &mut [bool]) {
         return;
     }
     let offset = error.offset();
-    let shown = match error {
-        DecodeError::Mti { .. } | DecodeError::NoMti { .. } => 4,
-        DecodeError::Bitmap { .. } => 8,
-        DecodeError::Prefix { .. } | DecodeError::TooLong { .. } => 2,
-        DecodeError::Character { .. } => 1,
-        DecodeError::FrameTooLong { .. }
-        | DecodeError::Undefined { .. }
-        | DecodeError::Truncated { .. }
-        | DecodeError::Trailer { .. }
-        | DecodeError::LeftOver { .. } => 0,
-    };
+    let shown = at_fault(&error);
     let from = offset.saturating_add(shown);
     hide(from, guess.frame.len().saturating_sub(from), shift, shade);
     if let DecodeError::Character { field, .. } = error {

@@ -42,3 +42,8 @@ fn specifications_of_the_corpus_break_nothing() {
 fn json_of_the_corpus_breaks_nothing() {
     replay("json", bodies::json);
 }
+
+#[test]
+fn subfields_of_the_corpus_break_nothing() {
+    replay("subfields", bodies::subfields);
+}

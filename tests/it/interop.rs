@@ -275,11 +275,14 @@ fn pyiso8583_reads_what_is_written_here_and_the_other_way_round() {
             if theirs["h"] == "" && answer["fields"].get("h").is_none() {
                 theirs.remove("h");
             }
-            assert_eq!(
-                answer["fields"],
-                Value::Object(theirs),
-                "{name}: read otherwise"
-            );
+            for (key, value) in &theirs {
+                assert_eq!(
+                    &answer["fields"][key], value,
+                    "{name}: DE{key}, as {}",
+                    spec[key]
+                );
+            }
+            assert_eq!(answer["fields"].as_object().unwrap().len(), theirs.len());
             let ours = to_hex(&both.frame);
             assert_eq!(answer["again"], ours, "{name}: written otherwise");
             assert_eq!(answer["theirs"], ours, "{name}: written otherwise");

@@ -16,6 +16,7 @@ mod interop;
 mod messages;
 mod order;
 mod samples;
+mod schema;
 mod sim;
 mod tidy;
 mod upgrade;

