@@ -71,7 +71,7 @@ fn sale(dialect: &Dialect) -> Vec<u8> {
     writer.digits(60, b"22000001000501");
     writer.bytes(64, b"12345678");
     writer.finish().expect("a sound sale");
-    out[dialect.framing().length_bytes..].to_vec()
+    out[dialect.framing().prefix_bytes()..].to_vec()
 }
 
 fn shipped(name: &str) -> Arc<Dialect> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::inquiry::InquiryError;
+use crate::binding;
 use crate::store::writes::Known;
 use crate::store::{QueryError, RegistryError, StoreError};
 
@@ -147,11 +148,32 @@ impl From<RegistryError> for Refusal {
             RegistryError::Stale { .. } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, "stale version", detail)
             }
+            RegistryError::Refused(why) => {
+                let (status, title) = told_as(&why);
+                Self::new(status, title, detail)
+            }
             RegistryError::Lines(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong lines", detail)
             }
             RegistryError::Store(store) => store.into(),
         }
+    }
+}
+
+/// How a state machine's refusal is told.
+const fn told_as(why: &binding::Refusal) -> (StatusCode, &'static str) {
+    match why {
+        binding::Refusal::State { .. } => (StatusCode::CONFLICT, "not in this state"),
+        binding::Refusal::Missing { .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "something is missing")
+        }
+        binding::Refusal::Changed { .. } => (StatusCode::CONFLICT, "changed"),
+        binding::Refusal::SamePerson { .. } => (StatusCode::FORBIDDEN, "another person needed"),
+        binding::Refusal::Early { .. } => (StatusCode::CONFLICT, "too early"),
+        binding::Refusal::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, "too many codes"),
+        binding::Refusal::Locked { .. } => (StatusCode::LOCKED, "locked"),
+        binding::Refusal::Taken { .. } => (StatusCode::CONFLICT, "taken"),
+        binding::Refusal::Value { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "does not fit"),
     }
 }
 

@@ -4,6 +4,8 @@
 //! read by asking a [`Section`] for the keys it should have; what is missing, of the wrong kind, out of
 //! range or never asked for becomes a [`Problem`] in the shared [`Problems`].
 
+mod inherit;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,6 +16,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::limits;
+
+pub use inherit::Ancestor;
 
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,25 +57,57 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects the problems of one file.
+/// A file that problems may lie in.
 #[derive(Debug)]
-pub struct Problems<'t> {
+struct Source<'t> {
     file: String,
     text: &'t str,
-    found: RefCell<Vec<Problem>>,
+    /// What is added to its byte offsets to tell them from those of other files.
+    base: usize,
+}
+
+/// Collects the problems of a file, and of those that it builds on.
+#[derive(Debug)]
+pub struct Problems<'t> {
+    /// The file itself first, then what it builds on. Never empty.
+    sources: RefCell<Vec<Source<'t>>>,
+    /// Problems with the rank of their file.
+    found: RefCell<Vec<(usize, Problem)>>,
     dropped: Cell<usize>,
+    /// Keys that were asked for, by the path of their table.
+    asked: RefCell<BTreeSet<(String, &'static str)>>,
 }
 
 impl<'t> Problems<'t> {
     /// A collector for `text`, which the user knows as `file`.
     #[must_use]
     pub fn new(file: impl Into<String>, text: &'t str) -> Self {
+        let file = file.into();
+        let base = 0;
         Self {
-            file: file.into(),
-            text,
+            sources: RefCell::new(vec![Source { file, text, base }]),
             found: RefCell::new(Vec::new()),
             dropped: Cell::new(0),
+            asked: RefCell::new(BTreeSet::new()),
         }
+    }
+
+    /// Adds a file that the first one builds on, and gives what its byte offsets are counted from.
+    fn add(&self, file: impl Into<String>, text: &'t str) -> usize {
+        let mut sources = self.sources.borrow_mut();
+        // One byte between two files, so that the end of one is not the beginning of the next.
+        let base = sources
+            .last()
+            .map_or(0, |last| last.base + last.text.len() + 1);
+        let file = file.into();
+        sources.push(Source { file, text, base });
+        base
+    }
+
+    /// Every key that was asked for, with the path of its table: what a schema of the file must have.
+    #[must_use]
+    pub fn asked(&self) -> Vec<(String, &'static str)> {
+        self.asked.borrow().iter().cloned().collect()
     }
 
     /// Records an error at a byte range of the text.
@@ -90,17 +126,19 @@ impl<'t> Problems<'t> {
         self.found
             .borrow()
             .iter()
-            .any(|p| p.severity == Severity::Error)
+            .any(|(_, p)| p.severity == Severity::Error)
     }
 
     /// All of them, in the order of the file.
     #[must_use]
     pub fn into_vec(self) -> Vec<Problem> {
         let mut found = self.found.into_inner();
-        found.sort_by_key(|p| (p.line, p.column));
+        found.sort_by_key(|(rank, p)| (*rank, p.line, p.column));
+        let mut found: Vec<_> = found.into_iter().map(|(_, problem)| problem).collect();
         if self.dropped.get() > 0 {
+            let mut sources = self.sources.into_inner();
             found.push(Problem {
-                file: self.file,
+                file: sources.swap_remove(0).file,
                 line: 1,
                 column: 1,
                 severity: Severity::Error,
@@ -115,15 +153,18 @@ impl<'t> Problems<'t> {
             self.dropped.set(self.dropped.get() + 1);
             return;
         }
-        let (line, column) = position(self.text, span.start);
-        let file = self.file.clone();
-        self.found.borrow_mut().push(Problem {
-            file,
+        let sources = self.sources.borrow();
+        let rank = sources.partition_point(|source| source.base <= span.start) - 1;
+        let source = &sources[rank];
+        let (line, column) = position(source.text, span.start - source.base);
+        let problem = Problem {
+            file: source.file.clone(),
             line,
             column,
             severity,
             message,
-        });
+        };
+        self.found.borrow_mut().push((rank, problem));
     }
 }
 
@@ -241,8 +282,14 @@ impl<'d, 't> Section<'d, 't> {
     }
 
     fn ask(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'t>>> {
-        self.asked.borrow_mut().insert(key);
+        self.note(key);
         self.lookup(key)
+    }
+
+    fn note(&self, key: &'static str) {
+        self.asked.borrow_mut().insert(key);
+        let mut asked = self.problems.asked.borrow_mut();
+        asked.insert((self.path.clone(), key));
     }
 
     fn name(&self, key: &str) -> String {
@@ -284,7 +331,7 @@ impl<'d, 't> Section<'d, 't> {
 
     /// Text that must be written; `example` stands in the message when it is not.
     pub fn required_text(&self, key: &'static str, example: &str) -> Option<Located<&'d str>> {
-        self.asked.borrow_mut().insert(key);
+        self.note(key);
         if self.has(key) {
             self.text(key)
         } else {

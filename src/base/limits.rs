@@ -10,9 +10,6 @@ pub const FRAME_BYTES_MAX: usize = 65_535;
 /// Longest configuration or dialect file read, in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
-/// Data elements of one message: three bitmaps' worth are addressed, 128 carried.
-pub const FIELDS_MAX: usize = 128;
-
 /// Listeners of one process.
 pub const LISTENERS_MAX: usize = 256;
 
@@ -73,6 +70,18 @@ pub const BAD_FRAMES_MAX: u32 = 16;
 
 /// Bytes of one import file.
 pub const IMPORT_BYTES_MAX: u64 = 4 << 30;
+
+/// Parts that are read of one value of a field, and of one part of it.
+pub const SUBFIELDS_MAX: usize = 512;
+
+/// How deep parts within parts are followed.
+pub const SUBFIELD_DEPTH_MAX: usize = 6;
+
+/// Dialects that one file may build on, one on the other.
+pub const EXTENDS_MAX: usize = 8;
+
+/// Bytes of one sample message's file.
+pub const SAMPLE_BYTES_MAX: u64 = 1 << 20;
 
 /// How long the answer to a write is kept for who asks again under the same key.
 pub const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3_600);

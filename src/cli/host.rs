@@ -292,11 +292,21 @@ pub(super) fn server_tls(
     }))
 }
 
-/// A shipped dialect by name.
+/// A shipped dialect by name, one that messages can be served in.
 pub(super) fn dialect(name: &str) -> anyhow::Result<Arc<Dialect>> {
-    Dialect::shipped(name).with_context(|| {
-        let names = Dialect::shipped_names().join(", ");
-        format!("there is no dialect of that name; shipped are {names}")
+    let shipped = || {
+        Dialect::shipped_names()
+            .iter()
+            .filter_map(|name| Dialect::shipped(name))
+    };
+    let found = shipped().find(|dialect| dialect.name() == name && dialect.serves());
+    found.with_context(|| {
+        let serving = shipped().filter(|dialect| dialect.serves());
+        let names: Vec<_> = serving.map(|dialect| dialect.name().to_owned()).collect();
+        format!(
+            "there is no dialect of that name that serves; shipped are {}",
+            names.join(", ")
+        )
     })
 }
 

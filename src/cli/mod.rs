@@ -14,6 +14,7 @@ pub mod load;
 mod load_report;
 pub mod manual;
 mod output;
+pub mod protocol;
 pub mod serve;
 pub mod settlement;
 pub mod simulate;
@@ -40,6 +41,7 @@ enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Check(check::Args),
+    Protocol(protocol::Args),
     Terminal(terminal::Args),
     Account(account::Args),
     Batch(batch::Args),
@@ -70,6 +72,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Protocol(args) => protocol::run(&args),
         Command::Terminal(args) => terminal::run(args),
         Command::Account(args) => account::run(args),
         Command::Batch(args) => batch::run(args),

@@ -254,12 +254,22 @@ impl Reader<'_, '_> {
                 return dialects;
             }
         };
-        for entry in entries.flatten() {
-            let file = entry.path().join("dialect.toml");
-            let Ok(text) = std::fs::read_to_string(&file) else {
-                continue;
-            };
-            match Dialect::parse(&file.display().to_string(), &text) {
+        let files: Vec<(String, String)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let file = entry.path().join("dialect.toml");
+                let text = std::fs::read_to_string(&file).ok()?;
+                Some((file.display().to_string(), text))
+            })
+            .collect();
+        let find = |name: &str| {
+            let mut files = files.iter();
+            files
+                .find(|(_, text)| Dialect::name_in(text).as_deref() == Some(name))
+                .cloned()
+        };
+        for (file, text) in &files {
+            match Dialect::parse_with(file, text, &find) {
                 Ok(dialect) => {
                     dialects.insert(dialect.name().to_owned(), Arc::new(dialect));
                 }
@@ -276,6 +286,14 @@ impl Reader<'_, '_> {
     fn dialect(&self, section: &Section<'_, '_>, dialects: &Dialects) -> Option<Arc<Dialect>> {
         let name = section.required_text("dialect", "unionpay-pos")?;
         if let Some(dialect) = dialects.get(name.value) {
+            if !dialect.serves() {
+                let message = format!(
+                    "dialect {} decodes only: it has no [[request]], which say what a message wants; a dialect that extends it can add them",
+                    name.value
+                );
+                self.problems.error(&name.span, message);
+                return None;
+            }
             return Some(Arc::clone(dialect));
         }
         let known: Vec<_> = dialects.keys().map(String::as_str).collect();

@@ -24,7 +24,7 @@ pub fn answer(
 ) -> Result<(), EncodeError> {
     let dialect = message.dialect();
     let echo = request.map_or_else(|| dialect.answer_echo(), |row| row.answer_echo);
-    let mut echoed = message.fields().intersection(echo).without(1);
+    let mut echoed = message.content_fields().intersection(echo);
     let code = (
         dialect.roles().response_code,
         FieldValue::Text(code.as_bytes()),

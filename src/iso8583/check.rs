@@ -4,6 +4,8 @@
 //! loop over single bytes.
 
 use super::dialect::{FieldSpec, Kind, Pad};
+use super::ebcdic;
+use super::form;
 use super::range::{self, DIGITS};
 use super::word::{HIGH, LOW7, every, padded, rest_bits};
 
@@ -135,6 +137,11 @@ pub(super) fn allows(spec: &FieldSpec, ascii: &[u8]) -> bool {
         | Kind::Text
         | Kind::Bytes
         | Kind::Hex
+        | Kind::EbcdicDigits
+        | Kind::EbcdicTrack
+        | Kind::EbcdicAlphanumeric
+        | Kind::EbcdicText
+        | Kind::EbcdicHex
         | Kind::Undefined => false,
     }
 }
@@ -160,7 +167,16 @@ fn seldom(kind: Kind, ahead: &[u8], len: usize) -> u128 {
         Kind::Track if len >= 16 => range::track(ahead.get(..len).unwrap_or_default()),
         Kind::Track => over(ahead, len, Ignored::NOTHING, not_track).into(),
         Kind::Hex if len.is_multiple_of(2) => over(ahead, len, Ignored::NOTHING, not_hex).into(),
+        Kind::EbcdicDigits | Kind::EbcdicTrack | Kind::EbcdicAlphanumeric | Kind::EbcdicText => {
+            let allowed = |byte: &u8| form::allows(kind, ebcdic::character(*byte));
+            u128::from(!ahead.get(..len).unwrap_or_default().iter().all(allowed))
+        }
+        Kind::EbcdicHex if len.is_multiple_of(2) => {
+            let allowed = |byte: &u8| ebcdic::character(*byte).is_ascii_hexdigit();
+            u128::from(!ahead.get(..len).unwrap_or_default().iter().all(allowed))
+        }
         Kind::Hex
+        | Kind::EbcdicHex
         | Kind::Digits
         | Kind::Alphanumeric
         | Kind::Text
@@ -184,8 +200,13 @@ pub(super) fn first_bad(spec: &FieldSpec, units: u16, field: &[u8]) -> usize {
         match spec.kind {
             // An odd number of hexadecimal digits has no single bad byte.
             Kind::Hex => not_hex(every(*byte)) != 0,
+            Kind::EbcdicHex => !ebcdic::character(*byte).is_ascii_hexdigit(),
             // One byte is two units.
-            Kind::Digits
+            Kind::EbcdicDigits
+            | Kind::EbcdicTrack
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText
+            | Kind::Digits
             | Kind::Alphanumeric
             | Kind::Text
             | Kind::PackedDigits
@@ -215,11 +236,16 @@ mod tests {
             Kind::Alphanumeric => (0x20..0x7F).contains(&byte),
             Kind::Text => byte >= 0x20 && byte != 0x7F,
             Kind::Hex => byte.is_ascii_hexdigit(),
+            Kind::EbcdicDigits
+            | Kind::EbcdicTrack
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText => form::allows(kind, ebcdic::character(byte)),
+            Kind::EbcdicHex => ebcdic::character(byte).is_ascii_hexdigit(),
             Kind::Bytes | Kind::Undefined => true,
         }
     }
 
-    const KINDS: [(Kind, u8); 7] = [
+    const KINDS: [(Kind, u8); 12] = [
         (Kind::PackedDigits, 0x12),
         (Kind::PackedTrack, 0x12),
         (Kind::Digits, b'7'),
@@ -227,6 +253,11 @@ mod tests {
         (Kind::Alphanumeric, b'x'),
         (Kind::Text, 0xC4),
         (Kind::Hex, b'f'),
+        (Kind::EbcdicDigits, 0xF7),
+        (Kind::EbcdicTrack, 0x7E),
+        (Kind::EbcdicAlphanumeric, 0x81),
+        (Kind::EbcdicText, 0xFE),
+        (Kind::EbcdicHex, 0xC1),
     ];
 
     fn spec(kind: Kind) -> FieldSpec {
@@ -237,7 +268,7 @@ mod tests {
     fn word_tests_agree_with_the_definition_at_every_place_and_length() {
         for (kind, good) in KINDS {
             let spec = spec(kind);
-            for len in (1..=26).filter(|len| kind != Kind::Hex || len % 2 == 0) {
+            for len in (1..=26).filter(|len| !kind.is_hex() || len % 2 == 0) {
                 for (at, tail) in (0..len).flat_map(|at| [(at, 0), (at, 9)]) {
                     for byte in (0..=255).step_by(if len > 17 { 7 } else { 1 }) {
                         let mut ahead = vec![good; len];

@@ -48,6 +48,54 @@ pub struct CodeText {
     pub en: String,
     /// Chinese text.
     pub zh: String,
+    /// What the terminal does on it.
+    pub action: TerminalAction,
+}
+
+/// What a terminal does when it gets a response code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalAction {
+    /// It completes the transaction and prints the receipt.
+    Approve,
+    /// It declines; the same card would be declined again.
+    Decline,
+    /// It declines; the same may go through later.
+    Retry,
+    /// It asks for the PIN, the amount or the card again.
+    EnterAgain,
+    /// It signs on, and then tries again.
+    SignOn,
+    /// It declines, and the shop calls its acquirer.
+    CallAcquirer,
+    /// It declines, and the shop keeps the card.
+    KeepCard,
+}
+
+impl TerminalAction {
+    /// The words of dialect files.
+    pub(super) const WORDS: [(&str, Self); 7] = [
+        ("approve", Self::Approve),
+        ("decline", Self::Decline),
+        ("retry", Self::Retry),
+        ("enter-again", Self::EnterAgain),
+        ("sign-on", Self::SignOn),
+        ("call-acquirer", Self::CallAcquirer),
+        ("keep-card", Self::KeepCard),
+    ];
+
+    /// The word used in dialect files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Decline => "decline",
+            Self::Retry => "retry",
+            Self::EnterAgain => "enter-again",
+            Self::SignOn => "sign-on",
+            Self::CallAcquirer => "call-acquirer",
+            Self::KeepCard => "keep-card",
+        }
+    }
 }
 
 /// Why the gateway itself declines. The dialect file gives each its code; none may make a shop keep a card.
@@ -148,7 +196,7 @@ impl DeclineCode {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Codes {
     /// Known codes with their texts, ascending by code.
-    pub(super) texts: Vec<(ResponseCode, CodeText)>,
+    pub(super) texts: Vec<(String, CodeText)>,
     /// Codes that mean money moved.
     pub(super) approvals: Vec<ResponseCode>,
     /// Answers to a reversal after which it is not sent again.
@@ -162,10 +210,10 @@ pub(super) struct Codes {
 }
 
 impl Codes {
-    pub(super) fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
+    pub(super) fn text_of(&self, code: &[u8]) -> Option<&CodeText> {
         let at = self
             .texts
-            .binary_search_by_key(&code, |(known, _)| *known)
+            .binary_search_by(|(known, _)| known.as_bytes().cmp(code))
             .ok()?;
         self.texts.get(at).map(|(_, text)| text)
     }

@@ -3,7 +3,7 @@
 use nom::bytes::complete::take;
 
 use super::check;
-use super::dialect::{Dialect, FieldSpec, Kind};
+use super::dialect::{Dialect, FieldSpec, Kind, ThirdBitmap};
 use super::error::DecodeError;
 use super::fieldset::FieldSet;
 use super::index::{Index, Span};
@@ -23,15 +23,13 @@ enum OnBadValue {
 struct Fields {
     /// First field lowest.
     bits: u64,
-    /// 0 for the first bitmap, 64 for the second.
+    /// 0 for the first bitmap, 64 for the second, 128 for the third.
     base: u8,
 }
 
 impl Fields {
     const fn of(bitmap: u64, base: u8) -> Self {
         let bits = bitmap.reverse_bits();
-        // DE1 is the second bitmap itself, already read.
-        let bits = if base == 0 { bits & !1 } else { bits };
         Self { bits, base }
     }
 
@@ -40,7 +38,7 @@ impl Fields {
         if self.bits == 0 {
             return None;
         }
-        // At most 63, and base at most 64: at most DE128.
+        // At most 63, and base at most 128: at most DE192.
         let de = self
             .base
             .wrapping_add(trailing_zeros(self.bits))
@@ -50,8 +48,12 @@ impl Fields {
     }
 }
 
+/// The bit of a bitmap that announces the next one.
+const FURTHER: u64 = 1 << 63;
+
 /// The part of a frame still to be read.
 struct Walk<'m> {
+    /// Without its trailer.
     frame: &'m [u8],
     rest: &'m [u8],
 }
@@ -77,7 +79,8 @@ impl Dialect {
         frame: &'m [u8],
         index: &'m mut Index,
     ) -> Result<Message<'m>, DecodeError> {
-        if !self.skim(frame, index) {
+        let trailed = self.framing().trailer.is_empty();
+        if !(trailed && self.skim(frame, index)) {
             self.walk(frame, index, OnBadValue::Stop)?;
         }
         Ok(Message::new(self, frame, index))
@@ -95,28 +98,44 @@ impl Dialect {
         };
         index.fields = present;
         let mut found = 0;
-        let first = self.skim_half(
-            walk.rest,
-            frame.len(),
-            index,
-            present.primary(),
-            0,
-            &mut found,
-        );
-        let rest = match first {
-            Some(rest) if present.secondary() != 0 => {
-                let secondary = present.secondary();
-                self.skim_half(rest, frame.len(), index, secondary, 64, &mut found)
-            }
-            first => first,
+        let bytes = walk.frame.len();
+        // DE1 is the second bitmap itself, already read.
+        let first = present.primary() & !FURTHER;
+        let Some(rest) = self.skim_part(walk.rest, bytes, index, first, 0, &mut found) else {
+            return false;
         };
-        found == 0 && rest == Some(&[])
+        walk.rest = rest;
+        if present.secondary() != 0 && !self.skim_rest(&mut walk, index, &mut found) {
+            return false;
+        }
+        found == 0 && walk.rest.is_empty()
+    }
+
+    /// The fields of the further bitmaps.
+    #[inline(always)]
+    fn skim_rest(&self, walk: &mut Walk<'_>, index: &mut Index, found: &mut u128) -> bool {
+        let bytes = walk.frame.len();
+        let Ok(third) = self.third_bitmap(walk, index) else {
+            return false;
+        };
+        let second = index.fields.secondary() & !third;
+        let Some(rest) = self.skim_part(walk.rest, bytes, index, second, 64, found) else {
+            return false;
+        };
+        walk.rest = rest;
+        let third = index.fields.third();
+        if third == 0 {
+            return true;
+        }
+        let rest = self.skim_part(walk.rest, bytes, index, third, 128, found);
+        walk.rest = rest.unwrap_or_default();
+        rest.is_some()
     }
 
     /// The fields of one bitmap. Marks of forbidden characters are collected in `found`; `None` when a
     /// length is wrong.
     #[inline(always)]
-    fn skim_half<'m>(
+    fn skim_part<'m>(
         &self,
         mut rest: &'m [u8],
         frame_bytes: usize,
@@ -164,6 +183,7 @@ impl Dialect {
                 | DecodeError::TooLong { .. }
                 | DecodeError::Truncated { .. }
                 | DecodeError::Character { .. }
+                | DecodeError::Trailer { .. }
                 | DecodeError::LeftOver { .. } => true,
             },
         };
@@ -184,15 +204,35 @@ impl Dialect {
         let mut walk = self.head(frame, index)?;
         let present = self.bitmaps(&mut walk, index)?;
         index.fields = present;
-        self.half(&mut walk, index, present.primary(), 0, on_bad_value)?;
-        self.half(&mut walk, index, present.secondary(), 64, on_bad_value)?;
-        if walk.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::LeftOver {
+        let first = present.primary() & !FURTHER;
+        self.half(&mut walk, index, first, 0, on_bad_value)?;
+        let third = match self.third_bitmap(&mut walk, index) {
+            Ok(third) => third,
+            Err(error) => {
+                index.fields = index.fields.below(65);
+                return Err(error);
+            }
+        };
+        let second = index.fields.secondary() & !third;
+        self.half(&mut walk, index, second, 64, on_bad_value)?;
+        self.half(&mut walk, index, index.fields.third(), 128, on_bad_value)?;
+        if !walk.rest.is_empty() {
+            return Err(DecodeError::LeftOver {
                 offset: walk.offset(),
                 bytes: walk.rest.len(),
-            })
+            });
+        }
+        self.trailer(frame, walk.frame.len())
+    }
+
+    /// The trailer must be the dialect's own.
+    fn trailer(&self, frame: &[u8], offset: usize) -> Result<(), DecodeError> {
+        let trailer = &self.framing().trailer;
+        if frame.get(offset..) == Some(trailer) {
+            Ok(())
+        } else {
+            let needed = trailer.len();
+            Err(DecodeError::Trailer { offset, needed })
         }
     }
 
@@ -207,6 +247,9 @@ impl Dialect {
             needed: usize::from(envelope).saturating_add(self.mti_encoding().bytes()),
             found: frame.len(),
         };
+        // A frame too short for its trailer is too short for the rest as well.
+        let end = frame.len().saturating_sub(self.framing().trailer.len());
+        let frame = frame.get(..end).unwrap_or_default();
         let (message, _) = take::<_, _, Cut>(envelope)(frame).map_err(|_short| short())?;
         let (rest, mti) = mti(self.mti_encoding(), message).map_err(|e| match cause(&e) {
             Cut::Short => short(),
@@ -216,10 +259,11 @@ impl Dialect {
         })?;
         index.mti = mti;
         index.mti_at = envelope;
+        index.end = narrow(end);
         Ok(Walk { frame, rest })
     }
 
-    /// One or two bitmaps. DE1 says that there is a second; the second has no DE65, a third bitmap.
+    /// The first and, when DE1 says so, the second bitmap, with the third where that comes next.
     #[inline(always)]
     fn bitmaps(&self, walk: &mut Walk<'_>, index: &mut Index) -> Result<FieldSet, DecodeError> {
         let encoding = self.bitmap_encoding();
@@ -227,21 +271,55 @@ impl Dialect {
         let unusable = DecodeError::Bitmap { offset };
         let (rest, primary) = bitmap(encoding, walk.rest).map_err(|_cut| unusable)?;
         walk.rest = rest;
-        if primary >> 63 == 0 {
-            return Ok(FieldSet::from_bitmaps(primary, 0));
+        if primary & FURTHER == 0 {
+            return Ok(FieldSet::from_bitmaps(primary, 0, 0));
         }
-        if !self.has_secondary_bitmap() {
+        if self.bitmap_count() < 2 {
             return Err(unusable);
         }
+        let secondary = self.further_bitmap(walk, index, 1)?;
+        let third = if self.third_place() == ThirdBitmap::AfterSecond && secondary & FURTHER != 0 {
+            self.further_bitmap(walk, index, 65)?
+        } else {
+            0
+        };
+        Ok(FieldSet::from_bitmaps(primary, secondary, third))
+    }
+
+    /// The third bitmap where it stands in the place of DE65; gives the bit that announces one, wherever it
+    /// stands.
+    #[inline(always)]
+    fn third_bitmap(&self, walk: &mut Walk<'_>, index: &mut Index) -> Result<u64, DecodeError> {
+        let place = self.third_place();
+        if place == ThirdBitmap::None || index.fields.secondary() & FURTHER == 0 {
+            return Ok(0);
+        }
+        if place == ThirdBitmap::InPlace {
+            let third = self.further_bitmap(walk, index, 65)?;
+            let fields = index.fields;
+            index.fields = FieldSet::from_bitmaps(fields.primary(), fields.secondary(), third);
+        }
+        Ok(FURTHER)
+    }
+
+    /// Reads a further bitmap, which is field `de`.
+    #[inline(always)]
+    fn further_bitmap(
+        &self,
+        walk: &mut Walk<'_>,
+        index: &mut Index,
+        de: u8,
+    ) -> Result<u64, DecodeError> {
+        let encoding = self.bitmap_encoding();
         let start = narrow(walk.offset());
-        let (rest, secondary) =
-            bitmap(encoding, walk.rest).map_err(|_cut| DecodeError::Bitmap {
-                offset: start.into(),
-            })?;
+        let unusable = DecodeError::Bitmap {
+            offset: start.into(),
+        };
+        let (rest, bits) = bitmap(encoding, walk.rest).map_err(|_cut| unusable)?;
         walk.rest = rest;
         let units = encoding.bytes();
-        index.place(1, Span { start, units });
-        Ok(FieldSet::from_bitmaps(primary, secondary))
+        index.place(de, Span { start, units });
+        Ok(bits)
     }
 
     /// The fields of one bitmap; its first bit is DE `base + 1`.

@@ -10,9 +10,11 @@ use std::fmt;
 use bytes::{BufMut, BytesMut};
 
 use super::check;
-use super::dialect::{Dialect, FieldSpec, Kind, MtiEncoding, Pad, Prefix};
+use super::dialect::{Dialect, EnvelopeAnswer, FieldSpec, Kind, MtiEncoding, Pad, Prefix};
+use super::ebcdic;
 use super::error::EncodeError;
 use super::fieldset::FieldSet;
+use super::form::{self, Misfit};
 use super::hexadecimal;
 use super::mti::Mti;
 
@@ -60,6 +62,8 @@ pub struct Writer<'o> {
     /// Where the bitmap begins, 0 before the MTI is written.
     bitmap_at: usize,
     fields: FieldSet,
+    /// Where the first field above DE64 begins, 0 while there is none: a third bitmap may stand there.
+    upper_at: usize,
     /// Highest field written.
     last: u8,
     error: Option<EncodeError>,
@@ -80,12 +84,14 @@ impl Dialect {
     pub fn write<'o>(&'o self, out: &'o mut BytesMut) -> Writer<'o> {
         let start = out.len();
         out.reserve(FRAME_BYTES_USUAL);
+        out.put_slice(&self.framing().lead);
         out.put_bytes(0, self.framing().length_bytes);
         Writer {
             dialect: self,
             out,
             start,
             bitmap_at: 0,
+            upper_at: 0,
             fields: FieldSet::EMPTY,
             last: 1,
             error: None,
@@ -104,7 +110,7 @@ impl<'o> Writer<'o> {
         let needed = usize::from(self.dialect.envelope_bytes());
         let begun = self
             .start
-            .saturating_add(self.dialect.framing().length_bytes);
+            .saturating_add(self.dialect.framing().prefix_bytes());
         if bytes.len() != needed || self.out.len() != begun || self.bitmap_at != 0 {
             self.fail(EncodeError::Envelope {
                 needed,
@@ -115,23 +121,31 @@ impl<'o> Writer<'o> {
         self.out.put_slice(bytes);
     }
 
-    /// Writes the envelope of an answer: the TPDU's source and destination change places, the header's
-    /// handling nibble becomes 0.
+    /// Writes the envelope of an answer as the dialect says: usually the TPDU's source and destination change
+    /// places, the header comes back, and its handling nibble becomes 0.
     pub fn envelope_answering(&mut self, request_envelope: &[u8]) {
         let from = self.out.len();
         self.envelope_raw(request_envelope);
         let framing = self.dialect.framing();
-        let (tpdu_bytes, cleared) = (framing.tpdu.len(), framing.header_cleared_nibble);
+        let tpdu_bytes = framing.tpdu.len();
         let Some(envelope) = self.out.get_mut(from..) else {
             return;
         };
         let Some((tpdu, header)) = envelope.split_at_mut_checked(tpdu_bytes) else {
             return;
         };
-        if let [_, a, b, c, d] = tpdu {
-            std::mem::swap(a, c);
-            std::mem::swap(b, d);
+        match (framing.tpdu_answer, tpdu) {
+            (EnvelopeAnswer::Swap, [_, a, b, c, d]) => {
+                std::mem::swap(a, c);
+                std::mem::swap(b, d);
+            }
+            (EnvelopeAnswer::Fixed, tpdu) => tpdu.copy_from_slice(&framing.tpdu),
+            (EnvelopeAnswer::Swap | EnvelopeAnswer::Echo, _) => {}
         }
+        if framing.header_answer == EnvelopeAnswer::Fixed {
+            header.copy_from_slice(&framing.header);
+        }
+        let cleared = framing.header_cleared_nibble;
         let Some(nibble) = cleared.and_then(|nibble| nibble.checked_sub(1)) else {
             return;
         };
@@ -156,7 +170,7 @@ impl<'o> Writer<'o> {
         let needed = usize::from(self.dialect.envelope_bytes());
         let begun = self
             .start
-            .saturating_add(self.dialect.framing().length_bytes);
+            .saturating_add(self.dialect.framing().prefix_bytes());
         let found = self.out.len().saturating_sub(begun);
         if found != needed {
             self.fail(EncodeError::Envelope { needed, found });
@@ -164,6 +178,7 @@ impl<'o> Writer<'o> {
         match self.dialect.mti_encoding() {
             MtiEncoding::Packed => self.out.put_u16(mti.packed()),
             MtiEncoding::Ascii => self.out.put_slice(&mti.ascii()),
+            MtiEncoding::Ebcdic => self.out.put_slice(&mti.ascii().map(ebcdic::byte)),
         }
         self.bitmap_at = self.out.len();
         self.out
@@ -178,14 +193,17 @@ impl<'o> Writer<'o> {
             return None;
         }
         let spec = self.dialect.spec(de);
-        let secondary = de > 64 && !self.dialect.has_secondary_bitmap();
-        if !(2..=128).contains(&de) || spec.kind == Kind::Undefined || secondary {
+        // Only what the bitmaps reach is ever defined.
+        if spec.kind == Kind::Undefined {
             self.fail(EncodeError::Undefined { field: de });
             return None;
         }
         if de <= self.last {
             self.fail(EncodeError::Order { field: de });
             return None;
+        }
+        if de > 64 && self.last <= 64 {
+            self.upper_at = self.out.len();
         }
         self.last = de;
         self.fields.insert(de);
@@ -225,7 +243,7 @@ impl<'o> Writer<'o> {
     pub fn digits(&mut self, de: u8, ascii: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
         if !check::allows(spec, ascii) {
-            self.fail(EncodeError::Character { field: de });
+            self.seldom(de, spec, ascii);
             return;
         }
         let Some(zeros) = self.open(de, spec, ascii.len()) else {
@@ -243,11 +261,16 @@ impl<'o> Writer<'o> {
     /// one with zeros on the left.
     pub fn text(&mut self, de: u8, text: &[u8]) {
         match self.dialect.spec(de).kind {
-            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
-                self.digits(de, text);
+            Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Digits
+            | Kind::Track
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack => self.digits(de, text),
+            Kind::Alphanumeric | Kind::Text | Kind::EbcdicAlphanumeric | Kind::EbcdicText => {
+                self.characters(de, text);
             }
-            Kind::Alphanumeric | Kind::Text => self.characters(de, text),
-            Kind::Bytes | Kind::Hex => self.bytes(de, text),
+            Kind::Bytes | Kind::Hex | Kind::EbcdicHex => self.bytes(de, text),
             Kind::Undefined => self.fail(EncodeError::Undefined { field: de }),
         }
     }
@@ -255,7 +278,7 @@ impl<'o> Writer<'o> {
     fn characters(&mut self, de: u8, text: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
         if !check::allows(spec, text) {
-            self.fail(EncodeError::Character { field: de });
+            self.seldom(de, spec, text);
             return;
         }
         let Some(spaces) = self.open(de, spec, text.len()) else {
@@ -268,16 +291,13 @@ impl<'o> Writer<'o> {
     /// Writes the bytes of a binary field; a fixed one must be given whole.
     pub fn bytes(&mut self, de: u8, bytes: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
-        let units = match spec.kind {
-            Kind::Hex => bytes.len().saturating_mul(2),
-            Kind::Bytes
-            | Kind::PackedDigits
-            | Kind::PackedTrack
-            | Kind::Digits
-            | Kind::Track
-            | Kind::Alphanumeric
-            | Kind::Text
-            | Kind::Undefined => bytes.len(),
+        if spec.kind == Kind::EbcdicHex {
+            return self.seldom(de, spec, bytes);
+        }
+        let units = if spec.kind == Kind::Hex {
+            bytes.len().saturating_mul(2)
+        } else {
+            bytes.len()
         };
         match (spec.kind, self.open(de, spec, units)) {
             (_, None) => {}
@@ -305,9 +325,41 @@ impl<'o> Writer<'o> {
                 | Kind::Track
                 | Kind::Alphanumeric
                 | Kind::Text
+                | Kind::EbcdicDigits
+                | Kind::EbcdicTrack
+                | Kind::EbcdicAlphanumeric
+                | Kind::EbcdicText
+                | Kind::EbcdicHex
                 | Kind::Undefined,
                 Some(_),
             ) => self.fail(EncodeError::Character { field: de }),
+        }
+    }
+
+    /// Writes a value as [`Message::value`](super::Message::value) gives it.
+    pub fn field(&mut self, de: u8, value: &[u8]) {
+        self.text(de, value);
+    }
+
+    /// Writes what few networks have; a value that nobody allows is a mistake.
+    #[cold]
+    #[inline(never)]
+    fn seldom(&mut self, de: u8, spec: &FieldSpec, value: &[u8]) {
+        if !spec.kind.is_ebcdic() {
+            return self.fail(EncodeError::Character { field: de });
+        }
+        let found = value.len();
+        match form::put(spec, value, self.out) {
+            Ok(()) => {}
+            Err(Misfit::Character) => self.fail(EncodeError::Character { field: de }),
+            Err(Misfit::Length) => {
+                let max = spec.max;
+                self.fail(EncodeError::Length {
+                    field: de,
+                    found,
+                    max,
+                });
+            }
         }
     }
 
@@ -331,21 +383,10 @@ impl<'o> Writer<'o> {
             });
             return None;
         };
-        // A prefix tells at most 999, and max was checked against it when the dialect was read.
-        let digit = |divisor: u16| low_byte(units.checked_div(divisor).unwrap_or(0) % 10);
-        match spec.prefix {
-            Prefix::Fixed => return Some(spec.max.saturating_sub(units).into()),
-            Prefix::PackedTwo => self.out.put_u8((digit(10) << 4) | digit(1)),
-            Prefix::PackedThree => {
-                self.out
-                    .put_slice(&[digit(100), (digit(10) << 4) | digit(1)]);
-            }
-            Prefix::TextTwo => self.out.put_slice(&[b'0' | digit(10), b'0' | digit(1)]),
-            Prefix::TextThree => {
-                self.out
-                    .put_slice(&[b'0' | digit(100), b'0' | digit(10), b'0' | digit(1)]);
-            }
+        if spec.prefix == Prefix::Fixed {
+            return Some(spec.max.saturating_sub(units).into());
         }
+        form::put_prefix(spec.prefix, units, self.out);
         Some(0)
     }
 
@@ -365,7 +406,7 @@ impl<'o> Writer<'o> {
         let mut rest = ascii;
         if lead % 2 == 1 {
             if let Some((first, tail)) = rest.split_first() {
-                self.out.put_u8(nibble(*first));
+                self.out.put_u8(form::nibble(*first));
                 rest = tail;
             } else {
                 self.out.put_u8(0);
@@ -373,24 +414,11 @@ impl<'o> Writer<'o> {
         }
         let (pairs, last) = rest.as_chunks::<2>();
         for [high, low] in pairs {
-            self.out.put_u8((nibble(*high) << 4) | nibble(*low));
+            self.out
+                .put_u8((form::nibble(*high) << 4) | form::nibble(*low));
         }
         if let [high] = last {
-            self.out.put_u8(nibble(*high) << 4);
+            self.out.put_u8(form::nibble(*high) << 4);
         }
     }
-}
-
-/// The nibble of a digit or separator. Nothing else is asked for: the value was checked.
-const fn nibble(character: u8) -> u8 {
-    match character {
-        b'0'..=b'9' => character & 0x0F,
-        b'=' | b'D' => 0x0D,
-        _ => 0x0F,
-    }
-}
-
-const fn low_byte(value: u16) -> u8 {
-    let [_, low] = value.to_be_bytes();
-    low
 }

@@ -78,6 +78,14 @@ pub enum DecodeError {
         /// Where the character stands.
         offset: usize,
     },
+    /// What stands at the end is not the dialect's trailer.
+    #[error("the last {needed} bytes are not the trailer")]
+    Trailer {
+        /// Where the trailer should begin.
+        offset: usize,
+        /// Bytes of the trailer.
+        needed: usize,
+    },
     /// Bytes follow the last field.
     #[error("{bytes} bytes follow the last field")]
     LeftOver {
@@ -102,6 +110,7 @@ impl DecodeError {
             | Self::NoMti { .. }
             | Self::Mti { .. }
             | Self::Bitmap { .. }
+            | Self::Trailer { .. }
             | Self::LeftOver { .. } => None,
         }
     }
@@ -119,6 +128,7 @@ impl DecodeError {
             | Self::TooLong { offset, .. }
             | Self::Truncated { offset, .. }
             | Self::Character { offset, .. }
+            | Self::Trailer { offset, .. }
             | Self::LeftOver { offset, .. } => offset,
         }
     }
@@ -136,6 +146,7 @@ impl DecodeError {
             Self::TooLong { .. } => "field-too-long",
             Self::Truncated { .. } => "truncated",
             Self::Character { .. } => "character",
+            Self::Trailer { .. } => "trailer",
             Self::LeftOver { .. } => "left-over",
         }
     }

@@ -1,35 +1,43 @@
-//! Sets of data elements, laid out as the two bitmaps of a message.
+//! Sets of data elements, laid out as the three bitmaps of a message.
 
 use std::fmt;
 
-/// A set of data elements 1 to 128. Bit 127 is DE1, as in the bitmaps on the wire.
+/// A set of data elements 1 to 192, highest bits first as in the bitmaps on the wire.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct FieldSet(u128);
+pub struct FieldSet {
+    /// DE1, the highest bit, to DE128.
+    lower: u128,
+    /// DE129 to DE192.
+    third: u64,
+}
 
 impl FieldSet {
     /// No data elements.
-    pub const EMPTY: Self = Self(0);
-    /// DE65 to DE128: what needs a secondary bitmap.
-    pub const SECONDARY: Self = Self(u128::MAX >> 64);
+    pub const EMPTY: Self = Self { lower: 0, third: 0 };
+    /// The highest data element that there can be.
+    pub const LAST: u8 = 192;
 
-    /// The set of two bitmaps as they are read, first bit highest.
+    /// The set of bitmaps as they are read, first bit highest; those that a message lacks are 0.
     #[must_use]
     #[expect(
         clippy::as_conversions,
         reason = "widening: `u128::from` is not const yet"
     )]
-    pub const fn from_bitmaps(primary: u64, secondary: u64) -> Self {
-        Self(((primary as u128) << 64) | secondary as u128)
+    pub const fn from_bitmaps(primary: u64, secondary: u64, third: u64) -> Self {
+        Self {
+            lower: ((primary as u128) << 64) | secondary as u128,
+            third,
+        }
     }
 
-    /// The primary bitmap, DE1 in its highest bit.
+    /// The first bitmap, DE1 in its highest bit.
     #[must_use]
     #[expect(clippy::as_conversions, reason = "64 of 128 bits are left")]
     pub const fn primary(self) -> u64 {
-        (self.0 >> 64) as u64
+        (self.lower >> 64) as u64
     }
 
-    /// The secondary bitmap, DE65 in its highest bit.
+    /// The second bitmap, DE65 in its highest bit.
     #[must_use]
     #[expect(
         clippy::as_conversions,
@@ -37,91 +45,149 @@ impl FieldSet {
         reason = "the lower half is what is asked for"
     )]
     pub const fn secondary(self) -> u64 {
-        self.0 as u64
+        self.lower as u64
     }
 
-    const fn bit(de: u8) -> u128 {
-        // DE0 and DE129 upwards do not exist: no bit at all.
-        if de == 0 || de > 128 {
-            0
-        } else {
+    /// The third bitmap, DE129 in its highest bit.
+    #[inline]
+    #[must_use]
+    pub const fn third(self) -> u64 {
+        self.third
+    }
+
+    #[inline]
+    const fn bit(de: u8) -> Self {
+        match de {
             // 0 <= 128 - de < 128
-            1 << 128_u8.wrapping_sub(de)
+            1..=128 => Self {
+                lower: 1 << 128_u8.wrapping_sub(de),
+                third: 0,
+            },
+            // 0 <= 192 - de < 64
+            129..=Self::LAST => Self {
+                lower: 0,
+                third: 1 << Self::LAST.wrapping_sub(de),
+            },
+            // What does not exist has no bit at all.
+            _ => Self::EMPTY,
         }
     }
 
-    /// Whether the element is in the set. False outside 1 to 128.
+    /// Whether the element is in the set. False outside 1 to 192.
+    #[inline]
     #[must_use]
     pub const fn contains(self, de: u8) -> bool {
-        self.0 & Self::bit(de) != 0
+        !self.intersection(Self::bit(de)).is_empty()
     }
 
-    /// The set with the element; unchanged outside 1 to 128.
+    /// The set with the element; unchanged outside 1 to 192.
+    #[inline]
     #[must_use]
     pub const fn with(self, de: u8) -> Self {
-        Self(self.0 | Self::bit(de))
+        self.union(Self::bit(de))
     }
 
     /// The set without the element.
+    #[inline]
     #[must_use]
     pub const fn without(self, de: u8) -> Self {
-        Self(self.0 & !Self::bit(de))
+        self.difference(Self::bit(de))
     }
 
-    /// Adds an element; outside 1 to 128 nothing happens.
+    /// Adds an element; outside 1 to 192 nothing happens.
+    #[inline]
     pub const fn insert(&mut self, de: u8) {
-        self.0 |= Self::bit(de);
+        *self = self.with(de);
     }
 
     /// What is in either set.
+    #[inline]
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self {
+            lower: self.lower | other.lower,
+            third: self.third | other.third,
+        }
     }
 
     /// What is in both sets.
+    #[inline]
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
+        Self {
+            lower: self.lower & other.lower,
+            third: self.third & other.third,
+        }
     }
 
     /// What is in this set and not in the other.
+    #[inline]
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
+        Self {
+            lower: self.lower & !other.lower,
+            third: self.third & !other.third,
+        }
     }
 
     /// The elements below `de`.
+    #[inline]
     #[must_use]
     pub const fn below(self, de: u8) -> Self {
-        match Self::bit(de) {
-            0 if de == 0 => Self::EMPTY,
-            0 => self,
+        match de {
+            0 => Self::EMPTY,
             // In bit order, its own bit and all lower ones are what is not below it.
-            bit => Self(self.0 & !(bit | bit.wrapping_sub(1))),
+            1..=128 => {
+                let bit = Self::bit(de).lower;
+                Self {
+                    lower: self.lower & !(bit | bit.wrapping_sub(1)),
+                    third: 0,
+                }
+            }
+            129..=Self::LAST => {
+                let bit = Self::bit(de).third;
+                Self {
+                    lower: self.lower,
+                    third: self.third & !(bit | bit.wrapping_sub(1)),
+                }
+            }
+            _ => self,
         }
     }
 
     /// The elements above `de`.
+    #[inline]
     #[must_use]
     pub const fn above(self, de: u8) -> Self {
-        match Self::bit(de) {
-            0 if de == 0 => self,
-            0 => Self::EMPTY,
-            bit => Self(self.0 & bit.wrapping_sub(1)),
+        match de {
+            0 => self,
+            1..=128 => Self {
+                lower: self.lower & Self::bit(de).lower.wrapping_sub(1),
+                third: self.third,
+            },
+            129..=Self::LAST => Self {
+                lower: 0,
+                third: self.third & Self::bit(de).third.wrapping_sub(1),
+            },
+            _ => Self::EMPTY,
         }
     }
 
     /// Whether there is nothing in it.
+    #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.lower == 0 && self.third == 0
     }
 
     /// How many elements there are.
+    #[inline]
     #[must_use]
     pub const fn len(self) -> u32 {
-        self.0.count_ones()
+        // At most 192.
+        self.lower
+            .count_ones()
+            .wrapping_add(self.third.count_ones())
     }
 
     /// The lowest element.
@@ -129,12 +195,16 @@ impl FieldSet {
     #[expect(
         clippy::as_conversions,
         clippy::cast_possible_truncation,
-        reason = "zeros < 128 here"
+        reason = "zeros < 128 here, and < 64 below"
     )]
+    #[inline]
     pub const fn first(self) -> Option<u8> {
-        match self.0.leading_zeros() {
-            128 => None,
-            zeros => Some((zeros as u8).wrapping_add(1)),
+        if self.lower != 0 {
+            return Some((self.lower.leading_zeros() as u8).wrapping_add(1));
+        }
+        match self.third.leading_zeros() {
+            64 => None,
+            zeros => Some((zeros as u8).wrapping_add(129)),
         }
     }
 
@@ -172,20 +242,28 @@ mod tests {
         assert_eq!(set.len(), 5);
         assert_eq!(set.primary(), (1 << 63) | (1 << 62) | 1);
         assert_eq!(set.secondary(), (1 << 63) | 1);
-        assert_eq!(FieldSet::from_bitmaps(set.primary(), set.secondary()), set);
+        let third = set.with(129).with(192);
+        assert_eq!(third.third(), (1 << 63) | 1);
+        assert_eq!(third.iter().last(), Some(192));
+        let again = FieldSet::from_bitmaps(third.primary(), third.secondary(), third.third());
+        assert_eq!(again, third);
     }
 
     #[test]
     fn elements_that_do_not_exist_are_never_in_a_set() {
-        let set = FieldSet::EMPTY.with(0).with(129).with(255);
+        let set = FieldSet::EMPTY.with(0).with(193).with(255);
         assert!(set.is_empty());
-        assert!(!FieldSet::SECONDARY.contains(129));
-        assert!(!FieldSet::SECONDARY.contains(64));
-        assert!(FieldSet::SECONDARY.contains(65));
+        assert!(!set.contains(0) && !set.contains(193));
     }
 
     #[test]
     fn below_and_above_leave_the_element_itself_out() {
+        for de in 0..=255 {
+            let all: FieldSet = (1..=192).collect();
+            let below = (1..=192).filter(|each| *each < de).collect();
+            let above = (1..=192).filter(|each| *each > de).collect();
+            assert_eq!((all.below(de), all.above(de)), (below, above), "{de}");
+        }
         let set: FieldSet = [2, 11, 64, 128].into_iter().collect();
         assert_eq!(set.below(64).iter().collect::<Vec<_>>(), [2, 11]);
         assert_eq!(set.above(64).iter().collect::<Vec<_>>(), [128]);
@@ -193,7 +271,7 @@ mod tests {
         assert_eq!(set.above(128), FieldSet::EMPTY);
         assert_eq!(set.above(0), set);
         assert_eq!(set.below(0), FieldSet::EMPTY);
-        assert_eq!(set.below(129), set);
-        assert_eq!(set.above(129), FieldSet::EMPTY);
+        assert_eq!(set.below(193), set);
+        assert_eq!(set.above(193), FieldSet::EMPTY);
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Span {
 
 /// Scratch that [`Dialect::decode`](super::Dialect::decode) fills and a [`Message`](super::Message) reads.
 ///
-/// Half a kilobyte; keep one per session and use it again. It is not cleared between messages: the set of
+/// One kilobyte; keep one per session and use it again. It is not cleared between messages: the set of
 /// present fields says which spans mean something.
 #[derive(Clone, Debug)]
 pub struct Index {
@@ -23,7 +23,9 @@ pub struct Index {
     pub(super) mti: Mti,
     /// Offset of the MTI; what stands before it is the envelope.
     pub(super) mti_at: u16,
-    spans: [Span; 128],
+    /// Where the last field ends; what stands behind it is the trailer.
+    pub(super) end: u16,
+    spans: [Span; 256],
 }
 
 impl Index {
@@ -38,28 +40,23 @@ impl Index {
             fields: FieldSet::EMPTY,
             mti: NOTHING,
             mti_at: 0,
-            spans: [Span { start: 0, units: 0 }; 128],
+            end: 0,
+            spans: [Span { start: 0, units: 0 }; 256],
         }
     }
 
-    /// Records a field's place. DE128 shares a slot with the DE0 that does not exist.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "0 <= de & 127 < 128, the array's length"
-    )]
+    /// Records a field's place.
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     pub(super) fn place(&mut self, de: u8, span: Span) {
-        self.spans[usize::from(de & 127)] = span;
+        self.spans[usize::from(de)] = span;
     }
 
     /// A field's place, `None` when the message has no such field.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "0 <= de & 127 < 128, the array's length"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     pub(super) fn span(&self, de: u8) -> Option<Span> {
         self.fields
             .contains(de)
-            .then(|| self.spans[usize::from(de & 127)])
+            .then(|| self.spans[usize::from(de)])
     }
 }
 

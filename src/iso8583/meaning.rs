@@ -36,13 +36,21 @@ impl<'m> Message<'m> {
     /// Terminal id, DE41.
     #[must_use]
     pub fn terminal(&self) -> Option<TerminalId> {
-        TerminalId::from_slice(self.field(self.dialect().roles().terminal)?)
+        self.characters(self.dialect().roles().terminal, TerminalId::from_slice)
     }
 
     /// Merchant id, DE42.
     #[must_use]
     pub fn merchant(&self) -> Option<MerchantId> {
-        MerchantId::from_slice(self.field(self.dialect().roles().merchant)?)
+        self.characters(self.dialect().roles().merchant, MerchantId::from_slice)
+    }
+
+    /// What `read` makes of a field's characters.
+    fn characters<T>(&self, de: u8, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        if self.dialect().spec(de).kind.is_ebcdic() {
+            return read(&self.value(de)?);
+        }
+        read(self.field(de)?)
     }
 
     /// Amount, DE4, with the currency of DE49 ([`Currency::NONE`] without one).
@@ -87,7 +95,10 @@ impl<'m> Message<'m> {
     /// Response code, DE39.
     #[must_use]
     pub fn response_code(&self) -> Option<ResponseCode> {
-        ResponseCode::from_slice(self.field(self.dialect().roles().response_code)?)
+        self.characters(
+            self.dialect().roles().response_code,
+            ResponseCode::from_slice,
+        )
     }
 
     /// Retrieval reference number, DE37.

@@ -1,10 +1,13 @@
 //! A decoded message: a view over the received bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::dialect::{Dialect, FieldSpec, Kind, Pad, SubField};
 use super::digits::{self, Digits};
+use super::ebcdic;
 use super::fieldset::FieldSet;
+use super::form;
 use super::hexadecimal;
 use super::index::{Index, Span};
 use super::mti::Mti;
@@ -54,6 +57,12 @@ impl<'m> Message<'m> {
         self.index.fields
     }
 
+    /// The fields it has without its further bitmaps.
+    #[must_use]
+    pub const fn content_fields(&self) -> FieldSet {
+        self.index.fields.without(1).without(65)
+    }
+
     /// Whether it has the field.
     #[must_use]
     pub const fn has(&self, de: u8) -> bool {
@@ -74,9 +83,14 @@ impl<'m> Message<'m> {
         let from = usize::from(self.index.mti_at);
         let to = match self.index.span(self.dialect.roles().mac) {
             Some(span) => span.start.into(),
-            None => self.frame.len(),
+            None => self.end(),
         };
         self.frame.get(from..to).unwrap_or_default()
+    }
+
+    /// Where the last field ends.
+    pub(super) fn end(&self) -> usize {
+        self.index.end.into()
     }
 
     fn place(&self, de: u8) -> Option<(FieldSpec, Span, &'m [u8])> {
@@ -121,10 +135,20 @@ impl<'m> Message<'m> {
     pub fn digits(&self, de: u8) -> Option<Digits> {
         let (spec, span, _) = self.place(de)?;
         match spec.kind {
-            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
-                self.slice(de, 0, span.units.into())
-            }
-            Kind::Alphanumeric | Kind::Text | Kind::Bytes | Kind::Hex | Kind::Undefined => None,
+            Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Digits
+            | Kind::Track
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack => self.slice(de, 0, span.units.into()),
+            Kind::Alphanumeric
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Hex
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText
+            | Kind::EbcdicHex
+            | Kind::Undefined => None,
         }
     }
 
@@ -148,6 +172,18 @@ impl<'m> Message<'m> {
             | Kind::Text
             | Kind::Bytes
             | Kind::Hex => Digits::from_ascii(content.get(from..from.checked_add(count)?)?),
+            Kind::EbcdicDigits
+            | Kind::EbcdicTrack
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText
+            | Kind::EbcdicHex => {
+                let content = content.get(from..from.checked_add(count)?)?;
+                let ascii: Vec<u8> = content
+                    .iter()
+                    .map(|byte| ebcdic::character(*byte))
+                    .collect();
+                Digits::from_ascii(&ascii)
+            }
             Kind::Undefined => None,
         }
     }
@@ -159,14 +195,28 @@ impl<'m> Message<'m> {
         match spec.kind {
             Kind::Digits => digits::number(content),
             Kind::PackedDigits => packed_number(spec, span.units, content),
+            Kind::EbcdicDigits => self.slice(de, 0, span.units.into())?.number(),
             Kind::Track
             | Kind::PackedTrack
+            | Kind::EbcdicTrack
             | Kind::Alphanumeric
             | Kind::Text
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText
             | Kind::Bytes
             | Kind::Hex
+            | Kind::EbcdicHex
             | Kind::Undefined => None,
         }
+    }
+
+    /// A field's value: digits in ASCII without padding and with `=` in a track, text in ASCII, or raw
+    /// bytes, whatever its wire form. What [`Writer::field`](super::Writer::field) takes, and what a
+    /// [`Layout`](super::Layout) divides.
+    #[must_use]
+    pub fn value(&self, de: u8) -> Option<Cow<'m, [u8]>> {
+        let (spec, span, content) = self.place(de)?;
+        Some(form::value(&spec, span.units, content))
     }
 
     /// A binary field of eight bytes (PIN block, MAC), also where the dialect writes it in hexadecimal.
@@ -182,12 +232,17 @@ impl<'m> Message<'m> {
                 let ([a, b, c, d], [e, f, g, h]) = (high, low);
                 Some([a, b, c, d, e, f, g, h])
             }
+            Kind::EbcdicHex => self.value(de)?.as_ref().try_into().ok(),
             Kind::PackedDigits
             | Kind::PackedTrack
             | Kind::Digits
             | Kind::Track
             | Kind::Alphanumeric
             | Kind::Text
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText
             | Kind::Undefined => None,
         }
     }
@@ -220,6 +275,9 @@ impl<'m> Message<'m> {
         let end = from.checked_add(count)?;
         if count > 7 || end > units {
             return None;
+        }
+        if spec.kind.is_ebcdic() {
+            return request::fingerprint(&self.slice(part.field, from, count)?);
         }
         if !spec.kind.is_packed() {
             return request::fingerprint(content.get(from..end)?);

@@ -14,17 +14,21 @@
     clippy::as_conversions
 )]
 
+mod again;
 mod answer;
 mod check;
 mod codes;
 mod decode;
 mod dialect;
 mod digits;
+mod ebcdic;
 mod encode;
 mod error;
 mod fieldset;
+mod form;
 mod hexadecimal;
 mod index;
+mod length;
 mod match_key;
 mod meaning;
 mod message;
@@ -33,22 +37,29 @@ mod parsers;
 mod range;
 mod request;
 mod rewrite;
+mod subfield;
 mod word;
 
+pub use again::again;
 pub use answer::answer;
-pub use codes::{CodeText, DeclineCode, ResponseCode};
+pub use codes::{CodeText, DeclineCode, ResponseCode, TerminalAction};
 pub use dialect::{
-    Dialect, Exposure, Field, FieldType, Framing, LengthEncoding, NetworkMessage, NetworkRules,
-    OriginalRoles, RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
+    Dialect, EnvelopeAnswer, Exposure, Field, FieldType, Framing, HeaderPart, NetworkMessage,
+    NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};
 pub use error::{DecodeError, EncodeError};
 pub use fieldset::FieldSet;
 pub use index::Index;
+pub use length::LengthEncoding;
 pub use match_key::MatchKey;
 pub use meaning::Original;
 pub use message::Message;
 pub use mti::Mti;
-pub use request::{Books, Request, Served, Uploads};
+pub use request::{Books, MessageRule, Misshapen, Request, Served, Uploads};
 pub use rewrite::{Envelope, Rewrite, rewrite};
+pub use subfield::{
+    Item, ItemValue, Layout, LayoutForm, LengthForm, Part, PartError, PartRule, PartWriteError,
+    Parts, Tag, TagForm,
+};

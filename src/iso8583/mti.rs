@@ -9,6 +9,8 @@ pub struct Mti(u16);
 impl Mti {
     /// 0200, a request that moves money.
     pub const FINANCIAL_REQUEST: Self = Self(0x0200);
+    /// 0400, a request that undoes another.
+    pub const REVERSAL: Self = Self(0x0400);
 
     /// The widest nibble test: a digit above 9 has bit 3 and one of bits 2 and 1.
     const fn all_digits(packed: u16) -> bool {

@@ -6,6 +6,7 @@ use nom::error::{ErrorKind, ParseError};
 use nom::number::complete::{be_u16, be_u64};
 
 use super::dialect::{BitmapEncoding, FieldSpec, MtiEncoding, Prefix};
+use super::ebcdic;
 use super::hexadecimal;
 use super::mti::Mti;
 
@@ -59,6 +60,12 @@ pub(super) fn mti(encoding: MtiEncoding, input: &[u8]) -> Parsed<'_, Mti> {
             let ascii = digits.first_chunk().copied();
             (rest, ascii.and_then(Mti::from_ascii))
         }
+        MtiEncoding::Ebcdic => {
+            let (rest, digits) = take(4_u8)(input)?;
+            let ebcdic = digits.first_chunk::<4>();
+            let ascii = ebcdic.map(|digits| digits.map(ebcdic::character));
+            (rest, ascii.and_then(Mti::from_ascii))
+        }
     };
     mti.map_or_else(|| fail(Cut::Character), |mti| Ok((rest, mti)))
 }
@@ -77,6 +84,22 @@ pub(super) fn bitmap(encoding: BitmapEncoding, input: &[u8]) -> Parsed<'_, u64> 
             });
             value.map_or_else(|| fail(Cut::Character), |value| Ok((rest, value)))
         }
+        BitmapEncoding::EbcdicHex => ebcdic_bitmap(input),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn ebcdic_bitmap(input: &[u8]) -> Parsed<'_, u64> {
+    let (rest, digits) = take(16_u8)(input)?;
+    let digits = digits
+        .first_chunk::<16>()
+        .map(|all| all.map(ebcdic::character));
+    match digits {
+        Some(ascii) => bitmap(BitmapEncoding::Hex, &ascii)
+            .map(|(_, value)| (rest, value))
+            .map_err(|_digits| nom::Err::Error(Cut::Character)),
+        None => fail(Cut::Short),
     }
 }
 
@@ -103,17 +126,7 @@ pub(super) fn length<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, Length
 #[inline(never)]
 fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, Length> {
     let (rest, prefix) = take(spec.prefix.bytes())(input)?;
-    let units = match (spec.prefix.is_text(), prefix) {
-        (true, [tens, ones]) => number([b'0', *tens, *ones]),
-        (true, [hundreds, tens, ones]) => number([*hundreds, *tens, *ones]),
-        (false, [low]) => number([b'0', b'0' | (low >> 4), b'0' | (low & 0x0F)]),
-        // Lengths end at 999: the first nibble is 0.
-        (false, [high, low]) if *high <= 0x0F => {
-            number([b'0' | high, b'0' | (low >> 4), b'0' | (low & 0x0F)])
-        }
-        (_, _) => None,
-    };
-    match units {
+    match announced(spec.prefix, prefix) {
         None => fail(Cut::Character),
         Some(units) if units > spec.max => fail(Cut::TooLong(units)),
         Some(units) => {
@@ -123,12 +136,69 @@ fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, Length> {
     }
 }
 
-/// The number that three ASCII digits make.
+/// The length that a prefix tells, `None` when one of its digits is none.
 #[inline(always)]
-fn number(digits: [u8; 3]) -> Option<u16> {
-    let [hundreds, tens, ones] = digits.map(|digit| u16::from(digit.wrapping_sub(b'0')));
-    let sound = hundreds <= 9 && tens <= 9 && ones <= 9;
-    // At most 999 when sound.
-    let tens = hundreds.wrapping_mul(10).wrapping_add(tens);
-    sound.then_some(tens.wrapping_mul(10).wrapping_add(ones))
+fn announced(prefix: Prefix, bytes: &[u8]) -> Option<u16> {
+    match (prefix, bytes) {
+        (Prefix::TextTwo, [tens, ones]) => number([b'0', b'0', *tens, *ones]),
+        (Prefix::TextThree, [hundreds, tens, ones]) => number([b'0', *hundreds, *tens, *ones]),
+        (Prefix::PackedTwo, [low]) => number([b'0', b'0', b'0' | (low >> 4), b'0' | (low & 0x0F)]),
+        // Lengths end at 999: the first nibble is 0.
+        (Prefix::PackedThree, [high, low]) if *high <= 0x0F => {
+            number([b'0', b'0' | high, b'0' | (low >> 4), b'0' | (low & 0x0F)])
+        }
+        (Prefix::PackedThree, _) => None,
+        (_, bytes) => seldom(prefix, bytes),
+    }
+}
+
+/// Prefixes that few networks have.
+fn seldom(prefix: Prefix, bytes: &[u8]) -> Option<u16> {
+    let zeros = [b'0'; 4];
+    let ebcdic = |byte: u8| byte ^ 0xC0;
+    match (prefix, bytes) {
+        (Prefix::PackedFour, [high, low]) => {
+            let [a, b] = [*high, *low].map(|byte| [b'0' | (byte >> 4), b'0' | (byte & 0x0F)]);
+            number([a, b].as_flattened().try_into().ok()?)
+        }
+        (Prefix::TextOne, [ones]) => number([b'0', b'0', b'0', *ones]),
+        (Prefix::TextFour, bytes) => number(bytes.try_into().ok()?),
+        (
+            Prefix::EbcdicOne | Prefix::EbcdicTwo | Prefix::EbcdicThree | Prefix::EbcdicFour,
+            bytes,
+        ) => {
+            let mut digits = zeros;
+            for (digit, byte) in digits.iter_mut().rev().zip(bytes.iter().rev()) {
+                // The digits are 0xF0 to 0xF9: one bit pattern away from ASCII.
+                *digit = ebcdic(*byte);
+            }
+            number(digits)
+        }
+        (Prefix::BinaryOne, [low]) => Some((*low).into()),
+        (Prefix::BinaryTwo, [high, low]) => Some(u16::from_be_bytes([*high, *low])),
+        (
+            Prefix::Fixed
+            | Prefix::PackedTwo
+            | Prefix::PackedThree
+            | Prefix::TextOne
+            | Prefix::TextTwo
+            | Prefix::TextThree
+            | Prefix::PackedFour
+            | Prefix::BinaryOne
+            | Prefix::BinaryTwo,
+            _,
+        ) => None,
+    }
+}
+
+/// The number that four ASCII digits make.
+#[inline(always)]
+fn number(digits: [u8; 4]) -> Option<u16> {
+    let digits = digits.map(|digit| u16::from(digit.wrapping_sub(b'0')));
+    let sound = digits.iter().all(|digit| *digit <= 9);
+    // At most 9999 when sound.
+    let number = digits.iter().fold(0_u16, |sum, digit| {
+        sum.wrapping_mul(10).wrapping_add(*digit)
+    });
+    sound.then_some(number)
 }

@@ -73,7 +73,12 @@ impl Range {
             | Kind::PackedTrack
             | Kind::Track
             | Kind::Bytes
-            | Kind::Hex => None,
+            | Kind::Hex
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText
+            | Kind::EbcdicHex => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use super::dialect::ThirdBitmap;
 use super::encode::{FieldValue, Writer};
 use super::error::EncodeError;
 use super::fieldset::FieldSet;
@@ -46,10 +47,8 @@ pub fn rewrite(
     }
     writer.mti(message.mti());
     // A second bitmap is kept even when nothing in it is set: some hosts always send one.
-    if message.has(1) {
-        writer.second_bitmap();
-    }
-    let present = message.fields().without(1);
+    writer.bitmaps_of(message);
+    let present = message.content_fields();
     let dropped = present.intersection(how.drop);
     let mut done = 0;
     for (de, value) in how.set {
@@ -57,7 +56,14 @@ pub fn rewrite(
         writer.value(*de, *value);
         done = *de;
     }
-    copy_before(message, &mut writer, present, dropped, done, 129);
+    copy_before(
+        message,
+        &mut writer,
+        present,
+        dropped,
+        done,
+        FieldSet::LAST.wrapping_add(1),
+    );
     writer.finish()
 }
 
@@ -81,8 +87,13 @@ fn copy_before(
                 .above(stop.saturating_sub(1))
                 .first()
                 .and_then(|next| message.element_start(next))
-                .unwrap_or_else(|| message.frame().len());
-            writer.run(run, message.frame().get(from..to).unwrap_or_default());
+                .unwrap_or_else(|| message.end());
+            // A third bitmap may stand among the fields.
+            if message.dialect().third_place() == ThirdBitmap::InPlace {
+                writer.copy_set(message, run);
+            } else {
+                writer.run(run, message.frame().get(from..to).unwrap_or_default());
+            }
         }
         match drop {
             None => return,

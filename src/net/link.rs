@@ -26,7 +26,7 @@ use super::Tasks;
 use super::group::LinkState;
 use crate::base::clock::{Clock, Moment};
 use crate::base::{MerchantId, Stan, TerminalId};
-use crate::iso8583::{self, Dialect, Index, Message, NetworkMessage, ResponseCode};
+use crate::iso8583::{self, Dialect, FieldSet, Index, Message, NetworkMessage, ResponseCode};
 use crate::telemetry::metrics::GroupMetrics;
 use crate::wire::{self, Scan};
 
@@ -273,7 +273,7 @@ impl<U: Upstream> Conversation<'_, U> {
         writer.envelope_default();
         writer.mti(what.mti);
         let mut fixed = what.fixed.iter().peekable();
-        for de in 2..=128 {
+        for de in 2..=FieldSet::LAST {
             if let Some((_, value)) = fixed.next_if(|(at, _)| *at == de) {
                 let numeric = dialect
                     .field(de)

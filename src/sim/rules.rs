@@ -279,7 +279,7 @@ fn read_faults(section: &Section<'_, '_>) -> Option<Faults> {
         drip: read_chance(section, "drip"),
         drip_every: section.duration("drip_every", range.clone(), none.drip_every),
         hang: read_chance(section, "hang"),
-        hang_for: section.duration("hang_for", range.clone(), none.hang_for),
+        hang_for: section.duration("hang_for", range, none.hang_for),
         duplicate: read_chance(section, "duplicate"),
         delay: read_wait(section, "delay"),
     };
@@ -371,7 +371,7 @@ delay = "1ms..2ms"
 
     #[test]
     fn every_mistake_has_its_place() {
-        let text = "[faults]\ndrop = \"1\"\ndrpo = \"1%\"\n\n[[rule]]\namount = 1\n\n\
+        let text = "[faults]\ndrop = \"1\"\ndropp = \"1%\"\n\n[[rule]]\namount = 1\n\n\
                     [[rule]]\ncode = \"5\"\nterminal = \"123456789\"\nkind = \"sale\"\n";
         let found = Rules::parse("r.toml", text).unwrap_err();
         let places: Vec<_> = found.iter().map(|p| (p.line, p.column)).collect();
@@ -379,7 +379,7 @@ delay = "1ms..2ms"
         assert_eq!(places, wanted, "{found:#?}");
         assert_eq!(
             found[1].to_string(),
-            "r.toml:3:1: error: unknown key `faults.drpo`; did you mean `drop`?"
+            "r.toml:3:1: error: unknown key `faults.dropp`; did you mean `drop`?"
         );
     }
 

@@ -10,6 +10,7 @@
 
 pub mod audit;
 pub mod batch;
+pub mod command;
 pub mod journal;
 pub mod memory;
 pub mod parcels;

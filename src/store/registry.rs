@@ -6,11 +6,12 @@
 
 use super::StoreError;
 use super::audit::AuditTrail;
+use super::command::Affairs;
 use super::parcels::ParcelBook;
 use super::tokens::TokenBook;
 use super::writes::Writes;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
+use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, Refusal, TerminalKey};
 
 /// Why a change was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +52,14 @@ pub enum RegistryError {
     /// Nothing with that name; other than [`Self::Unknown`], it belongs to no acquirer.
     #[error("no {what} {name}")]
     NotThere {
-        /// "token" and so on.
+        /// "token", "contact", "case" and so on.
         what: &'static str,
         /// As asked for.
         name: String,
     },
+    /// A state machine does not take it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// There are as many as there may be.
     #[error("there are {max} {what} already; {remedy}")]
     TooMany {
@@ -167,6 +171,12 @@ pub struct BindingChange {
     pub state: BindingState,
     /// Reasons of a re-pending binding.
     pub reasons: ReasonSet,
+    /// What happened, as `binding.suspended`; empty when it was set by hand.
+    pub event: String,
+    /// Why, or what shows it.
+    pub note: String,
+    /// The second person, where there has to be one.
+    pub checker: String,
 }
 
 /// What the directory has to learn after a change.
@@ -176,6 +186,8 @@ pub struct DirectoryChanges {
     pub bindings: Vec<(TerminalKey, Admission)>,
     /// Accounts and their status.
     pub accounts: Vec<(AccountId, AccountStatus)>,
+    /// Terminals that took over from bindings of other terminals.
+    pub successors: Vec<(TerminalKey, BindingId)>,
 }
 
 impl DirectoryChanges {
@@ -183,6 +195,7 @@ impl DirectoryChanges {
     pub fn add(&mut self, later: Self) {
         self.bindings.extend(later.bindings);
         self.accounts.extend(later.accounts);
+        self.successors.extend(later.successors);
     }
 }
 
@@ -257,7 +270,7 @@ impl Channel {
 }
 
 /// See the module.
-pub trait Registry: AuditTrail + ParcelBook + TokenBook + Writes + Send {
+pub trait Registry: Affairs + AuditTrail + ParcelBook + TokenBook + Writes + Send {
     /// Number of an acquirer, given out at its first appearance and kept for good.
     ///
     /// # Errors

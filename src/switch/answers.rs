@@ -134,7 +134,7 @@ impl Switch {
             self.on_unanswered(group, waiting);
             return;
         };
-        let prefix = message.dialect().framing().length_bytes;
+        let prefix = message.dialect().framing().prefix_bytes();
         let remembered = Remembered::Message(frame.get(prefix..).unwrap_or_default().into());
         let outcome = Outcome {
             txn: waiting.txn,
@@ -296,7 +296,7 @@ impl Switch {
     fn answer_unanswered(&self, waiting: &Waiting) {
         let policy = self.policy(&waiting.session);
         let dialect = &policy.dialect;
-        let prefix = dialect.framing().length_bytes;
+        let prefix = dialect.framing().prefix_bytes();
         let mut index = Index::new();
         let sent = waiting.sent.get(prefix..).unwrap_or_default();
         let Ok(request) = dialect.decode(sent, &mut index) else {
@@ -390,7 +390,7 @@ fn terminals_numbers<'w>(
 
 /// An answer of our own, made from the request as it went upstream, under the terminal's envelope.
 fn with_envelope(dialect: &iso8583::Dialect, answer: &Bytes, waiting: &Waiting) -> Option<Bytes> {
-    let prefix = dialect.framing().length_bytes;
+    let prefix = dialect.framing().prefix_bytes();
     let mut index = Index::new();
     let message = dialect.decode(answer.get(prefix..)?, &mut index).ok()?;
     let how = Rewrite {

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::Running;
-use super::run::SharedRegistry;
+use super::shared::SharedRegistry;
 use crate::base::notice::{Notice, OutsideEvent};
 use crate::base::{Clock, limits};
 use crate::net::Tasks;

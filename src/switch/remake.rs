@@ -85,7 +85,7 @@ impl<'a> Original<'a> {
             let mut writer = dialect.write(out);
             writer.envelope_raw(self.envelope.as_slice());
             writer.mti(mti);
-            for de in 2..=128 {
+            for de in 2..=FieldSet::LAST {
                 if de == roles.stan {
                     writer.number(de, u64::from(self.stan.get()));
                 } else if de == roles.pan {
@@ -186,7 +186,7 @@ fn message_of<'m>(
     frame: &'m [u8],
     index: &'m mut Index,
 ) -> Option<Message<'m>> {
-    let bytes = frame.get(dialect.framing().length_bytes..)?;
+    let bytes = frame.get(dialect.framing().prefix_bytes()..)?;
     dialect.decode(bytes, index).ok()
 }
 

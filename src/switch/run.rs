@@ -7,15 +7,17 @@ use std::iter;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::attendant::{Alerts, start_attendant};
 use super::effects::{Delivery, Effect, Handoff};
 use super::exceptions::Exceptions;
 use super::keeper::Keeper;
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
+use super::shared::SharedRegistry;
 use super::stans::Stans;
 use super::watch::{Guard, memory_limit, watch, zone_offset};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
@@ -27,10 +29,8 @@ use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks
 use crate::security::{DataKeys, KeyError};
 use crate::store::journal::Gather;
 use crate::store::projection::project_round;
-use crate::store::registry::DirectoryChanges;
 use crate::store::room::Room;
 use crate::store::sqlite::{FolderLock, Retention, SqliteFolder};
-use crate::store::writes::{Answer, Keyed, Known, Written};
 use crate::store::{Journal, JournalStore, ReadModel, Record, Registry, StoreError};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics::{GroupMetrics, JournalMetrics, ListenerMetrics, ProcessMetrics};
@@ -120,121 +120,6 @@ pub struct Running {
     _lock: FolderLock,
 }
 
-/// The registry together with the directory it feeds: a change is in the gate when its call returns.
-pub struct SharedRegistry {
-    registry: Mutex<Box<dyn Registry>>,
-    directory: Arc<Directory>,
-}
-
-impl std::fmt::Debug for SharedRegistry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SharedRegistry")
-            .field("directory", &self.directory)
-            .finish_non_exhaustive()
-    }
-}
-
-impl SharedRegistry {
-    /// A registry that feeds a directory.
-    #[must_use]
-    pub fn new(registry: Box<dyn Registry>, directory: Arc<Directory>) -> Self {
-        Self {
-            registry: Mutex::new(registry),
-            directory,
-        }
-    }
-
-    /// The registry, for reading. Blocks while another change is under way.
-    pub fn lock(&self) -> MutexGuard<'_, Box<dyn Registry>> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes a change and takes it into the directory before anybody else can make one. Blocks.
-    ///
-    /// # Errors
-    /// The change's own.
-    pub fn change<T, E>(
-        &self,
-        change: impl FnOnce(&mut dyn Registry) -> Result<(T, DirectoryChanges), E>,
-    ) -> Result<T, E> {
-        let mut registry = self.lock();
-        let (result, changes) = change(registry.as_mut())?;
-        self.take_in(changes);
-        Ok(result)
-    }
-
-    /// Makes several changes as one, keeps what is answered under the caller's key, and takes them into the
-    /// directory: all of it is durable when this returns [`Written::Now`], and none of it otherwise. A write
-    /// whose key is known is not made again. Blocks.
-    ///
-    /// # Errors
-    /// The work's own, and the store's; nothing is changed then.
-    pub fn write<E: From<StoreError>>(
-        &self,
-        keyed: &Keyed,
-        work: impl FnOnce(&mut dyn Registry) -> Result<(Answer, DirectoryChanges), E>,
-    ) -> Result<Written, E> {
-        let mut registry = self.lock();
-        let registry = registry.as_mut();
-        registry.begin()?;
-        match written(registry, keyed, work) {
-            Ok(Made::New(answer, changes)) => {
-                registry.commit()?;
-                self.take_in(changes);
-                Ok(Written::Now(answer))
-            }
-            Ok(Made::Not(written)) => {
-                registry.roll_back();
-                Ok(written)
-            }
-            Err(refused) => {
-                registry.roll_back();
-                Err(refused)
-            }
-        }
-    }
-
-    /// Feeds the directory, while the registry is held.
-    fn take_in(&self, changes: DirectoryChanges) {
-        // Accounts first: a binding must not be met with a status of before it was there.
-        for (account, status) in changes.accounts {
-            self.directory.set_account(account, status);
-        }
-        for (key, admission) in changes.bindings {
-            self.directory.put(key, admission);
-        }
-        failpoint::pass(Point::RegistryInGate);
-    }
-
-    /// The directory.
-    #[must_use]
-    pub fn directory(&self) -> &Directory {
-        &self.directory
-    }
-}
-
-/// What came of a write before it is committed.
-enum Made {
-    New(Answer, DirectoryChanges),
-    Not(Written),
-}
-
-fn written<E: From<StoreError>>(
-    registry: &mut dyn Registry,
-    keyed: &Keyed,
-    work: impl FnOnce(&mut dyn Registry) -> Result<(Answer, DirectoryChanges), E>,
-) -> Result<Made, E> {
-    match registry.known(keyed)? {
-        Known::Nothing => {
-            let (answer, changes) = work(registry)?;
-            registry.remember(keyed, Some(&answer))?;
-            Ok(Made::New(answer, changes))
-        }
-        Known::Answered(answer) => Ok(Made::Not(Written::Before(answer))),
-        known @ (Known::Begun | Known::Other | Known::Full) => Ok(Made::Not(Written::Not(known))),
-    }
-}
-
 impl Running {
     /// Opens the store, loads the directory, binds the listeners, starts the links. Must be called inside
     /// a runtime; blocks while the store is read.
@@ -274,6 +159,7 @@ impl Running {
         while project_round(reader.as_mut(), model.as_mut())? > 0 {}
 
         let (lookups, asked) = Lookups::new(LOOKUPS_MAX);
+        let (alerts, heard) = Alerts::new();
         let groups = Arc::from(groups(settings, model.as_mut())?);
         let tasks = Tasks::new();
         let failed = Arc::new(AtomicBool::new(false));
@@ -287,7 +173,7 @@ impl Running {
             &tasks,
             &failed,
         )?;
-        let lanes = Lanes::new();
+        let lanes = Arc::new(Lanes::new());
         model.terminals(&mut |key, batch, signed_on| {
             lanes.with(key, |lane| lane.restore(batch, signed_on));
         })?;
@@ -295,7 +181,7 @@ impl Running {
             listeners: policies(settings, registry.as_mut())?,
             groups,
             directory: Arc::clone(&directory),
-            lanes,
+            lanes: Arc::clone(&lanes),
             journal,
             keys,
             clock: Arc::clone(clock),
@@ -305,6 +191,7 @@ impl Running {
             lookups,
             rrn: AtomicUsize::new(0),
             exceptions: Exceptions::default(),
+            alerts,
         });
         switch.recover(reader.as_mut(), model.as_mut())?;
         let process = ProcessMetrics::default();
@@ -321,7 +208,10 @@ impl Running {
             sessions: Arc::clone(&sessions),
         };
         tasks.spawn(watch(Arc::clone(&switch), guard, tasks.clone()));
-        let registry = Arc::new(SharedRegistry::new(registry, directory));
+        let registry = SharedRegistry::new(registry, directory).before_lanes(lanes);
+        let registry = Arc::new(registry);
+        let attendant = start_attendant(&registry, heard, Arc::clone(clock));
+        let attendant = attendant.map_err(StartError::Thread)?;
         let retention = Retention::open(&folder)?;
         let keeper = Keeper::start(room, retention, settings.keeping, Arc::clone(clock))
             .map_err(StartError::Thread)?;
@@ -333,7 +223,7 @@ impl Running {
             tasks,
             failed,
             folder,
-            threads: vec![writer, projector],
+            threads: vec![writer, projector, attendant],
             keeper,
             _lock: lock,
         })
@@ -389,6 +279,9 @@ fn load_directory(registry: &mut dyn Registry, directory: &Directory) -> Result<
         &mut |account, status| directory.set_account(account, status),
         &mut |key, admission| directory.put(key, admission),
     )?;
+    for (key, predecessor) in registry.successors()? {
+        directory.succeed(key, predecessor);
+    }
     directory.set_trusted(true);
     Ok(())
 }

@@ -13,7 +13,9 @@
 )]
 
 mod codec;
+mod sample;
 mod scan;
 
 pub use codec::FrameCodec;
+pub use sample::{Sample, SampleError};
 pub use scan::{FrameError, Scan, scan};

@@ -1,11 +1,11 @@
 //! Finds the next frame in a buffer.
 
-use crate::iso8583::{Framing, LengthEncoding};
+use crate::iso8583::Framing;
 
 /// What a buffer begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// A whole frame: its bytes without the length prefix are `start .. end`, and the next frame begins at
+    /// A whole frame: its bytes without lead and length prefix are `start .. end`, and the next frame begins at
     /// `end`. `start == end` is a keep-alive.
     Frame {
         /// First byte after the length prefix.
@@ -13,7 +13,7 @@ pub enum Scan {
         /// One past the last byte.
         end: usize,
     },
-    /// Not yet a whole frame: at least so many bytes are needed in all.
+    /// Not yet a whole frame: at least so many bytes are needed in all, lead and prefix among them.
     Need(usize),
 }
 
@@ -28,6 +28,9 @@ pub enum FrameError {
         /// Most allowed.
         max: usize,
     },
+    /// The frame does not begin with the bytes that every frame of the dialect begins with.
+    #[error("the stream does not begin with the dialect's lead")]
+    Lead,
     /// The length prefix is not made of digits.
     #[error("length prefix holds no digits")]
     Prefix,
@@ -46,128 +49,152 @@ impl FrameError {
         match self {
             Self::TooLong { .. } => "frame-too-long",
             Self::Prefix => "frame-prefix",
+            Self::Lead => "frame-lead",
             Self::TooShort { .. } => "frame-too-short",
         }
     }
 }
 
-/// Looks for a frame at the beginning of `buf`. Reads nothing but the length prefix.
+/// Looks for a frame at the beginning of `buf`. Reads nothing but what stands before it.
 ///
 /// # Errors
-/// The announced length is unusable or above `frame_bytes_max` (prefix not counted).
+/// The announced length is unusable or above `frame_bytes_max` (what stands before the frame not counted), or
+/// the frame does not begin with the dialect's lead.
 #[inline]
 pub fn scan(framing: &Framing, buf: &[u8], frame_bytes_max: usize) -> Result<Scan, FrameError> {
-    let Some(prefix) = buf.get(..framing.length_bytes) else {
-        return Ok(Scan::Need(framing.length_bytes));
+    let start = framing.prefix_bytes();
+    let buf = if framing.lead.is_empty() {
+        Some(buf)
+    } else {
+        led(&framing.lead, buf)?
     };
-    let announced = announced(framing.length_encoding, prefix)?;
-    let bytes = match (framing.length_counts_itself, announced) {
-        // A keep-alive announces nothing, itself neither.
-        (false, _) | (true, 0) => announced,
-        (true, _) => announced
-            .checked_sub(prefix.len())
-            .ok_or(FrameError::TooShort { announced })?,
+    let Some(prefix) = buf.and_then(|buf| buf.get(..framing.length_bytes)) else {
+        return Ok(Scan::Need(start));
     };
+    let announced = framing.length_encoding.read(prefix);
+    let announced = announced.ok_or(FrameError::Prefix)?;
+    let bytes = framing
+        .frame_bytes(announced)
+        .ok_or(FrameError::TooShort { announced })?;
     if bytes > frame_bytes_max {
         return Err(FrameError::TooLong {
             announced: bytes,
             max: frame_bytes_max,
         });
     }
-    let start = prefix.len();
     let end = start.saturating_add(bytes);
-    if buf.len() < end {
+    let have = buf
+        .map_or(0, <[u8]>::len)
+        .saturating_add(framing.lead.len());
+    if have < end {
         return Ok(Scan::Need(end));
     }
     Ok(Scan::Frame { start, end })
 }
 
-/// The number in a length prefix of at most five bytes.
-#[inline]
-fn announced(encoding: LengthEncoding, prefix: &[u8]) -> Result<usize, FrameError> {
-    prefix.iter().try_fold(0_usize, |sum, byte| {
-        let (base, value) = match encoding {
-            LengthEncoding::Binary => (256, usize::from(*byte)),
-            LengthEncoding::Packed => (100, packed(*byte)?),
-            LengthEncoding::Ascii if byte.is_ascii_digit() => (10, usize::from(byte & 0x0F)),
-            LengthEncoding::Ascii => return Err(FrameError::Prefix),
-        };
-        Ok(sum.saturating_mul(base).saturating_add(value))
-    })
-}
-
-fn packed(byte: u8) -> Result<usize, FrameError> {
-    let (high, low) = (byte >> 4, byte & 0x0F);
-    if high > 9 || low > 9 {
-        return Err(FrameError::Prefix);
+/// What stands behind the lead; `None` when not all of it is there yet.
+fn led<'b>(lead: &[u8], buf: &'b [u8]) -> Result<Option<&'b [u8]>, FrameError> {
+    let there = buf.len().min(lead.len());
+    if buf.get(..there) != lead.get(..there) {
+        return Err(FrameError::Lead);
     }
-    Ok(usize::from(high.saturating_mul(10).saturating_add(low)))
+    Ok(buf.get(lead.len()..))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn framing(length_bytes: usize, length_encoding: LengthEncoding) -> Framing {
-        Framing {
-            length_bytes,
-            length_encoding,
-            length_counts_itself: false,
-            tpdu: Vec::new(),
-            header: Vec::new(),
-            header_cleared_nibble: None,
-        }
-    }
+    use crate::iso8583::LengthEncoding;
 
     fn check(framing: &Framing, buf: &[u8], expect: Result<Scan, FrameError>) {
         assert_eq!(scan(framing, buf, 100), expect, "{buf:02X?}");
     }
 
+    const fn frame(start: usize, end: usize) -> Result<Scan, FrameError> {
+        Ok(Scan::Frame { start, end })
+    }
+
     #[test]
     fn binary_lengths() {
-        let framing = framing(2, LengthEncoding::Binary);
+        let framing = Framing::plain(2, LengthEncoding::Binary);
         check(&framing, &[], Ok(Scan::Need(2)));
         check(&framing, &[0], Ok(Scan::Need(2)));
         check(&framing, &[0, 3, 1, 2], Ok(Scan::Need(5)));
-        check(
-            &framing,
-            &[0, 3, 1, 2, 3, 4],
-            Ok(Scan::Frame { start: 2, end: 5 }),
-        );
-        check(&framing, &[0, 0, 0], Ok(Scan::Frame { start: 2, end: 2 }));
+        check(&framing, &[0, 3, 1, 2, 3, 4], frame(2, 5));
+        check(&framing, &[0, 0, 0], frame(2, 2));
         let too_long = FrameError::TooLong {
             announced: 101,
             max: 100,
         };
         check(&framing, &[0, 101], Err(too_long));
+        check(
+            &Framing::plain(1, LengthEncoding::Binary),
+            &[1, 0],
+            frame(1, 2),
+        );
+        check(
+            &Framing::plain(4, LengthEncoding::Binary),
+            &[0, 0, 0, 1, 9],
+            frame(4, 5),
+        );
     }
 
     #[test]
-    fn decimal_lengths() {
-        let ascii = framing(4, LengthEncoding::Ascii);
-        check(&ascii, b"0002AB", Ok(Scan::Frame { start: 4, end: 6 }));
+    fn lengths_of_digits() {
+        let ascii = Framing::plain(4, LengthEncoding::Ascii);
+        check(&ascii, b"0002AB", frame(4, 6));
         check(&ascii, b"00 2AB", Err(FrameError::Prefix));
-        let packed = framing(2, LengthEncoding::Packed);
+        let packed = Framing::plain(2, LengthEncoding::Packed);
         check(&packed, &[0x00, 0x10, 0], Ok(Scan::Need(12)));
         check(&packed, &[0x00, 0x1A, 0], Err(FrameError::Prefix));
+        let hex = Framing::plain(4, LengthEncoding::Hex);
+        check(&hex, b"000b12345678901", frame(4, 15));
+        check(&hex, b"000G", Err(FrameError::Prefix));
     }
 
     #[test]
     fn a_length_may_count_itself() {
         let framing = Framing {
-            length_counts_itself: true,
-            ..framing(2, LengthEncoding::Binary)
+            counted: 2,
+            ..Framing::plain(2, LengthEncoding::Binary)
         };
-        check(
-            &framing,
-            &[0, 4, 1, 2],
-            Ok(Scan::Frame { start: 2, end: 4 }),
-        );
-        check(&framing, &[0, 0], Ok(Scan::Frame { start: 2, end: 2 }));
+        check(&framing, &[0, 4, 1, 2], frame(2, 4));
+        check(&framing, &[0, 0], frame(2, 2));
         check(
             &framing,
             &[0, 1],
             Err(FrameError::TooShort { announced: 1 }),
         );
+    }
+
+    #[test]
+    fn a_length_may_leave_out_the_envelope_and_the_trailer() {
+        let framing = Framing {
+            tpdu: vec![0x60, 0, 1, 0, 2],
+            trailer: vec![3],
+            uncounted: 6,
+            ..Framing::plain(2, LengthEncoding::Binary)
+        };
+        check(&framing, &[0, 2, 0x60, 0, 1, 0, 2, 9, 9, 3], frame(2, 10));
+        check(
+            &framing,
+            &[0, 2, 0x60, 0, 1, 0, 2, 9, 9],
+            Ok(Scan::Need(10)),
+        );
+        assert_eq!((framing.announced(8), framing.frame_bytes(2)), (2, Some(8)));
+    }
+
+    #[test]
+    fn a_lead_stands_before_the_length() {
+        let framing = Framing {
+            lead: b"ISO".to_vec(),
+            ..Framing::plain(2, LengthEncoding::Binary)
+        };
+        check(&framing, b"", Ok(Scan::Need(5)));
+        check(&framing, b"IS", Ok(Scan::Need(5)));
+        check(&framing, b"ISO\0", Ok(Scan::Need(5)));
+        check(&framing, b"ISO\0\x01A", frame(5, 6));
+        check(&framing, b"ISO\0\x02A", Ok(Scan::Need(7)));
+        check(&framing, b"IX", Err(FrameError::Lead));
     }
 }

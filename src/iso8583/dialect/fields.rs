@@ -3,9 +3,9 @@
 use crate::base::document::{Located, Section};
 use crate::iso8583::fieldset::FieldSet;
 
-use super::parse::Forms;
+use super::parse::{BytesForm, Charset, DigitsForm, Forms, LengthsForm};
 use super::rules::{OriginalRoles, Roles};
-use super::table::{Exposure, Field, FieldSpec, FieldType, Kind, Pad, Prefix, SubField, Table};
+use super::table::{Exposure, Field, FieldSpec, FieldType, Kind, Prefix, SubField, Table};
 
 const TYPES: [(&str, FieldType); 5] = [
     ("n", FieldType::Numeric),
@@ -16,7 +16,7 @@ const TYPES: [(&str, FieldType); 5] = [
 ];
 
 /// Number of digits in a length prefix.
-const LENGTHS: [(&str, u8); 3] = [("fixed", 0), ("LL", 2), ("LLL", 3)];
+const LENGTHS: [(&str, u8); 5] = [("fixed", 0), ("L", 1), ("LL", 2), ("LLL", 3), ("LLLL", 4)];
 
 const SHOWN: [(&str, Exposure); 4] = [
     ("open", Exposure::Open),
@@ -24,8 +24,6 @@ const SHOWN: [(&str, Exposure); 4] = [
     ("chip", Exposure::Chip),
     ("secret", Exposure::Secret),
 ];
-
-const PADS: [(&str, Pad); 2] = [("left", Pad::Left), ("right", Pad::Right)];
 
 /// Reads all fields.
 pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
@@ -38,7 +36,7 @@ pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
         let Some(number) = number(&key, forms) else {
             section.problems().error(
                 &key.span,
-                "fields are named by their number, 2 to 64, or to 128 with secondary_bitmap = true",
+                "fields are named by their number, 2 to 64, to 128 with bitmaps = 2, to 192 with bitmaps = 3; 65 is a bitmap",
             );
             section.finish();
             continue;
@@ -52,15 +50,55 @@ pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
 }
 
 fn number(key: &Located<&str>, forms: Forms) -> Option<u8> {
-    let most = if forms.secondary_bitmap { 128 } else { 64 };
+    let most = forms.bitmaps.checked_mul(64)?;
     let number = key.value.parse().ok()?;
-    // DE65 would be a third bitmap, which no shipped network has.
+    // DE1 and DE65 are the second and the third bitmap.
     ((2..=most).contains(&number) && number != 65).then_some(number)
 }
 
 fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, FieldSpec)> {
     let en = section.required_text("en", "name");
     let zh = section.text("zh").map_or("", |text| text.value);
+    let parts = parts(number, section);
+    let shape = shape(section, forms, &LENGTHS, Some(UNITS_MAX));
+    let (part_names, parts) = parts.into_iter().unzip();
+    let shape = shape?;
+    let field = Field {
+        number,
+        en: en?.value.to_owned(),
+        zh: zh.to_owned(),
+        kind: shape.kind,
+        max: shape.max,
+        variable: shape.length.is_some_and(|digits| digits != 0),
+        exposure: shape.exposure,
+        parts,
+        part_names,
+    };
+    Some((field, shape.spec))
+}
+
+/// Most digits or bytes of a field.
+const UNITS_MAX: u16 = 9_999;
+
+/// How one field or part lies on the wire, and who may see it.
+pub(super) struct Shape {
+    pub(super) kind: FieldType,
+    pub(super) spec: FieldSpec,
+    /// Most digits or bytes.
+    pub(super) max: u16,
+    pub(super) exposure: Exposure,
+    /// Digits of its length prefix, 0 when fixed; `None` where the table says nothing of it.
+    pub(super) length: Option<u8>,
+}
+
+/// Reads type, length, largest length, padding, writing and exposure. `required` is the bound of a `max` that
+/// must be written; without one there need not be any.
+pub(super) fn shape(
+    section: &Section<'_, '_>,
+    forms: Forms,
+    lengths: &[(&str, u8)],
+    required: Option<u16>,
+) -> Option<Shape> {
     let kind = section.choice_of("type", &TYPES);
     if !section.has("type") {
         section.error(format!(
@@ -68,82 +106,101 @@ fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, 
             section.path()
         ));
     }
-    let length_digits = section.choice("length", &LENGTHS, 0);
-    let max = section.integer("max", 1..=999);
-    if !section.has("max") {
+    let length = if lengths.is_empty() {
+        None
+    } else {
+        Some(section.choice("length", lengths, 0))
+    };
+    let max = section.integer("max", 1..=required.unwrap_or(UNITS_MAX).into());
+    if !section.has("max") && required.is_some() {
         section.error(format!(
             "{}.max is missing; write the number of digits or bytes, for example `max = 6`",
             section.path()
         ));
     }
     let exposure = section.choice("show", &SHOWN, Exposure::Open);
-    let pad = section.choice("pad", &PADS, Pad::Right);
-    let parts = parts(number, section);
-    let form = Form {
-        packed: section.choice(
-            "digits",
-            &[("packed", true), ("ascii", false)],
-            forms.packed_digits,
-        ),
-        hex: section.choice("bytes", &[("hex", true), ("raw", false)], forms.hex_bytes),
+    let forms = forms.over(section);
+    let prefix = prefix(length.unwrap_or(0), forms.lengths);
+    let kind = kind?;
+    let max = match max {
+        Some(max) => u16::try_from(max).ok()?,
+        None if required.is_none() && !section.has("max") => UNITS_MAX,
+        None => return None,
     };
-    let prefix = prefix(length_digits, forms.packed_lengths);
-    let (kind, max) = (kind?, u16::try_from(max?).ok()?);
-    if max > prefix.max() {
-        let span = section.span_of("max");
-        section.problems().error(
-            &span,
-            format!("{}.max does not fit the length prefix", section.path()),
-        );
-    }
+    let wire = wire_kind(kind, forms);
     // A field written in hexadecimal counts digits on the wire and bytes in the file.
-    let units = if kind == FieldType::Binary && form.hex {
+    let units = if wire.is_hex() {
         max.saturating_mul(2)
     } else {
         max
     };
-    let spec = FieldSpec::new(wire_kind(kind, form), prefix, pad, units);
-    let (part_names, parts) = parts.into_iter().unzip();
-    let field = Field {
-        number,
-        en: en?.value.to_owned(),
-        zh: zh.to_owned(),
+    if units > prefix.max() {
+        let span = section.span_of("max");
+        let message = format!(
+            "{}.max does not fit the length prefix, which tells at most {}{}",
+            section.path(),
+            prefix.max(),
+            if wire.is_hex() {
+                " hexadecimal digits, two a byte"
+            } else {
+                ""
+            },
+        );
+        section.problems().error(&span, message);
+    }
+    Some(Shape {
         kind,
+        spec: FieldSpec::new(wire, prefix, forms.pad, units),
         max,
-        variable: length_digits != 0,
         exposure,
-        parts,
-        part_names,
-    };
-    Some((field, spec))
+        length,
+    })
 }
 
-/// How one field's digits and bytes are written.
-#[derive(Clone, Copy)]
-struct Form {
-    packed: bool,
-    hex: bool,
-}
-
-const fn wire_kind(kind: FieldType, form: Form) -> Kind {
+const fn wire_kind(kind: FieldType, forms: Forms) -> Kind {
     match kind {
-        FieldType::Numeric if form.packed => Kind::PackedDigits,
-        FieldType::Numeric => Kind::Digits,
-        FieldType::Track if form.packed => Kind::PackedTrack,
-        FieldType::Track => Kind::Track,
-        FieldType::Alphanumeric => Kind::Alphanumeric,
-        FieldType::Text => Kind::Text,
-        FieldType::Binary if form.hex => Kind::Hex,
-        FieldType::Binary => Kind::Bytes,
+        FieldType::Numeric => match forms.digits {
+            DigitsForm::Packed => Kind::PackedDigits,
+            DigitsForm::Characters(Charset::Ascii) => Kind::Digits,
+            DigitsForm::Characters(Charset::Ebcdic) => Kind::EbcdicDigits,
+        },
+        FieldType::Track => match forms.digits {
+            DigitsForm::Packed => Kind::PackedTrack,
+            DigitsForm::Characters(Charset::Ascii) => Kind::Track,
+            DigitsForm::Characters(Charset::Ebcdic) => Kind::EbcdicTrack,
+        },
+        FieldType::Alphanumeric => match forms.text {
+            Charset::Ascii => Kind::Alphanumeric,
+            Charset::Ebcdic => Kind::EbcdicAlphanumeric,
+        },
+        FieldType::Text => match forms.text {
+            Charset::Ascii => Kind::Text,
+            Charset::Ebcdic => Kind::EbcdicText,
+        },
+        FieldType::Binary => match forms.bytes {
+            BytesForm::Raw => Kind::Bytes,
+            BytesForm::Hex(Charset::Ascii) => Kind::Hex,
+            BytesForm::Hex(Charset::Ebcdic) => Kind::EbcdicHex,
+        },
     }
 }
 
-const fn prefix(digits: u8, packed: bool) -> Prefix {
-    match (digits, packed) {
-        (2, true) => Prefix::PackedTwo,
-        (2, false) => Prefix::TextTwo,
-        (3, true) => Prefix::PackedThree,
-        (3, false) => Prefix::TextThree,
+const fn prefix(digits: u8, form: LengthsForm) -> Prefix {
+    use Charset::{Ascii, Ebcdic};
+    match (digits, form) {
+        (1 | 2, LengthsForm::Binary) => Prefix::BinaryOne,
+        (3 | 4, LengthsForm::Binary) => Prefix::BinaryTwo,
+        (1 | 2, LengthsForm::Packed) => Prefix::PackedTwo,
+        (3, LengthsForm::Packed) => Prefix::PackedThree,
+        (4, LengthsForm::Packed) => Prefix::PackedFour,
+        (1, LengthsForm::Characters(Ascii)) => Prefix::TextOne,
+        (2, LengthsForm::Characters(Ascii)) => Prefix::TextTwo,
+        (3, LengthsForm::Characters(Ascii)) => Prefix::TextThree,
+        (4, LengthsForm::Characters(Ascii)) => Prefix::TextFour,
+        (1, LengthsForm::Characters(Ebcdic)) => Prefix::EbcdicOne,
+        (2, LengthsForm::Characters(Ebcdic)) => Prefix::EbcdicTwo,
+        (3, LengthsForm::Characters(Ebcdic)) => Prefix::EbcdicThree,
+        (4, LengthsForm::Characters(Ebcdic)) => Prefix::EbcdicFour,
         (_, _) => Prefix::Fixed,
     }
 }
@@ -189,7 +246,7 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
         return None;
     }
     let mut set = FieldSet::EMPTY;
-    for number in section.integers(key, 2..=128) {
+    for number in section.integers(key, 2..=FieldSet::LAST.into()) {
         match u8::try_from(number.value) {
             Ok(de) if table.field(de).is_some() => set.insert(de),
             Ok(_) | Err(_) => section.problems().error(
@@ -202,12 +259,12 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
 }
 
 /// Reads `[roles]`. What is not written is as in ISO 8583:1987, where the dialect defines that field.
-pub(super) fn roles(root: &Section<'_, '_>, table: &Table) -> Roles {
+pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Roles {
     let written = root.section("roles");
     let section = written.as_ref();
     let role = |key: &'static str, usual: u8| {
         let named = section.and_then(|s| {
-            let number = s.integer(key, 2..=128)?;
+            let number = s.integer(key, 2..=FieldSet::LAST.into())?;
             let de = u8::try_from(number).ok()?;
             if table.field(de).is_none() {
                 let message = format!("DE{de} is not defined in [fields]");
@@ -252,7 +309,9 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table) -> Roles {
             .map(|s| original(s, table))
             .unwrap_or_default(),
     };
-    widths(root, table, &roles);
+    if serves {
+        widths(root, table, &roles);
+    }
     if let Some(section) = written {
         section.finish();
     }
@@ -275,6 +334,13 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
             )),
             None => root.error(format!("no field plays {name}; define it in [fields]")),
         }
+    }
+    let characters = [roles.rrn, roles.approval_code, roles.currency];
+    let all = needs.iter().map(|(_, de, _)| *de).chain(characters);
+    if let Some(de) = all.into_iter().find(|de| table.spec(*de).kind.is_ebcdic()) {
+        root.error(format!(
+            "DE{de} is EBCDIC: such a dialect decodes only so far; take [[request]] and what belongs to it out"
+        ));
     }
 }
 

@@ -9,8 +9,10 @@ mod requests;
 mod rules;
 mod settings;
 mod settlement;
+mod subfields;
 mod table;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -19,10 +21,12 @@ use crate::base::document::Problem;
 use super::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use super::fieldset::FieldSet;
 use super::message::Message;
-use super::request::{Request, Rows};
+use super::mti::Mti;
+use super::request::{MessageRule, Request, Rows};
+use super::subfield::Layout;
 
 pub use rules::{
-    Framing, LengthEncoding, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
+    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
     ReversalRules, Roles,
 };
 pub use settlement::SettlementRules;
@@ -38,13 +42,15 @@ pub(super) enum MtiEncoding {
     Packed,
     /// Four ASCII digits.
     Ascii,
+    /// Four EBCDIC digits.
+    Ebcdic,
 }
 
 impl MtiEncoding {
     pub(super) const fn bytes(self) -> usize {
         match self {
             Self::Packed => 2,
-            Self::Ascii => 4,
+            Self::Ascii | Self::Ebcdic => 4,
         }
     }
 }
@@ -56,15 +62,28 @@ pub(super) enum BitmapEncoding {
     Binary,
     /// Sixteen hexadecimal digits in ASCII.
     Hex,
+    /// Sixteen hexadecimal digits in EBCDIC.
+    EbcdicHex,
 }
 
 impl BitmapEncoding {
     pub(super) const fn bytes(self) -> u16 {
         match self {
             Self::Binary => 8,
-            Self::Hex => 16,
+            Self::Hex | Self::EbcdicHex => 16,
         }
     }
+}
+
+/// Where the third bitmap stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ThirdBitmap {
+    /// Nowhere: DE65 is not used.
+    None,
+    /// Right behind the second.
+    AfterSecond,
+    /// In the place of DE65, behind DE64.
+    InPlace,
 }
 
 /// What a dialect file says, compiled. Immutable; shared as `Arc<Dialect>`.
@@ -75,10 +94,13 @@ pub struct Dialect {
     envelope_bytes: u16,
     mti: MtiEncoding,
     bitmap: BitmapEncoding,
-    secondary_bitmap: bool,
+    bitmaps: u8,
+    third: ThirdBitmap,
     table: Table,
+    layouts: BTreeMap<u8, Layout>,
     roles: Roles,
     rows: Rows,
+    messages: Vec<MessageRule>,
     answer_echo: FieldSet,
     codes: Codes,
     reversal: ReversalRules,
@@ -94,16 +116,27 @@ impl fmt::Debug for Dialect {
     }
 }
 
-/// Names and texts of the files in `protocols/`.
-const SHIPPED: [(&str, &str); 2] = [
-    (
-        "unionpay-pos",
-        include_str!("../../../protocols/unionpay-pos/dialect.toml"),
-    ),
-    (
-        "iso8583-1987-ascii",
-        include_str!("../../../protocols/iso8583-1987-ascii/dialect.toml"),
-    ),
+/// Names, and with them the texts, of the files in `protocols/`.
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        const NAMES: &[&str] = &[$($name),+];
+        const SHIPPED: &[(&str, &str)] = &[$((
+            $name,
+            include_str!(concat!("../../../protocols/", $name, "/dialect.toml")),
+        )),+];
+    };
+}
+
+shipped![
+    "unionpay-pos",
+    "iso8583-1987-ascii",
+    "iso8583-1987-binary",
+    "iso8583-1987-hex",
+    "iso8583-1993-ascii",
+    "iso8583-1993-binary",
+    "iso8583-2003-ascii",
+    "visa-base-i-style",
+    "mastercard-style",
 ];
 
 impl Dialect {
@@ -112,7 +145,40 @@ impl Dialect {
     /// # Errors
     /// Every mistake in the file, in its order, warnings among them.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        parse::dialect(file, text)
+        Self::parse_with(file, text, &|_| None)
+    }
+
+    /// Like [`parse`](Self::parse), for a file that may build on dialects that are not shipped: `find` gives
+    /// the file's name and the text of such a one. What it does not know is looked for among the shipped.
+    ///
+    /// # Errors
+    /// Every mistake in the file and in those it builds on.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        find: &dyn Fn(&str) -> Option<(String, String)>,
+    ) -> Result<Self, Vec<Problem>> {
+        parse::dialect(file, text, &|name| {
+            find(name).or_else(|| Self::shipped_file(name))
+        })
+    }
+
+    /// The name that a dialect file gives itself, whatever else may be wrong with it.
+    #[must_use]
+    pub fn name_in(text: &str) -> Option<String> {
+        parse::own_name("", text)
+    }
+
+    /// Every key that reading the file asks for, with the path of its table: what the schema of dialect files
+    /// is held against.
+    #[must_use]
+    pub fn keys(file: &str, text: &str) -> Vec<(String, &'static str)> {
+        parse::keys(file, text, &Self::shipped_file)
+    }
+
+    fn shipped_file(name: &str) -> Option<(String, String)> {
+        let text = Self::shipped_text(name)?;
+        Some((format!("protocols/{name}/dialect.toml"), text.to_owned()))
     }
 
     /// A dialect that is part of the program, compiled at its first use.
@@ -130,8 +196,7 @@ impl Dialect {
     /// Names of the dialects that are part of the program.
     #[must_use]
     pub const fn shipped_names() -> &'static [&'static str] {
-        const NAMES: [&str; SHIPPED.len()] = [SHIPPED[0].0, SHIPPED[1].0];
-        &NAMES
+        NAMES
     }
 
     /// Text of a shipped dialect's file, to be shown or copied as a start.
@@ -159,6 +224,13 @@ impl Dialect {
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
+    }
+
+    /// Whether a gateway can serve it: it says which message is which request. Without that it decodes and
+    /// encodes only.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        !self.rows.requests().is_empty()
     }
 
     /// What stands around a message on the stream.
@@ -191,6 +263,12 @@ impl Dialect {
         self.table.fields()
     }
 
+    /// How a field's value divides into parts, when the dialect says it.
+    #[must_use]
+    pub fn layout(&self, de: u8) -> Option<&Layout> {
+        self.layouts.get(&de)
+    }
+
     /// The handle of a sub-field written as `"60.2"`, or of a whole field written as `"3"`.
     #[must_use]
     pub fn sub_field(&self, text: &str) -> Option<SubField> {
@@ -207,6 +285,12 @@ impl Dialect {
     #[must_use]
     pub fn requests(&self) -> &[Request] {
         self.rows.requests()
+    }
+
+    /// What messages of that type must and must not carry, whatever business they are.
+    #[must_use]
+    pub fn message_rule(&self, mti: Mti) -> Option<&MessageRule> {
+        self.messages.iter().find(|rule| rule.mtis.contains(&mti))
     }
 
     /// The row with that name.
@@ -249,6 +333,12 @@ impl Dialect {
     /// What the code means, when the dialect knows it.
     #[must_use]
     pub fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
+        self.codes.text_of(code.as_bytes())
+    }
+
+    /// What the characters of DE39 mean, also where a dialect has three of them.
+    #[must_use]
+    pub fn text_of_code(&self, code: &[u8]) -> Option<&CodeText> {
         self.codes.text_of(code)
     }
 
@@ -294,8 +384,13 @@ impl Dialect {
         self.bitmap
     }
 
-    pub(super) const fn has_secondary_bitmap(&self) -> bool {
-        self.secondary_bitmap
+    /// Most bitmaps of a message.
+    pub(super) const fn bitmap_count(&self) -> u8 {
+        self.bitmaps
+    }
+
+    pub(super) const fn third_place(&self) -> ThirdBitmap {
+        self.third
     }
 
     #[inline(always)]
@@ -303,9 +398,9 @@ impl Dialect {
         self.table.spec(de)
     }
 
-    /// Like [`spec`](Self::spec), with the second bitmap as DE1: fixed bytes without a prefix.
+    /// Like [`spec`](Self::spec), with the further bitmaps as DE1 and DE65: fixed bytes without a prefix.
     pub(super) fn wire_spec(&self, de: u8) -> FieldSpec {
-        if de == 1 {
+        if de == 1 || de == 65 {
             return FieldSpec::new(Kind::Bytes, Prefix::Fixed, Pad::Right, self.bitmap.bytes());
         }
         *self.table.spec(de)

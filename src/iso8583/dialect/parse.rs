@@ -1,35 +1,154 @@
 //! Reads a dialect file as a whole: every mistake is reported, each with its place.
 
-use crate::base::document::{Document, Problem, Problems, Section};
+use crate::base::document::{Ancestor, Document, Problem, Problems, Section, Severity};
+use crate::base::limits;
 
 use super::fields;
 use super::requests;
 use super::settings;
 use super::settlement;
-use super::{BitmapEncoding, Dialect, MtiEncoding};
+use super::subfields;
+use super::table::Pad;
+use super::{BitmapEncoding, Dialect, MtiEncoding, ThirdBitmap};
 
-/// Reads `text`, which the user knows as `file`.
-pub(super) fn dialect(file: &str, text: &str) -> Result<Dialect, Vec<Problem>> {
-    let problems = Problems::new(file, text);
-    let read = {
-        let document = Document::parse(&problems, text);
-        root(document.root(&problems))
-    };
-    let refused = problems.any_errors();
-    let found = problems.into_vec();
+/// A dialect file that another builds on: its name for people, and its text.
+pub(super) type Parent = (String, String);
+
+/// Reads `text`, which the user knows as `file`. `find` gives the file of a dialect by its name.
+pub(super) fn dialect(
+    file: &str,
+    text: &str,
+    find: &dyn Fn(&str) -> Option<Parent>,
+) -> Result<Dialect, Vec<Problem>> {
+    let (read, problems) = read(file, text, find);
+    let refused = problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
     match read {
         Some(mut dialect) if !refused => {
-            dialect.warnings = found;
+            dialect.warnings = problems;
             Ok(dialect)
         }
-        Some(_) | None => Err(found),
+        Some(_) | None => Err(problems),
     }
+}
+
+fn read(
+    file: &str,
+    text: &str,
+    find: &dyn Fn(&str) -> Option<Parent>,
+) -> (Option<Dialect>, Vec<Problem>) {
+    let parents = match parents(file, text, find) {
+        Ok(parents) => parents,
+        Err(problem) => return (None, vec![problem]),
+    };
+    let ancestors: Vec<_> = parents
+        .iter()
+        .map(|(file, text)| Ancestor { file, text })
+        .collect();
+    let problems = Problems::new(file, text);
+    let read = {
+        let document = Document::parse_over(&problems, text, &ancestors);
+        root(document.root(&problems))
+    };
+    (read, problems.into_vec())
+}
+
+/// Every key that reading the file asks for, with the path of its table.
+pub(super) fn keys(
+    file: &str,
+    text: &str,
+    find: &dyn Fn(&str) -> Option<Parent>,
+) -> Vec<(String, &'static str)> {
+    let parents = parents(file, text, find).unwrap_or_default();
+    let ancestors: Vec<_> = parents
+        .iter()
+        .map(|(file, text)| Ancestor { file, text })
+        .collect();
+    let problems = Problems::new(file, text);
+    let document = Document::parse_over(&problems, text, &ancestors);
+    root(document.root(&problems));
+    problems.asked()
+}
+
+/// What a file builds on, the nearest first.
+fn parents(
+    file: &str,
+    text: &str,
+    find: &dyn Fn(&str) -> Option<Parent>,
+) -> Result<Vec<Parent>, Problem> {
+    let mut parents: Vec<Parent> = Vec::new();
+    let mut names: Vec<String> = own_name(file, text).into_iter().collect();
+    loop {
+        let (file, text) = parents
+            .last()
+            .map_or((file, text), |(file, text)| (file, text));
+        // Of this document only the one line is read; its mistakes are reported when it is read as a whole.
+        let problems = Problems::new(file, text);
+        let found = {
+            let document = Document::parse(&problems, text);
+            let root = document.root(&problems);
+            let extends = root.text("extends");
+            extends.map(|name| (name.value.to_owned(), name.span))
+        };
+        let Some((name, span)) = found else {
+            return Ok(parents);
+        };
+        let refused = |message: String| {
+            let problems = Problems::new(file, text);
+            problems.error(&span, message);
+            problems.into_vec().into_iter().next()
+        };
+        let wrong = if names.contains(&name) {
+            let way: Vec<_> = names.iter().map(String::as_str).collect();
+            Some(format!(
+                "extends: \"{name}\" builds on itself ({} -> {name})",
+                way.join(" -> ")
+            ))
+        } else if parents.len() >= limits::EXTENDS_MAX {
+            Some(format!(
+                "extends: more than {} files on each other",
+                limits::EXTENDS_MAX
+            ))
+        } else {
+            None
+        };
+        let parent = find(&name);
+        let unknown = || {
+            format!(
+                "extends: there is no dialect \"{name}\"; shipped are {}",
+                Dialect::shipped_names().join(", ")
+            )
+        };
+        match (wrong, parent) {
+            (None, Some(parent)) => {
+                names.push(name);
+                parents.push(parent);
+            }
+            (wrong, _) => {
+                let Some(problem) = refused(wrong.unwrap_or_else(unknown)) else {
+                    return Ok(parents);
+                };
+                return Err(problem);
+            }
+        }
+    }
+}
+
+/// The name that a file gives itself.
+pub(super) fn own_name(file: &str, text: &str) -> Option<String> {
+    let problems = Problems::new(file, text);
+    let document = Document::parse(&problems, text);
+    let name = document.root(&problems).text("name");
+    name.map(|name| name.value.to_owned())
 }
 
 /// `None` only when something was missing that has no default; that is then among the problems.
 fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let name = root.required_text("name", "my-network");
     let title = root.required_text("title", "what this dialect is, in one line");
+    // Both were followed before the files were laid over each other.
+    let (_extends, _removed) = (root.text("extends"), root.texts("remove"));
     let framing = settings::framing(&root);
     let message = root.section("message");
     if message.is_none() {
@@ -37,14 +156,18 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
             "message is missing; write for example `[message]` and under it `mti = \"ascii\"`",
         );
     }
-    let forms = message.map(forms).unwrap_or_default();
+    let forms = message.map_or(Forms::PLAIN, forms);
     let table = fields::table(&root, forms);
-    let roles = fields::roles(&root, &table);
-    let reversal = settings::reversal(&root, &table);
+    let layouts = subfields::layouts(&root, &table);
+    // Without requests a dialect decodes and encodes only, and needs nothing of what follows.
+    let serves = serves(&root);
+    let roles = fields::roles(&root, &table, serves);
+    let reversal = settings::reversal(&root, &table, serves);
     let repeats = settings::repeats(&root);
     let (rows, answer_echo) = requests::rows(&root, &table);
+    let messages = requests::messages(&root, &table);
     let settlement = settlement::rules(&root, &table, rows.requests());
-    let codes = settings::codes(&root, reversal.as_ref());
+    let codes = settings::codes(&root, &table, reversal.as_ref(), serves);
     let network = settings::network(&root, &table);
     root.finish();
     let envelope = framing.as_ref().map(super::Framing::envelope_bytes);
@@ -55,10 +178,13 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         envelope_bytes: u16::try_from(envelope?).ok()?,
         mti: forms.mti,
         bitmap: forms.bitmap,
-        secondary_bitmap: forms.secondary_bitmap,
+        bitmaps: forms.bitmaps,
+        third: forms.third,
+        layouts,
         table,
         roles,
         rows,
+        messages,
         answer_echo,
         codes,
         reversal: reversal?,
@@ -69,63 +195,159 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     })
 }
 
+/// Whether the dialect has requests. What only such a dialect uses must not stand alone.
+fn serves(root: &Section<'_, '_>) -> bool {
+    let serves = root.has("request");
+    let only = [
+        "defaults",
+        "reversal",
+        "repeats",
+        "settlement",
+        "declines",
+        "network",
+    ];
+    if let Some(key) = only.into_iter().find(|key| root.has(key))
+        && !serves
+    {
+        let message = format!(
+            "[{key}] stands without a [[request]]; write for example `[[request]]` and under it `name = \"sale\"`, or take [{key}] out: a dialect without requests decodes only"
+        );
+        root.problems().error(&root.span_of(key), message);
+    }
+    serves
+}
+
+/// Which characters text and digits are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charset {
+    Ascii,
+    Ebcdic,
+}
+
+/// How digits are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DigitsForm {
+    /// Two a byte.
+    Packed,
+    Characters(Charset),
+}
+
+/// How length prefixes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LengthsForm {
+    /// Two digits a byte.
+    Packed,
+    Characters(Charset),
+    /// One byte for `L` and `LL`, two for more.
+    Binary,
+}
+
+/// How binary fields are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BytesForm {
+    Raw,
+    /// Two hexadecimal digits a byte.
+    Hex(Charset),
+}
+
 /// The `[message]` table: how things are written unless a field says otherwise.
 #[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent yes-or-no lines of a file"
-)]
 pub(super) struct Forms {
     pub(super) mti: MtiEncoding,
     pub(super) bitmap: BitmapEncoding,
-    pub(super) secondary_bitmap: bool,
-    /// Digits two a byte.
-    pub(super) packed_digits: bool,
-    /// Length prefixes two digits a byte.
-    pub(super) packed_lengths: bool,
-    /// Binary fields as hexadecimal digits.
-    pub(super) hex_bytes: bool,
+    /// Most bitmaps of a message, 1 to 3.
+    pub(super) bitmaps: u8,
+    pub(super) third: ThirdBitmap,
+    pub(super) digits: DigitsForm,
+    pub(super) lengths: LengthsForm,
+    pub(super) text: Charset,
+    pub(super) bytes: BytesForm,
+    /// The side of an odd nibble.
+    pub(super) pad: Pad,
 }
 
-impl Default for Forms {
-    fn default() -> Self {
+impl Forms {
+    /// As plain as it goes: what a value looks like when its field is already read.
+    pub(super) const PLAIN: Self = Self {
+        mti: MtiEncoding::Ascii,
+        bitmap: BitmapEncoding::Binary,
+        bitmaps: 1,
+        third: ThirdBitmap::None,
+        digits: DigitsForm::Characters(Charset::Ascii),
+        lengths: LengthsForm::Characters(Charset::Ascii),
+        text: Charset::Ascii,
+        bytes: BytesForm::Raw,
+        pad: Pad::Right,
+    };
+
+    /// Reads `digits`, `lengths`, `text`, `bytes` and `pad` of a table.
+    pub(super) fn over(self, section: &Section<'_, '_>) -> Self {
         Self {
-            mti: MtiEncoding::Ascii,
-            bitmap: BitmapEncoding::Binary,
-            secondary_bitmap: false,
-            packed_digits: false,
-            packed_lengths: false,
-            hex_bytes: false,
+            digits: section.choice("digits", &DIGITS, self.digits),
+            lengths: section.choice("lengths", &LENGTHS, self.lengths),
+            text: section.choice("text", &TEXT, self.text),
+            bytes: section.choice("bytes", &BYTES, self.bytes),
+            pad: section.choice("pad", &PADS, self.pad),
+            ..self
         }
     }
 }
 
-const DIGITS: [(&str, bool); 2] = [("packed", true), ("ascii", false)];
-const BYTES: [(&str, bool); 2] = [("hex", true), ("raw", false)];
+const PADS: [(&str, Pad); 2] = [("left", Pad::Left), ("right", Pad::Right)];
+const TEXT: [(&str, Charset); 2] = [("ascii", Charset::Ascii), ("ebcdic", Charset::Ebcdic)];
+const DIGITS: [(&str, DigitsForm); 3] = [
+    ("packed", DigitsForm::Packed),
+    ("ascii", DigitsForm::Characters(Charset::Ascii)),
+    ("ebcdic", DigitsForm::Characters(Charset::Ebcdic)),
+];
+const LENGTHS: [(&str, LengthsForm); 4] = [
+    ("packed", LengthsForm::Packed),
+    ("ascii", LengthsForm::Characters(Charset::Ascii)),
+    ("ebcdic", LengthsForm::Characters(Charset::Ebcdic)),
+    ("binary", LengthsForm::Binary),
+];
+const BYTES: [(&str, BytesForm); 3] = [
+    ("raw", BytesForm::Raw),
+    ("hex", BytesForm::Hex(Charset::Ascii)),
+    ("ebcdic-hex", BytesForm::Hex(Charset::Ebcdic)),
+];
+const THIRD: [(&str, ThirdBitmap); 2] = [
+    ("after-second", ThirdBitmap::AfterSecond),
+    ("in-place", ThirdBitmap::InPlace),
+];
+const MTIS: [(&str, MtiEncoding); 3] = [
+    ("packed", MtiEncoding::Packed),
+    ("ascii", MtiEncoding::Ascii),
+    ("ebcdic", MtiEncoding::Ebcdic),
+];
+const BITMAPS: [(&str, BitmapEncoding); 3] = [
+    ("binary", BitmapEncoding::Binary),
+    ("hex", BitmapEncoding::Hex),
+    ("ebcdic-hex", BitmapEncoding::EbcdicHex),
+];
 
 fn forms(message: Section<'_, '_>) -> Forms {
-    let usual = Forms::default();
+    let usual = Forms::PLAIN;
+    let bitmaps = message.integer("bitmaps", 1..=3);
+    let place = message.choice("third_bitmap", &THIRD, ThirdBitmap::AfterSecond);
+    let third = if bitmaps == Some(3) {
+        place
+    } else {
+        ThirdBitmap::None
+    };
+    if third == ThirdBitmap::None && message.has("third_bitmap") {
+        message.error(
+            "message.third_bitmap says where a third bitmap stands; write `bitmaps = 3` too",
+        );
+    }
     let forms = Forms {
-        mti: message.choice(
-            "mti",
-            &[
-                ("packed", MtiEncoding::Packed),
-                ("ascii", MtiEncoding::Ascii),
-            ],
-            usual.mti,
-        ),
-        bitmap: message.choice(
-            "bitmap",
-            &[
-                ("binary", BitmapEncoding::Binary),
-                ("hex", BitmapEncoding::Hex),
-            ],
-            usual.bitmap,
-        ),
-        secondary_bitmap: message.flag("secondary_bitmap", usual.secondary_bitmap),
-        packed_digits: message.choice("digits", &DIGITS, usual.packed_digits),
-        packed_lengths: message.choice("lengths", &DIGITS, usual.packed_lengths),
-        hex_bytes: message.choice("bytes", &BYTES, usual.hex_bytes),
+        third,
+        mti: message.choice("mti", &MTIS, usual.mti),
+        bitmap: message.choice("bitmap", &BITMAPS, usual.bitmap),
+        bitmaps: bitmaps
+            .and_then(|n| u8::try_from(n).ok())
+            .unwrap_or(usual.bitmaps),
+        ..usual.over(&message)
     };
     message.finish();
     forms

@@ -3,62 +3,123 @@
 use std::time::Duration;
 
 use super::table::SubField;
+use crate::iso8583::LengthEncoding;
 use crate::iso8583::codes::ResponseCode;
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::mti::Mti;
 
-/// How the length prefix of a frame is written.
+/// What an answer does with a part of the envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LengthEncoding {
-    /// Big-endian binary.
-    Binary,
-    /// Packed decimal digits, two a byte.
-    Packed,
-    /// ASCII decimal digits, one a byte.
-    Ascii,
+pub enum EnvelopeAnswer {
+    /// Bytes 2 and 3 change places with bytes 4 and 5: source and destination of a TPDU.
+    Swap,
+    /// It is as in the request.
+    Echo,
+    /// It is the dialect's own.
+    Fixed,
 }
 
-/// What stands around a message on the stream.
+/// Nibbles of the header that have a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderPart {
+    /// Its name.
+    pub name: String,
+    /// First nibble, from 0.
+    pub from: usize,
+    /// How many nibbles.
+    pub count: usize,
+}
+
+/// What stands around a message on the stream: lead, length prefix, then the frame, which is TPDU, header,
+/// message and trailer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Framing {
-    /// Bytes of the length prefix, 1 to 4 (ASCII: up to 5).
+    /// Bytes before the length prefix, the same for every frame; mostly none.
+    pub lead: Vec<u8>,
+    /// Bytes of the length prefix, 1 to 4 (characters: up to 8).
     pub length_bytes: usize,
     /// How it is written.
     pub length_encoding: LengthEncoding,
-    /// Whether the length counts the prefix itself.
-    pub length_counts_itself: bool,
+    /// Bytes before the frame that the length counts: its own, and those of the lead.
+    pub counted: usize,
+    /// Bytes of the frame that the length leaves out: those of the envelope or of the trailer.
+    pub uncounted: usize,
     /// TPDU of a message that the gateway begins, empty when the dialect has none.
     pub tpdu: Vec<u8>,
+    /// What an answer does with the TPDU.
+    pub tpdu_answer: EnvelopeAnswer,
     /// Application header of a message that the gateway begins, empty when the dialect has none.
     pub header: Vec<u8>,
+    /// What an answer does with the header.
+    pub header_answer: EnvelopeAnswer,
     /// Nibble of the header, from 1, that an answer sets to zero (handling requirement).
     pub header_cleared_nibble: Option<u8>,
+    /// What the nibbles of the header are, in their order.
+    pub header_parts: Vec<HeaderPart>,
+    /// Bytes behind the message, the same for every frame; mostly none.
+    pub trailer: Vec<u8>,
 }
 
 impl Framing {
+    /// A length prefix before the message, and nothing else.
+    #[must_use]
+    pub const fn plain(length_bytes: usize, length_encoding: LengthEncoding) -> Self {
+        Self {
+            lead: Vec::new(),
+            length_bytes,
+            length_encoding,
+            counted: 0,
+            uncounted: 0,
+            tpdu: Vec::new(),
+            tpdu_answer: EnvelopeAnswer::Swap,
+            header: Vec::new(),
+            header_answer: EnvelopeAnswer::Echo,
+            header_cleared_nibble: None,
+            header_parts: Vec::new(),
+            trailer: Vec::new(),
+        }
+    }
+
+    /// Bytes that stand before the frame: lead and length.
+    #[must_use]
+    pub const fn prefix_bytes(&self) -> usize {
+        self.lead.len().saturating_add(self.length_bytes)
+    }
+
     /// Bytes of TPDU and header together.
     #[must_use]
-    pub fn envelope_bytes(&self) -> usize {
+    pub const fn envelope_bytes(&self) -> usize {
         self.tpdu.len().saturating_add(self.header.len())
     }
 
-    /// Longest frame, prefix not counted, that the prefix can announce.
+    /// The length that announces a frame of so many bytes, envelope and trailer among them.
+    #[must_use]
+    pub const fn announced(&self, frame_bytes: usize) -> usize {
+        frame_bytes
+            .saturating_add(self.counted)
+            .saturating_sub(self.uncounted)
+    }
+
+    /// Bytes of the frame that a length announces; `None` when it announces less than what it counts before
+    /// the frame. 0 announces nothing at all.
+    #[inline]
+    #[must_use]
+    pub const fn frame_bytes(&self, announced: usize) -> Option<usize> {
+        if announced == 0 {
+            return Some(0);
+        }
+        match announced.checked_sub(self.counted) {
+            Some(bytes) => Some(bytes.saturating_add(self.uncounted)),
+            None => None,
+        }
+    }
+
+    /// Longest frame that the prefix can announce.
     #[must_use]
     pub fn frame_bytes_max(&self) -> usize {
-        let digits = |base: usize, exponent: usize| {
-            (0..exponent).fold(1_usize, |power, _| power.saturating_mul(base))
-        };
-        let most = match self.length_encoding {
-            LengthEncoding::Binary => digits(256, self.length_bytes),
-            LengthEncoding::Packed => digits(100, self.length_bytes),
-            LengthEncoding::Ascii => digits(10, self.length_bytes),
-        };
-        let own = if self.length_counts_itself {
-            self.length_bytes
-        } else {
-            0
-        };
-        most.saturating_sub(1).saturating_sub(own)
+        let most = self.length_encoding.max(self.length_bytes);
+        most.saturating_sub(self.counted)
+            .saturating_add(self.uncounted)
     }
 }
 
@@ -145,6 +206,20 @@ pub struct ReversalRules {
     pub unknown_original: ResponseCode,
     /// Field that names the original by its elements (DE90), 0 when none does.
     pub original_field: u8,
+}
+
+impl ReversalRules {
+    /// What stands where a dialect has no requests and so reverses nothing.
+    pub(super) const USUAL: Self = Self {
+        mti: Mti::REVERSAL,
+        repeat_mti: Mti::REVERSAL.repeat(),
+        reason_field: 0,
+        timeout: ResponseCode::APPROVED,
+        mac: ResponseCode::APPROVED,
+        other: ResponseCode::APPROVED,
+        unknown_original: ResponseCode::APPROVED,
+        original_field: 0,
+    };
 }
 
 /// What makes a request a repeat, and how one is written.

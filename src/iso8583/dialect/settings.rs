@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::base::document::{Located, Section};
-use crate::base::limits;
-use crate::iso8583::codes::{CodeText, Codes, DeclineCode, ResponseCode};
+use crate::iso8583::codes::{CodeText, Codes, DeclineCode, ResponseCode, TerminalAction};
 use crate::iso8583::fieldset::FieldSet;
+use crate::iso8583::length::LengthEncoding;
 use crate::iso8583::mti::Mti;
 
 use super::fields;
 use super::rules::{
-    Framing, LengthEncoding, NetworkMessage, NetworkRules, RepeatRules, ReversalRules,
+    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, RepeatRules, ReversalRules,
 };
 use super::table::Table;
 
@@ -24,18 +24,18 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     };
     let length_encoding = section.choice(
         "length_encoding",
-        &[
-            ("binary", LengthEncoding::Binary),
-            ("packed", LengthEncoding::Packed),
-            ("ascii", LengthEncoding::Ascii),
-        ],
+        &LengthEncoding::WORDS,
         LengthEncoding::Binary,
     );
-    let width = section.integer("length_bytes", 1..=5);
+    let most = match length_encoding {
+        LengthEncoding::Binary | LengthEncoding::Packed => 4,
+        LengthEncoding::Ascii | LengthEncoding::Hex | LengthEncoding::Ebcdic => 8,
+    };
+    let width = section.integer("length_bytes", 1..=most);
     if !section.has("length_bytes") {
         section.error("framing.length_bytes is missing; write for example `length_bytes = 2`");
     }
-    let length_counts_itself = section.flag("length_counts_itself", false);
+    let (lead, trailer) = (bytes(&section, "lead"), bytes(&section, "trailer"));
     let tpdu = bytes(&section, "tpdu");
     if !matches!(tpdu.len(), 0 | 5) {
         let span = section.span_of("tpdu");
@@ -45,23 +45,101 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
         );
     }
     let header = bytes(&section, "header");
-    if header.len() > limits::FRAME_BYTES_MAX / 256 {
-        let span = section.span_of("header");
-        section
-            .problems()
-            .error(&span, "framing.header has at most 255 bytes");
+    for (key, bytes) in [("lead", &lead), ("header", &header), ("trailer", &trailer)] {
+        if bytes.len() > ENVELOPE_PART_BYTES_MAX {
+            let message = format!("framing.{key} has at most {ENVELOPE_PART_BYTES_MAX} bytes");
+            section.problems().error(&section.span_of(key), message);
+        }
     }
-    let nibbles = u64::try_from(header.len()).unwrap_or(0).saturating_mul(2);
-    let cleared = section.integer("header_cleared_nibble", 1..=nibbles.max(1));
-    section.finish();
-    Some(Framing {
-        length_bytes: usize::try_from(width?).ok()?,
-        length_encoding,
-        length_counts_itself,
+    let tpdu_answer = section.choice("tpdu_answer", &TPDU_ANSWERS, EnvelopeAnswer::Swap);
+    let header_answer = section.choice("header_answer", &HEADER_ANSWERS, EnvelopeAnswer::Echo);
+    let nibbles = header.len().saturating_mul(2);
+    let cleared = section.integer(
+        "header_cleared_nibble",
+        1..=u64::try_from(nibbles.max(1)).ok()?,
+    );
+    let header_parts = header_parts(&section, nibbles);
+    let plain = Framing::plain(usize::try_from(width?).ok()?, length_encoding);
+    let mut framing = Framing {
+        lead,
         tpdu,
+        tpdu_answer,
         header,
+        header_answer,
         header_cleared_nibble: cleared.and_then(|nibble| u8::try_from(nibble).ok()),
-    })
+        header_parts,
+        trailer,
+        ..plain
+    };
+    count(&section, &mut framing);
+    section.finish();
+    Some(framing)
+}
+
+/// Bytes of lead, header and trailer, each.
+const ENVELOPE_PART_BYTES_MAX: usize = 255;
+
+const TPDU_ANSWERS: [(&str, EnvelopeAnswer); 3] = [
+    ("swap", EnvelopeAnswer::Swap),
+    ("echo", EnvelopeAnswer::Echo),
+    ("fixed", EnvelopeAnswer::Fixed),
+];
+
+const HEADER_ANSWERS: [(&str, EnvelopeAnswer); 2] = [
+    ("echo", EnvelopeAnswer::Echo),
+    ("fixed", EnvelopeAnswer::Fixed),
+];
+
+/// Reads `length_counts`: what the length counts beside the message.
+fn count(section: &Section<'_, '_>, framing: &mut Framing) {
+    const WORDS: &str = "\"lead\", \"prefix\", \"envelope\", \"trailer\"";
+    let words = section.texts("length_counts");
+    let usual = !section.has("length_counts");
+    let counts = |word: &str| words.iter().any(|text| text.value == word);
+    for text in &words {
+        if !matches!(text.value, "lead" | "prefix" | "envelope" | "trailer") {
+            let message = format!(
+                "framing.length_counts has any of {WORDS}, not \"{}\"",
+                text.value
+            );
+            section.problems().error(&text.span, message);
+        }
+    }
+    let of = |counted: bool, bytes: usize| if counted { bytes } else { 0 };
+    let (envelope, trailer) = (framing.envelope_bytes(), framing.trailer.len());
+    framing.counted = of(counts("lead"), framing.lead.len())
+        .saturating_add(of(counts("prefix"), framing.length_bytes));
+    framing.uncounted = of(!usual && !counts("envelope"), envelope)
+        .saturating_add(of(!usual && !counts("trailer"), trailer));
+}
+
+/// Reads `header_parts = ["type:2", "version:2"]`: names of the nibbles.
+fn header_parts(section: &Section<'_, '_>, nibbles: usize) -> Vec<HeaderPart> {
+    let mut from = 0_usize;
+    let mut parts = Vec::new();
+    for text in section.texts("header_parts") {
+        let part = text.value.split_once(':').and_then(|(name, count)| {
+            let count = count.trim().parse::<usize>().ok()?;
+            (count > 0).then_some((name.trim(), count))
+        });
+        let Some((name, count)) = part else {
+            section.problems().error(
+                &text.span,
+                "a part of the header is a name and a number of nibbles, as in \"version:2\"",
+            );
+            continue;
+        };
+        let name = name.to_owned();
+        parts.push(HeaderPart { name, from, count });
+        from = from.saturating_add(count);
+    }
+    if !parts.is_empty() && from != nibbles {
+        section.problems().error(
+            &section.span_of("header_parts"),
+            format!("framing.header_parts name {from} nibbles, the header has {nibbles}"),
+        );
+    }
+    parts
 }
 
 /// Reads bytes written in hexadecimal; none when not written.
@@ -92,13 +170,23 @@ fn bytes(section: &Section<'_, '_>, key: &'static str) -> Vec<u8> {
 }
 
 /// Reads `[responses]` and `[declines]`, and checks them against each other.
-pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) -> Codes {
+pub(super) fn codes(
+    root: &Section<'_, '_>,
+    table: &Table,
+    reversal: Option<&ReversalRules>,
+    serves: bool,
+) -> Codes {
     let Some(section) = root.section("responses") else {
+        // Asked for all the same, so that it is a known key.
+        let declines = root.section("declines");
+        if !serves && declines.is_none() {
+            return Codes::default();
+        }
         root.error("responses is missing; write for example `[responses]` and under it `approvals = [\"00\"]`");
         return Codes::default();
     };
     let mut codes = Codes {
-        texts: texts(&section),
+        texts: Vec::new(),
         approvals: listed(&section, "approvals"),
         acknowledgements: listed(&section, "acknowledges_reversal"),
         not_found: listed(&section, "finds_no_original"),
@@ -106,7 +194,8 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
         declines: Vec::new(),
     };
     let captures = listed(&section, "captures_card");
-    if !codes.approvals.contains(&ResponseCode::APPROVED) {
+    codes.texts = texts(&section, table, &codes, &captures);
+    if serves && !codes.approvals.contains(&ResponseCode::APPROVED) {
         section.error("responses.approvals must have \"00\"");
     }
     if let Some(code) = codes
@@ -119,6 +208,7 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
         ));
     }
     if let Some(rules) = reversal
+        && serves
         && !codes.acknowledgements.contains(&rules.unknown_original)
     {
         section.error(
@@ -127,6 +217,9 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
     }
     section.finish();
     let Some(declines) = root.section("declines") else {
+        if !serves {
+            return codes;
+        }
         root.error(
             "declines is missing; write for example `[declines]` and under it `format = \"30\"`",
         );
@@ -147,7 +240,7 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
                 .problems()
                 .error(&span, format!("declines.{name}: this code is an approval"));
         }
-        if declines.has(name) && codes.text_of(why_code).is_none() {
+        if declines.has(name) && codes.text_of(why_code.as_bytes()).is_none() {
             declines.problems().warn(
                 &span,
                 format!("declines.{name}: this code has no text in [responses.texts]"),
@@ -159,19 +252,53 @@ pub(super) fn codes(root: &Section<'_, '_>, reversal: Option<&ReversalRules>) ->
     codes
 }
 
-fn texts(section: &Section<'_, '_>) -> Vec<(ResponseCode, CodeText)> {
+fn texts(
+    section: &Section<'_, '_>,
+    table: &Table,
+    codes: &Codes,
+    captures: &[ResponseCode],
+) -> Vec<(String, CodeText)> {
+    // DE39 has two characters from 1987 on, three digits from 1993 on.
+    let width = table.field(39).map_or(2, |field| usize::from(field.max));
     let mut texts = Vec::new();
     for (key, text) in section.named_sections("texts") {
-        let code = parse_code(section, &key);
+        let code = Some(key.value.to_owned())
+            .filter(|code| code.len() == width && code.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if code.is_none() {
+            section.problems().error(
+                &key.span,
+                format!("a response code is {width} letters or digits, as DE39 is"),
+            );
+        }
         let en = text.required_text("en", "approved");
         let zh = text.required_text("zh", "\u{6279}\u{51c6}");
+        let has = |list: &[ResponseCode]| {
+            list.iter()
+                .any(|listed| listed.as_bytes() == key.value.as_bytes())
+        };
+        let usual = if has(&codes.approvals) {
+            TerminalAction::Approve
+        } else if has(captures) {
+            TerminalAction::KeepCard
+        } else {
+            TerminalAction::Decline
+        };
+        let action = text.choice("terminal", &TerminalAction::WORDS, usual);
+        if (action == TerminalAction::Approve) != (usual == TerminalAction::Approve)
+            && !codes.approvals.is_empty()
+        {
+            text.error(format!(
+                "{}: a terminal approves on the codes of responses.approvals and on no other",
+                text.path()
+            ));
+        }
         text.finish();
         if let (Some(code), Some(en), Some(zh)) = (code, en, zh) {
             let (en, zh) = (en.value.to_owned(), zh.value.to_owned());
-            texts.push((code, CodeText { en, zh }));
+            texts.push((code, CodeText { en, zh, action }));
         }
     }
-    texts.sort_by_key(|(code, _)| *code);
+    texts.sort_by(|(a, _), (b, _)| a.cmp(b));
     texts
 }
 
@@ -220,8 +347,15 @@ pub(super) fn parse_mti(section: &Section<'_, '_>, text: &Located<&str>) -> Opti
 }
 
 /// Reads `[reversal]`.
-pub(super) fn reversal(root: &Section<'_, '_>, table: &Table) -> Option<ReversalRules> {
+pub(super) fn reversal(
+    root: &Section<'_, '_>,
+    table: &Table,
+    serves: bool,
+) -> Option<ReversalRules> {
     let Some(section) = root.section("reversal") else {
+        if !serves {
+            return Some(ReversalRules::USUAL);
+        }
         root.error(
             "reversal is missing; write for example `[reversal]` and under it `mti = \"0400\"`",
         );
@@ -231,7 +365,7 @@ pub(super) fn reversal(root: &Section<'_, '_>, table: &Table) -> Option<Reversal
     let repeat_mti = mti(&section, "repeat_mti", "0401");
     let field = |key: &'static str| {
         let de = section
-            .integer(key, 2..=128)
+            .integer(key, 2..=FieldSet::LAST.into())
             .map_or(0, |de| u8::try_from(de).unwrap_or(0));
         if de != 0 && table.field(de).is_none() {
             let message = format!("DE{de} is not defined in [fields]");

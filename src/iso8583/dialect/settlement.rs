@@ -2,6 +2,7 @@
 
 use crate::base::document::Section;
 use crate::base::{BatchLine, BatchResult, BatchTotals, MaskedPan, Stan, Sum};
+use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::message::Message;
 use crate::iso8583::request::{Request, Served, Uploads};
 
@@ -290,7 +291,7 @@ fn numeric_field(
     key: &'static str,
     digits: usize,
 ) -> Option<u8> {
-    let Some(number) = section.integer(key, 2..=128) else {
+    let Some(number) = section.integer(key, 2..=FieldSet::LAST.into()) else {
         if !section.has(key) {
             section.error(format!(
                 "settlement.{key} is missing; write for example `{key} = 48`"

@@ -44,6 +44,14 @@ pub(crate) enum Kind {
     /// Bytes written as two hexadecimal digits each; lengths count the digits.
     Hex,
     Track,
+    EbcdicDigits,
+    EbcdicTrack,
+    /// Printable characters.
+    EbcdicAlphanumeric,
+    /// Everything but control characters.
+    EbcdicText,
+    /// Bytes written as two hexadecimal digits each, in EBCDIC.
+    EbcdicHex,
     Undefined,
 }
 
@@ -58,6 +66,50 @@ impl Kind {
             | Self::Alphanumeric
             | Self::Text
             | Self::Bytes
+            | Self::Hex
+            | Self::EbcdicDigits
+            | Self::EbcdicTrack
+            | Self::EbcdicAlphanumeric
+            | Self::EbcdicText
+            | Self::EbcdicHex => false,
+        }
+    }
+
+    /// Units are hexadecimal digits, two for a byte of the value.
+    pub(crate) const fn is_hex(self) -> bool {
+        match self {
+            Self::Hex | Self::EbcdicHex => true,
+            Self::Undefined
+            | Self::Digits
+            | Self::Track
+            | Self::Alphanumeric
+            | Self::Text
+            | Self::Bytes
+            | Self::PackedDigits
+            | Self::PackedTrack
+            | Self::EbcdicDigits
+            | Self::EbcdicTrack
+            | Self::EbcdicAlphanumeric
+            | Self::EbcdicText => false,
+        }
+    }
+
+    /// Characters are written in EBCDIC.
+    pub(crate) const fn is_ebcdic(self) -> bool {
+        match self {
+            Self::EbcdicDigits
+            | Self::EbcdicTrack
+            | Self::EbcdicAlphanumeric
+            | Self::EbcdicText
+            | Self::EbcdicHex => true,
+            Self::Undefined
+            | Self::Digits
+            | Self::Track
+            | Self::Alphanumeric
+            | Self::Text
+            | Self::Bytes
+            | Self::PackedDigits
+            | Self::PackedTrack
             | Self::Hex => false,
         }
     }
@@ -72,10 +124,20 @@ pub(crate) enum Prefix {
     PackedTwo,
     /// Three packed digits in two bytes.
     PackedThree,
-    /// Two ASCII digits.
+    /// Four packed digits in two bytes.
+    PackedFour,
+    TextOne,
     TextTwo,
-    /// Three ASCII digits.
     TextThree,
+    TextFour,
+    EbcdicOne,
+    EbcdicTwo,
+    EbcdicThree,
+    EbcdicFour,
+    /// One byte.
+    BinaryOne,
+    /// Two bytes, the higher first.
+    BinaryTwo,
 }
 
 impl Prefix {
@@ -83,26 +145,26 @@ impl Prefix {
     pub(crate) const fn bytes(self) -> u8 {
         match self {
             Self::Fixed => 0,
-            Self::PackedTwo => 1,
-            Self::PackedThree | Self::TextTwo => 2,
-            Self::TextThree => 3,
-        }
-    }
-
-    /// Its digits are ASCII characters.
-    pub(crate) const fn is_text(self) -> bool {
-        match self {
-            Self::TextTwo | Self::TextThree => true,
-            Self::Fixed | Self::PackedTwo | Self::PackedThree => false,
+            Self::PackedTwo | Self::TextOne | Self::EbcdicOne | Self::BinaryOne => 1,
+            Self::PackedThree
+            | Self::PackedFour
+            | Self::TextTwo
+            | Self::EbcdicTwo
+            | Self::BinaryTwo => 2,
+            Self::TextThree | Self::EbcdicThree => 3,
+            Self::TextFour | Self::EbcdicFour => 4,
         }
     }
 
     /// Largest length it can tell.
     pub(crate) const fn max(self) -> u16 {
         match self {
-            Self::Fixed => u16::MAX,
-            Self::PackedTwo | Self::TextTwo => 99,
-            Self::PackedThree | Self::TextThree => 999,
+            Self::Fixed | Self::BinaryTwo => u16::MAX,
+            Self::TextOne | Self::EbcdicOne => 9,
+            Self::PackedTwo | Self::TextTwo | Self::EbcdicTwo => 99,
+            Self::PackedThree | Self::TextThree | Self::EbcdicThree => 999,
+            Self::PackedFour | Self::TextFour | Self::EbcdicFour => 9_999,
+            Self::BinaryOne => 255,
         }
     }
 }
@@ -215,8 +277,8 @@ impl SubField {
 /// All fields of a dialect: the packed rows, and the rows for people.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    /// By data element modulo 128: DE128 takes the place of the DE0 that does not exist.
-    specs: [FieldSpec; 128],
+    /// By data element; what the dialect does not define is undefined here, DE0, DE1 and DE65 always.
+    specs: [FieldSpec; 256],
     fields: Vec<Field>,
     /// Fields that everybody may see.
     open: FieldSet,
@@ -225,18 +287,15 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) const fn new() -> Self {
         Self {
-            specs: [FieldSpec::UNDEFINED; 128],
+            specs: [FieldSpec::UNDEFINED; 256],
             fields: Vec::new(),
             open: FieldSet::EMPTY,
         }
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "0 <= de & 127 < 128, the array's length"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     pub(crate) fn define(&mut self, field: Field, spec: FieldSpec) {
-        self.specs[usize::from(field.number & 127)] = spec;
+        self.specs[usize::from(field.number)] = spec;
         self.open = match field.exposure {
             Exposure::Open => self.open.with(field.number),
             Exposure::Masked | Exposure::Chip | Exposure::Secret => self.open.without(field.number),
@@ -245,13 +304,10 @@ impl Table {
         self.fields.sort_by_key(|known| known.number);
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "0 <= de & 127 < 128, the array's length"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     #[inline(always)]
     pub(crate) fn spec(&self, de: u8) -> &FieldSpec {
-        &self.specs[usize::from(de & 127)]
+        &self.specs[usize::from(de)]
     }
 
     pub(crate) fn fields(&self) -> &[Field] {

@@ -48,16 +48,7 @@ fn shipped_dialects_have_no_problems() {
 #[test]
 fn an_empty_file_names_everything_that_is_missing() {
     let problems = listed(&Dialect::parse("d.toml", "").unwrap_err());
-    for missing in [
-        "name",
-        "title",
-        "framing",
-        "message",
-        "fields",
-        "reversal",
-        "request",
-        "responses",
-    ] {
+    for missing in ["name", "title", "framing", "message", "fields"] {
         assert!(
             problems.contains(&format!("{missing} is missing")),
             "{missing}{problems}"
@@ -196,6 +187,141 @@ fn mistakes_in_codes_have_their_place() {
         "tpdu = \"6000000000\"",
         "tpdu = \"600000\"",
         "tpdu has five bytes",
+    );
+}
+
+/// What is wrong with a file, the files `a` and `b` beside it.
+fn extending(text: &str, a: &str, b: &str) -> Result<Dialect, String> {
+    let find = |name: &str| match name {
+        "a" => Some(("a.toml".to_owned(), a.to_owned())),
+        "b" => Some(("b.toml".to_owned(), b.to_owned())),
+        _ => None,
+    };
+    Dialect::parse_with("d.toml", text, &find).map_err(|problems| listed(&problems))
+}
+
+const PLAIN: &str = "name = \"a\"\ntitle = \"a\"\n[framing]\nlength_bytes = 2\n[message]\nmti = \"ascii\"\n\
+    [fields]\n3 = { en = \"code\", type = \"n\", max = 6 }\n4 = { en = \"amount\", type = \"n\", max = 12 }\n";
+
+#[test]
+fn a_dialect_without_requests_decodes_only() {
+    let dialect = extending(PLAIN, "", "").unwrap();
+    assert!(!dialect.serves());
+    assert_eq!(dialect.roles().amount, 4);
+    let found = extending(&format!("{PLAIN}[defaults]\nrequired = [3]\n"), "", "").unwrap_err();
+    assert!(
+        found.contains("d.toml:10:1: error: [defaults] stands without a [[request]]"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_dialect_builds_on_others() {
+    let b = "name = \"b\"\ntitle = \"b\"\nextends = \"a\"\n[fields]\n5 = { en = \"five\", type = \"b\", max = 8 }\n";
+    let text = "name = \"d\"\ntitle = \"d\"\nextends = \"b\"\nremove = [\"fields.4\"]\n[message]\ndigits = \"packed\"\n\
+        [fields]\n5 = { bytes = \"hex\" }\n";
+    let dialect = extending(text, PLAIN, b).unwrap();
+    assert_eq!(dialect.name(), "d");
+    assert!(dialect.field(4).is_none());
+    assert_eq!(dialect.field(5).unwrap().en, "five");
+    assert_eq!(dialect.spec(5).kind, Kind::Hex);
+    assert_eq!(dialect.spec(3).kind, Kind::PackedDigits);
+}
+
+#[test]
+fn what_cannot_be_built_on_has_its_place() {
+    let own = |parent: &str| format!("name = \"d\"\ntitle = \"d\"\nextends = \"{parent}\"\n");
+    let loops = own("a").replace("\"d\"", "\"b\"");
+    let check = |text: &str, a: &str, expect: &str| {
+        let found = extending(text, a, &loops).unwrap_err();
+        assert!(found.contains(expect), "{expect:?} is not in{found}");
+    };
+    check(
+        &own("x"),
+        "",
+        "d.toml:3:11: error: extends: there is no dialect \"x\"; shipped are unionpay-pos",
+    );
+    check(
+        &own("d"),
+        "",
+        "d.toml:3:11: error: extends: \"d\" builds on itself (d -> d)",
+    );
+    let to_b = own("b").replace("\"d\"", "\"a\"");
+    check(
+        &own("a"),
+        &to_b,
+        "b.toml:3:11: error: extends: \"a\" builds on itself (d -> a -> b -> a)",
+    );
+    let broken = PLAIN.replace("max = 12", "max = \"12\"");
+    check(
+        &own("a"),
+        &broken,
+        "a.toml:9:40: error: fields.4.max must be a whole number",
+    );
+}
+
+#[test]
+fn a_layout_that_cannot_be_read_has_its_place() {
+    let check = |subfields: &str, expect: &str| {
+        let found = extending(&format!("{PLAIN}{subfields}"), "", "").unwrap_err();
+        assert!(found.contains(expect), "{expect:?} is not in{found}");
+    };
+    let part = "en = \"x\", type = \"n\"";
+    check(
+        "[subfields.5]\nform = \"ber-tlv\"\n",
+        "d.toml:10:12: error: subfields.5: no field 5 is defined",
+    );
+    check(
+        "[subfields.3]\nform = \"tlw\"\n",
+        "subfields.3.form must be one of \"positional\", \"ber-tlv\"",
+    );
+    check(
+        "[subfields.3]\nform = \"tlv\"\ntag_bytes = 2\n",
+        "subfields.3.length_bytes is missing",
+    );
+    check(
+        "[subfields.3]\nform = \"positional\"\n",
+        "subfields.3.parts is missing",
+    );
+    check(
+        &format!("[subfields.3]\nform = \"positional\"\nparts.2 = {{ {part}, max = 2 }}\n"),
+        "subfields.3.parts has no 1",
+    );
+    check(
+        &format!("[subfields.3]\nform = \"ber-tlv\"\nparts.9f26 = {{ {part} }}\n"),
+        "d.toml:12:7: error: a part is named by a BER tag",
+    );
+    check(
+        &format!("[subfields.3]\nform = \"repeat\"\nparts.1 = {{ {part}, length = \"rest\" }}\n"),
+        "only the last part of a positional layout takes the rest",
+    );
+    check(
+        "[subfields.\"3.1\"]\nform = \"ber-tlv\"\n",
+        "write [subfields.3] too",
+    );
+}
+
+#[test]
+fn mistakes_in_framing_have_their_place() {
+    check(
+        "length_bytes = 2",
+        "length_bytes = 5",
+        "framing.length_bytes must be from 1 to 4",
+    );
+    check(
+        "length_bytes = 2",
+        "length_bytes = 2\nlength_counts = [\"all\"]",
+        "framing.length_counts has any of",
+    );
+    check(
+        "\"sub-version:6\"",
+        "\"sub-version:5\"",
+        "name 11 nibbles, the header has 12",
+    );
+    check(
+        "bitmaps = 1",
+        "bitmaps = 1\nthird_bitmap = \"in-place\"",
+        "write `bitmaps = 3` too",
     );
 }
 

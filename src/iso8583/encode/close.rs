@@ -3,7 +3,8 @@
 use bytes::{BufMut, BytesMut};
 
 use super::Writer;
-use crate::iso8583::dialect::{BitmapEncoding, LengthEncoding};
+use crate::iso8583::dialect::{BitmapEncoding, ThirdBitmap};
+use crate::iso8583::ebcdic;
 use crate::iso8583::error::EncodeError;
 use crate::iso8583::hexadecimal;
 
@@ -29,27 +30,37 @@ impl Writer<'_> {
     }
 
     fn close(&mut self) {
+        if self.fields.third() != 0 {
+            self.fields.insert(65);
+        }
         if self.fields.secondary() != 0 {
             self.fields.insert(1);
         }
-        if self.fields.contains(1) {
-            self.make_room_for_secondary();
-        }
         let encoding = self.dialect.bitmap_encoding();
-        let at = self.bitmap_at;
-        put_bitmap(self.out, at, encoding, self.fields.primary());
-        if self.fields.contains(1) {
-            let at = at.saturating_add(encoding.bytes().into());
-            put_bitmap(self.out, at, encoding, self.fields.secondary());
+        let bytes = usize::from(encoding.bytes());
+        let second_at = self.bitmap_at.saturating_add(bytes);
+        if self.fields.contains(65) {
+            // First what stands behind: the second bitmap then moves the third, if it stands in place.
+            let at = match self.dialect.third_place() {
+                ThirdBitmap::InPlace if self.upper_at != 0 => self.upper_at,
+                ThirdBitmap::InPlace => self.out.len(),
+                ThirdBitmap::AfterSecond | ThirdBitmap::None => second_at,
+            };
+            self.make_room(at, bytes);
+            put_bitmap(self.out, at, encoding, self.fields.third());
         }
+        if self.fields.contains(1) {
+            self.make_room(second_at, bytes);
+            put_bitmap(self.out, second_at, encoding, self.fields.secondary());
+        }
+        put_bitmap(self.out, self.bitmap_at, encoding, self.fields.primary());
+        self.out.put_slice(&self.dialect.framing().trailer);
         self.announce();
     }
 
-    /// Moves the fields behind a second bitmap. Rare: no shipped request needs DE65 or more but reversals
+    /// Moves the fields behind a further bitmap. Rare: no shipped request needs DE65 or more but reversals
     /// and network management.
-    fn make_room_for_secondary(&mut self) {
-        let bytes = usize::from(self.dialect.bitmap_encoding().bytes());
-        let from = self.bitmap_at.saturating_add(bytes);
+    fn make_room(&mut self, from: usize, bytes: usize) {
         let end = self.out.len();
         self.out.put_bytes(0, bytes);
         self.out.copy_within(from..end, from.saturating_add(bytes));
@@ -58,38 +69,22 @@ impl Writer<'_> {
     /// Writes the length prefix.
     fn announce(&mut self) {
         let framing = self.dialect.framing();
-        let width = framing.length_bytes;
         let bytes = self
             .out
             .len()
             .saturating_sub(self.start)
-            .saturating_sub(width);
+            .saturating_sub(framing.prefix_bytes());
         let max = framing.frame_bytes_max();
         if bytes > max {
             self.fail(EncodeError::FrameTooLong { bytes, max });
             return;
         }
-        let own = if framing.length_counts_itself {
-            width
-        } else {
-            0
-        };
-        let mut left = bytes.saturating_add(own);
-        let end = self.start.saturating_add(width);
-        let Some(prefix) = self.out.get_mut(self.start..end) else {
-            return;
-        };
-        for byte in prefix.iter_mut().rev() {
-            let digit = |left: usize, base: usize| {
-                u8::try_from(left.checked_rem(base).unwrap_or(0)).unwrap_or_default()
-            };
-            (*byte, left) = match framing.length_encoding {
-                LengthEncoding::Binary => (digit(left, 256), left / 256),
-                LengthEncoding::Ascii => (b'0' | digit(left, 10), left / 10),
-                LengthEncoding::Packed => {
-                    ((digit(left / 10, 10) << 4) | digit(left, 10), left / 100)
-                }
-            };
+        let from = self.start.saturating_add(framing.lead.len());
+        let end = from.saturating_add(framing.length_bytes);
+        if let Some(prefix) = self.out.get_mut(from..end) {
+            framing
+                .length_encoding
+                .write(framing.announced(bytes), prefix);
         }
     }
 }
@@ -102,5 +97,8 @@ fn put_bitmap(out: &mut BytesMut, at: usize, encoding: BitmapEncoding, bitmap: u
     match encoding {
         BitmapEncoding::Binary => slots.copy_from_slice(&bitmap.to_be_bytes()),
         BitmapEncoding::Hex => slots.copy_from_slice(&hexadecimal::sixteen(bitmap)),
+        BitmapEncoding::EbcdicHex => {
+            slots.copy_from_slice(&hexadecimal::sixteen(bitmap).map(ebcdic::byte));
+        }
     }
 }

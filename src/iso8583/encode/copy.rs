@@ -4,7 +4,6 @@ use bytes::BufMut;
 
 use super::Writer;
 use crate::iso8583::dialect::Kind;
-use crate::iso8583::error::EncodeError;
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::message::Message;
 
@@ -12,7 +11,7 @@ impl Writer<'_> {
     /// Copies a field from a message, length prefix, padding and all; nothing when the message lacks it.
     /// From another dialect the value is taken over, in this dialect's wire form.
     pub fn copy(&mut self, message: &Message<'_>, de: u8) {
-        if !message.has(de) || de == 1 {
+        if !message.has(de) || de == 1 || de == 65 {
             return;
         }
         let same = std::ptr::eq(message.dialect(), self.dialect)
@@ -26,7 +25,7 @@ impl Writer<'_> {
 
     /// Copies all fields of the set that the message has.
     pub fn copy_set(&mut self, message: &Message<'_>, fields: FieldSet) {
-        for de in message.fields().intersection(fields).without(1).iter() {
+        for de in message.content_fields().intersection(fields).iter() {
             self.copy(message, de);
         }
     }
@@ -34,27 +33,26 @@ impl Writer<'_> {
     /// Writes a field of a message in another dialect.
     fn translate(&mut self, message: &Message<'_>, de: u8) {
         match message.dialect().spec(de).kind {
-            Kind::PackedDigits | Kind::PackedTrack | Kind::Digits | Kind::Track => {
-                match message.digits(de) {
-                    Some(digits) => self.digits(de, &digits),
-                    None => self.fail(EncodeError::Character { field: de }),
-                }
+            Kind::PackedDigits
+            | Kind::PackedTrack
+            | Kind::Digits
+            | Kind::Track
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack => self.digits(de, &message.value(de).unwrap_or_default()),
+            Kind::Alphanumeric | Kind::Text | Kind::EbcdicAlphanumeric | Kind::EbcdicText => {
+                self.text(de, &message.value(de).unwrap_or_default());
             }
-            Kind::Alphanumeric | Kind::Text => {
-                self.text(de, message.field(de).unwrap_or_default());
+            Kind::Bytes | Kind::Hex | Kind::EbcdicHex => {
+                self.bytes(de, &message.value(de).unwrap_or_default());
             }
-            Kind::Bytes => self.bytes(de, message.field(de).unwrap_or_default()),
-            Kind::Hex => match message.block(de) {
-                Some(block) => self.bytes(de, &block),
-                None => self.fail(EncodeError::Character { field: de }),
-            },
             Kind::Undefined => {}
         }
     }
 
-    /// Asks for a second bitmap, whether or not a field needs it.
-    pub(in crate::iso8583) const fn second_bitmap(&mut self) {
-        self.fields.insert(1);
+    /// Asks for the further bitmaps that a message has, whether or not a field needs them.
+    pub(in crate::iso8583) fn bitmaps_of(&mut self, message: &Message<'_>) {
+        let bitmaps = FieldSet::EMPTY.with(1).with(65);
+        self.fields = self.fields.union(message.fields().intersection(bitmaps));
     }
 
     /// Appends wire bytes of several fields at once.

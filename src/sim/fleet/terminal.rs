@@ -264,7 +264,7 @@ impl Terminal {
     fn plan(&self, frame: &[u8]) -> Option<(Asked, Row, Fate)> {
         let dialect = &self.shared.settings.dialect;
         let mut index = Index::new();
-        let message = frame.get(dialect.framing().length_bytes..)?;
+        let message = frame.get(dialect.framing().prefix_bytes()..)?;
         let message = dialect.decode(message, &mut index).ok()?;
         let request = dialect.classify(&message)?;
         let minor = message.amount().map(|amount| amount.minor);
@@ -418,7 +418,7 @@ impl Terminal {
         let shared = Arc::clone(&self.shared);
         let rules = shared.settings.dialect.reversal();
         let mut frame = BytesMut::new();
-        let prefix = shared.settings.dialect.framing().length_bytes;
+        let prefix = shared.settings.dialect.framing().prefix_bytes();
         let original = owed.original.get(prefix..).unwrap_or_default();
         let repeated = owed.tries > 1;
         let made = shared

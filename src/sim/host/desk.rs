@@ -471,7 +471,7 @@ impl Case<'_> {
     /// Makes another digit of a field's last byte, packed or a character.
     fn change_last(&self, out: &mut BytesMut, begin: usize, de: u8) {
         let mut index = Index::new();
-        let frame_at = begin + self.dialect.framing().length_bytes;
+        let frame_at = begin + self.dialect.framing().prefix_bytes();
         let place = out.get(frame_at..).and_then(|frame| {
             let m = self.dialect.decode(frame, &mut index).ok()?;
             let field = m.element(de)?;

@@ -50,7 +50,7 @@ impl Template {
             .sale(&mut out, who, place, 1, local_time(wall))
             .map_err(TemplateError::Encode)?;
         let dialect = phrases.dialect();
-        let prefix = dialect.framing().length_bytes;
+        let prefix = dialect.framing().prefix_bytes();
         let mut index = Index::new();
         let frame = out.get(prefix..).ok_or(TemplateError::Decode)?;
         let m = dialect

@@ -209,7 +209,7 @@ impl Terminal {
     fn reversal(&self, phrases: &Phrases) -> Result<BytesMut, Finding> {
         let asked = self.asked.as_ref().ok_or(Finding::Unusable)?;
         let mut frame = BytesMut::new();
-        let prefix = phrases.dialect().framing().length_bytes;
+        let prefix = phrases.dialect().framing().prefix_bytes();
         let original = asked.frame.get(prefix..).unwrap_or_default();
         let reason = ResponseCode::new(*b"98");
         phrases
@@ -366,7 +366,7 @@ pub(super) fn message_of<'m>(
     frame: &'m [u8],
     index: &'m mut Index,
 ) -> Result<Message<'m>, Finding> {
-    let bytes = frame.get(dialect.framing().length_bytes..);
+    let bytes = frame.get(dialect.framing().prefix_bytes()..);
     bytes
         .and_then(|bytes| dialect.decode(bytes, index).ok())
         .ok_or(Finding::Unusable)

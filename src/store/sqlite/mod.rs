@@ -5,6 +5,7 @@
 //! so synced less). Each carries its schema number and refuses to be opened by an older build; `files` says
 //! how they belong together.
 
+mod affairs;
 mod audit;
 mod backup;
 mod batch;

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::import::Import;
 use super::query::open_to_read;
-use super::{StoreFile, Sync, audit, from_sql, open, parcels, to_sql, tokens, writes};
+use super::{StoreFile, Sync, affairs, audit, from_sql, open, parcels, to_sql, tokens, writes};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::{
-    AccountStatus, Admission, BindingState, ReasonSet, RependReason, TerminalKey,
+    AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, TerminalKey,
 };
 use crate::store::StoreError;
 use crate::store::audit::Entry;
@@ -86,6 +86,7 @@ CREATE TABLE store (
 );
 INSERT INTO store VALUES (1, randomblob(16), 0);
 ",
+    affairs::schema::MIGRATION,
     audit::MIGRATION,
     writes::MIGRATION,
     tokens::MIGRATION,
@@ -130,9 +131,10 @@ impl SqliteRegistry {
 }
 
 const SHOW: &str = "SELECT a.id, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
-    b.reasons, m.name, m.mcc, c.reference, c.kind, c.status, t.serial, b.opened_at, b.closed_at \
-    FROM binding b JOIN terminal t ON t.id = b.terminal JOIN acquirer a ON a.id = t.acquirer \
-    JOIN merchant m ON m.id = b.merchant JOIN account c ON c.id = b.account ";
+    b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial), \
+    b.opened_at, b.closed_at FROM binding b JOIN terminal t ON t.id = b.terminal \
+    JOIN acquirer a ON a.id = t.acquirer JOIN merchant m ON m.id = b.merchant \
+    JOIN account c ON c.id = b.account LEFT JOIN device d ON d.id = b.device ";
 
 impl Registry for SqliteRegistry {
     fn acquirer(&mut self, name: &str) -> Result<AcquirerId, StoreError> {
@@ -172,7 +174,7 @@ impl Registry for SqliteRegistry {
             }
             let mut bindings = self.db.prepare(
                 "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, \
-                 b.state, b.reasons FROM binding b JOIN terminal t ON t.id = b.terminal \
+                 b.state, b.reasons, b.holds FROM binding b JOIN terminal t ON t.id = b.terminal \
                  JOIN merchant m ON m.id = b.merchant ORDER BY b.id",
             )?;
             let mut rows = bindings.query([])?;
@@ -296,7 +298,7 @@ impl Registry for SqliteRegistry {
             .map_err(StoreError::engine("committing a change"))?;
         Ok(DirectoryChanges {
             bindings: vec![(key, after)],
-            accounts: Vec::new(),
+            ..DirectoryChanges::default()
         })
     }
 
@@ -326,18 +328,18 @@ impl Registry for SqliteRegistry {
             .change(shown(before, found), shown(status, found + 1));
         self.within("changing an account", |db| {
             db.execute(
-                "UPDATE account SET status = ?2 WHERE id = ?1",
-                params![id.0, status.name()],
+                "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
+                params![id.0, status.name(), status.is_usable()],
             )?;
             db.execute(
-                "INSERT INTO account_change VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO account_change(account, at, actor, status) VALUES (?1, ?2, ?3, ?4)",
                 params![id.0, to_sql(actor.at.0), actor.name, status.name()],
             )?;
             audit::append(db, actor, &told)
         })?;
         Ok(DirectoryChanges {
-            bindings: Vec::new(),
             accounts: vec![(id, status)],
+            ..DirectoryChanges::default()
         })
     }
 
@@ -391,8 +393,8 @@ impl Registry for SqliteRegistry {
     fn binding_changes(&mut self, binding: BindingId) -> Result<Vec<BindingChange>, StoreError> {
         let read = |db: &Connection| -> rusqlite::Result<Vec<_>> {
             let mut all = db.prepare_cached(
-                "SELECT version, at, actor, state, reasons FROM binding_change WHERE binding = ?1 \
-                 ORDER BY version",
+                "SELECT version, at, actor, state, reasons, event, note, checker FROM binding_change \
+                 WHERE binding = ?1 ORDER BY version",
             )?;
             let rows = all.query_map([to_sql(binding.0)], |row| {
                 Ok(BindingChange {
@@ -401,6 +403,9 @@ impl Registry for SqliteRegistry {
                     actor: row.get(2)?,
                     state: state_of(row.get_ref(3)?.as_str()?),
                     reasons: ReasonSet::from_bits(row.get(4)?),
+                    event: row.get(5)?,
+                    note: row.get(6)?,
+                    checker: row.get(7)?,
                 })
             })?;
             rows.collect()
@@ -473,11 +478,16 @@ pub(super) fn write_state(
     let closed_at = (!after.state.is_open()).then_some(at);
     let (state, reasons) = (after.state.name(), after.reasons.bits());
     db.prepare_cached(
-        "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5 WHERE id = ?1",
+        "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5, \
+         pended_at = CASE WHEN ?2 <> 're-pending' THEN NULL ELSE coalesce(pended_at, ?6) END WHERE id = ?1",
     )?
-    .execute(params![id, state, reasons, after.version, closed_at])?;
-    db.prepare_cached("INSERT INTO binding_change VALUES (?1,?2,?3,?4,?5,?6)")?
-        .execute(params![id, after.version, at, actor.name, state, reasons])?;
+    .execute(params![id, state, reasons, after.version, closed_at, at])?;
+    db.prepare_cached(
+        "INSERT INTO binding_change(binding, version, at, actor, state, reasons, event, account, device, holds) \
+         SELECT id, version, ?2, ?3, state, reasons, 'binding.state_set', account, device, holds \
+         FROM binding WHERE id = ?1",
+    )?
+    .execute(params![id, at, actor.name])?;
     Ok(())
 }
 
@@ -488,12 +498,12 @@ fn status_of(row: &Row<'_>, at: usize) -> rusqlite::Result<AccountStatus> {
 }
 
 /// A state this build does not know is no reason to take money either.
-fn state_of(name: &str) -> BindingState {
+pub(super) fn state_of(name: &str) -> BindingState {
     BindingState::from_name(name).unwrap_or(BindingState::Suspended)
 }
 
-/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons.
-fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
+/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons, holds.
+pub(super) fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
     let terminal = row.get_ref(1)?.as_str()?;
     let merchant = row.get_ref(5)?.as_str()?;
     let state = row.get_ref(6)?.as_str()?;
@@ -508,23 +518,24 @@ fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
         merchant: MerchantId::parse(merchant).unwrap_or(MerchantId::from_padded([b' '; 15])),
         state: state_of(state),
         reasons: ReasonSet::from_bits(row.get(7)?),
+        holds: HoldSet::from_bits(row.get(8)?),
     };
     Ok((key, admission))
 }
 
 fn binding_row(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
     let (key, admission) = admission_of(row)?;
-    let closed_at: Option<i64> = row.get(15)?;
+    let closed_at: Option<i64> = row.get(16)?;
     Ok(BindingRow {
         key,
         admission,
-        merchant_name: row.get(8)?,
-        mcc: row.get(9)?,
-        account: row.get(10)?,
-        account_kind: row.get(11)?,
-        account_status: status_of(row, 12)?,
-        serial: row.get(13)?,
-        opened_at: Timestamp(from_sql(row.get(14)?)),
+        merchant_name: row.get(9)?,
+        mcc: row.get(10)?,
+        account: row.get(11)?,
+        account_kind: row.get(12)?,
+        account_status: status_of(row, 13)?,
+        serial: row.get(14)?,
+        opened_at: Timestamp(from_sql(row.get(15)?)),
         closed_at: closed_at.map(|at| Timestamp(from_sql(at))),
     })
 }

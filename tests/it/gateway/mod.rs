@@ -16,6 +16,7 @@ mod inquiries;
 mod kept;
 mod notices;
 mod originals;
+mod race;
 mod recovery;
 mod repeats;
 mod reversal;

@@ -1,0 +1,181 @@
+//! `posgate protocol check`: every mistake of dialect files, and their sample messages tried.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use super::super::{check::report, output};
+use crate::base::document::{Problem, Severity};
+use crate::base::limits;
+use crate::iso8583::Dialect;
+use crate::wire::Sample;
+
+/// Checks dialects: every mistake with file, line and column, and the way out.
+///
+/// A folder that holds a dialect.toml is one dialect, with the sample messages in its folder `messages`: sound ones
+/// must decode and come out the same when written anew, those named broken- fail as they say. Any other folder
+/// is searched for such folders. Exit 0: sound (warnings may be printed). Exit 2: mistakes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Dialect files or folders; the shipped dialects are known by `extends`
+    #[arg(required = true, value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
+    /// Treat warnings as mistakes
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When a path cannot be read, a folder has no dialect in it, or nothing can be printed.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut problems = Vec::new();
+    for path in &args.paths {
+        for file in dialect_files(path)? {
+            let found = check(&file)?;
+            problems.extend(found);
+        }
+    }
+    report(&problems)?;
+    let mistaken = |problem: &Problem| problem.severity == Severity::Error || args.deny_warnings;
+    Ok(if problems.iter().any(mistaken) {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// The dialect files that a path stands for, sorted.
+fn dialect_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let own = path.join("dialect.toml");
+    if own.is_file() {
+        return Ok(vec![own]);
+    }
+    let mut files: Vec<_> = folder(path)?
+        .into_iter()
+        .map(|entry| entry.join("dialect.toml"))
+        .filter(|file| file.is_file())
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        bail!(
+            "{} has no dialect.toml, and no folder in it has one",
+            path.display()
+        );
+    }
+    Ok(files)
+}
+
+fn folder(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let unreadable = || format!("{} cannot be read", path.display());
+    let entries = fs::read_dir(path).with_context(unreadable)?;
+    let paths = entries.map(|entry| Ok(entry.with_context(unreadable)?.path()));
+    paths.collect()
+}
+
+/// What is wrong with one dialect and its samples; says what is sound.
+fn check(file: &Path) -> anyhow::Result<Vec<Problem>> {
+    let text = read(file, limits::DOCUMENT_BYTES_MAX.try_into()?)?;
+    let find = |name: &str| parent(file, name);
+    let dialect = match Dialect::parse_with(&file.display().to_string(), &text, &find) {
+        Ok(dialect) => dialect,
+        Err(problems) => return Ok(problems),
+    };
+    let mut problems = dialect.warnings().to_vec();
+    let mut tried = 0;
+    for sample in samples(file)? {
+        problems.extend(try_sample(&dialect, &sample)?);
+        tried += 1;
+    }
+    if problems
+        .iter()
+        .all(|problem| problem.severity == Severity::Warning)
+    {
+        let serves = if dialect.serves() {
+            "serves"
+        } else {
+            "decodes only: it has no [[request]], so `serve` refuses it"
+        };
+        let (name, fields) = (dialect.name(), dialect.fields().len());
+        let file = file.display();
+        output::line(format_args!(
+            "{file}: {name} is sound, {fields} fields, {tried} sample messages, {serves}"
+        ))?;
+    }
+    Ok(problems)
+}
+
+/// A dialect that the file may build on: the one of that name in a folder beside its own.
+fn parent(file: &Path, name: &str) -> Option<(String, String)> {
+    let beside = folder(file.parent()?.parent()?).ok()?;
+    let files = beside.into_iter().map(|folder| folder.join("dialect.toml"));
+    files.filter(|file| file.is_file()).find_map(|file| {
+        let text = read(&file, limits::DOCUMENT_BYTES_MAX.try_into().ok()?).ok()?;
+        let found = Dialect::name_in(&text).as_deref() == Some(name);
+        found.then(|| (file.display().to_string(), text))
+    })
+}
+
+/// The sample messages beside a dialect file, sorted.
+fn samples(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let messages = file.with_file_name("messages");
+    if !messages.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = folder(&messages)?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "hex"));
+    files.sort();
+    Ok(files)
+}
+
+fn try_sample(dialect: &Dialect, file: &Path) -> anyhow::Result<Option<Problem>> {
+    let text = read(file, limits::SAMPLE_BYTES_MAX)?;
+    let sample = Sample::parse(&text);
+    let answered = sample
+        .as_ref()
+        .ok()
+        .and_then(|sample| sample.answers.clone());
+    let request = match answered {
+        Some(name) => Some(read(
+            &file.with_file_name(format!("{name}.hex")),
+            limits::SAMPLE_BYTES_MAX,
+        )?),
+        None => None,
+    };
+    let tried = sample.and_then(|sample| {
+        sample.check(dialect, &text)?;
+        match request {
+            Some(request) => sample.check_answer(&Sample::parse(&request)?, dialect),
+            None => Ok(()),
+        }
+    });
+    Ok(tried.err().map(|error| Problem {
+        file: file.display().to_string(),
+        line: error.line(),
+        column: 1,
+        severity: Severity::Error,
+        message: error.to_string(),
+    }))
+}
+
+/// A file's text, when it is not longer than it may be.
+fn read(file: &Path, bytes_max: u64) -> anyhow::Result<String> {
+    let unreadable = || format!("{} cannot be read", file.display());
+    let opened = fs::File::open(file).with_context(unreadable)?;
+    let mut text = String::new();
+    let bytes = opened
+        .take(bytes_max.saturating_add(1))
+        .read_to_string(&mut text)
+        .with_context(unreadable)?;
+    if u64::try_from(bytes)? > bytes_max {
+        bail!("{} is longer than {bytes_max} bytes", file.display());
+    }
+    Ok(text)
+}
