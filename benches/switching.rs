@@ -19,7 +19,8 @@ use posgate::base::{
     RequestType, Stan, TerminalId, TxnId,
 };
 use posgate::binding::{
-    AccountStatus, Admission, BindingState, Decision, Directory, ReasonSet, TerminalKey, decide,
+    AccountStatus, Admission, BindingState, Decision, Directory, HoldSet, ReasonSet, TerminalKey,
+    decide,
 };
 use posgate::iso8583::Mti;
 use posgate::store::sqlite::SqliteFolder;
@@ -58,6 +59,7 @@ fn directory(terminals: u32) -> Directory {
             merchant: merchant(n),
             state: BindingState::Active,
             reasons: ReasonSet::EMPTY,
+            holds: HoldSet::EMPTY,
         };
         directory.put(key(n), admission);
     }

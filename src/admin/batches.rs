@@ -3,23 +3,35 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Admin;
+use super::extract::{Parameters, Path, Write};
 use super::inquiry::{Inquiry, InquiryError};
 use super::problem::{Refusal, blocking};
 use super::terminals::key_of;
 use super::when::written;
 use crate::base::{BatchNumber, BatchTotals, Currency, LineCounts, LineVerdict, TerminalId};
 use crate::binding::TerminalKey;
+use crate::store::audit::Entry;
 use crate::store::batch::{self, BatchModel, Closing, Settled};
 use crate::store::settlement::Class;
+use crate::store::writes::Answer;
 use crate::switch::CloseRefused;
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(show))
+        .routes(routes!(close))
+}
 
 /// Differing lines that are shown; all are counted.
 const LINES_SHOWN: usize = 100;
@@ -31,66 +43,92 @@ const NOTE_MAX: usize = 500;
 const DIGITS_MAX: usize = 11;
 
 /// What is asked for.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    /// The batch; the open one when absent.
+struct Asked {
+    /// The batch; the open one when absent
     batch: Option<u32>,
 }
 
 /// What a closing says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Close {
-    by: String,
+struct Close {
+    /// Who decided it; the caller when absent. Kept for good
+    by: Option<String>,
+    /// Why; kept for good
     note: String,
-    /// The batch that was looked at; the open one, whichever it is, when absent.
+    /// The batch that was looked at; the open one, whichever it is, when absent
     batch: Option<u32>,
 }
 
-pub(super) async fn show(
+/// How a terminal's batch stands
+#[utoipa::path(
+    get, path = "/v1/terminals/{acquirer}/{terminal}/batch", tag = "batches",
+    params(
+        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"), Asked,
+    ),
+    responses((status = 200, body = Object))
+)]
+async fn show(
     State(admin): State<Admin>,
     Path((acquirer, terminal)): Path<(String, String)>,
-    parameters: Result<Parameters<Asked>, QueryRejection>,
+    Parameters(asked): Parameters<Asked>,
 ) -> Result<Response, Refusal> {
-    let Parameters(asked) = parameters.map_err(|rejected| Refusal::bad(rejected.body_text()))?;
     let wanted = asked.batch.map(number).transpose()?;
     admin.questions.caught_up().await?;
     let tell = move |inquiry: &mut Inquiry| state(inquiry, &acquirer, &terminal, wanted);
     Ok(Json(admin.questions.ask(tell).await?).into_response())
 }
 
-pub(super) async fn close(
+/// End a terminal's open batch by force
+#[utoipa::path(
+    post, path = "/v1/terminals/{acquirer}/{terminal}/batch/close", tag = "batches",
+    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    request_body = Close,
+    responses((status = 200, body = Object))
+)]
+async fn close(
     State(admin): State<Admin>,
     Path((acquirer, terminal)): Path<(String, String)>,
-    Json(asked): Json<Close>,
+    write: Write<Close>,
 ) -> Result<Response, Refusal> {
-    let by = checked(&asked.by, "by", NAME_MAX)?;
+    let asked = &write.body;
+    let by = asked.by.as_deref().unwrap_or(&write.caller.name);
+    let by = checked(by, "by", NAME_MAX)?;
     let note = checked(&asked.note, "note", NOTE_MAX)?;
     let batch = asked.batch.map(number).transpose()?;
     let (registry, names) = (admin.registry.clone(), (acquirer.clone(), terminal.clone()));
     let key = blocking(move || {
         let (acquirer, terminal) = names;
-        let key = key_of(&registry, &acquirer, &terminal)?;
-        let row = registry.lock().show(key)?;
+        let mut registry = registry.lock();
+        let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
+        let row = registry.show(key)?;
         row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
         Ok(key)
     })
     .await?;
-    let (closed, durable) = admin.switch.close_batch(key, batch, &by, &note)?;
-    if durable.await.is_err() {
-        return Err(CloseRefused::NotDurable.into());
-    }
-    tracing::info!(terminal = %key.terminal, batch = %closed.batch, by, "a batch was closed by force");
-    let told = json!({
-        "acquirer": acquirer,
-        "terminal_id": terminal,
-        "closed": closed.batch.get(),
-        "next": closed.next.get(),
-        "by": by,
-        "note": note,
-    });
-    Ok(Json(told).into_response())
+    let begun = Entry::new(
+        "batch.close_begun",
+        format!("terminal {acquirer}/{terminal}"),
+    )
+    .with(json!({ "batch": asked.batch, "by": by, "note": note }));
+    let work = async {
+        let (closed, durable) = admin.switch.close_batch(key, batch, &by, &note)?;
+        if durable.await.is_err() {
+            return Err(CloseRefused::NotDurable.into());
+        }
+        tracing::info!(terminal = %key.terminal, batch = %closed.batch, by, "a batch was closed by force");
+        Ok(Answer::ok(json!({
+            "acquirer": acquirer,
+            "terminal_id": terminal,
+            "closed": closed.batch.get(),
+            "next": closed.next.get(),
+            "by": by,
+            "note": note,
+        })))
+    };
+    admin.decide(&write, begun, "batch.closed", work).await
 }
 
 impl From<CloseRefused> for Refusal {
@@ -115,7 +153,7 @@ fn number(number: u32) -> Result<BatchNumber, Refusal> {
 fn checked(text: &str, name: &'static str, most: usize) -> Result<String, Refusal> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-        return Err(Refusal::bad(format!(
+        return Err(Refusal::unfit(format!(
             "{name} is needed, one line of at most {most} characters"
         )));
     }
@@ -128,7 +166,7 @@ fn checked(text: &str, name: &'static str, most: usize) -> Result<String, Refusa
             _ => digits = 0,
         }
         if digits > DIGITS_MAX {
-            return Err(Refusal::bad(format!(
+            return Err(Refusal::unfit(format!(
                 "{name} has {digits} digits in a row, as card numbers have; name the transaction by its number"
             )));
         }

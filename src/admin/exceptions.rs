@@ -6,25 +6,41 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Admin;
+use super::extract::{Parameters, Path, Write};
 use super::inquiry::{Inquiry, InquiryError};
+use super::items::{self, Items, Told};
 use super::problem::Refusal;
-use super::questions::{bad_parameters, number};
+use super::questions::number;
 use super::transactions::{interventions_shown, shown, state_of, unknown};
 use super::when::written;
 use crate::base::{Fate, Note, PersonName, Timestamp, TxnId, limits};
+use crate::store::audit::Entry;
 use crate::store::read_model::Cursor;
+use crate::store::writes::Answer;
 use crate::store::{
     Intervention, OutcomeKind, StoreError, TransactionReader, TransactionRow, Verb,
 };
 use crate::switch::ExceptionError;
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(decisions))
+        .routes(routes!(show))
+        .routes(routes!(resend))
+        .routes(routes!(close))
+}
 
 /// Exceptions of a page when nobody says how many.
 const PAGE: usize = 50;
@@ -32,8 +48,9 @@ const PAGE: usize = 50;
 const DURABLE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which exceptions are asked for. Names are those of the API's parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
     /// Upstream group's name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,18 +174,38 @@ fn exception_shown(
 }
 
 /// What a decision says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Said {
-    name: String,
+struct Decision {
+    /// Who decides; the caller when absent. Kept for good
+    name: Option<String>,
+    /// Why; one line without card numbers, kept for good
     note: String,
 }
 
-pub(super) async fn list(
+/// A decision about several.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Decisions {
+    /// Numbers of transactions, at most 1000; decided about one after the other
+    transactions: Vec<u64>,
+    /// resend or close
+    verb: String,
+    /// Who decides; the caller when absent. Kept for good
+    name: Option<String>,
+    /// Why; one line without card numbers, kept for good
+    note: String,
+}
+
+/// What is parked, the oldest first
+#[utoipa::path(
+    get, path = "/v1/exceptions", tag = "exceptions",
+    params(Asked), responses((status = 200, body = Object))
+)]
+async fn list(
     State(admin): State<Admin>,
-    parameters: Result<Parameters<Asked>, QueryRejection>,
+    Parameters(asked): Parameters<Asked>,
 ) -> Result<Response, Refusal> {
-    let Parameters(asked) = parameters.map_err(|rejected| bad_parameters(&rejected))?;
     let (switch, now) = (admin.switch.clone(), admin.clock.wall());
     let answer = move |inquiry: &mut Inquiry| {
         let attempts = |txn| switch.exceptions.attempts(txn);
@@ -178,7 +215,12 @@ pub(super) async fn list(
     Ok(Json(admin.questions.ask(answer).await?).into_response())
 }
 
-pub(super) async fn show(
+/// One that is parked, or that a person decided about before
+#[utoipa::path(
+    get, path = "/v1/exceptions/{transaction}", tag = "exceptions",
+    params(("transaction" = u64, Path)), responses((status = 200, body = Object))
+)]
+async fn show(
     State(admin): State<Admin>,
     Path(transaction): Path<String>,
 ) -> Result<Response, Refusal> {
@@ -192,37 +234,116 @@ pub(super) async fn show(
     Ok(Json(admin.questions.ask(answer).await?).into_response())
 }
 
-pub(super) async fn resend(
+/// Send what is owed again, as often as the first time
+#[utoipa::path(
+    post, path = "/v1/exceptions/{transaction}/resend", tag = "exceptions",
+    params(("transaction" = u64, Path)), request_body = Decision,
+    responses((status = 200, body = Object))
+)]
+async fn resend(
     State(admin): State<Admin>,
     Path(transaction): Path<String>,
-    said: Result<Json<Said>, JsonRejection>,
+    write: Write<Decision>,
 ) -> Result<Response, Refusal> {
-    decide(&admin, &transaction, said, Verb::Resend).await
+    decide_one(&admin, &transaction, &write, Verb::Resend).await
 }
 
-pub(super) async fn close(
+/// End one: nothing more is sent, and settlement counts it as reversed
+#[utoipa::path(
+    post, path = "/v1/exceptions/{transaction}/close", tag = "exceptions",
+    params(("transaction" = u64, Path)), request_body = Decision,
+    responses((status = 200, body = Object))
+)]
+async fn close(
     State(admin): State<Admin>,
     Path(transaction): Path<String>,
-    said: Result<Json<Said>, JsonRejection>,
+    write: Write<Decision>,
 ) -> Result<Response, Refusal> {
-    decide(&admin, &transaction, said, Verb::Close).await
+    decide_one(&admin, &transaction, &write, Verb::Close).await
 }
 
-/// Does what a person decided, if it is parked. Who decides the same twice is told so.
-async fn decide(
+/// Decide about several; each is answered for itself
+#[utoipa::path(
+    post, path = "/v1/exceptions/decisions", tag = "exceptions",
+    request_body = Decisions, responses((status = 200, body = Items))
+)]
+async fn decisions(
+    State(admin): State<Admin>,
+    write: Write<Decisions>,
+) -> Result<Response, Refusal> {
+    let asked = &write.body;
+    items::checked_count(asked.transactions.len())?;
+    let verb = match asked.verb.as_str() {
+        "resend" => Verb::Resend,
+        "close" => Verb::Close,
+        _ => return Err(Refusal::unfit("verb is resend or close")),
+    };
+    let name = asked.name.as_deref().unwrap_or(&write.caller.name);
+    let said = Said::parse(name, &asked.note)?;
+    let (begun, done) = events(verb);
+    let numbers = asked.transactions.clone();
+    let entry = Entry::new(begun, "exceptions").with(json!({
+        "transactions": numbers, "name": said.name.as_str(), "note": said.note.as_str(),
+    }));
+    let work = async {
+        let mut told = Vec::with_capacity(numbers.len());
+        for number in &numbers {
+            let came = decide(&admin, TxnId(*number), &said, verb).await;
+            told.push(Told::new(json!({ "transaction": number }), came));
+        }
+        Ok(Answer::ok(items::all(told)))
+    };
+    admin.decide(&write, entry, done, work).await
+}
+
+/// Who decides and why.
+struct Said {
+    name: PersonName,
+    note: Note,
+}
+
+impl Said {
+    fn parse(name: &str, note: &str) -> Result<Self, Refusal> {
+        Ok(Self {
+            name: PersonName::parse(name).map_err(|wrong| Refusal::unfit(wrong.to_string()))?,
+            note: Note::parse(note).map_err(|wrong| Refusal::unfit(wrong.to_string()))?,
+        })
+    }
+}
+
+/// What the audit trail calls a decision before and after it.
+const fn events(verb: Verb) -> (&'static str, &'static str) {
+    match verb {
+        Verb::Resend => ("exception.resend_begun", "exception.resent"),
+        Verb::Close => ("exception.close_begun", "exception.closed"),
+    }
+}
+
+async fn decide_one(
     admin: &Admin,
     transaction: &str,
-    said: Result<Json<Said>, JsonRejection>,
+    write: &Write<Decision>,
     verb: Verb,
 ) -> Result<Response, Refusal> {
     let txn = number(transaction)?;
-    let Json(said) = said.map_err(|rejected| Refusal::bad(rejected.body_text()))?;
+    let name = write.body.name.as_deref().unwrap_or(&write.caller.name);
+    let said = Said::parse(name, &write.body.note)?;
+    let (begun, done) = events(verb);
+    let entry = Entry::new(begun, format!("transaction {}", txn.0)).with(json!({
+        "name": said.name.as_str(), "note": said.note.as_str(),
+    }));
+    let work = async { Ok(Answer::ok(decide(admin, txn, &said, verb).await?)) };
+    admin.decide(write, entry, done, work).await
+}
+
+/// Does what a person decided, if it is parked. Who decides the same twice is told so.
+async fn decide(admin: &Admin, txn: TxnId, said: &Said, verb: Verb) -> Result<Value, Refusal> {
     let done = Intervention {
         txn,
         at: admin.clock.wall(),
         verb,
-        name: PersonName::parse(&said.name).map_err(|wrong| Refusal::bad(wrong.to_string()))?,
-        note: Note::parse(&said.note).map_err(|wrong| Refusal::bad(wrong.to_string()))?,
+        name: said.name.clone(),
+        note: said.note.clone(),
     };
     // What was parked a moment ago may not be shown yet.
     if !find(admin, txn).await?.as_ref().is_some_and(is_parked) {
@@ -240,7 +361,7 @@ async fn decide(
         match decided.await? {
             Ok(told) => {
                 durable(told).await?;
-                return Ok(answer(txn, verb, "done"));
+                return Ok(json!({ "transaction": txn.0, "verb": verb.name(), "result": "done" }));
             }
             // Somebody was faster.
             Err(ExceptionError::NotParked) => drop(admin.questions.caught_up().await?),
@@ -271,12 +392,8 @@ async fn durable(told: tokio::sync::oneshot::Receiver<()>) -> Result<(), Refusal
     }
 }
 
-fn answer(txn: TxnId, verb: Verb, result: &str) -> Response {
-    Json(json!({ "transaction": txn.0, "verb": verb.name(), "result": result })).into_response()
-}
-
 /// What to say about one that is not parked: that the same was decided before, or how it stands.
-async fn decided_before(admin: &Admin, txn: TxnId, verb: Verb) -> Result<Response, Refusal> {
+async fn decided_before(admin: &Admin, txn: TxnId, verb: Verb) -> Result<Value, Refusal> {
     let look = move |inquiry: &mut Inquiry| {
         let row = inquiry.reader.transaction(txn)?;
         let row = row.ok_or_else(|| unknown(txn))?;
@@ -287,14 +404,13 @@ async fn decided_before(admin: &Admin, txn: TxnId, verb: Verb) -> Result<Respons
     };
     let (state, last) = admin.questions.ask(look).await?;
     match last {
-        Some(last) => Ok(Json(json!({
+        Some(last) => Ok(json!({
             "transaction": txn.0,
             "verb": verb.name(),
             "result": "already",
             "state": state,
             "intervention": last[0],
-        }))
-        .into_response()),
+        })),
         None => Err(Refusal::new(
             StatusCode::CONFLICT,
             "not parked",

@@ -3,22 +3,34 @@
 //! The answer is one JSON object a line: progress, then the report or the problems. It begins with 200
 //! because it begins before the end is known; the last line says how it ended.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 
+use aws_lc_rs::digest;
 use axum::body::{Body, BodyDataStream};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::caller::Caller;
 use super::csv::Lines;
+use super::extract::{fingerprint, key};
+use super::problem::{Refusal, blocking};
 use super::{Admin, Pieces};
 use crate::base::limits;
-use crate::store::RegistryError;
 use crate::store::registry::{Actor, ImportReport, LineProblem};
+use crate::store::writes::{Answer, Keyed, Known, Written};
+use crate::store::{RegistryError, StoreError};
 use crate::switch::SharedRegistry;
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(import))
+}
 
 /// One line of the answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,55 +49,105 @@ pub enum ImportEvent {
 /// Pieces of the body that wait for the reader.
 const PIECES_MAX: usize = 16;
 
-pub(super) async fn import(State(admin): State<Admin>, body: Body) -> Response {
+/// Import terminals as CSV: all lines or none
+///
+/// The answer is one JSON object a line: `progress`, and at the end `report`, `problems` or `failed`.
+#[utoipa::path(
+    post, path = "/v1/import", tag = "terminals",
+    request_body(content = String, content_type = "text/csv"),
+    responses((status = 200, body = String, content_type = "application/x-ndjson"))
+)]
+async fn import(
+    State(admin): State<Admin>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let key = key(&parts.headers)?;
     let (give, taken) = channel::<io::Result<Bytes>>(PIECES_MAX);
-    let (tell, told) = channel(PIECES_MAX);
     admin.tasks.spawn(feed(body.into_data_stream(), give));
-    let registry = std::sync::Arc::clone(&admin.registry);
-    let at = admin.clock.wall();
+    let pieces = PieceReader {
+        pieces: taken,
+        now: Bytes::new(),
+    };
+    // The whole file first: a caller that sends slowly must not hold up other changes.
+    let spooled = blocking(move || {
+        let arrived = spool(pieces);
+        arrived.map_err(|problem| Refusal::bad(format!("the file did not arrive: {problem}")))
+    });
+    let (file, sum) = spooled.await?;
+    let keyed = Keyed {
+        caller: caller.identity.clone(),
+        key,
+        fingerprint: fingerprint(&parts, sum.as_ref()),
+        at: admin.clock.wall(),
+    };
+    let (registry, looked) = (admin.registry.clone(), keyed.clone());
+    match blocking(move || Ok(registry.lock().known(&looked)?)).await? {
+        Known::Nothing | Known::Answered(_) => {}
+        other @ (Known::Begun | Known::Other | Known::Full) => return Err(other.into()),
+    }
+    let (tell, told) = channel(PIECES_MAX);
+    let registry = admin.registry.clone();
     tokio::task::spawn_blocking(move || {
-        let actor = Actor {
-            name: "admin-socket".into(),
-            at,
-        };
+        let actor = caller.actor(keyed.at);
         let mut say = |event: &ImportEvent| {
             let mut line = serde_json::to_vec(event).unwrap_or_default();
             line.push(b'\n');
             // A caller that went away does not stop the import.
             drop(tell.blocking_send(Bytes::from(line)));
         };
-        let pieces = PieceReader {
-            pieces: taken,
-            now: Bytes::new(),
-        };
-        // The whole file first: a caller that sends slowly must not hold up other changes.
-        let last = match spool(pieces) {
-            Ok(file) => run(&registry, file, &actor, &mut say),
-            Err(problem) => ImportEvent::Failed(format!("the file did not arrive: {problem}")),
-        };
+        let last = run(&registry, file, &actor, Some(&keyed), &mut say);
         say(&last);
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    (kind, Body::new(Pieces(told))).into_response()
+    Ok((kind, Body::new(Pieces(told))).into_response())
 }
 
-/// Takes everything into a file without a name.
-fn spool(pieces: PieceReader) -> io::Result<std::fs::File> {
+/// Takes everything into a file without a name; with the file, its SHA-256.
+fn spool(mut pieces: PieceReader) -> io::Result<(std::fs::File, digest::Digest)> {
     use std::io::Seek;
-    let mut file = tempfile::tempfile()?;
-    let taken = io::copy(&mut pieces.take(limits::IMPORT_BYTES_MAX + 1), &mut file)?;
-    if taken > limits::IMPORT_BYTES_MAX {
-        return Err(io::Error::other("it is too large; split it"));
+    let mut file = io::BufWriter::new(tempfile::tempfile()?);
+    let mut sum = digest::Context::new(&digest::SHA256);
+    let (mut taken, mut piece) = (0_u64, vec![0; 1 << 16]);
+    loop {
+        let count = pieces.read(&mut piece)?;
+        let read = piece.get(..count).unwrap_or_default();
+        if read.is_empty() {
+            break;
+        }
+        taken += read.len() as u64;
+        if taken > limits::IMPORT_BYTES_MAX {
+            return Err(io::Error::other("it is too large; split it"));
+        }
+        sum.update(read);
+        file.write_all(read)?;
     }
+    let mut file = file.into_inner().map_err(io::Error::from)?;
     file.rewind()?;
-    Ok(file)
+    Ok((file, sum.finish()))
 }
 
-/// Imports from a reader. Blocks; used over HTTP and directly on a store that nobody runs.
+/// Why an import was not made.
+enum NotImported {
+    Refused(RegistryError),
+    /// For what is known of its key.
+    Known,
+}
+
+impl From<StoreError> for NotImported {
+    fn from(problem: StoreError) -> Self {
+        Self::Refused(problem.into())
+    }
+}
+
+/// Imports from a reader. Blocks; used over HTTP, where it is done once for each key, and directly on a store
+/// that nobody runs.
 pub fn run(
     registry: &SharedRegistry,
     input: impl Read,
     actor: &Actor,
+    keyed: Option<&Keyed>,
     say: &mut dyn FnMut(&ImportEvent),
 ) -> ImportEvent {
     let acquirers = match registry.lock().acquirers() {
@@ -96,20 +158,41 @@ pub fn run(
         Ok(lines) => lines,
         Err(problems) => return ImportEvent::Problems(problems),
     };
-    let imported = registry.change(|registry| {
-        registry.import(&mut lines, actor, &mut |done| {
-            say(&ImportEvent::Progress(done));
-        })
-    });
+    let mut progress = |done| say(&ImportEvent::Progress(done));
+    let imported = match keyed {
+        None => registry
+            .change(|registry| registry.import(&mut lines, actor, &mut progress))
+            .map_err(NotImported::Refused),
+        Some(keyed) => {
+            let written = registry.write(keyed, |registry| {
+                let imported = registry.import(&mut lines, actor, &mut progress);
+                let (report, changes) = imported.map_err(NotImported::Refused)?;
+                let report = serde_json::to_value(report).unwrap_or_default();
+                Ok((Answer::ok(report), changes))
+            });
+            written.and_then(|written| match written {
+                Written::Now(answer) | Written::Before(answer) => {
+                    Ok(serde_json::from_value(answer.body).unwrap_or_default())
+                }
+                Written::Not(_known) => Err(NotImported::Known),
+            })
+        }
+    };
     match imported {
         Ok(report) => ImportEvent::Report(report),
-        Err(RegistryError::Lines(problems)) => ImportEvent::Problems(problems),
-        Err(other) => {
+        Err(NotImported::Refused(RegistryError::Lines(problems))) => {
+            ImportEvent::Problems(problems)
+        }
+        Err(NotImported::Refused(other)) => {
             tracing::error!(
                 problem = crate::telemetry::log::chain(&other),
                 "an import failed"
             );
             ImportEvent::Failed(other.to_string())
+        }
+        // Somebody used the key between the first look and this one.
+        Err(NotImported::Known) => {
+            ImportEvent::Failed("the Idempotency-Key was used for something else".into())
         }
     }
 }

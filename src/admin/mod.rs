@@ -1,22 +1,36 @@
-//! The admin HTTP API: on a Unix socket from the start, and the monitor's pages over TCP when configured.
+//! The admin HTTP API: on a Unix socket from the start, over TLS when configured, and the monitor's pages over
+//! plain TCP.
 //!
 //! Everything that changes bindings goes through here while the process runs: a change is durable and in
 //! the gate when its call returns. Blocking work (the store) runs on the runtime's blocking threads.
 //!
-//! The socket is readable by its owner alone; who may connect may do everything. Tokens and roles come
-//! with the binding registry's own issue.
+//! Every request passes `caller`, which knows who makes it and what `routes` lets him do; what it changes goes
+//! through `extract`, which sees to its key, its version and its audit event. A new route is a handler with
+//! its `utoipa::path`, a line in its file's `router`, and a line in `routes`.
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macros qualify what stands beside them"
+)]
 
+pub mod audit;
 mod batches;
+mod caller;
 pub mod csv;
 pub mod evidence;
 pub mod exceptions;
+mod extract;
 mod import;
 pub mod inquiry;
+mod items;
 mod monitor;
+mod openapi;
 mod problem;
 mod questions;
+mod routes;
 pub mod settlement;
 mod terminals;
+mod throttle;
+mod tokens;
 pub mod transactions;
 pub mod when;
 
@@ -28,19 +42,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
+use axum::http::StatusCode;
+use axum::{Extension, Router};
+use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::{Accept, TlsAcceptor};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::base::Clock;
 use crate::net::Tasks;
-use crate::switch::{Running, SharedRegistry, Switch};
+use crate::store::StoreError;
+use crate::store::audit::Hash;
+use crate::switch::{Dispatcher, Running, SharedRegistry, Switch};
 
+use caller::{Gatekeeper, Peer};
+use problem::Refusal;
 use questions::Questions;
 
 pub use import::{ImportEvent, run as import_lines};
@@ -51,6 +75,9 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// Connections to one admin or monitor listener at a time.
 const CONNECTIONS_MAX: usize = 256;
 
+/// From accept to the end of a TLS handshake.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+
 /// What the handlers work on.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -58,8 +85,12 @@ pub struct Admin {
     pub(crate) registry: Arc<SharedRegistry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
+    pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) prometheus: Option<Rendered>,
     questions: Questions,
+    gatekeeper: Arc<Gatekeeper>,
+    /// The OpenAPI document as JSON.
+    document: Bytes,
 }
 
 /// The exporter's handle, which has no `Debug`.
@@ -74,80 +105,46 @@ impl std::fmt::Debug for Rendered {
 
 impl Admin {
     /// The API of a running switch. Without `prometheus`, `/metrics` says that nothing is exported.
-    #[must_use]
+    ///
+    /// # Errors
+    /// When the tokens cannot be read.
     pub fn new(
         running: &Running,
         clock: Arc<dyn Clock>,
         prometheus: Option<PrometheusHandle>,
-    ) -> Self {
-        Self {
+        dispatcher: Arc<Dispatcher>,
+    ) -> Result<Self, StoreError> {
+        let tokens = running.registry.lock().tokens()?;
+        Ok(Self {
             switch: Arc::clone(&running.switch),
             registry: Arc::clone(&running.registry),
             clock,
             tasks: running.tasks.clone(),
+            dispatcher,
             prometheus: prometheus.map(Rendered),
             questions: Questions::new(running.folder.clone(), running.tasks.clone()),
-        }
+            gatekeeper: Arc::new(Gatekeeper::new(tokens)),
+            document: document().to_json().unwrap_or_default().into(),
+        })
     }
 
     /// Everything.
     fn api(&self) -> Router {
-        Router::new()
-            .route("/v1/terminals", get(terminals::export))
-            .route("/v1/terminals/{acquirer}/{terminal}", get(terminals::show))
-            .route(
-                "/v1/terminals/{acquirer}/{terminal}/state",
-                put(terminals::set_state),
-            )
-            .route(
-                "/v1/terminals/{acquirer}/{terminal}/batch",
-                get(batches::show),
-            )
-            .route(
-                "/v1/terminals/{acquirer}/{terminal}/batch/close",
-                post(batches::close),
-            )
-            .route(
-                "/v1/accounts/{acquirer}/{account}",
-                get(terminals::show_account),
-            )
-            .route(
-                "/v1/accounts/{acquirer}/{account}/status",
-                put(terminals::set_account),
-            )
-            .route("/v1/transactions", get(questions::list))
-            .route("/v1/transactions/{transaction}", get(questions::show))
-            .route(
-                "/v1/transactions/{transaction}/evidence",
-                get(questions::evidence),
-            )
-            .route("/v1/settlements/{date}", get(questions::settlement))
-            .route("/v1/exceptions", get(exceptions::list))
-            .route("/v1/exceptions/{transaction}", get(exceptions::show))
-            .route(
-                "/v1/exceptions/{transaction}/resend",
-                post(exceptions::resend),
-            )
-            .route(
-                "/v1/exceptions/{transaction}/close",
-                post(exceptions::close),
-            )
-            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-            .route(
-                "/v1/import",
-                post(import::import).layer(DefaultBodyLimit::disable()),
-            )
+        let (router, _document) = api().split_for_parts();
+        router
+            .fallback(no_such_address)
+            .method_not_allowed_fallback(no_such_method)
+            .layer(axum::middleware::from_fn_with_state(
+                self.clone(),
+                caller::guard,
+            ))
             .with_state(self.clone())
-            .merge(self.pages())
     }
 
     /// What may be seen without any right.
     fn pages(&self) -> Router {
-        Router::new()
-            .route("/metrics", get(monitor::metrics))
-            .route("/healthz", get(monitor::healthz))
-            .route("/readyz", get(monitor::readyz))
-            .with_state(self.clone())
+        let (router, _document) = pages().split_for_parts();
+        router.with_state(self.clone())
     }
 
     /// Serves the API on a Unix socket until everything stops. A socket file that nobody answers on is
@@ -176,6 +173,23 @@ impl Admin {
         Ok(())
     }
 
+    /// Serves the API over TLS until everything stops, to who has a token; says where.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn serve_https(
+        &self,
+        address: SocketAddr,
+        tls: Arc<ServerConfig>,
+    ) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await?;
+        let bound = listener.local_addr()?;
+        let door = Door::Https(listener, TlsAcceptor::from(tls));
+        self.tasks
+            .spawn(accept_all(door, self.api(), self.tasks.clone()));
+        Ok(bound)
+    }
+
     /// Serves `/metrics`, `/healthz` and `/readyz` over TCP until everything stops; says where.
     ///
     /// # Errors
@@ -190,6 +204,50 @@ impl Admin {
         ));
         Ok(bound)
     }
+}
+
+/// All routes, each with what the document says of it.
+fn api() -> OpenApiRouter<Admin> {
+    OpenApiRouter::with_openapi(openapi::about())
+        .merge(terminals::router())
+        .merge(batches::router())
+        .merge(questions::router())
+        .merge(exceptions::router())
+        .merge(tokens::router())
+        .merge(audit::router())
+        .routes(routes!(openapi::show))
+        .merge(pages())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(import::router().layer(DefaultBodyLimit::disable()))
+}
+
+fn pages() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(monitor::metrics))
+        .routes(routes!(monitor::healthz))
+        .routes(routes!(monitor::readyz))
+}
+
+/// The OpenAPI document of all routes.
+#[must_use]
+pub fn document() -> OpenApi {
+    openapi::completed(api().into_openapi())
+}
+
+async fn no_such_address() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "no such address",
+        "nothing is here; /openapi.json lists every address",
+    )
+}
+
+async fn no_such_method() -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "no such method",
+        "this address has other methods, which the header Allow and /openapi.json list",
+    )
 }
 
 /// A text as a part of an address or of a file's name: everything but letters, digits and `-_.` as `%XX`.
@@ -210,6 +268,7 @@ pub fn escaped(text: &str) -> String {
 enum Door {
     Socket(UnixListener),
     Tcp(TcpListener),
+    Https(TcpListener, TlsAcceptor),
 }
 
 /// Serves connections until everything stops, so many at a time.
@@ -224,9 +283,30 @@ async fn accept_all(door: Door, router: Router, tasks: Tasks) {
         };
         match accepted {
             Ok(Stream::Socket(stream)) => {
+                let router = router.layer(Extension(Peer::of_socket(&stream)));
                 tasks.spawn(converse(stream, router, conversation, place));
             }
             Ok(Stream::Tcp(stream)) => tasks.spawn(converse(stream, router, conversation, place)),
+            Ok(Stream::Https(handshake, address)) => tasks.spawn(async move {
+                // In a task of its own, so that nobody waits for who does not go on with it.
+                match tokio::time::timeout(HANDSHAKE_WITHIN, *handshake).await {
+                    Ok(Ok(stream)) => {
+                        let certificate = certificate_of(stream.get_ref().1);
+                        let peer = Peer::Https {
+                            address,
+                            certificate,
+                        };
+                        let router = router.layer(Extension(peer));
+                        converse(stream, router, conversation, place).await;
+                    }
+                    Ok(Err(problem)) => {
+                        tracing::debug!(%address, %problem, "a TLS handshake for the admin API failed");
+                    }
+                    Err(_elapsed) => {
+                        tracing::debug!(%address, "a TLS handshake for the admin API took too long");
+                    }
+                }
+            }),
             Err(problem) => {
                 tracing::warn!(%problem, "accepting an HTTP connection failed");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -239,6 +319,13 @@ async fn accept_all(door: Door, router: Router, tasks: Tasks) {
 enum Stream {
     Socket(UnixStream),
     Tcp(TcpStream),
+    Https(Box<Accept<TcpStream>>, SocketAddr),
+}
+
+/// SHA-256 of the certificate that a peer showed.
+fn certificate_of(connection: &rustls::ServerConnection) -> Option<Arc<str>> {
+    let leaf = connection.peer_certificates()?.first()?;
+    Some(format!("sha256:{}", Hash::of_bytes(leaf)).into())
 }
 
 impl Door {
@@ -246,6 +333,10 @@ impl Door {
         match self {
             Self::Socket(listener) => listener.accept().await.map(|(s, _)| Stream::Socket(s)),
             Self::Tcp(listener) => listener.accept().await.map(|(s, _)| Stream::Tcp(s)),
+            Self::Https(listener, tls) => {
+                let (stream, address) = listener.accept().await?;
+                Ok(Stream::Https(Box::new(tls.accept(stream)), address))
+            }
         }
     }
 }
@@ -283,16 +374,16 @@ where
 
 /// A body whose pieces come through a channel.
 #[derive(Debug)]
-pub(crate) struct Pieces(pub(crate) tokio::sync::mpsc::Receiver<bytes::Bytes>);
+pub(crate) struct Pieces(pub(crate) tokio::sync::mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Pieces {
-    type Data = bytes::Bytes;
+    type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Infallible>>> {
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
         self.0
             .poll_recv(cx)
             .map(|piece| piece.map(|bytes| Ok(hyper::body::Frame::data(bytes))))

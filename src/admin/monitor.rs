@@ -5,8 +5,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Admin;
+use super::problem::Refusal;
 
-/// Prometheus text.
+/// Metrics as Prometheus text
+#[utoipa::path(
+    get, path = "/metrics", tag = "monitor",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
     match &admin.prometheus {
         Some(handle) => {
@@ -16,11 +21,20 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
             )];
             (kind, handle.0.render()).into_response()
         }
-        None => (StatusCode::NOT_FOUND, "no metrics are exported\n").into_response(),
+        None => Refusal::unknown("metrics", "are exported").into_response(),
     }
 }
 
-/// Alive: the journal takes records. A process that is not should be restarted.
+/// Alive: the journal takes records
+///
+/// A process that is not should be restarted.
+#[utoipa::path(
+    get, path = "/healthz", tag = "monitor",
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        (status = 503, body = String, content_type = "text/plain"),
+    )
+)]
 pub(super) async fn healthz(State(admin): State<Admin>) -> Response {
     if admin.switch.is_journal_open() {
         // A restart makes no room: the process is as well as it can be.
@@ -38,7 +52,14 @@ pub(super) async fn healthz(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Ready for terminals: not draining, directory loaded, and some upstream group has a link up.
+/// Ready for terminals: not draining, directory loaded, and some upstream group has a link up
+#[utoipa::path(
+    get, path = "/readyz", tag = "monitor",
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        (status = 503, body = String, content_type = "text/plain"),
+    )
+)]
 pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
     let (up, all) = admin.switch.groups_up();
     let missing = if admin.tasks.is_draining() {

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -21,7 +20,10 @@ use hyper::body::Frame;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::io::ReaderStream;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::extract::{Parameters, Path};
 use super::inquiry::{Inquiry, InquiryError};
 use super::problem::{Refusal, blocking};
 use super::transactions::{self, Asked, Format};
@@ -37,6 +39,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOKS_MAX: u32 = 200;
 /// Pages of a stream that wait for a slow reader.
 const PAGES_WAITING: usize = 2;
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(evidence))
+        .routes(routes!(settlement))
+}
 
 /// Answers questions, so many at a time.
 #[derive(Clone, Debug)]
@@ -88,12 +99,16 @@ impl Questions {
     }
 }
 
-pub(super) async fn list(
+/// Transactions that fit everything that is asked for, newest first
+#[utoipa::path(
+    get, path = "/v1/transactions", tag = "transactions", params(Asked),
+    responses((status = 200, content((Object = "application/json"), (String = "text/csv"))))
+)]
+async fn list(
     State(admin): State<Admin>,
     headers: HeaderMap,
-    parameters: Result<Parameters<Asked>, QueryRejection>,
+    Parameters(asked): Parameters<Asked>,
 ) -> Result<Response, Refusal> {
-    let Parameters(asked) = parameters.map_err(|rejected| bad_parameters(&rejected))?;
     match format(asked.format()?, &headers) {
         Format::Csv => stream(admin.questions, asked).await,
         Format::Json => {
@@ -103,7 +118,12 @@ pub(super) async fn list(
     }
 }
 
-pub(super) async fn show(
+/// One transaction
+#[utoipa::path(
+    get, path = "/v1/transactions/{transaction}", tag = "transactions",
+    params(("transaction" = u64, Path)), responses((status = 200, body = Object))
+)]
+async fn show(
     State(admin): State<Admin>,
     Path(transaction): Path<String>,
 ) -> Result<Response, Refusal> {
@@ -112,7 +132,12 @@ pub(super) async fn show(
     Ok(Json(admin.questions.ask(one).await?).into_response())
 }
 
-pub(super) async fn evidence(
+/// Everything that the store knows of a transaction, with a SHA-256 over its content
+#[utoipa::path(
+    get, path = "/v1/transactions/{transaction}/evidence", tag = "transactions",
+    params(("transaction" = u64, Path)), responses((status = 200, body = Object))
+)]
+async fn evidence(
     State(admin): State<Admin>,
     Path(transaction): Path<String>,
 ) -> Result<Response, Refusal> {
@@ -121,14 +146,20 @@ pub(super) async fn evidence(
     Ok(Json(admin.questions.ask(bundle).await?).into_response())
 }
 
+/// The settlement file of a date
+///
 /// The whole file is made before the first byte is answered: what begins with 200 is complete.
-pub(super) async fn settlement(
+#[utoipa::path(
+    get, path = "/v1/settlements/{date}", tag = "settlement",
+    params(("date" = String, Path, description = "Local date, as 2026-11-22"), files::Asked),
+    responses((status = 200, content((Object = "application/json"), (String = "text/csv"))))
+)]
+async fn settlement(
     State(admin): State<Admin>,
     Path(date): Path<String>,
     headers: HeaderMap,
-    parameters: Result<Parameters<files::Asked>, QueryRejection>,
+    Parameters(asked): Parameters<files::Asked>,
 ) -> Result<Response, Refusal> {
-    let Parameters(asked) = parameters.map_err(|rejected| bad_parameters(&rejected))?;
     let format = format(asked.format()?, &headers);
     let up_to = admin.questions.caught_up().await?;
     let file = admin
@@ -212,10 +243,6 @@ pub(super) fn number(text: &str) -> Result<TxnId, Refusal> {
     let number = digits.then(|| text.parse().ok()).flatten();
     let wrong = || Refusal::bad("a transaction is named by its number");
     number.map(TxnId).ok_or_else(wrong)
-}
-
-pub(super) fn bad_parameters(rejected: &QueryRejection) -> Refusal {
-    Refusal::bad(rejected.body_text())
 }
 
 /// What the parameter says, or else what the caller accepts.

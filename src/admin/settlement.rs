@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::inquiry::{AccountName, Inquiry, InquiryError};
 use super::transactions::{Format, amount_of, record_of, shown};
@@ -18,8 +19,9 @@ use crate::store::settlement::{Class, Tally, Totals};
 use crate::store::{TransactionReader, TransactionRow};
 
 /// What is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
     /// Acquirer of the account, where several have one of that name.
     pub acquirer: Option<String>,

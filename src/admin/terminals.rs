@@ -2,39 +2,79 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::csv::{COLUMNS, export_record};
+use super::extract::{IfMatch, Path, Write, versioned};
+use super::items::{Items, Told, each};
 use super::problem::{Refusal, blocking};
 use super::{Admin, Pieces};
 use crate::base::{AcquirerId, TerminalId};
 use crate::binding::{AccountStatus, BindingState, ReasonSet, RependReason, TerminalKey};
-use crate::store::BindingRow;
-use crate::store::registry::Actor;
+use crate::store::registry::{Actor, DirectoryChanges};
+use crate::store::writes::Answer;
+use crate::store::{BindingRow, Registry};
 use crate::switch::SharedRegistry;
 
-/// A terminal as the API shows it.
-#[derive(Debug, Serialize)]
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(export))
+        .routes(routes!(show))
+        .routes(routes!(set_state))
+        .routes(routes!(set_states))
+        .routes(routes!(show_account))
+        .routes(routes!(set_account))
+}
+
+/// A terminal with its binding.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Terminal)]
 struct Shown {
     acquirer: String,
+    /// DE41
     terminal_id: String,
+    /// Number of the binding
     binding: u64,
+    /// Version of the binding; its ETag
     version: u32,
     state: &'static str,
+    /// Why it is re-pending
     reasons: Vec<&'static str>,
+    /// DE42
     merchant_id: String,
     merchant_name: String,
     mcc: String,
+    /// The acquirer's reference of the settlement account
     account_id: String,
     account_kind: String,
     account_status: &'static str,
+    /// Of the device; may be empty
     serial: String,
+    /// Microseconds since 1970-01-01 UTC
     opened_at_us: u64,
+    /// Microseconds since 1970-01-01 UTC; null while it is open
     closed_at_us: Option<u64>,
+}
+
+/// A settlement account.
+#[derive(Debug, Serialize, ToSchema)]
+struct Account {
+    acquirer: String,
+    /// The acquirer's reference
+    account_id: String,
+    /// Its ETag
+    version: u32,
+    kind: String,
+    status: &'static str,
 }
 
 impl Shown {
@@ -65,96 +105,213 @@ impl Shown {
 }
 
 /// What a state change says.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewState {
+struct NewState {
+    /// pending, activating, active, re-pending, suspended, unbinding or unbound (for good)
     state: String,
+    /// Why it is re-pending; no other state has reasons
     #[serde(default)]
     reasons: Vec<String>,
-    /// Version the caller saw; any when absent.
+}
+
+/// State changes of several terminals.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewStates {
+    /// At most 1000; done one after the other
+    items: Vec<NewStateOf>,
+}
+
+/// The state change of one terminal among several.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewStateOf {
+    acquirer: String,
+    terminal_id: String,
+    /// pending, activating, active, re-pending, suspended, unbinding or unbound (for good)
+    state: String,
+    /// Why it is re-pending; no other state has reasons
+    #[serde(default)]
+    reasons: Vec<String>,
+    /// The version that was seen; any when absent
     version: Option<u32>,
 }
 
 /// What an account change says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewStatus {
+struct NewStatus {
+    /// unverified, verified, invalid, frozen or closed
     status: String,
 }
 
-pub(super) async fn show(
+/// A terminal and its binding
+#[utoipa::path(
+    get, path = "/v1/terminals/{acquirer}/{terminal}", tag = "terminals",
+    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    responses((status = 200, body = Shown))
+)]
+async fn show(
     State(admin): State<Admin>,
     Path((acquirer, terminal)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     blocking(move || {
-        let key = key_of(&admin.registry, &acquirer, &terminal)?;
-        let row = admin.registry.lock().show(key)?;
-        let row = row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
-        Ok(Json(Shown::of(row, acquirer)).into_response())
+        let mut registry = admin.registry.lock();
+        let shown = terminal_shown(registry.as_mut(), &acquirer, &terminal)?;
+        let version = shown.version;
+        Ok(versioned(Json(shown), version))
     })
     .await
 }
 
-pub(super) async fn set_state(
+fn terminal_shown(
+    registry: &mut dyn Registry,
+    acquirer: &str,
+    terminal: &str,
+) -> Result<Shown, Refusal> {
+    let key = key_of(registry, acquirer, terminal)?;
+    let row = registry.show(key)?;
+    let row = row.ok_or_else(|| Refusal::unknown("terminal", terminal))?;
+    Ok(Shown::of(row, acquirer.to_owned()))
+}
+
+/// Set the state of a terminal's binding; the gate knows it when this answers
+#[utoipa::path(
+    put, path = "/v1/terminals/{acquirer}/{terminal}/state", tag = "terminals",
+    params(
+        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = NewState,
+    responses((status = 200, body = Shown))
+)]
+async fn set_state(
     State(admin): State<Admin>,
     Path((acquirer, terminal)): Path<(String, String)>,
-    Json(new): Json<NewState>,
+    IfMatch(version): IfMatch,
+    write: Write<NewState>,
+) -> Result<Response, Refusal> {
+    let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewState| {
+        let (shown, changes) = state_set(registry, actor, &acquirer, &terminal, &new, version)?;
+        let version = shown.version;
+        let shown = serde_json::to_value(shown).unwrap_or_default();
+        Ok((Answer::ok(shown).version(version), changes))
+    };
+    admin.change(write, work).await
+}
+
+fn state_set(
+    registry: &mut dyn Registry,
+    actor: &Actor,
+    acquirer: &str,
+    terminal: &str,
+    new: &NewState,
+    version: Option<u32>,
+) -> Result<(Shown, DirectoryChanges), Refusal> {
+    let key = key_of(registry, acquirer, terminal)?;
+    let state = BindingState::from_name(&new.state).ok_or_else(|| {
+        let known: Vec<_> = BindingState::ALL.iter().map(|s| s.name()).collect();
+        Refusal::unfit(format!("state must be one of {}", known.join(", ")))
+    })?;
+    let mut reasons = ReasonSet::EMPTY;
+    for word in &new.reasons {
+        let known: Vec<_> = RependReason::ALL.iter().map(|r| r.name()).collect();
+        let reason = RependReason::from_name(word)
+            .ok_or_else(|| Refusal::unfit(format!("reasons are {}", known.join(", "))))?;
+        reasons = reasons.with(reason);
+    }
+    let changes = registry.set_state(key, state, reasons, version, actor)?;
+    Ok((terminal_shown(registry, acquirer, terminal)?, changes))
+}
+
+/// Set the states of several terminals; each item is answered for itself
+#[utoipa::path(
+    post, path = "/v1/terminals/states", tag = "terminals",
+    request_body = NewStates,
+    responses((status = 200, body = Items))
+)]
+async fn set_states(
+    State(admin): State<Admin>,
+    write: Write<NewStates>,
+) -> Result<Response, Refusal> {
+    let work = |registry: &mut dyn Registry, actor: &Actor, new: NewStates| {
+        let mut changes = DirectoryChanges::default();
+        let told = each(new.items, |item| {
+            let new = NewState {
+                state: item.state,
+                reasons: item.reasons,
+            };
+            let (acquirer, terminal) = (item.acquirer, item.terminal_id);
+            let set = state_set(registry, actor, &acquirer, &terminal, &new, item.version);
+            let of = json!({ "acquirer": acquirer, "terminal_id": terminal });
+            let shown = set.map(|(shown, made)| {
+                changes.add(made);
+                serde_json::to_value(shown).unwrap_or_default()
+            });
+            Told::new(of, shown)
+        })?;
+        Ok((Answer::ok(told), changes))
+    };
+    admin.change(write, work).await
+}
+
+/// A settlement account
+#[utoipa::path(
+    get, path = "/v1/accounts/{acquirer}/{account}", tag = "accounts",
+    params(("acquirer" = String, Path), ("account" = String, Path, description = "The acquirer's reference")),
+    responses((status = 200, body = Account))
+)]
+async fn show_account(
+    State(admin): State<Admin>,
+    Path((acquirer, account)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     blocking(move || {
-        let key = key_of(&admin.registry, &acquirer, &terminal)?;
-        let state = BindingState::from_name(&new.state).ok_or_else(|| {
-            let known: Vec<_> = BindingState::ALL.iter().map(|s| s.name()).collect();
-            Refusal::bad(format!("state must be one of {}", known.join(", ")))
-        })?;
-        let mut reasons = ReasonSet::EMPTY;
-        for word in &new.reasons {
-            let known: Vec<_> = RependReason::ALL.iter().map(|r| r.name()).collect();
-            let reason = RependReason::from_name(word)
-                .ok_or_else(|| Refusal::bad(format!("reasons are {}", known.join(", "))))?;
-            reasons = reasons.with(reason);
-        }
-        let actor = actor(&admin);
-        admin.registry.change(|registry| {
-            let changes = registry.set_state(key, state, reasons, new.version, &actor)?;
-            Ok::<_, crate::store::RegistryError>(((), changes))
-        })?;
-        let row = admin.registry.lock().show(key)?;
-        let row = row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
-        Ok(Json(Shown::of(row, acquirer)).into_response())
+        let mut registry = admin.registry.lock();
+        let shown = account_shown(registry.as_mut(), &acquirer, &account)?;
+        let version = shown.version;
+        Ok(versioned(Json(shown), version))
     })
     .await
 }
 
-pub(super) async fn show_account(
+/// Set an account's status, for every terminal that settles into it, at once
+#[utoipa::path(
+    put, path = "/v1/accounts/{acquirer}/{account}/status", tag = "accounts",
+    params(
+        ("acquirer" = String, Path), ("account" = String, Path, description = "The acquirer's reference"),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = NewStatus,
+    responses((status = 200, body = Account))
+)]
+async fn set_account(
     State(admin): State<Admin>,
     Path((acquirer, account)): Path<(String, String)>,
+    IfMatch(version): IfMatch,
+    write: Write<NewStatus>,
 ) -> Result<Response, Refusal> {
-    blocking(move || account_shown(&admin.registry, &acquirer, &account)).await
-}
-
-pub(super) async fn set_account(
-    State(admin): State<Admin>,
-    Path((acquirer, account)): Path<(String, String)>,
-    Json(new): Json<NewStatus>,
-) -> Result<Response, Refusal> {
-    blocking(move || {
-        let id = acquirer_of(&admin.registry, &acquirer)?;
+    let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewStatus| {
+        let id = acquirer_of(registry, &acquirer)?;
         let status = AccountStatus::from_name(&new.status).ok_or_else(|| {
             let known: Vec<_> = AccountStatus::ALL.iter().map(|s| s.name()).collect();
-            Refusal::bad(format!("status must be one of {}", known.join(", ")))
+            Refusal::unfit(format!("status must be one of {}", known.join(", ")))
         })?;
-        let actor = actor(&admin);
-        admin.registry.change(|registry| {
-            let changes = registry.set_account(id, &account, status, &actor)?;
-            Ok::<_, crate::store::RegistryError>(((), changes))
-        })?;
-        account_shown(&admin.registry, &acquirer, &account)
-    })
-    .await
+        let changes = registry.set_account(id, &account, status, version, actor)?;
+        let shown = account_shown(registry, &acquirer, &account)?;
+        let version = shown.version;
+        let shown = serde_json::to_value(shown).unwrap_or_default();
+        Ok((Answer::ok(shown).version(version), changes))
+    };
+    admin.change(write, work).await
 }
 
-/// All terminals as CSV, written while it is read.
-pub(super) async fn export(State(admin): State<Admin>) -> Response {
+/// All terminals as CSV, written while it is read, as an import takes them
+#[utoipa::path(
+    get, path = "/v1/terminals", tag = "terminals",
+    responses((status = 200, body = String, content_type = "text/csv"))
+)]
+async fn export(State(admin): State<Admin>) -> Response {
     let (tell, told) = tokio::sync::mpsc::channel::<Bytes>(16);
     tokio::task::spawn_blocking(move || {
         let written = write_export(&admin.registry, &mut |bytes| {
@@ -211,21 +368,24 @@ fn hand_over(out: &mut csv::Writer<Vec<u8>>, give: &mut dyn FnMut(Bytes) -> bool
 }
 
 fn account_shown(
-    registry: &SharedRegistry,
+    registry: &mut dyn Registry,
     acquirer: &str,
     account: &str,
-) -> Result<Response, Refusal> {
+) -> Result<Account, Refusal> {
     let id = acquirer_of(registry, acquirer)?;
-    let found = registry.lock().account(id, account)?;
-    let (_, kind, status) = found.ok_or_else(|| Refusal::unknown("account", account))?;
-    let shown = serde_json::json!({
-        "acquirer": acquirer, "account_id": account, "kind": kind, "status": status.name(),
-    });
-    Ok(Json(shown).into_response())
+    let found = registry.account(id, account)?;
+    let (number, kind, status) = found.ok_or_else(|| Refusal::unknown("account", account))?;
+    Ok(Account {
+        acquirer: acquirer.to_owned(),
+        account_id: account.to_owned(),
+        version: registry.account_version(number)?,
+        kind,
+        status: status.name(),
+    })
 }
 
 pub(super) fn key_of(
-    registry: &SharedRegistry,
+    registry: &mut dyn Registry,
     acquirer: &str,
     terminal: &str,
 ) -> Result<TerminalKey, Refusal> {
@@ -234,8 +394,8 @@ pub(super) fn key_of(
     Ok(TerminalKey { acquirer, terminal })
 }
 
-fn acquirer_of(registry: &SharedRegistry, name: &str) -> Result<AcquirerId, Refusal> {
-    let all = registry.lock().acquirers()?;
+fn acquirer_of(registry: &mut dyn Registry, name: &str) -> Result<AcquirerId, Refusal> {
+    let all = registry.acquirers()?;
     all.into_iter()
         .find(|(_, known)| known == name)
         .map(|(id, _)| id)
@@ -247,11 +407,4 @@ fn name_of(acquirers: &[(AcquirerId, String)], id: AcquirerId) -> &str {
         .iter()
         .find(|(known, _)| *known == id)
         .map_or("", |(_, name)| name)
-}
-
-fn actor(admin: &Admin) -> Actor {
-    Actor {
-        name: "admin-socket".into(),
-        at: admin.clock.wall(),
-    }
 }

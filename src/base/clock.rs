@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point on the process's own monotonic time line, in microseconds since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Moment(pub u64);
@@ -26,8 +28,20 @@ impl Moment {
 }
 
 /// Wall-clock time in microseconds since 1970-01-01 UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The time `wait` later; the end of time when that does not fit.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}
 
 /// Where time comes from. Sockets and tasks get the system's, tests a [`ManualClock`].
 pub trait Clock: Send + Sync + std::fmt::Debug {

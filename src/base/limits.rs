@@ -2,6 +2,8 @@
 //!
 //! Settings move within these; nothing moves beyond them.
 
+use std::time::Duration;
+
 /// Longest frame any framing may announce, in bytes without its length prefix.
 pub const FRAME_BYTES_MAX: usize = 65_535;
 
@@ -86,3 +88,39 @@ pub const EXTENDS_MAX: usize = 8;
 
 /// Bytes of one sample message's file.
 pub const SAMPLE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long the answer to a write is kept for who asks again under the same key.
+pub const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Answers to writes that are kept at a time; when there are more, writes are refused until the oldest expire.
+pub const ANSWERS_MAX: u64 = 1_000_000;
+
+/// Characters of the key under which a write may be asked for again.
+pub const KEY_CHARS_MAX: usize = 128;
+
+/// Audit events of one page.
+pub const AUDIT_PAGE_MAX: usize = 1_000;
+
+/// Items of one write that answers for each.
+pub const ITEMS_MAX: usize = 1_000;
+
+/// Tokens that are neither expired nor revoked.
+pub const TOKENS_MAX: usize = 10_000;
+
+/// Longest life of a token.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// Addresses whose failed attempts are counted at a time; beyond it the one that has been quiet longest is forgotten.
+pub const SOURCES_COUNTED_MAX: usize = 10_000;
+
+/// Notices and events that wait to be delivered.
+pub const PARCELS_MAX: usize = 100_000;
+
+/// How long is remembered how one of them ended.
+pub const PARCELS_REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+
+/// Notices and events that are being delivered at a time.
+pub const PARCELS_AT_A_TIME: usize = 16;
+
+/// Bytes of the file that takes notices when nothing else is configured; the one before it is kept as well.
+pub const OUTBOX_FILE_BYTES_MAX: u64 = 16 << 20;

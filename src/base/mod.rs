@@ -13,6 +13,7 @@ pub mod failpoint;
 pub mod ids;
 pub mod limits;
 pub mod note;
+pub mod notice;
 pub mod request;
 
 pub use amount::{Amount, Currency};

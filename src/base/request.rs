@@ -79,6 +79,23 @@ impl RequestType {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whether it books an amount, so that its settlement can be held.
+    #[must_use]
+    pub const fn moves_money(self) -> bool {
+        match self {
+            Self::NewMoney | Self::Completion | Self::Void | Self::Refund | Self::Advice => true,
+            Self::Echo
+            | Self::SignOn
+            | Self::SignOff
+            | Self::Download
+            | Self::Enquiry
+            | Self::Reversal
+            | Self::QrQuery
+            | Self::Settlement
+            | Self::Trailer => false,
+        }
+    }
+
     /// Whether the request needs a signed-on terminal: everything but line tests, signing on and off,
     /// downloads (terminals fetch keys before they can sign on), and reversals, which always pass.
     #[must_use]

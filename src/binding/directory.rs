@@ -5,13 +5,14 @@
 //! two terminals. Closed bindings stay, so that a terminal that was once bound here is told apart from
 //! one that never was.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use super::gate::Undecidable;
+use super::hold::{HoldScope, HoldSet};
 use super::state::{AccountStatus, BindingState, ReasonSet};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId};
 
@@ -37,8 +38,18 @@ pub struct Admission {
     pub merchant: MerchantId,
     /// State.
     pub state: BindingState,
-    /// Why it is re-pending; empty in other states.
+    /// Why it has to be verified anew: of a re-pending binding, or of one that was suspended meanwhile.
     pub reasons: ReasonSet,
+    /// What is held for it.
+    pub holds: HoldSet,
+}
+
+impl Admission {
+    /// Whether new money may be taken for it, its account aside.
+    #[must_use]
+    pub const fn takes_new_money(&self) -> bool {
+        matches!(self.state, BindingState::Active) && !self.holds.contains(HoldScope::Acceptance)
+    }
 }
 
 /// Statuses of accounts, indexed by account number: a byte each. Blocks are added and never move.
@@ -49,8 +60,11 @@ const BLOCK: usize = 4_096;
 pub struct Directory {
     terminals: DashMap<TerminalKey, Admission, RandomState>,
     former: DashMap<TerminalKey, Vec<BindingId>>,
+    /// Bindings of other terminals that a terminal's own took over from.
+    predecessors: DashMap<TerminalKey, Vec<BindingId>>,
     accounts: RwLock<Vec<Block>>,
     trusted: AtomicBool,
+    epoch: AtomicU64,
 }
 
 impl std::fmt::Debug for Directory {
@@ -68,15 +82,30 @@ impl Directory {
         Self {
             terminals: DashMap::with_hasher(RandomState::default()),
             former: DashMap::new(),
+            predecessors: DashMap::new(),
             accounts: RwLock::new(Vec::new()),
             trusted: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
         }
+    }
+
+    /// Number of changes so far. Whoever decides something reads it *before* the look-up; when it is still
+    /// the same later, nothing in the directory has changed since and the decision holds.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Behind every change: whoever sees the new number sees the change.
+    fn changed(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Says whether the directory may be believed. Until it is loaded, and while its store is cut off,
     /// money is declined with "cannot decide" instead of "unknown terminal".
     pub fn set_trusted(&self, trusted: bool) {
         self.trusted.store(trusted, Ordering::Release);
+        self.changed();
     }
 
     /// Whether the directory may be believed.
@@ -94,6 +123,12 @@ impl Directory {
             return Err(Undecidable);
         }
         Ok(self.terminals.get(&key).map(|entry| *entry))
+    }
+
+    /// What is held for a terminal, believed or not: for whoever changes it.
+    #[must_use]
+    pub fn held(&self, key: TerminalKey) -> Option<Admission> {
+        self.terminals.get(&key).map(|entry| *entry)
     }
 
     /// Bindings the terminal id had before its current one, oldest first.
@@ -130,6 +165,32 @@ impl Directory {
         if let Some(before) = replaced {
             self.former.entry(key).or_default().push(before);
         }
+        self.changed();
+    }
+
+    /// Takes a binding back to what it was before a change that was put in and then not kept. Only whoever
+    /// put it in may do this, before anybody else can change the binding.
+    pub fn restore(&self, key: TerminalKey, before: Admission) {
+        self.terminals.insert(key, before);
+        self.changed();
+    }
+
+    /// Says that a terminal's binding took over from a binding of another terminal: what was sold there can be
+    /// voided and refunded here.
+    pub fn succeed(&self, key: TerminalKey, predecessor: BindingId) {
+        let mut list = self.predecessors.entry(key).or_default();
+        if !list.contains(&predecessor) {
+            list.push(predecessor);
+        }
+    }
+
+    /// Bindings of other terminals that this terminal's took over from, oldest first.
+    #[must_use]
+    pub fn predecessors(&self, key: TerminalKey) -> Vec<BindingId> {
+        self.predecessors
+            .get(&key)
+            .map(|list| list.clone())
+            .unwrap_or_default()
     }
 
     /// Number of terminals held, bound or once bound.
@@ -176,6 +237,7 @@ impl Directory {
                 .read()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             if set(&blocks) {
+                self.changed();
                 return;
             }
         }
@@ -187,6 +249,7 @@ impl Directory {
             blocks.push(Arc::new([const { AtomicU8::new(0) }; BLOCK]));
         }
         set(&blocks);
+        self.changed();
     }
 }
 
@@ -214,6 +277,7 @@ mod tests {
             merchant: MerchantId::parse("M1").unwrap(),
             state,
             reasons: ReasonSet::EMPTY,
+            holds: HoldSet::EMPTY,
         }
     }
 
@@ -265,6 +329,32 @@ mod tests {
         directory.set_account(far, AccountStatus::Frozen);
         assert_eq!(directory.account(far), AccountStatus::Frozen);
         assert_eq!(directory.account(AccountId(0)), AccountStatus::Unverified);
+    }
+
+    #[test]
+    fn every_change_is_seen_in_the_epoch_and_can_be_taken_back() {
+        let directory = trusted();
+        let active = admission(1, 1, BindingState::Active);
+        directory.put(key("T1"), active);
+        let before = directory.epoch();
+        directory.put(key("T1"), admission(1, 2, BindingState::Suspended));
+        assert_ne!(directory.epoch(), before);
+        let before = directory.epoch();
+        directory.restore(key("T1"), active);
+        assert_ne!(directory.epoch(), before);
+        assert_eq!(directory.find(key("T1")), Ok(Some(active)));
+        let before = directory.epoch();
+        directory.set_account(AccountId(1), AccountStatus::Verified);
+        assert_ne!(directory.epoch(), before);
+    }
+
+    #[test]
+    fn a_successor_names_whom_it_took_over_from() {
+        let directory = trusted();
+        directory.succeed(key("T2"), BindingId(1));
+        directory.succeed(key("T2"), BindingId(1));
+        assert_eq!(directory.predecessors(key("T2")), [BindingId(1)]);
+        assert!(directory.predecessors(key("T1")).is_empty());
     }
 
     #[test]

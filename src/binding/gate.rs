@@ -2,12 +2,13 @@
 //! anything is journalled or forwarded.
 //!
 //! Order of checks (the caller has done format and MAC): terminal known, merchant number, state,
-//! settlement account. Reversals branch off first: they pass in every state and for closed bindings,
+//! settlement account, holds. Reversals branch off first: they pass in every state and for closed bindings,
 //! because a terminal clears its stored reversal only on 00, 12 or 25 and wedges otherwise.
 //!
 //! No answer of the gate is ever a code on which a shop keeps the customer's card.
 
 use super::directory::Admission;
+use super::hold::HoldScope;
 use super::state::{AccountStatus, BindingState, ReasonSet, RependReason};
 use crate::base::{MerchantId, RequestType};
 
@@ -24,6 +25,8 @@ pub enum DeclineReason {
     State(BindingState),
     /// The settlement account cannot take money; the status says why.
     Account(AccountStatus),
+    /// A hold stops it; the scope says which.
+    Held(HoldScope),
     /// The store could not say. Money fails closed.
     CannotDecide,
 }
@@ -48,6 +51,10 @@ impl DeclineReason {
             Self::Account(AccountStatus::Invalid) => "account-invalid",
             Self::Account(AccountStatus::Frozen) => "account-frozen",
             Self::Account(AccountStatus::Closed) => "account-closed",
+            Self::Held(HoldScope::Acceptance) => "hold-acceptance",
+            Self::Held(HoldScope::Settlement) => "hold-settlement",
+            Self::Held(HoldScope::Refund) => "hold-refund",
+            Self::Held(HoldScope::Download) => "hold-download",
             Self::CannotDecide => "cannot-decide",
         }
     }
@@ -106,6 +113,10 @@ pub fn decide(
         Verdict::Hold => true,
         Verdict::Refuse => return Decision::Decline(DeclineReason::State(admission.state)),
     };
+    let held = match by_holds(kind, admission) {
+        Ok(by_hold) => held || by_hold,
+        Err(scope) => return Decision::Decline(DeclineReason::Held(scope)),
+    };
     if account.is_usable() {
         return Decision::Pass { admission, held };
     }
@@ -121,6 +132,30 @@ pub fn decide(
         Verdict::Refuse => return Decision::Decline(DeclineReason::Account(account)),
     };
     Decision::Pass { admission, held }
+}
+
+/// What holds make of a request: whether its settlement is held, or which scope stops it. A hold on acceptance
+/// stops what a suspension stops.
+fn by_holds(kind: RequestType, admission: Admission) -> Result<bool, HoldScope> {
+    let holds = admission.holds;
+    if holds.is_empty() {
+        return Ok(false);
+    }
+    let suspended = by_state(kind, BindingState::Suspended, ReasonSet::EMPTY);
+    if holds.contains(HoldScope::Acceptance) {
+        match suspended {
+            // Downloads have a hold of their own.
+            Verdict::Refuse if kind != RequestType::Download => return Err(HoldScope::Acceptance),
+            Verdict::Process | Verdict::Hold | Verdict::Refuse => {}
+        }
+    }
+    if holds.contains(HoldScope::Refund) && kind == RequestType::Refund {
+        return Err(HoldScope::Refund);
+    }
+    if holds.contains(HoldScope::Download) && kind == RequestType::Download {
+        return Err(HoldScope::Download);
+    }
+    Ok(holds.contains(HoldScope::Settlement) && kind.moves_money())
 }
 
 /// The directory cannot be trusted: not loaded yet, or cut off from its store for too long.
@@ -205,6 +240,7 @@ const fn needs_merchant(kind: RequestType) -> bool {
 mod tests {
     use super::*;
     use crate::base::{AccountId, BindingId};
+    use crate::binding::hold::HoldSet;
 
     const SHOP: &str = "104512541110001";
 
@@ -216,6 +252,7 @@ mod tests {
             merchant: MerchantId::parse(SHOP).unwrap(),
             state,
             reasons,
+            holds: HoldSet::EMPTY,
         }
     }
 
@@ -365,6 +402,69 @@ mod tests {
             sale,
             Decision::Decline(DeclineReason::Account(AccountStatus::Frozen))
         );
+    }
+
+    #[test]
+    fn a_hold_stops_its_scope_and_nothing_else() {
+        let shop = MerchantId::parse(SHOP).ok();
+        // `p` process, `h` settlement held, `x` stopped. Columns: acceptance, settlement, refund, download.
+        let table = [
+            (RequestType::Echo, "pppp"),
+            (RequestType::SignOn, "pppp"),
+            (RequestType::SignOff, "pppp"),
+            (RequestType::Download, "pppx"),
+            (RequestType::Enquiry, "xppp"),
+            (RequestType::NewMoney, "xhpp"),
+            (RequestType::Completion, "xhpp"),
+            (RequestType::Void, "phpp"),
+            (RequestType::Refund, "xhxp"),
+            (RequestType::Reversal, "pppp"),
+            (RequestType::QrQuery, "pppp"),
+            (RequestType::Advice, "phpp"),
+            (RequestType::Settlement, "pppp"),
+            (RequestType::Trailer, "pppp"),
+        ];
+        assert_eq!(table.len(), RequestType::ALL.len());
+        for (kind, want) in table {
+            let got: String = HoldScope::ALL
+                .iter()
+                .map(|scope| {
+                    let held = Admission {
+                        holds: HoldSet::EMPTY.with(*scope),
+                        ..admission(BindingState::Active, ReasonSet::EMPTY)
+                    };
+                    match decide(Ok(Some(held)), AccountStatus::Verified, kind, shop) {
+                        Decision::Pass { held: false, .. } => 'p',
+                        Decision::Pass { held: true, .. } => 'h',
+                        Decision::Decline(DeclineReason::Held(by)) if by == *scope => 'x',
+                        Decision::Decline(other) => panic!("{kind:?}: {other:?}"),
+                    }
+                })
+                .collect();
+            assert_eq!(got, want, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own() {
+        let mut reasons = vec![
+            DeclineReason::UnknownTerminal,
+            DeclineReason::WrongMerchant,
+            DeclineReason::CannotDecide,
+        ];
+        reasons.extend(
+            HoldScope::ALL
+                .iter()
+                .map(|scope| DeclineReason::Held(*scope)),
+        );
+        reasons.extend(BindingState::ALL.iter().map(|s| DeclineReason::State(*s)));
+        reasons.extend(
+            AccountStatus::ALL
+                .iter()
+                .map(|s| DeclineReason::Account(*s)),
+        );
+        let names: std::collections::BTreeSet<_> = reasons.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), reasons.len());
     }
 
     #[test]

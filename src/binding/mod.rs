@@ -1,15 +1,33 @@
 //! Bindings: which merchant and which settlement account a terminal belongs to, and whether it may act.
 //!
 //! [`gate`] decides every request with one pure function over a table of state × request type;
-//! [`directory`] is the in-memory look-up it decides from. Nothing here knows a socket, a clock or a
+//! [`directory`] is the in-memory look-up it decides from. [`life`] says how a binding gets from state to
+//! state; [`account`], [`device`], [`contact`], [`hold`] and [`challenge`] say it of what hangs on it;
+//! [`unbinding`] and [`replacement`] are the cases that end one. Every event that cannot happen is answered
+//! with a [`Refusal`] that says what to do instead. Nothing here knows a socket, a clock, randomness or a
 //! store: `switch` loads the directory, `admin` changes store and directory together.
 //!
 //! What may go wrong: an unknown terminal and a closed binding are answers of the gate, not errors.
 
+pub mod account;
+pub mod challenge;
+pub mod contact;
+pub mod device;
 pub mod directory;
+pub mod drain;
 pub mod gate;
+pub mod hold;
+pub mod life;
+pub mod merchant;
+mod named;
+pub mod refusal;
+pub mod replacement;
 pub mod state;
+pub mod unbinding;
 
 pub use directory::{Admission, Directory, TerminalKey};
 pub use gate::{Decision, DeclineReason, decide};
+pub use hold::{HoldScope, HoldSet};
+pub use life::{BindingEvent, Life};
+pub use refusal::Refusal;
 pub use state::{AccountStatus, BindingState, ReasonSet, RependReason};

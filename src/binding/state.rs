@@ -1,49 +1,11 @@
-//! States of a binding and of a settlement account.
-//!
-//! ```text
-//! PENDING ─▶ ACTIVATING ─▶ ACTIVE ◀──▶ RE_PENDING {reasons}
-//!    │                       │  ▲          │
-//!    │                       ▼  │          ▼
-//!    │                     SUSPENDED ◀─────┘
-//!    ▼                       │
-//! UNBOUND ◀── UNBINDING ◀────┴── (from ACTIVE and RE_PENDING too)
-//! ```
+//! States of a binding and of a settlement account. What leads from one to another is in
+//! [`life`](super::life) and [`account`](super::account).
 //!
 //! A closed (`UNBOUND`) binding never opens again: binding the device anew makes a new binding.
 
 use std::fmt;
 
-macro_rules! named_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr(u8)]
-        pub enum $name { $($(#[$vdoc])* $variant,)+ }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The name used in the store, the API and files.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-
-            /// The one with that name.
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$variant),)+ _ => None }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-    };
-}
+use super::named::named_enum;
 
 named_enum!(
     /// Where a binding stands in its life.

@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use bytes::Bytes;
-use http_body_util::Empty;
 use hyper::Method;
+use serde_json::json;
 
 use super::client::{self, Target};
-use super::output;
-use super::terminal::json_body;
+use super::inquire;
+use crate::admin::escaped;
 
 /// Settlement accounts.
 #[derive(Debug, clap::Args)]
@@ -36,6 +35,9 @@ enum Verb {
         account: String,
         /// unverified, verified, invalid, frozen or closed
         status: String,
+        /// Only if the account still has this version
+        #[arg(long, value_name = "NUMBER")]
+        version: Option<u32>,
         #[command(flatten)]
         target: Target,
     },
@@ -52,40 +54,28 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 acquirer,
                 account,
                 target,
-            } => get(&target, &format!("/v1/accounts/{acquirer}/{account}")).await,
+            } => {
+                let gateway = target.running().await?;
+                inquire::print(&gateway.get_json(&path(&acquirer, &account)).await?)?;
+            }
             Verb::SetStatus {
                 acquirer,
                 account,
                 status,
+                version,
                 target,
             } => {
-                let path = format!("/v1/accounts/{acquirer}/{account}/status");
-                put(&target, &path, &serde_json::json!({ "status": status })).await
+                let path = format!("{}/status", path(&acquirer, &account));
+                let body = json!({ "status": status });
+                let gateway = target.running().await?;
+                let changed = gateway.change(Method::PUT, &path, version.into(), &body);
+                inquire::print(&changed.await?)?;
             }
         }
+        Ok(ExitCode::SUCCESS)
     })
 }
 
-/// Reads something from the running gateway and prints it.
-pub(super) async fn get(target: &Target, path: &str) -> anyhow::Result<ExitCode> {
-    let stream = target.running().await?;
-    let response = client::call(stream, Method::GET, path, Empty::<Bytes>::new()).await?;
-    print(&client::text_of(response).await?)
-}
-
-/// Changes something in the running gateway and prints what came of it.
-pub(super) async fn put(
-    target: &Target,
-    path: &str,
-    body: &serde_json::Value,
-) -> anyhow::Result<ExitCode> {
-    let stream = target.running().await?;
-    let response = client::call(stream, Method::PUT, path, json_body(body)).await?;
-    print(&client::text_of(response).await?)
-}
-
-pub(super) fn print(text: &str) -> anyhow::Result<ExitCode> {
-    let value: serde_json::Value = serde_json::from_str(text)?;
-    output::line(format_args!("{value:#}"))?;
-    Ok(ExitCode::SUCCESS)
+fn path(acquirer: &str, account: &str) -> String {
+    format!("/v1/accounts/{}/{}", escaped(acquirer), escaped(account))
 }

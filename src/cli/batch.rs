@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use hyper::Method;
 
-use super::account::{get, print};
-use super::client::{self, Target};
-use super::terminal::json_body;
+use super::client::{self, Target, Version};
+use super::inquire;
 use crate::admin::escaped;
 
 /// Batches of terminals.
@@ -39,9 +38,9 @@ enum Verb {
         acquirer: String,
         /// Terminal id (DE41)
         terminal: String,
-        /// Who closes it; kept for good
+        /// Who closes it, kept for good; who runs the command, or whose token it is, otherwise
         #[arg(long, value_name = "NAME")]
-        by: String,
+        by: Option<String>,
         /// Why; kept for good
         #[arg(long, value_name = "TEXT")]
         note: String,
@@ -67,7 +66,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 target,
             } => {
                 let query = batch.map_or_else(String::new, |number| format!("?batch={number}"));
-                get(&target, &format!("{}{query}", path(&acquirer, &terminal))).await
+                let path = format!("{}{query}", path(&acquirer, &terminal));
+                inquire::print(&target.running().await?.get_json(&path).await?)?;
+                Ok(ExitCode::SUCCESS)
             }
             Verb::Close {
                 acquirer,
@@ -77,11 +78,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 batch,
                 target,
             } => {
-                let stream = target.running().await?;
+                let gateway = target.running().await?;
                 let path = format!("{}/close", path(&acquirer, &terminal));
                 let body = serde_json::json!({ "by": by, "note": note, "batch": batch });
-                let response = client::call(stream, Method::POST, &path, json_body(&body)).await?;
-                print(&client::text_of(response).await?)
+                let closed = gateway.change(Method::POST, &path, Version::None, &body);
+                inquire::print(&closed.await?)?;
+                Ok(ExitCode::SUCCESS)
             }
         }
     })

@@ -3,14 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use clap::ValueEnum;
-use http_body_util::Empty;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::client::{self, Target};
-use super::terminal::json_body;
+use super::client::{self, Gateway, Target, Version};
 use super::transaction::{plain, print_field};
 use super::{inquire, output};
 use crate::admin::escaped;
@@ -100,9 +97,9 @@ struct Which {
     /// How many --all has to find; otherwise nothing is done
     #[arg(long, value_name = "NUMBER", requires = "all")]
     count: Option<u64>,
-    /// Who decides
+    /// Who decides; who runs the command, or whose token it is, otherwise
     #[arg(long, value_name = "NAME")]
-    name: String,
+    name: Option<String>,
     /// Why: one line, without card numbers
     #[arg(long, value_name = "TEXT")]
     note: String,
@@ -233,15 +230,18 @@ async fn show(number: u64, form: Form, target: &Target) -> anyhow::Result<ExitCo
 
 /// Decides about each, one after the other, and says of each what came of it.
 async fn decide(verb: Decision, which: &Which, target: &Target) -> anyhow::Result<ExitCode> {
+    // A gateway has to run: what is resent goes over its links, and what is closed it must no longer take a
+    // terminal's reversal for.
+    let gateway = target.running().await;
+    let gateway = gateway.context("only a running gateway resends and closes")?;
     let numbers = match &which.group {
-        Some(group) => all_of(group, which.count, target).await?,
+        Some(group) => all_of(group, which.count, &gateway).await?,
         None => which.transactions.clone(),
     };
-    drop(running(target).await?);
     let body = json!({ "name": which.name, "note": which.note });
     let mut refused = 0;
     for number in numbers {
-        match decide_one(verb, number, &body, target).await {
+        match decide_one(verb, number, &body, &gateway).await {
             Ok(told) => output::line(format_args!("{number} {told}"))?,
             Err(problem) => {
                 refused += 1;
@@ -256,25 +256,16 @@ async fn decide(verb: Decision, which: &Which, target: &Target) -> anyhow::Resul
     })
 }
 
-/// A gateway has to run: what is resent goes over its links, and what is closed it must no longer take
-/// a terminal's reversal for.
-async fn running(target: &Target) -> anyhow::Result<tokio::net::UnixStream> {
-    target
-        .running()
-        .await
-        .context("only a running gateway resends and closes")
-}
-
 async fn decide_one(
     verb: Decision,
     number: u64,
     body: &Value,
-    target: &Target,
+    gateway: &Gateway,
 ) -> anyhow::Result<String> {
     let path = format!("/v1/exceptions/{number}/{}", verb.name());
-    let stream = running(target).await?;
-    let response = client::call(stream, Method::POST, &path, json_body(body)).await?;
-    let told: Value = serde_json::from_str(&client::text_of(response).await?)?;
+    let told = gateway
+        .change(Method::POST, &path, Version::None, body)
+        .await?;
     let done = match verb {
         Decision::Resend => "resent",
         Decision::Close => "closed",
@@ -292,7 +283,7 @@ async fn decide_one(
 }
 
 /// The numbers of all that is parked towards a group, if they are as many as was said.
-async fn all_of(group: &str, count: Option<u64>, target: &Target) -> anyhow::Result<Vec<u64>> {
+async fn all_of(group: &str, count: Option<u64>, gateway: &Gateway) -> anyhow::Result<Vec<u64>> {
     let mut asked = Asked {
         group: Some(group.to_owned()),
         limit: Some(limits::EXCEPTIONS_PAGE_MAX.to_string()),
@@ -300,10 +291,7 @@ async fn all_of(group: &str, count: Option<u64>, target: &Target) -> anyhow::Res
     };
     let mut numbers = Vec::new();
     loop {
-        let stream = running(target).await?;
-        let nothing = Empty::<Bytes>::new();
-        let response = client::call(stream, Method::GET, &address(&asked), nothing).await?;
-        let page: Value = serde_json::from_str(&client::text_of(response).await?)?;
+        let page = gateway.get_json(&address(&asked)).await?;
         let rows = page["exceptions"].as_array().map(Vec::as_slice);
         let rows = rows.unwrap_or_default();
         numbers.extend(rows.iter().filter_map(|row| row["transaction"].as_u64()));

@@ -4,12 +4,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::Method;
+use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::client::{self, Found, Target};
+use super::client::{Found, Target};
 use super::output;
 use crate::admin::inquiry::{Inquiry, InquiryError};
 use crate::store::projection::project_round;
@@ -23,10 +21,7 @@ pub(super) async fn ask(
     direct: impl FnOnce(&mut Inquiry) -> Result<Value, InquiryError>,
 ) -> anyhow::Result<Value> {
     match target.find().await? {
-        Found::Running(stream) => {
-            let response = client::call(stream, Method::GET, path, Empty::<Bytes>::new()).await?;
-            Ok(serde_json::from_str(&client::text_of(response).await?)?)
-        }
+        Found::Running(gateway) => gateway.get_json(path).await,
         Found::Stopped { store, .. } => Ok(direct(&mut open(&store)?)?),
     }
 }
@@ -39,9 +34,8 @@ pub(super) async fn pour(
     direct: impl FnOnce(&mut Inquiry, &mut dyn Write) -> Result<(), InquiryError>,
 ) -> anyhow::Result<()> {
     match target.find().await? {
-        Found::Running(stream) => {
-            let response = client::call(stream, Method::GET, path, Empty::<Bytes>::new()).await?;
-            let mut body = response.into_body();
+        Found::Running(gateway) => {
+            let mut body = gateway.get(path).await?.into_body();
             while let Some(frame) = body.frame().await {
                 let frame = frame.context("the gateway broke off; what was written is a part")?;
                 if let Ok(data) = frame.into_data() {

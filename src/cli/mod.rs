@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod account;
+pub mod audit;
 pub mod bare_proxy;
 pub mod batch;
 pub mod check;
@@ -11,6 +12,7 @@ pub mod host;
 mod inquire;
 pub mod load;
 mod load_report;
+pub mod manual;
 pub mod message;
 mod output;
 pub mod protocol;
@@ -19,6 +21,7 @@ pub mod settlement;
 pub mod simulate;
 pub mod store;
 pub mod terminal;
+pub mod token;
 pub mod transaction;
 pub mod trial;
 
@@ -43,6 +46,8 @@ enum Command {
     Terminal(terminal::Args),
     Account(account::Args),
     Batch(batch::Args),
+    Token(token::Args),
+    Audit(audit::Args),
     Store(store::Args),
     Backup(store::BackupArgs),
     Restore(store::RestoreArgs),
@@ -54,6 +59,8 @@ enum Command {
     Load(load::Args),
     Simulate(simulate::Args),
     Trial(trial::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
     #[command(hide = true)]
     BareProxy(bare_proxy::Args),
 }
@@ -71,6 +78,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Terminal(args) => terminal::run(args),
         Command::Account(args) => account::run(args),
         Command::Batch(args) => batch::run(args),
+        Command::Token(args) => token::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Store(args) => store::run(&args),
         Command::Backup(args) => store::backup(&args),
         Command::Restore(args) => store::restore(&args),
@@ -82,6 +91,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Trial(args) => trial::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::BareProxy(args) => bare_proxy::run(&args),
     }
 }

@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::check;
 use crate::admin::Admin;
 use crate::base::{Clock, SystemClock};
-use crate::config::{self, Config, ConfigError};
-use crate::switch::{Running, Switch};
+use crate::config::{self, AdminHttps, Config, ConfigError};
+use crate::switch::{Dispatcher, Running, Switch, Ways};
 use crate::telemetry::{log, metrics};
 
 /// Runs the gateway: takes terminals, forwards to upstreams, keeps the journal.
@@ -89,13 +89,24 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = Running::start(&config.switch, &clock)?;
     started.get_or_init(|| Arc::downgrade(&running.switch));
-    let admin = Admin::new(&running, clock, Some(prometheus.clone()));
+    let outbox = running.folder.path().join("outbox");
+    let ways = Ways::new(&config.notify, &outbox, &clock)?;
+    let dispatcher = Dispatcher::new(&running, ways, &clock);
+    let delivering = Arc::clone(&dispatcher).run(running.tasks.clone());
+    running.tasks.spawn(delivering);
+    let admin = Admin::new(&running, clock, Some(prometheus.clone()), dispatcher)?;
     admin.serve_socket(&config.admin_socket).with_context(|| {
         format!(
             "the admin socket {} cannot be served",
             config.admin_socket.display()
         )
     })?;
+    if let Some(AdminHttps { address, tls }) = config.admin_https {
+        let bound = admin.serve_https(address, tls).await;
+        let bound =
+            bound.with_context(|| format!("the admin address {address} cannot be served"))?;
+        tracing::info!(address = %bound, "serving the admin API over TLS");
+    }
     if let Some(address) = config.monitor_address {
         let bound = admin
             .serve_monitor(address)

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::BodyExt;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::io::AsyncReadExt;
 
-use super::client::{self, Found, Target};
-use super::output;
-use crate::admin::{ImportEvent, Pieces, import_lines, write_export};
+use super::client::{self, Found, Gateway, Target};
+use super::{inquire, output};
+use crate::admin::{ImportEvent, Pieces, escaped, import_lines, write_export};
 use crate::base::{Clock, SystemClock};
 use crate::binding::Directory;
 use crate::store::registry::{Actor, Registry};
@@ -67,6 +67,9 @@ enum Verb {
         /// Why it is re-pending: phone, account, device, location, dormant, identity, reconfirm
         #[arg(long, value_delimiter = ',')]
         reason: Vec<String>,
+        /// Only if the binding still has this version
+        #[arg(long, value_name = "NUMBER")]
+        version: Option<u32>,
         #[command(flatten)]
         target: Target,
     },
@@ -86,29 +89,39 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 terminal,
                 target,
             } => {
-                let path = format!("/v1/terminals/{acquirer}/{terminal}");
-                super::account::get(&target, &path).await
+                let gateway = target.running().await?;
+                let shown = gateway.get_json(&path(&acquirer, &terminal)).await?;
+                inquire::print(&shown)?;
+                Ok(ExitCode::SUCCESS)
             }
             Verb::SetState {
                 acquirer,
                 terminal,
                 state,
                 reason,
+                version,
                 target,
             } => {
-                let path = format!("/v1/terminals/{acquirer}/{terminal}/state");
+                let path = format!("{}/state", path(&acquirer, &terminal));
                 let body = serde_json::json!({ "state": state, "reasons": reason });
-                super::account::put(&target, &path, &body).await
+                let gateway = target.running().await?;
+                let changed = gateway.change(Method::PUT, &path, version.into(), &body);
+                inquire::print(&changed.await?)?;
+                Ok(ExitCode::SUCCESS)
             }
         }
     })
+}
+
+fn path(acquirer: &str, terminal: &str) -> String {
+    format!("/v1/terminals/{}/{}", escaped(acquirer), escaped(terminal))
 }
 
 async fn import(file: &Path, target: &Target) -> anyhow::Result<ExitCode> {
     let size = std::fs::metadata(file).map_or(0, |meta| meta.len());
     let bar = progress_bar(size);
     let last = match target.find().await? {
-        Found::Running(stream) => import_running(stream, file, &bar).await?,
+        Found::Running(gateway) => import_running(&gateway, file, &bar).await?,
         Found::Stopped { store, acquirers } => {
             let file = file.to_owned();
             let bar = bar.clone();
@@ -148,7 +161,7 @@ async fn import(file: &Path, target: &Target) -> anyhow::Result<ExitCode> {
 
 /// Sends the file and reads the events while it does.
 async fn import_running(
-    stream: tokio::net::UnixStream,
+    gateway: &Gateway,
     file: &Path,
     bar: &ProgressBar,
 ) -> anyhow::Result<ImportEvent> {
@@ -173,7 +186,7 @@ async fn import_running(
         }
     };
     let receiving = async {
-        let response = client::call(stream, Method::POST, "/v1/import", Pieces(taken)).await?;
+        let response = gateway.upload("/v1/import", Pieces(taken)).await?;
         let mut body = response.into_body();
         let mut text = Vec::new();
         let mut last = ImportEvent::Failed("the gateway said nothing".into());
@@ -208,10 +221,7 @@ fn import_stopped(
         let opened = File::open(file);
         Box::new(opened.with_context(|| format!("{} cannot be read", file.display()))?)
     };
-    let actor = Actor {
-        name: "posgate terminal import".into(),
-        at: SystemClock::new().wall(),
-    };
+    let actor = Actor::program("posgate terminal import", SystemClock::new().wall());
     let mut say = |event: &ImportEvent| {
         if let ImportEvent::Progress(lines) = event {
             bar.set_message(format!("{lines} lines"));
@@ -221,6 +231,7 @@ fn import_stopped(
         &registry,
         bar.wrap_read(input),
         &actor,
+        None,
         &mut say,
     ))
 }
@@ -228,10 +239,8 @@ fn import_stopped(
 async fn export(target: &Target) -> anyhow::Result<ExitCode> {
     use std::io::Write;
     match target.find().await? {
-        Found::Running(stream) => {
-            let response =
-                client::call(stream, Method::GET, "/v1/terminals", Empty::<Bytes>::new()).await?;
-            let mut body = response.into_body();
+        Found::Running(gateway) => {
+            let mut body = gateway.get("/v1/terminals").await?.into_body();
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame?.into_data() {
                     std::io::stdout().lock().write_all(&data)?;
@@ -270,9 +279,4 @@ fn progress_bar(size: u64) -> ProgressBar {
         "{wide_bar} {binary_bytes}/{binary_total_bytes} {msg} {elapsed}",
     );
     ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// A JSON body.
-pub(super) fn json_body(value: &serde_json::Value) -> Full<Bytes> {
-    Full::new(Bytes::from(value.to_string()))
 }

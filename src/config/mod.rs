@@ -4,7 +4,9 @@
 //! Relative paths are relative to the file's folder. What comes out is ready to start from: files are
 //! read, certificates parsed, names resolved to what they name.
 
+mod admin;
 mod listener;
+mod notify;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -16,8 +18,10 @@ use std::time::Duration;
 use crate::base::document::{Document, Located, Problem, Problems, Section, Severity};
 use crate::base::limits;
 use crate::iso8583::Dialect;
-use crate::switch::{StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
+use crate::switch::{NotifySettings, StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
 use crate::telemetry::log::{LogFormat, check_level};
+
+pub use admin::AdminHttps;
 
 /// A configuration, checked.
 #[derive(Debug)]
@@ -30,8 +34,12 @@ pub struct Config {
     pub log_level: String,
     /// Path of the admin API's Unix socket.
     pub admin_socket: PathBuf,
+    /// Where the admin API is served over TLS, if anywhere.
+    pub admin_https: Option<AdminHttps>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served over TCP, if anywhere.
     pub monitor_address: Option<SocketAddr>,
+    /// Ways to people and programs.
+    pub notify: NotifySettings,
     /// Most time a drain takes.
     pub drain_timeout: Duration,
     /// Threads of the runtime; 0 for as many as the process has CPUs.
@@ -162,8 +170,9 @@ impl Reader<'_, '_> {
             keeping,
         } = self.store(&root);
         let (log_format, log_level) = Self::log(&root);
-        let admin_socket = self.admin(&root, &store);
+        let (admin_socket, admin_https) = self.admin(&root, &store);
         let monitor_address = self.monitor(&root);
+        let notify = self.notify(&root);
         let limits = root.section("limits");
         let in_flight_max = limits
             .as_ref()
@@ -199,7 +208,9 @@ impl Reader<'_, '_> {
             log_format,
             log_level,
             admin_socket,
+            admin_https: admin_https?,
             monitor_address,
+            notify: notify?,
             drain_timeout,
             worker_threads: usize::try_from(worker_threads).unwrap_or(0),
             warnings: Vec::new(),
@@ -385,19 +396,6 @@ impl Reader<'_, '_> {
         }
         log.finish();
         (format, level)
-    }
-
-    fn admin(&self, root: &Section<'_, '_>, store: &StoreChoice) -> PathBuf {
-        let StoreChoice::Sqlite(folder) = store;
-        let default = folder.join("admin.sock");
-        let Some(admin) = root.section("admin") else {
-            return default;
-        };
-        let socket = admin
-            .text("socket")
-            .map_or(default, |text| self.path(&text));
-        admin.finish();
-        socket
     }
 
     fn monitor(&self, root: &Section<'_, '_>) -> Option<SocketAddr> {

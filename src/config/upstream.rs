@@ -152,7 +152,7 @@ impl Reader<'_, '_> {
         let authorities = settings.required_text("ca", "bank-ca.pem");
         settings.finish();
         let authorities = authorities?;
-        let made = tls::client(&self.path(&authorities));
+        let made = tls::client(&self.path(&authorities), None);
         made.map_err(|problem| self.problems.error(&authorities.span, with_cause(&problem)))
             .ok()
             .map(Some)

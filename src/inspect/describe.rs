@@ -130,15 +130,11 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
         let value = element.content.bytes().to_vec();
         let (read, error) = parts(layout, layout.parts(&value), &element, 0);
         element.parts = read;
-        if let Some(error) = error {
-            {
-                element.broken = Some(error.to_string());
-                // What cannot be taken apart may hold what only a part of it hides.
-                if hides(layout) {
-                    element.exposure = Exposure::Secret;
-                }
-            }
+        // What cannot be taken apart may hold what only a part of it hides.
+        if error.is_some() && hides(layout) {
+            element.exposure = Exposure::Secret;
         }
+        element.broken = error.map(|error| error.to_string());
     }
     element
 }

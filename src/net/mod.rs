@@ -10,6 +10,7 @@ pub mod group;
 pub mod link;
 pub mod listener;
 pub mod mux;
+pub mod notify;
 pub mod outbox;
 pub mod session;
 pub mod socket;

@@ -60,6 +60,10 @@ pub struct DataKeys {
     hash: hmac::Key,
     /// Key of [`Self::hash_parts`], derived from `hash`.
     parts: [u64; 2],
+    /// Key of [`Self::seal_value`], derived from `hash`.
+    values: LessSafeKey,
+    /// Key of [`Self::hash_value`], derived from `hash`.
+    value_hash: hmac::Key,
 }
 
 impl fmt::Debug for DataKeys {
@@ -113,8 +117,14 @@ impl DataKeys {
         let hash = hmac::Key::new(hmac::HMAC_SHA256, hash);
         let mut nonce_prefix = [0; 4];
         rand::fill(&mut nonce_prefix).map_err(|_unspecified| KeyError::Crypto)?;
+        let values = hmac::sign(&hash, b"posgate: key of sealed values");
+        let values = UnboundKey::new(&AES_256_GCM, values.as_ref())
+            .map_err(|_unspecified| KeyError::Crypto)?;
+        let value_hash = hmac::sign(&hash, b"posgate: key of the hash of values");
         Ok(Self {
             seal: LessSafeKey::new(seal),
+            values: LessSafeKey::new(values),
+            value_hash: hmac::Key::new(hmac::HMAC_SHA256, value_hash.as_ref()),
             nonce_prefix,
             parts: parts_key(&hash),
             hash,
@@ -162,6 +172,72 @@ impl DataKeys {
             .open_in_place(nonce, Aad::from(txn.0.to_le_bytes()), &mut body)
             .ok()?;
         Pan::from_digits(clear)
+    }
+
+    /// Encrypts a value for one use, as `contact` or `identity`: nonce, ciphertext, tag. It opens for that
+    /// use only.
+    ///
+    /// The nonce is random, under a key of its own: values are few (contacts and documents of merchants), far
+    /// below the 2^32 that random nonces allow.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn seal_value(&self, value: &[u8], of: &str) -> Result<Vec<u8>, KeyError> {
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).map_err(|_unspecified| KeyError::Crypto)?;
+        let mut sealed = Vec::with_capacity(NONCE_LEN + value.len() + TAG_BYTES);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(value);
+        let body = sealed.get_mut(NONCE_LEN..).unwrap_or_default();
+        let tag = self
+            .values
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(of.as_bytes()),
+                body,
+            )
+            .map_err(|_unspecified| KeyError::Crypto)?;
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    /// Decrypts what [`Self::seal_value`] made for the same use; `None` for anything else.
+    #[must_use]
+    pub fn open_value(&self, sealed: &[u8], of: &str) -> Option<Zeroizing<String>> {
+        let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        let mut body = Zeroizing::new(body.to_vec());
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let clear = self
+            .values
+            .open_in_place(nonce, Aad::from(of.as_bytes()), &mut body)
+            .ok()?;
+        Some(Zeroizing::new(str::from_utf8(clear).ok()?.to_owned()))
+    }
+
+    /// Keyed hash over several byte strings, each with its length: finds a sealed value, or is kept instead of
+    /// a code.
+    #[must_use]
+    pub fn hash_value(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut signing = hmac::Context::with_key(&self.value_hash);
+        for part in parts {
+            signing.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+            signing.update(part);
+        }
+        let mut hash = [0; 32];
+        hash.iter_mut()
+            .zip(signing.sign().as_ref())
+            .for_each(|(to, from)| *to = *from);
+        hash
+    }
+
+    /// A random number, for codes.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn random(&self) -> Result<u32, KeyError> {
+        let mut bytes = [0; 4];
+        rand::fill(&mut bytes).map_err(|_unspecified| KeyError::Crypto)?;
+        Ok(u32::from_le_bytes(bytes))
     }
 
     /// Keyed hash of a card number, cut to 16 bytes.
@@ -320,6 +396,35 @@ mod tests {
             keys.hash_parts(&[b"sale", b"", b"1050"]),
             16_279_416_505_168_985_481
         );
+    }
+
+    #[test]
+    fn a_sealed_value_opens_unchanged_and_for_its_use_only() {
+        let (_folder, keys) = keys();
+        let sealed = keys.seal_value(b"+8613800138000", "contact").unwrap();
+        let again = keys.seal_value(b"+8613800138000", "contact").unwrap();
+        assert_ne!(sealed, again, "equal values look different");
+        assert!(!sealed.windows(6).any(|w| w == b"138001"));
+        let opened = keys.open_value(&sealed, "contact").unwrap();
+        assert_eq!(opened.as_str(), "+8613800138000");
+        assert!(keys.open_value(&sealed, "identity").is_none());
+        for at in 0..sealed.len() {
+            let mut bad = sealed.clone();
+            bad[at] ^= 1;
+            assert!(keys.open_value(&bad, "contact").is_none(), "byte {at}");
+        }
+        assert!(keys.open_value(&sealed[..5], "contact").is_none());
+    }
+
+    #[test]
+    fn hashes_of_values_depend_on_every_part_and_its_border() {
+        let (_folder, keys) = keys();
+        let hash = keys.hash_value(&[b"ab", b"c"]);
+        assert_eq!(hash, keys.hash_value(&[b"ab", b"c"]));
+        assert_ne!(hash, keys.hash_value(&[b"a", b"bc"]));
+        assert_ne!(hash, keys.hash_value(&[b"abc"]));
+        let (_other_folder, other) = self::keys();
+        assert_ne!(hash, other.hash_value(&[b"ab", b"c"]));
     }
 
     #[test]

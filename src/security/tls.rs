@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// Why a TLS configuration cannot be made.
@@ -114,19 +114,64 @@ pub fn server(
     Ok(Arc::new(config))
 }
 
-/// Configuration of an upstream link: the peer must have a certificate of these authorities.
+/// Configuration of the admin API: as a terminal listener's; with authorities, only who shows a certificate of
+/// theirs may connect.
 ///
 /// # Errors
-/// When the file holds no usable certificate authority.
-pub fn client(authorities: &Path) -> Result<Arc<ClientConfig>, TlsError> {
+/// When chain and key cannot be used together, or the file holds no usable certificate authority.
+pub fn admin_server(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    client_authorities: Option<&Path>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(TlsError::Unusable)?;
+    let config = match client_authorities {
+        None => config.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(roots(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+            config.with_client_cert_verifier(verifier.map_err(|source| TlsError::File {
+                path: path.display().to_string(),
+                what: "certificate authorities",
+                source: Box::new(source),
+            })?)
+        }
+    };
+    let config = config.with_single_cert(chain, key);
+    Ok(Arc::new(config.map_err(TlsError::Unusable)?))
+}
+
+fn roots(authorities: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(authorities, "certificate authorities")? {
         roots.add(certificate).map_err(TlsError::Unusable)?;
     }
+    Ok(roots)
+}
+
+/// A certificate chain, leaf first, and its key.
+pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// Configuration of an upstream link, or of a client of the admin API: the peer must have a certificate of these
+/// authorities. With an identity it is shown to a peer that asks for one.
+///
+/// # Errors
+/// When the file holds no usable certificate authority, or the identity cannot be used.
+pub fn client(
+    authorities: &Path,
+    identity: Option<Identity>,
+) -> Result<Arc<ClientConfig>, TlsError> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(TlsError::Unusable)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots(authorities)?);
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some((chain, key)) => config
+            .with_client_auth_cert(chain, key)
+            .map_err(TlsError::Unusable)?,
+    };
     Ok(Arc::new(config))
 }

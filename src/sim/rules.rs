@@ -371,7 +371,7 @@ delay = "1ms..2ms"
 
     #[test]
     fn every_mistake_has_its_place() {
-        let text = "[faults]\ndrop = \"1\"\ndrpo = \"1%\"\n\n[[rule]]\namount = 1\n\n\
+        let text = "[faults]\ndrop = \"1\"\ndropp = \"1%\"\n\n[[rule]]\namount = 1\n\n\
                     [[rule]]\ncode = \"5\"\nterminal = \"123456789\"\nkind = \"sale\"\n";
         let found = Rules::parse("r.toml", text).unwrap_err();
         let places: Vec<_> = found.iter().map(|p| (p.line, p.column)).collect();
@@ -379,7 +379,7 @@ delay = "1ms..2ms"
         assert_eq!(places, wanted, "{found:#?}");
         assert_eq!(
             found[1].to_string(),
-            "r.toml:3:1: error: unknown key `faults.drpo`; did you mean `drop`?"
+            "r.toml:3:1: error: unknown key `faults.dropp`; did you mean `drop`?"
         );
     }
 

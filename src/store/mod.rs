@@ -8,9 +8,12 @@
 //!
 //! The store never decides anything and never sees track data, PIN blocks or clear card numbers.
 
+pub mod audit;
 pub mod batch;
+pub mod command;
 pub mod journal;
 pub mod memory;
+pub mod parcels;
 pub mod projection;
 pub mod read_model;
 pub mod record;
@@ -18,6 +21,8 @@ pub mod registry;
 pub mod room;
 pub mod settlement;
 pub mod sqlite;
+pub mod tokens;
+pub mod writes;
 
 pub use crate::base::TxnId;
 pub use journal::{Durable, Journal, JournalError};

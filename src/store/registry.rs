@@ -1,9 +1,17 @@
 //! The registry: merchants, settlement accounts, terminals and the bindings between them, as operators
 //! change them. Every change is durable when the call returns and gives back what the directory needs.
+//! Between [`Writes::begin`] and [`Writes::commit`] several of them are durable together, or none.
+//!
+//! Each change writes its [audit event](super::audit) in its own transaction.
 
 use super::StoreError;
+use super::audit::AuditTrail;
+use super::command::Affairs;
+use super::parcels::ParcelBook;
+use super::tokens::TokenBook;
+use super::writes::Writes;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
+use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, Refusal, TerminalKey};
 
 /// Why a change was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +38,37 @@ pub enum RegistryError {
     #[error("state re-pending needs at least one reason, other states take none")]
     Reasons,
     /// Someone else changed it since it was read.
-    #[error("the binding has version {found}, the change was made for version {expected}")]
+    #[error(
+        "{what} has version {found}, the change was made for version {expected}; look at it again"
+    )]
     Stale {
+        /// "the binding", "the account".
+        what: &'static str,
         /// Version now.
         found: u32,
         /// Version the caller saw.
         expected: u32,
+    },
+    /// Nothing with that name; other than [`Self::Unknown`], it belongs to no acquirer.
+    #[error("no {what} {name}")]
+    NotThere {
+        /// "token", "contact", "case" and so on.
+        what: &'static str,
+        /// As asked for.
+        name: String,
+    },
+    /// A state machine does not take it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There are as many as there may be.
+    #[error("there are {max} {what} already; {remedy}")]
+    TooMany {
+        /// "tokens" and so on.
+        what: &'static str,
+        /// Most allowed.
+        max: usize,
+        /// What makes room.
+        remedy: &'static str,
     },
     /// Lines of an import are wrong; nothing was changed.
     #[error("{} lines are wrong; nothing was imported", .0.len())]
@@ -138,6 +171,12 @@ pub struct BindingChange {
     pub state: BindingState,
     /// Reasons of a re-pending binding.
     pub reasons: ReasonSet,
+    /// What happened, as `binding.suspended`; empty when it was set by hand.
+    pub event: String,
+    /// Why, or what shows it.
+    pub note: String,
+    /// The second person, where there has to be one.
+    pub checker: String,
 }
 
 /// What the directory has to learn after a change.
@@ -147,19 +186,91 @@ pub struct DirectoryChanges {
     pub bindings: Vec<(TerminalKey, Admission)>,
     /// Accounts and their status.
     pub accounts: Vec<(AccountId, AccountStatus)>,
+    /// Terminals that took over from bindings of other terminals.
+    pub successors: Vec<(TerminalKey, BindingId)>,
 }
 
-/// Who changes something and when; goes into the history.
-#[derive(Clone, Debug)]
+impl DirectoryChanges {
+    /// Takes in what came after.
+    pub fn add(&mut self, later: Self) {
+        self.bindings.extend(later.bindings);
+        self.accounts.extend(later.accounts);
+        self.successors.extend(later.successors);
+    }
+}
+
+/// Who changes something, when and from where; goes into the history and the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// Name of the person or program.
     pub name: String,
     /// Now.
     pub at: Timestamp,
+    /// From where.
+    pub origin: Origin,
+}
+
+impl Actor {
+    /// Something that Posgate does by itself, or a command on a store that nobody runs.
+    #[must_use]
+    pub fn program(name: impl Into<String>, at: Timestamp) -> Self {
+        Self {
+            name: name.into(),
+            at,
+            origin: Origin::default(),
+        }
+    }
+}
+
+/// From where a change comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The way in.
+    pub channel: Channel,
+    /// Peer's address over TCP; user and process of the socket's other end.
+    pub address: String,
+    /// What it may do: a role's name, or "all".
+    pub rights: String,
+    /// Number of the HTTP request, as its answer names it; empty for none.
+    pub request: String,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            channel: Channel::Program,
+            address: String::new(),
+            rights: "all".into(),
+            request: String::new(),
+        }
+    }
+}
+
+/// The way by which a change came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The Unix socket.
+    Socket,
+    /// HTTPS.
+    Https,
+    /// No connection: Posgate itself, or a command on the store.
+    Program,
+}
+
+impl Channel {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Https => "https",
+            Self::Program => "program",
+        }
+    }
 }
 
 /// See the module.
-pub trait Registry: Send {
+pub trait Registry: Affairs + AuditTrail + ParcelBook + TokenBook + Writes + Send {
     /// Number of an acquirer, given out at its first appearance and kept for good.
     ///
     /// # Errors
@@ -227,17 +338,24 @@ pub trait Registry: Send {
         actor: &Actor,
     ) -> Result<DirectoryChanges, RegistryError>;
 
-    /// Sets an account's status.
+    /// Sets an account's status. `expected` is the version the caller saw, `None` for any.
     ///
     /// # Errors
-    /// When the account is unknown.
+    /// When the account is unknown or changed meanwhile.
     fn set_account(
         &mut self,
         acquirer: AcquirerId,
         account: &str,
         status: AccountStatus,
+        expected: Option<u32>,
         actor: &Actor,
     ) -> Result<DirectoryChanges, RegistryError>;
+
+    /// An account's version: one more than it had changes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn account_version(&mut self, account: AccountId) -> Result<u32, StoreError>;
 
     /// An account's number, kind and status.
     ///

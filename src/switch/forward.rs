@@ -15,7 +15,7 @@ use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
 use crate::base::{Amount, Currency, Fate, MaskedPan, Pan, Stan, TxnId};
-use crate::binding::{Admission, DeclineReason, TerminalKey};
+use crate::binding::{Admission, Decision, DeclineReason, TerminalKey, decide};
 use crate::iso8583::{
     self, Books, DeclineCode, Dialect, Envelope, FieldSet, FieldValue, Index, Message, Request,
     ResponseCode, Rewrite,
@@ -34,6 +34,8 @@ pub(super) struct Passed<'a> {
     pub(super) request: &'a Request,
     pub(super) key: TerminalKey,
     pub(super) admission: Admission,
+    /// The directory's number of changes when the gate decided.
+    pub(super) epoch: u64,
     /// Whether its settlement is held.
     pub(super) held: bool,
     /// Why the gate declines it now. It is taken all the same as far as it may repeat what the gate let pass
@@ -169,9 +171,10 @@ impl Switch {
             Memory::LaneAndStore => lane.judge_looked_up(proposal),
         };
         let refused = match judged {
-            // The gate's word on what is new, without a memory of it: the binding may be verified any moment.
+            // The gate's word on what is new. It is remembered as any other: the terminal may have its answer,
+            // and a copy that comes when the binding is verified must not be taken.
             Acceptance::New | Acceptance::Busy if let Some(reason) = passed.declined => {
-                return Err(Refused::With(code_of(reason), reason.name()));
+                Refused::With(code_of(reason), reason.name())
             }
             // A repeat gets its answer also when its batch has ended since.
             Acceptance::New | Acceptance::Busy | Acceptance::Duplicate if unsigned => {
@@ -182,7 +185,10 @@ impl Switch {
                 Refused::With(why, reason)
             }
             Acceptance::New => {
-                match self.accept_new(lane, passed, policy, group, proposal, particulars) {
+                let taken = self.still_passed(passed).and_then(|present| {
+                    self.accept_new(lane, &present, policy, group, proposal, particulars)
+                });
+                match taken {
                     Ok(()) => return Ok(()),
                     Err(refused) => refused,
                 }
@@ -199,6 +205,31 @@ impl Switch {
             lane.refuse(proposal, code, until);
         }
         Err(refused)
+    }
+
+    /// The gate's word once more, when anything was changed since it was given. The lane is held: a change
+    /// that ends a state waits for the lanes after it is in the directory, so that what is journalled under
+    /// the old state is journalled before it has ended.
+    fn still_passed<'a>(&self, passed: &Passed<'a>) -> Result<Passed<'a>, Refused> {
+        let epoch = self.directory.epoch();
+        if epoch == passed.epoch {
+            return Ok(*passed);
+        }
+        let (found, account) = self.present(passed.key);
+        let merchant = passed.message.merchant();
+        match decide(found, account, passed.request.kind, merchant) {
+            // A terminal that was bound anew meanwhile: its lane was judged by the old binding.
+            Decision::Pass { admission, .. } if admission.binding != passed.admission.binding => {
+                Err(Refused::With(DeclineCode::NotSignedOn, "bound-anew"))
+            }
+            Decision::Pass { admission, held } => Ok(Passed {
+                admission,
+                epoch,
+                held,
+                ..*passed
+            }),
+            Decision::Decline(reason) => Err(Refused::With(code_of(reason), reason.name())),
+        }
     }
 
     /// Sends a new request on its way: registered with the mux, its intent handed to the journal.

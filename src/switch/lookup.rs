@@ -13,7 +13,7 @@ use super::requests::{code_of, may_have_passed};
 use super::reversals::original_key;
 use crate::base::clock::Moment;
 use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, Timestamp, TxnId};
-use crate::binding::{AccountStatus, Decision, TerminalKey, decide};
+use crate::binding::{Decision, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, Index, MatchKey, Message, Mti, Request};
 use crate::net::{Handled, Session};
 use crate::store::{OutcomeKind, ReadModel, Record, StoreError, TransactionRow};
@@ -200,7 +200,14 @@ impl Switch {
             .map(|a| a.binding);
         let former = self.directory.former(job.key);
         let merchant = message.merchant();
-        for binding in current.into_iter().chain(former.into_iter().rev()) {
+        // Only what is named on purpose is looked for where the shop traded before: a reversal names what this
+        // very terminal sent.
+        let before = match job.purpose {
+            Purpose::Reference => self.directory.predecessors(job.key),
+            Purpose::Reversal | Purpose::Acceptance(_) | Purpose::Batch => Vec::new(),
+        };
+        let own = current.into_iter().chain(former.into_iter().rev());
+        for binding in own.chain(before.into_iter().rev()) {
             match model.find(binding, job.batch, job.stan) {
                 Ok(Some(row)) if merchant.is_none_or(|m| m.as_str() == row.merchant) => {
                     return Some(Some(row));
@@ -399,17 +406,15 @@ impl Switch {
         message: &'a Message<'a>,
         request: &'a Request,
     ) -> Result<Passed<'a>, Handled> {
-        let present = self.directory.find(job.key);
-        let account = match present {
-            Ok(Some(admission)) => self.directory.account(admission.account),
-            Ok(None) | Err(_) => AccountStatus::Unverified,
-        };
+        let epoch = self.directory.epoch();
+        let (present, account) = self.present(job.key);
         let passed = |admission, held, declined| Passed {
             session: &job.session,
             message,
             request,
             key: job.key,
             admission,
+            epoch,
             held,
             declined,
         };

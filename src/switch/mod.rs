@@ -10,7 +10,9 @@
 //! Nothing here waits: every step runs to its end in the task or thread that brought the event.
 
 mod answers;
+mod attendant;
 mod batches;
+mod dispatch;
 pub(crate) mod driven;
 mod effects;
 mod exceptions;
@@ -25,6 +27,7 @@ mod requests;
 mod reversals;
 mod run;
 mod settings;
+mod shared;
 mod stans;
 mod watch;
 
@@ -52,12 +55,14 @@ use owed::OwedBook;
 use stans::Stans;
 
 pub use batches::{BatchClosed, CloseRefused};
+pub use dispatch::{Dispatcher, NotQueued, NotifySettings, Ways};
 pub use exceptions::ExceptionError;
 pub use keeper::StoreKeeping;
-pub use run::{Running, SharedRegistry, StartError};
+pub use run::{Running, StartError};
 pub use settings::{
     ListenSettings, StoreChoice, SwitchSettings, UpstreamAddress, UpstreamSettings,
 };
+pub use shared::SharedRegistry;
 pub use stans::StanPolicy;
 
 /// What a listener's requests are judged by.
@@ -159,7 +164,7 @@ pub struct Switch {
     pub(crate) listeners: Vec<ListenerPolicy>,
     pub(crate) groups: Arc<[UpstreamGroup]>,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) lanes: Lanes,
+    pub(crate) lanes: Arc<Lanes>,
     pub(crate) journal: Journal<Effect>,
     pub(crate) keys: Arc<DataKeys>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -170,6 +175,8 @@ pub struct Switch {
     pub(crate) in_flight_max: usize,
     pub(crate) lookups: lookup::Lookups,
     pub(crate) exceptions: Exceptions,
+    /// Where messages of terminals that are no longer bound are reported.
+    pub(crate) alerts: attendant::Alerts,
     pub(crate) rrn: AtomicUsize,
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Switch;
 use super::forward::{Memory, Passed};
 use crate::base::{RequestType, limits};
-use crate::binding::{AccountStatus, Decision, DeclineReason, TerminalKey, decide};
+use crate::binding::gate::Undecidable;
+use crate::binding::{AccountStatus, Admission, Decision, DeclineReason, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Misshapen, Request, Served};
 use crate::net::{Handled, Session, Terminals};
 use crate::telemetry::metrics::{self, AnswerClass};
@@ -54,11 +55,9 @@ impl Switch {
             acquirer: policy.acquirer,
             terminal,
         };
-        let found = self.directory.find(key);
-        let account = match found {
-            Ok(Some(admission)) => self.directory.account(admission.account),
-            Ok(None) | Err(_) => AccountStatus::Unverified,
-        };
+        // Read before the look-up: whether anything changed since is asked again where it is accepted.
+        let epoch = self.directory.epoch();
+        let (found, account) = self.present(key);
         match decide(found, account, request.kind, message.merchant()) {
             Decision::Decline(reason)
                 if let Ok(Some(admission)) = found
@@ -71,12 +70,16 @@ impl Switch {
                     request,
                     key,
                     admission,
+                    epoch,
                     held: false,
                     declined: Some(reason),
                 };
                 self.forward(&passed, None, Memory::Lane)
             }
             Decision::Decline(reason) => {
+                if reason == DeclineReason::Unbound {
+                    self.alerts.heard_of(key);
+                }
                 metrics::declined(reason.name());
                 self.decline(session, message, Some(request), code_of(reason))
             }
@@ -101,6 +104,7 @@ impl Switch {
                         request,
                         key,
                         admission,
+                        epoch,
                         held,
                         declined: None,
                     };
@@ -108,6 +112,19 @@ impl Switch {
                 }
             },
         }
+    }
+
+    /// A terminal's binding as it is now, and the status of its account.
+    pub(super) fn present(
+        &self,
+        key: TerminalKey,
+    ) -> (Result<Option<Admission>, Undecidable>, AccountStatus) {
+        let found = self.directory.find(key);
+        let account = match found {
+            Ok(Some(admission)) => self.directory.account(admission.account),
+            Ok(None) | Err(Undecidable) => AccountStatus::Unverified,
+        };
+        (found, account)
     }
 
     /// A frame that breaks its dialect. What could be read of it is answered with "format error"; when
@@ -170,7 +187,10 @@ impl Switch {
 /// Whether what the gate declines for this reason it may have let pass a moment ago.
 pub(super) const fn may_have_passed(reason: DeclineReason) -> bool {
     match reason {
-        DeclineReason::Unbound | DeclineReason::State(_) | DeclineReason::Account(_) => true,
+        DeclineReason::Unbound
+        | DeclineReason::State(_)
+        | DeclineReason::Account(_)
+        | DeclineReason::Held(_) => true,
         DeclineReason::UnknownTerminal
         | DeclineReason::WrongMerchant
         | DeclineReason::CannotDecide => false,
@@ -182,7 +202,9 @@ pub(super) const fn code_of(reason: DeclineReason) -> DeclineCode {
     match reason {
         DeclineReason::UnknownTerminal | DeclineReason::Unbound => DeclineCode::UnknownTerminal,
         DeclineReason::WrongMerchant => DeclineCode::WrongMerchant,
-        DeclineReason::State(_) | DeclineReason::Account(_) => DeclineCode::NotAllowed,
+        DeclineReason::State(_) | DeclineReason::Account(_) | DeclineReason::Held(_) => {
+            DeclineCode::NotAllowed
+        }
         DeclineReason::CannotDecide => DeclineCode::CannotDecide,
     }
 }

@@ -7,15 +7,17 @@ use std::iter;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::attendant::{Alerts, start_attendant};
 use super::effects::{Delivery, Effect, Handoff};
 use super::exceptions::Exceptions;
 use super::keeper::Keeper;
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
+use super::shared::SharedRegistry;
 use super::stans::Stans;
 use super::watch::{Guard, memory_limit, watch, zone_offset};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
@@ -27,7 +29,6 @@ use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks
 use crate::security::{DataKeys, KeyError};
 use crate::store::journal::Gather;
 use crate::store::projection::project_round;
-use crate::store::registry::DirectoryChanges;
 use crate::store::room::Room;
 use crate::store::sqlite::{FolderLock, Retention, SqliteFolder};
 use crate::store::{Journal, JournalStore, ReadModel, Record, Registry, StoreError};
@@ -119,63 +120,6 @@ pub struct Running {
     _lock: FolderLock,
 }
 
-/// The registry together with the directory it feeds: a change is in the gate when its call returns.
-pub struct SharedRegistry {
-    registry: Mutex<Box<dyn Registry>>,
-    directory: Arc<Directory>,
-}
-
-impl std::fmt::Debug for SharedRegistry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SharedRegistry")
-            .field("directory", &self.directory)
-            .finish_non_exhaustive()
-    }
-}
-
-impl SharedRegistry {
-    /// A registry that feeds a directory.
-    #[must_use]
-    pub fn new(registry: Box<dyn Registry>, directory: Arc<Directory>) -> Self {
-        Self {
-            registry: Mutex::new(registry),
-            directory,
-        }
-    }
-
-    /// The registry, for reading. Blocks while another change is under way.
-    pub fn lock(&self) -> MutexGuard<'_, Box<dyn Registry>> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes a change and takes it into the directory before anybody else can make one. Blocks.
-    ///
-    /// # Errors
-    /// The change's own.
-    pub fn change<T, E>(
-        &self,
-        change: impl FnOnce(&mut dyn Registry) -> Result<(T, DirectoryChanges), E>,
-    ) -> Result<T, E> {
-        let mut registry = self.lock();
-        let (result, changes) = change(registry.as_mut())?;
-        // Accounts first: a binding must not be met with a status of before it was there.
-        for (account, status) in changes.accounts {
-            self.directory.set_account(account, status);
-        }
-        for (key, admission) in changes.bindings {
-            self.directory.put(key, admission);
-        }
-        failpoint::pass(Point::RegistryInGate);
-        Ok(result)
-    }
-
-    /// The directory.
-    #[must_use]
-    pub fn directory(&self) -> &Directory {
-        &self.directory
-    }
-}
-
 impl Running {
     /// Opens the store, loads the directory, binds the listeners, starts the links. Must be called inside
     /// a runtime; blocks while the store is read.
@@ -215,6 +159,7 @@ impl Running {
         while project_round(reader.as_mut(), model.as_mut())? > 0 {}
 
         let (lookups, asked) = Lookups::new(LOOKUPS_MAX);
+        let (alerts, heard) = Alerts::new();
         let groups = Arc::from(groups(settings, model.as_mut())?);
         let tasks = Tasks::new();
         let failed = Arc::new(AtomicBool::new(false));
@@ -228,7 +173,7 @@ impl Running {
             &tasks,
             &failed,
         )?;
-        let lanes = Lanes::new();
+        let lanes = Arc::new(Lanes::new());
         model.terminals(&mut |key, batch, signed_on| {
             lanes.with(key, |lane| lane.restore(batch, signed_on));
         })?;
@@ -236,7 +181,7 @@ impl Running {
             listeners: policies(settings, registry.as_mut())?,
             groups,
             directory: Arc::clone(&directory),
-            lanes,
+            lanes: Arc::clone(&lanes),
             journal,
             keys,
             clock: Arc::clone(clock),
@@ -246,6 +191,7 @@ impl Running {
             lookups,
             rrn: AtomicUsize::new(0),
             exceptions: Exceptions::default(),
+            alerts,
         });
         switch.recover(reader.as_mut(), model.as_mut())?;
         let process = ProcessMetrics::default();
@@ -262,7 +208,10 @@ impl Running {
             sessions: Arc::clone(&sessions),
         };
         tasks.spawn(watch(Arc::clone(&switch), guard, tasks.clone()));
-        let registry = Arc::new(SharedRegistry::new(registry, directory));
+        let registry = SharedRegistry::new(registry, directory).before_lanes(lanes);
+        let registry = Arc::new(registry);
+        let attendant = start_attendant(&registry, heard, Arc::clone(clock));
+        let attendant = attendant.map_err(StartError::Thread)?;
         let retention = Retention::open(&folder)?;
         let keeper = Keeper::start(room, retention, settings.keeping, Arc::clone(clock))
             .map_err(StartError::Thread)?;
@@ -274,7 +223,7 @@ impl Running {
             tasks,
             failed,
             folder,
-            threads: vec![writer, projector],
+            threads: vec![writer, projector, attendant],
             keeper,
             _lock: lock,
         })
@@ -330,6 +279,9 @@ fn load_directory(registry: &mut dyn Registry, directory: &Directory) -> Result<
         &mut |account, status| directory.set_account(account, status),
         &mut |key, admission| directory.put(key, admission),
     )?;
+    for (key, predecessor) in registry.successors()? {
+        directory.succeed(key, predecessor);
+    }
     directory.set_trusted(true);
     Ok(())
 }

@@ -135,6 +135,11 @@ names! {
     STORE_DELETED = "posgate_store_deleted_total", Count, counter,
         "What was deleted because it was kept long enough, by kind (groups: of the journal; shortened: groups \
          of which only what is open or owed is left; transactions: of the read model).";
+    PARCELS = "posgate_parcels_total", Count, counter,
+        "Attempts to deliver texts and events, by way (sms, email, event) and result (delivered, put-off, \
+         refused, expired).";
+    PARCELS_WAITING = "posgate_parcels_waiting", Count, gauge,
+        "Texts and events that wait to be delivered.";
     TERMINALS = "posgate_terminals", Count, gauge,
         "Terminals in the directory, bound or once bound.";
     RESIDENT_BYTES = "posgate_resident_bytes", Bytes, gauge,
@@ -372,6 +377,17 @@ impl GroupMetrics {
     pub fn reversal(&self, step: &'static str) {
         metrics::counter!(REVERSALS, "group" => self.group.clone(), "step" => step).increment(1);
     }
+}
+
+/// A text or an event was tried, with that result.
+pub fn parcel(way: &'static str, result: &'static str) {
+    metrics::counter!(PARCELS, "way" => way, "result" => result).increment(1);
+}
+
+/// So many texts and events wait.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub fn parcels_waiting(count: u64) {
+    metrics::gauge!(PARCELS_WAITING).set(count as f64);
 }
 
 /// Of who looks after the store.

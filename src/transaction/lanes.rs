@@ -23,6 +23,14 @@ impl Lanes {
         work(self.0.entry(key).or_default().value_mut())
     }
 
+    /// Returns when whatever is being done in any lane now has ended. What begins after it sees what was
+    /// there before it.
+    pub fn pass(&self) {
+        for shard in self.0.shards() {
+            drop(shard.write());
+        }
+    }
+
     /// Lanes held: terminals that were heard of since the start, or were signed on before it.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -35,6 +35,7 @@ fn folder_with_certificates() -> tempfile::TempDir {
         ("posgate.crt", &made.cert_pem),
         ("posgate.key", &made.key_pem),
         ("bank-ca.pem", &made.ca_pem),
+        ("operators-ca.pem", &made.ca_pem),
     ] {
         fs::write(folder.path().join(name), pem).unwrap();
     }
@@ -109,7 +110,12 @@ fn what_the_example_in_deploy_comments_out_is_the_default() {
         let plain: Vec<_> = text
             .lines()
             .filter(|line| !line.contains(".tls]"))
-            .filter(|line| !matches!(key_of(line), Some("certificate" | "key" | "ca")))
+            .filter(|line| {
+                !matches!(
+                    key_of(line),
+                    Some("certificate" | "key" | "ca" | "client_ca" | "listen")
+                )
+            })
             .filter(|line| !key_of(line).is_some_and(|key| skipped.contains(&key)))
             .collect();
         let config = config::parse("deploy", &plain.join("\n"), Path::new("/nowhere")).unwrap();
@@ -125,11 +131,12 @@ fn what_the_example_in_deploy_comments_out_is_the_default() {
 
 /// Headings of `docs/configuration.md` as written in the file, and how a probe for unknown keys reaches
 /// the section.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("The top of the file", ""),
     ("[store]", "[store]"),
     ("[log]", "[log]"),
     ("[admin]", "[admin]"),
+    ("[admin.tls]", "[admin]\n[admin.tls]"),
     ("[monitor]", "[monitor]"),
     ("[limits]", "[limits]"),
     ("[[listener]]", "[[listener]]"),

@@ -445,10 +445,7 @@ fn identity(number: u32) -> Identity {
 fn bind(folder: &Path, clock: &dyn Clock) {
     let mut registry = SqliteFolder::open(folder).unwrap().registry().unwrap();
     let acquirer = registry.acquirer("acme").unwrap();
-    let actor = Actor {
-        name: "test".into(),
-        at: clock.wall(),
-    };
+    let actor = Actor::program("test", clock.wall());
     let line = |number| {
         let who = identity(number);
         Ok(ImportLine {

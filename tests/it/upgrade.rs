@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use posgate::base::{AcquirerId, BatchNumber, BindingId, Stan, TerminalId};
-use posgate::binding::{BindingState, TerminalKey};
+use posgate::base::{AccountId, AcquirerId, BatchNumber, BindingId, Stan, TerminalId};
+use posgate::binding::{AccountStatus, BindingState, TerminalKey};
+use posgate::store::command::DeviceName;
 use posgate::store::projection::project_round;
 use posgate::store::sqlite::{SqliteFolder, StoreFile, check};
 use posgate::store::{JournalStore, OutcomeKind, ReadModel, Registry};
@@ -73,4 +74,62 @@ fn a_store_of_schema_1_that_lost_its_journal_is_refused() {
     let refused = folder.prepare(&folder.lock().unwrap()).unwrap_err();
     let refused = refused.to_string();
     assert!(refused.contains("journal.db"), "{refused}");
+}
+
+/// Bindings, accounts and histories are carried over; serial numbers become devices, and where two open
+/// terminals shared one, the first has it.
+#[test]
+fn a_registry_of_schema_2_gets_devices_and_keeps_its_history() {
+    let place = tempfile::tempdir().unwrap();
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/schema-2/registry.sql");
+    let db = rusqlite::Connection::open(place.path().join("registry.db")).unwrap();
+    db.execute_batch(&fs::read_to_string(dump).unwrap())
+        .unwrap();
+    drop(db);
+    let folder = SqliteFolder::open(place.path()).unwrap();
+    let mut registry = folder.registry().unwrap();
+    let acquirer = AcquirerId(1);
+    let device = |registry: &mut dyn Registry, serial: &str| {
+        let serial = serial.into();
+        let found = registry.device_view(&DeviceName { acquirer, serial });
+        let found = found.unwrap().unwrap();
+        (found.state, found.terminal_id)
+    };
+    assert_eq!(
+        device(&mut registry, "SN-1"),
+        ("deployed", Some("T0000001".into()))
+    );
+    assert_eq!(
+        device(&mut registry, "SN-2"),
+        ("deployed", Some("T0000002".into()))
+    );
+    assert_eq!(device(&mut registry, "SN-5"), ("in-repair", None));
+    let show = |registry: &mut dyn Registry, terminal: &str| {
+        let terminal = TerminalId::parse(terminal).unwrap();
+        registry
+            .show(TerminalKey { acquirer, terminal })
+            .unwrap()
+            .unwrap()
+    };
+    // The serial number that it had is still shown.
+    assert_eq!(show(&mut registry, "T0000003").serial, "SN-1");
+    let second = show(&mut registry, "T0000002");
+    assert_eq!(second.admission.state, BindingState::RePending);
+    assert_eq!(second.admission.reasons.to_string(), "phone+account");
+    assert!(second.admission.holds.is_empty());
+    let changes = registry.binding_changes(BindingId(2)).unwrap();
+    let versions: Vec<_> = changes.iter().map(|c| (c.version, c.state)).collect();
+    assert_eq!(
+        versions,
+        [(2, BindingState::Suspended), (3, BindingState::RePending)]
+    );
+    let (mut accounts, mut bindings) = (Vec::new(), 0);
+    registry
+        .load(
+            &mut |id, status| accounts.push((id, status)),
+            &mut |_, _| bindings += 1,
+        )
+        .unwrap();
+    assert_eq!(bindings, 5);
+    assert_eq!(accounts[1], (AccountId(2), AccountStatus::Frozen));
 }

@@ -1,6 +1,7 @@
 //! A question for transactions as text, as it stands in an address and in a command.
 
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use crate::admin::inquiry::{Inquiry, InquiryError};
 use crate::admin::when::Bound;
@@ -10,8 +11,9 @@ use crate::store::OutcomeKind;
 use crate::store::read_model::{Cursor, Query, QueryState};
 
 /// What is asked for; all of it has to fit. Names are those of the API's parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
     /// Acquirer's name.
     pub acquirer: Option<String>,

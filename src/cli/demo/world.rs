@@ -29,8 +29,8 @@ use crate::store::registry::{Actor, ImportLine};
 use crate::store::sqlite::SqliteFolder;
 use crate::store::{ReadModel, RegistryError};
 use crate::switch::{
-    ListenSettings, Running, StanPolicy, StoreChoice, StoreKeeping, SwitchSettings,
-    UpstreamAddress, UpstreamSettings,
+    Dispatcher, ListenSettings, Running, StanPolicy, StoreChoice, StoreKeeping, SwitchSettings,
+    UpstreamAddress, UpstreamSettings, Ways,
 };
 use crate::telemetry::{log, metrics};
 
@@ -139,7 +139,9 @@ impl World {
         let gateway = Running::start(&settings, &clock)?;
         let members = members(terminals);
         bind(&gateway, &members, &*clock)?;
-        let admin = Admin::new(&gateway, Arc::clone(&clock), Some(prometheus));
+        let ways = Ways::to_file(&gateway.folder.path().join("outbox"));
+        let dispatcher = Dispatcher::new(&gateway, ways, &clock);
+        let admin = Admin::new(&gateway, Arc::clone(&clock), Some(prometheus), dispatcher)?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let monitor = admin
             .serve_monitor(any_port)
@@ -334,10 +336,7 @@ fn part_of(number: u32, count: u32) -> Part {
 /// Binds the fleet as an operator would: one import, all lines or none.
 fn bind(gateway: &Running, members: &[Member], clock: &dyn Clock) -> anyhow::Result<()> {
     let acquirer = gateway.registry.lock().acquirer("demo")?;
-    let actor = Actor {
-        name: "demo".into(),
-        at: clock.wall(),
-    };
+    let actor = Actor::program("demo", clock.wall());
     let bound = members
         .iter()
         .zip(2..)

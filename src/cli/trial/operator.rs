@@ -3,17 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Empty;
 use hyper::Method;
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::gateway::ACQUIRER;
 use crate::base::TerminalId;
-use crate::cli::client::{call, text_of};
-use crate::cli::terminal::json_body;
+use crate::cli::client::{Gateway, Version};
 
 /// Pause between two changes.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -147,13 +143,11 @@ impl Operator {
     /// One request; `None` when the gateway is not there, does not answer in time, or refuses.
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Option<Value> {
         let asked = async {
-            let stream = UnixStream::connect(&self.socket).await?;
-            let answer = match body {
-                Some(body) => call(stream, method, path, json_body(&body)).await?,
-                None => call(stream, method, path, Empty::<Bytes>::new()).await?,
-            };
-            let text = text_of(answer).await?;
-            anyhow::Ok(serde_json::from_str(&text)?)
+            let gateway = Gateway::on_socket(self.socket.clone());
+            match body {
+                Some(body) => gateway.change(method, path, Version::Any, &body).await,
+                None => gateway.get_json(path).await,
+            }
         };
         tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
     }

@@ -117,10 +117,7 @@ impl World {
             first_starts(folder, &host, &certs, &mut done).await?;
         }
         let gateway = Gateway::prepare(folder, host.addr(), args.own_stans, &certs)?;
-        let actor = Actor {
-            name: "trial".into(),
-            at: clock.wall(),
-        };
+        let actor = Actor::program("trial", clock.wall());
         let lines = (0..args.terminals + WATCHED).map(import_line);
         gateway.bind(&actor, lines.flatten())?;
         let tls = ClientTls::new(

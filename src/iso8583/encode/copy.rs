@@ -25,8 +25,12 @@ impl Writer<'_> {
 
     /// Copies all fields of the set that the message has.
     pub fn copy_set(&mut self, message: &Message<'_>, fields: FieldSet) {
+        let same = std::ptr::eq(message.dialect(), self.dialect);
         for de in message.content_fields().intersection(fields).iter() {
-            self.copy(message, de);
+            match message.element(de) {
+                Some(element) if same => self.element(de, element),
+                Some(_) | None => self.copy(message, de),
+            }
         }
     }
 

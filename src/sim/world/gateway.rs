@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use super::operator::Operator;
 use super::{Finding, LINKS, TIMEOUT};
 use crate::base::{AccountId, AcquirerId, BindingId, Clock, Stan, TerminalId, TxnId};
-use crate::binding::{AccountStatus, Admission, BindingState, Directory, ReasonSet, TerminalKey};
+use crate::binding::{Admission, BindingState, Directory, HoldSet, ReasonSet, TerminalKey};
 use crate::iso8583::{Dialect, Index, Message};
 use crate::net::{Handled, Session};
 use crate::security::DataKeys;
@@ -18,7 +19,7 @@ use crate::store::memory::{MemoryJournal, MemoryReadModel};
 use crate::store::projection::project_round;
 use crate::store::read_model::TerminalTotal;
 use crate::store::record::{self, Record};
-use crate::store::{OutcomeKind, ReadModel, StoreError};
+use crate::store::{Intent, OutcomeKind, ReadModel, StoreError};
 use crate::switch::StanPolicy;
 use crate::switch::driven::{Driven, Plan, Stores};
 use crate::telemetry::metrics::{GroupMetrics, ListenerMetrics};
@@ -29,6 +30,15 @@ pub(super) struct Remains {
     plan: Plan,
     journal: MemoryJournal,
     model: MemoryReadModel,
+    pub(super) operator: Operator,
+}
+
+/// The key of a terminal in a world, where there is one acquirer.
+pub(super) const fn key_of(who: Identity) -> TerminalKey {
+    TerminalKey {
+        acquirer: AcquirerId(0),
+        terminal: who.terminal,
+    }
 }
 
 impl Remains {
@@ -39,22 +49,20 @@ impl Remains {
         terminals: &[Identity],
     ) -> Self {
         let directory = Directory::new();
+        let directory = Arc::new(directory);
+        let mut operator = Operator::new(Arc::clone(&directory));
         for (at, who) in terminals.iter().enumerate() {
             let number = u32::try_from(at).unwrap_or(0) + 1;
-            let key = TerminalKey {
-                acquirer: AcquirerId(0),
-                terminal: who.terminal,
-            };
             let admission = Admission {
                 binding: BindingId(number.into()),
                 version: 1,
-                account: AccountId(number),
+                account: AccountId(0),
                 merchant: who.merchant,
                 state: BindingState::Active,
                 reasons: ReasonSet::EMPTY,
+                holds: HoldSet::EMPTY,
             };
-            directory.set_account(AccountId(number), AccountStatus::Verified);
-            directory.put(key, admission);
+            operator.bind(key_of(*who), admission);
         }
         directory.set_trusted(true);
         let keys = DataKeys::simulated().unwrap_or_else(|_refused| {
@@ -66,7 +74,7 @@ impl Remains {
             timeout: TIMEOUT,
             attempts_max: 10_000,
             links: LINKS,
-            directory: Arc::new(directory),
+            directory,
             keys: Arc::new(keys),
             clock,
             listener_metrics: Arc::new(ListenerMetrics::new("shops")),
@@ -76,6 +84,7 @@ impl Remains {
             plan,
             journal: MemoryJournal::default(),
             model: MemoryReadModel::default(),
+            operator,
         }
     }
 
@@ -107,6 +116,8 @@ struct Durable {
     asked: BTreeMap<TxnId, (TerminalId, Stan)>,
     /// The terminals' numbers of what is approved.
     approved: BTreeSet<(TerminalId, Stan)>,
+    /// Intents that became durable since somebody looked.
+    admitted: Vec<Intent<'static>>,
 }
 
 /// A life of the process.
@@ -290,6 +301,11 @@ impl Gateway {
         self.owed() == 0 && self.in_flight() == 0 && !self.has_unsynced()
     }
 
+    /// Intents that became durable since this was asked last.
+    pub(super) fn admitted(&mut self) -> Vec<Intent<'static>> {
+        std::mem::take(&mut self.durable.admitted)
+    }
+
     pub(super) fn sessions(&self) -> Vec<u64> {
         self.sessions.keys().copied().collect()
     }
@@ -306,6 +322,7 @@ impl Gateway {
                     let terminal = intent.key.terminal;
                     durable.sent.insert((terminal, intent.upstream_stan));
                     durable.asked.insert(intent.txn, (terminal, intent.stan));
+                    durable.admitted.push(*intent);
                 }
                 Record::Outcome(outcome) if outcome.kind == OutcomeKind::Approved => {
                     durable.approved.extend(durable.asked.get(&outcome.txn));

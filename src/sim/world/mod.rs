@@ -6,26 +6,30 @@
 //! to its end: nothing owed, nothing in flight, and three books that agree to the cent. On the way, what
 //! no gateway may ever do is found at the moment it does it (invariants of `ARCHITECTURE.md`).
 
+mod event;
+mod finding;
 mod gateway;
 mod host;
+mod operator;
 mod rates;
 mod terminal;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
 use crate::base::clock::ManualClock;
-use crate::base::{Clock, MerchantId, Moment, Stan, TerminalId};
-use crate::iso8583::{Dialect, Index, ResponseCode};
+use crate::base::{Clock, MerchantId, Moment, TerminalId};
+use crate::iso8583::{Dialect, Index};
 use crate::sim::message::{Identity, Phrases};
 use crate::sim::time::local_time;
 use crate::switch::StanPolicy;
 
+use event::Event;
+pub use finding::{Finding, Summary};
 use gateway::{Gateway, Remains};
 use host::{Host, Mood};
 use rates::Rates;
@@ -48,218 +52,6 @@ const EVENTS_BEFORE_HEALING: u64 = 50_000;
 const EVENTS_MAX: u64 = 200_000;
 /// How long a healed world may take to come to its end.
 const DRAIN: Duration = Duration::from_mins(30);
-
-/// What a gateway did that it may not do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// A message that does not decode, or lacks what it must have.
-    Unusable,
-    /// An original reached the host twice (invariant 2).
-    ForwardedTwice {
-        /// STAN as the host saw it.
-        stan: Stan,
-    },
-    /// Two requests reached the host under one number (invariant 9).
-    NumberUsedTwice {
-        /// STAN as the host saw it.
-        stan: Stan,
-    },
-    /// A void reached the host whose original does not stand there.
-    OriginalNotThere {
-        /// STAN that it named.
-        stan: Stan,
-    },
-    /// A terminal got an answer that is not its own (invariant 9).
-    ForeignAnswer {
-        /// STAN of the answer.
-        stan: Stan,
-    },
-    /// A terminal's reversal got a code on which terminals never stop repeating it (invariant 6).
-    ReversalRefused {
-        /// The code.
-        code: ResponseCode,
-    },
-    /// A repeated request got another answer than before (invariant 5).
-    AnswerChanged {
-        /// STAN.
-        stan: Stan,
-        /// First code.
-        first: ResponseCode,
-        /// Code of the repeat.
-        then: ResponseCode,
-    },
-    /// A request went to the host before its intent was durable (invariant 1).
-    SentBeforeDurable {
-        /// STAN as the host sees it.
-        stan: Stan,
-    },
-    /// A terminal was told of an approval that was not durable (invariant 1).
-    ToldBeforeDurable {
-        /// STAN.
-        stan: Stan,
-    },
-    /// The gateway could not start on what it left behind.
-    NoRestart(String),
-    /// Not everything came to its end after all had healed (invariant 3).
-    NotSettled {
-        /// What is owed to the host.
-        owed: usize,
-        /// What waits for the host.
-        in_flight: usize,
-        /// Terminals that still have something to clear up.
-        terminals: usize,
-    },
-    /// The books differ (minor units, how many and their sum).
-    BooksDiffer {
-        /// Terminal.
-        terminal: TerminalId,
-        /// By the terminal.
-        terminals: (u64, i64),
-        /// By the host.
-        hosts: (u64, i64),
-        /// By the journal.
-        journals: (u64, i64),
-    },
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-/// What happened in a world that found nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Requests that terminals made.
-    pub requests: u64,
-    /// Those that stand approved.
-    pub approved: u64,
-    /// Reversals that undid something at the host.
-    pub reversed: u64,
-    /// Repeats that the host saw of what is repeated by its nature.
-    pub repeats: u64,
-    /// Times the process ended and was started again.
-    pub crashes: u64,
-    /// Times a link fell.
-    pub links_lost: u64,
-    /// Virtual time, seconds.
-    pub seconds: u64,
-}
-
-impl Summary {
-    /// Adds up worlds.
-    pub const fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.approved += other.approved;
-        self.reversed += other.reversed;
-        self.repeats += other.repeats;
-        self.crashes += other.crashes;
-        self.links_lost += other.links_lost;
-        self.seconds += other.seconds;
-    }
-}
-
-/// Something that is going to happen.
-#[derive(Debug)]
-enum Event {
-    /// A terminal's turn, if it still waits for that.
-    Act {
-        terminal: usize,
-        due: Moment,
-    },
-    /// A frame reaches the gateway.
-    ToGateway {
-        session: u64,
-        frame: BytesMut,
-    },
-    /// A frame reaches a terminal.
-    ToTerminal {
-        session: u64,
-        frame: Vec<u8>,
-    },
-    /// A terminal's connection ends.
-    HangUp {
-        session: u64,
-    },
-    /// A frame reaches the host over a connection of a link.
-    ToHost {
-        link: usize,
-        epoch: u64,
-        frame: Vec<u8>,
-    },
-    /// The host books a request and answers it.
-    Booked {
-        link: usize,
-        epoch: u64,
-        frame: Vec<u8>,
-    },
-    /// An answer reaches the gateway.
-    FromHost {
-        link: usize,
-        epoch: u64,
-        frame: BytesMut,
-    },
-    LinkUp {
-        link: usize,
-    },
-    SyncBegins,
-    SyncDone {
-        life: u64,
-    },
-    Tick {
-        life: u64,
-    },
-    Crash,
-    Restart,
-}
-
-impl Event {
-    /// One line: what happens, and of a frame what tells it from others.
-    fn describe(&self, dialect: &Dialect) -> String {
-        let of = |frame: &[u8]| {
-            let mut index = Index::new();
-            let Ok(message) = message_of(dialect, frame, &mut index) else {
-                return "undecodable".to_owned();
-            };
-            let id = message.terminal();
-            let (stan, code) = (message.stan(), message.response_code());
-            format!(
-                "{} {} stan {} minor {} code {}",
-                message.mti(),
-                id.map_or_else(String::new, |id| id.to_string()),
-                stan.map_or(0, Stan::get),
-                message.amount().map_or(0, |amount| amount.minor),
-                code.map_or_else(|| "-".into(), |code| code.to_string()),
-            )
-        };
-        match self {
-            Self::ToGateway { session, frame } => {
-                format!("terminal -> gateway, session {session}: {}", of(frame))
-            }
-            Self::ToTerminal { session, frame } => {
-                format!("gateway -> terminal, session {session}: {}", of(frame))
-            }
-            Self::ToHost { link, epoch, frame } => {
-                format!("gateway -> host, link {link}.{epoch}: {}", of(frame))
-            }
-            Self::Booked { link, epoch, frame } => {
-                format!("host books, link {link}.{epoch}: {}", of(frame))
-            }
-            Self::FromHost { link, epoch, frame } => {
-                format!("host -> gateway, link {link}.{epoch}: {}", of(frame))
-            }
-            Self::Act { .. }
-            | Self::HangUp { .. }
-            | Self::LinkUp { .. }
-            | Self::SyncBegins
-            | Self::SyncDone { .. }
-            | Self::Tick { .. }
-            | Self::Crash
-            | Self::Restart => format!("{self:?}"),
-        }
-    }
-}
 
 /// See the module.
 struct World<'t> {
@@ -381,6 +173,10 @@ impl<'t> World<'t> {
             let wait = self.within(Duration::from_secs(60));
             self.after(wait, Event::Crash);
         }
+        if self.rates.operator_rests > Duration::ZERO {
+            let wait = self.within(self.rates.operator_rests);
+            self.after(wait, Event::Operator);
+        }
         let mut end = Moment(u64::MAX);
         while let Some(Reverse((at, _, slot))) = self.queue.pop() {
             if at > end {
@@ -425,6 +221,7 @@ impl<'t> World<'t> {
                 | Event::ToTerminal { .. }
                 | Event::HangUp { .. }
                 | Event::LinkUp { .. }
+                | Event::Operator
                 | Event::SyncBegins
                 | Event::Tick { .. }
                 | Event::Crash,
@@ -440,6 +237,7 @@ impl<'t> World<'t> {
         self.healed = true;
         self.crashes_left = 0;
         self.rates = self.rates.healed();
+        self.remains.operator.heal(self.clock.wall());
     }
 
     fn not_settled(&self) -> Finding {
@@ -525,6 +323,7 @@ impl<'t> World<'t> {
                     gateway.link_up(link);
                 }
             }
+            Event::Operator => self.operate(),
             Event::SyncBegins => {
                 if let Some(gateway) = &mut self.gateway {
                     gateway.begin_sync();
@@ -560,6 +359,20 @@ impl<'t> World<'t> {
             Event::Restart => self.restart()?,
         }
         Ok(())
+    }
+
+    /// The operator changes something, rests, and comes again.
+    fn operate(&mut self) {
+        if self.healed {
+            return;
+        }
+        let who = self.terminals[self.random.usize(0..self.terminals.len())].who;
+        let key = gateway::key_of(who);
+        let now = self.clock.wall();
+        let told = self.remains.operator.change(key, now, &mut self.random);
+        self.tell(|_| told);
+        let wait = self.within(self.rates.operator_rests);
+        self.after(wait, Event::Operator);
     }
 
     /// Carries away what the gateway has put out, and lets it look up and sync.
@@ -756,6 +569,11 @@ impl<'t> World<'t> {
         }
         gateway.sync().map_err(restart_failed)?;
         gateway.take_effect();
+        for intent in gateway.admitted() {
+            if !self.remains.operator.admits(&intent) {
+                return Err(Finding::AdmittedWrongly { stan: intent.stan });
+            }
+        }
         Ok(())
     }
 
@@ -828,6 +646,7 @@ impl<'t> World<'t> {
         }
         self.summary.reversed = self.host.reversed;
         self.summary.repeats = self.host.repeats;
+        self.summary.changes = self.remains.operator.changes;
         self.summary.seconds = self.clock.now().since(Moment::default()).as_secs();
         Ok(self.summary)
     }

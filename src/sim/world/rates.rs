@@ -47,6 +47,8 @@ pub(super) struct Rates {
     pub(super) travel_max: Duration,
     /// Longest sync.
     pub(super) sync_max: Duration,
+    /// Longest time between two changes of a binding or account; zero for none.
+    pub(super) operator_rests: Duration,
     /// Whether the host remembers a reversal that came before its original.
     pub(super) host_bars: bool,
 }
@@ -79,12 +81,17 @@ impl Rates {
             crashes: 0,
             travel_max: Duration::ZERO,
             sync_max: Duration::ZERO,
+            operator_rests: Duration::ZERO,
             host_bars: false,
         };
         Self {
             crashes: if random.bool() { random.u32(1..=3) } else { 0 },
             travel_max: Duration::from_micros(random.u64(100..300_000)),
             sync_max: Duration::from_micros(random.u64(100..50_000)),
+            operator_rests: match random.u32(0..3) {
+                0 => Duration::from_millis(random.u64(100..10_000)),
+                _ => Duration::ZERO,
+            },
             host_bars: random.bool(),
             ..rates
         }

@@ -622,7 +622,12 @@ mod tests {
                 "readmodel.db: lacks transaction 4 of journal group 8: Rebuild",
             ]
         );
-        let findings = found(|trial| trial.sql(StoreFile::Registry, "DELETE FROM binding"));
+        let findings = found(|trial| {
+            trial.sql(
+                StoreFile::Registry,
+                "DROP TRIGGER binding_kept; DELETE FROM binding",
+            )
+        });
         assert_eq!(
             findings,
             [

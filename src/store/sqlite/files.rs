@@ -491,7 +491,10 @@ mod tests {
             "ends with group 15, but groups up to 21 were projected from it",
         );
         let lost = |trial: &Trial, _: &Path| {
-            trial.sql(StoreFile::Registry, "DELETE FROM binding");
+            trial.sql(
+                StoreFile::Registry,
+                "DROP TRIGGER binding_kept; DELETE FROM binding",
+            );
         };
         refused(StoreFile::Registry, lost, "is older than the journal");
     }

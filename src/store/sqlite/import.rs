@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::registry::write_state;
-use super::{from_sql, to_sql};
+use super::registry::{state_told, write_state};
+use super::{audit, from_sql, to_sql};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, limits};
-use crate::binding::{Admission, BindingState, TerminalKey};
+use crate::binding::{Admission, BindingState, HoldSet, ReasonSet, TerminalKey};
 use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, LineProblem};
 
 /// See the module.
 pub(super) struct Import<'c> {
-    db: &'c Transaction<'c>,
+    db: &'c Connection,
     actor: &'c Actor,
     merchants: HashMap<(AcquirerId, MerchantId), i64>,
     accounts: HashMap<(AcquirerId, Box<str>), (i64, i64)>,
@@ -24,7 +24,7 @@ pub(super) struct Import<'c> {
 }
 
 impl<'c> Import<'c> {
-    pub(super) fn new(db: &'c Transaction<'c>, actor: &'c Actor) -> Self {
+    pub(super) fn new(db: &'c Connection, actor: &'c Actor) -> Self {
         Self {
             db,
             actor,
@@ -126,8 +126,8 @@ impl<'c> Import<'c> {
                 let id = self
                     .db
                     .prepare_cached(
-                        "INSERT INTO account(acquirer, reference, merchant, kind, status) \
-                         VALUES (?1,?2,?3,?4,?5)",
+                        "INSERT INTO account(acquirer, reference, merchant, kind, status, verified) \
+                         VALUES (?1,?2,?3,?4,?5,?5 = 'verified')",
                     )?
                     .insert(params![
                         line.acquirer.0,
@@ -186,6 +186,7 @@ impl<'c> Import<'c> {
             merchant: line.merchant,
             state: line.state.unwrap_or(BindingState::Active),
             reasons: line.reasons,
+            holds: HoldSet::EMPTY,
         };
         match open {
             // The terminal was bound once and its binding is closed: a line that names no state does not
@@ -198,11 +199,19 @@ impl<'c> Import<'c> {
             }
             None => {
                 let closed_at = (!admission.state.is_open()).then(|| to_sql(self.actor.at.0));
+                let device = match self.device(line, admission.state)? {
+                    Ok(device) => device,
+                    Err(reason) => {
+                        self.problem(line.line, reason);
+                        return Ok(());
+                    }
+                };
                 let id = self
                     .db
                     .prepare_cached(
                         "INSERT INTO binding(terminal, merchant, account, version, state, reasons, \
-                         opened_at, closed_at) VALUES (?1,?2,?3,1,?4,?5,?6,?7)",
+                         opened_at, closed_at, device, pended_at) VALUES (?1,?2,?3,1,?4,?5,?6,?7,?8, \
+                         CASE ?4 WHEN 're-pending' THEN ?6 END)",
                     )?
                     .insert(params![
                         terminal.0,
@@ -211,7 +220,8 @@ impl<'c> Import<'c> {
                         admission.state.name(),
                         admission.reasons.bits(),
                         to_sql(self.actor.at.0),
-                        closed_at
+                        closed_at,
+                        device
                     ])?;
                 admission.binding = BindingId(from_sql(id));
                 self.report.bound += 1;
@@ -231,21 +241,39 @@ impl<'c> Import<'c> {
                 );
                 self.problem(line.line, reason);
             }
+            Some((id, ..)) if let Some(reason) = self.other_device(line, id)? => {
+                self.problem(line.line, reason);
+            }
             Some((_, _, _, _, state, reasons))
                 if line.state.is_none()
                     || state == admission.state.name() && reasons == admission.reasons.bits() =>
             {
                 self.report.unchanged += 1;
             }
-            Some((id, _, _, version, ..)) => {
+            Some((id, _, _, version, state, reasons)) => {
                 admission.binding = BindingId(from_sql(id));
                 admission.version = version + 1;
                 write_state(self.db, admission, self.actor)?;
+                let before = Admission {
+                    version,
+                    state: BindingState::from_name(&state).unwrap_or(BindingState::Suspended),
+                    reasons: ReasonSet::from_bits(reasons),
+                    ..admission
+                };
+                let acquirer = self.acquirer_name(key.acquirer)?;
+                let told = state_told(&acquirer, key, before, admission);
+                audit::append(self.db, self.actor, &told)?;
                 self.report.changed += 1;
                 self.changes.bindings.push((key, admission));
             }
         }
         Ok(())
+    }
+
+    fn acquirer_name(&self, id: AcquirerId) -> rusqlite::Result<String> {
+        self.db
+            .prepare_cached("SELECT name FROM acquirer WHERE id = ?1")?
+            .query_row([id.0], |row| row.get(0))
     }
 
     /// Whether the terminal's latest binding was this one and is closed: nothing is left to say.
@@ -258,6 +286,82 @@ impl<'c> Import<'c> {
             .query_row([terminal], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         Ok(latest == Some((merchant, account)))
+    }
+
+    /// The row of the device with the line's serial number, which is put on the inventory when it is new. A
+    /// text for a device that serves another terminal.
+    fn device(
+        &self,
+        line: &ImportLine,
+        state: BindingState,
+    ) -> rusqlite::Result<Result<Option<i64>, String>> {
+        if line.serial.is_empty() || !state.is_open() {
+            return Ok(Ok(None));
+        }
+        let added = self
+            .db
+            .prepare_cached(
+                "INSERT OR IGNORE INTO device(acquirer, serial, state) VALUES (?1, ?2, 'deployed')",
+            )?
+            .execute(params![line.acquirer.0, line.serial])?;
+        if added == 1 {
+            return Ok(Ok(Some(self.db.last_insert_rowid())));
+        }
+        let (id, holder): (i64, Option<String>) = self
+            .db
+            .prepare_cached(
+                "SELECT d.id, (SELECT t.terminal_id FROM binding b JOIN terminal t ON t.id = b.terminal \
+                 WHERE b.device = d.id AND b.closed_at IS NULL) FROM device d \
+                 WHERE d.acquirer = ?1 AND d.serial = ?2",
+            )?
+            .query_row(params![line.acquirer.0, line.serial], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        Ok(match holder {
+            Some(holder) => Err(format!(
+                "the device with serial number {} serves terminal {holder}; a device serves one terminal",
+                line.serial
+            )),
+            None => {
+                self.db
+                    .prepare_cached(
+                        "UPDATE device SET state = 'deployed' WHERE id = ?1 AND state <> 'deployed'",
+                    )?
+                    .execute([id])?;
+                Ok(Some(id))
+            }
+        })
+    }
+
+    /// A text when an open binding is with another device than the line says. A binding that has none yet
+    /// gets the line's.
+    fn other_device(&self, line: &ImportLine, binding: i64) -> rusqlite::Result<Option<String>> {
+        if line.serial.is_empty() {
+            return Ok(None);
+        }
+        let serial: Option<String> = self
+            .db
+            .prepare_cached(
+                "SELECT d.serial FROM binding b JOIN device d ON d.id = b.device WHERE b.id = ?1",
+            )?
+            .query_row([binding], |row| row.get(0))
+            .optional()?;
+        match serial {
+            Some(serial) if *serial == *line.serial => Ok(None),
+            Some(_) => Ok(Some(format!(
+                "terminal {} is with another device; open a replacement to move it",
+                line.terminal
+            ))),
+            None => match self.device(line, BindingState::Active)? {
+                Ok(device) => {
+                    self.db
+                        .prepare_cached("UPDATE binding SET device = ?2 WHERE id = ?1")?
+                        .execute(params![binding, device])?;
+                    Ok(None)
+                }
+                Err(reason) => Ok(Some(reason)),
+            },
+        }
     }
 
     /// The terminal's row number, and whether it was added just now.

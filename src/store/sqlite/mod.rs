@@ -5,21 +5,26 @@
 //! so synced less). Each carries its schema number and refuses to be opened by an older build; `files` says
 //! how they belong together.
 
+mod affairs;
+mod audit;
 mod backup;
 mod batch;
 mod check;
 mod files;
 mod import;
 mod journal;
+mod parcels;
 mod postings;
 mod query;
 mod read_model;
 mod registry;
 mod repair;
 mod retention;
+mod tokens;
 #[cfg(test)]
 mod trial;
 mod upkeep;
+mod writes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
 use super::import::Import;
 use super::query::open_to_read;
-use super::{StoreFile, Sync, from_sql, open, to_sql};
-use crate::base::failpoint::{self, Point};
+use super::{StoreFile, Sync, affairs, audit, from_sql, open, parcels, to_sql, tokens, writes};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, TerminalKey};
+use crate::binding::{
+    AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, TerminalKey,
+};
 use crate::store::StoreError;
+use crate::store::audit::Entry;
 use crate::store::registry::{
     Actor, BindingChange, BindingRow, DirectoryChanges, ImportLine, ImportReport, LineProblem,
     Registry, RegistryError,
@@ -83,6 +86,11 @@ CREATE TABLE store (
 );
 INSERT INTO store VALUES (1, randomblob(16), 0);
 ",
+    affairs::schema::MIGRATION,
+    audit::MIGRATION,
+    writes::MIGRATION,
+    tokens::MIGRATION,
+    parcels::MIGRATION,
 ];
 
 /// See the module.
@@ -116,12 +124,17 @@ impl SqliteRegistry {
     pub(super) const fn db(&self) -> &Connection {
         &self.db
     }
+
+    pub(super) const fn db_mut(&mut self) -> &mut Connection {
+        &mut self.db
+    }
 }
 
 const SHOW: &str = "SELECT a.id, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
-    b.reasons, m.name, m.mcc, c.reference, c.kind, c.status, t.serial, b.opened_at, b.closed_at \
-    FROM binding b JOIN terminal t ON t.id = b.terminal JOIN acquirer a ON a.id = t.acquirer \
-    JOIN merchant m ON m.id = b.merchant JOIN account c ON c.id = b.account ";
+    b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial), \
+    b.opened_at, b.closed_at FROM binding b JOIN terminal t ON t.id = b.terminal \
+    JOIN acquirer a ON a.id = t.acquirer JOIN merchant m ON m.id = b.merchant \
+    JOIN account c ON c.id = b.account LEFT JOIN device d ON d.id = b.device ";
 
 impl Registry for SqliteRegistry {
     fn acquirer(&mut self, name: &str) -> Result<AcquirerId, StoreError> {
@@ -161,7 +174,7 @@ impl Registry for SqliteRegistry {
             }
             let mut bindings = self.db.prepare(
                 "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, \
-                 b.state, b.reasons FROM binding b JOIN terminal t ON t.id = b.terminal \
+                 b.state, b.reasons, b.holds FROM binding b JOIN terminal t ON t.id = b.terminal \
                  JOIN merchant m ON m.id = b.merchant ORDER BY b.id",
             )?;
             let mut rows = bindings.query([])?;
@@ -181,7 +194,7 @@ impl Registry for SqliteRegistry {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(ImportReport, DirectoryChanges), RegistryError> {
         let fail = StoreError::engine;
-        let step = self.db.transaction().map_err(fail("starting an import"))?;
+        let step = self.db.savepoint().map_err(fail("starting an import"))?;
         let mut import = Import::new(&step, actor);
         for line in lines {
             match line {
@@ -202,6 +215,7 @@ impl Registry for SqliteRegistry {
             // Dropping the transaction takes everything back.
             return Err(RegistryError::Lines(problems));
         }
+        audit::append(&step, actor, &imported(&report)).map_err(fail("importing terminals"))?;
         step.commit().map_err(fail("committing an import"))?;
         Ok((report, changes))
     }
@@ -256,7 +270,12 @@ impl Registry for SqliteRegistry {
         }
         let found = before.admission.version;
         if let Some(expected) = expected.filter(|e| *e != found) {
-            return Err(RegistryError::Stale { found, expected });
+            let what = "the binding";
+            return Err(RegistryError::Stale {
+                what,
+                found,
+                expected,
+            });
         }
         let after = Admission {
             state,
@@ -264,18 +283,22 @@ impl Registry for SqliteRegistry {
             version: found + 1,
             ..before.admission
         };
+        let acquirer = self.acquirer_name(key.acquirer)?;
         let step = self
             .db
-            .transaction()
+            .savepoint()
             .map_err(StoreError::engine("starting a change"))?;
-        write_state(&step, after, actor).map_err(StoreError::engine("changing a binding"))?;
-        failpoint::pass(Point::RegistryWritten);
+        write_state(&step, after, actor)
+            .and_then(|()| {
+                let told = state_told(&acquirer, key, before.admission, after);
+                audit::append(&step, actor, &told)
+            })
+            .map_err(StoreError::engine("changing a binding"))?;
         step.commit()
             .map_err(StoreError::engine("committing a change"))?;
-        failpoint::pass(Point::RegistryCommitted);
         Ok(DirectoryChanges {
             bindings: vec![(key, after)],
-            accounts: Vec::new(),
+            ..DirectoryChanges::default()
         })
     }
 
@@ -284,28 +307,47 @@ impl Registry for SqliteRegistry {
         acquirer: AcquirerId,
         account: &str,
         status: AccountStatus,
+        expected: Option<u32>,
         actor: &Actor,
     ) -> Result<DirectoryChanges, RegistryError> {
-        let Some((id, _, _)) = self.account(acquirer, account)? else {
+        let Some((id, _, before)) = self.account(acquirer, account)? else {
             return Err(self.unknown("account", account, acquirer)?);
         };
-        let write = |db: &mut Connection| -> rusqlite::Result<()> {
-            let step = db.transaction()?;
-            step.execute(
-                "UPDATE account SET status = ?2 WHERE id = ?1",
-                params![id.0, status.name()],
+        let found = self.account_version(id)?;
+        if let Some(expected) = expected.filter(|e| *e != found) {
+            return Err(RegistryError::Stale {
+                what: "the account",
+                found,
+                expected,
+            });
+        }
+        let subject = format!("account {}/{account}", self.acquirer_name(acquirer)?);
+        let shown =
+            |status: AccountStatus, version| json!({ "status": status.name(), "version": version });
+        let told = Entry::new("account.status_set", subject)
+            .change(shown(before, found), shown(status, found + 1));
+        self.within("changing an account", |db| {
+            db.execute(
+                "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
+                params![id.0, status.name(), status.is_usable()],
             )?;
-            step.execute(
-                "INSERT INTO account_change VALUES (?1, ?2, ?3, ?4)",
+            db.execute(
+                "INSERT INTO account_change(account, at, actor, status) VALUES (?1, ?2, ?3, ?4)",
                 params![id.0, to_sql(actor.at.0), actor.name, status.name()],
             )?;
-            step.commit()
-        };
-        write(&mut self.db).map_err(StoreError::engine("changing an account"))?;
+            audit::append(db, actor, &told)
+        })?;
         Ok(DirectoryChanges {
-            bindings: Vec::new(),
             accounts: vec![(id, status)],
+            ..DirectoryChanges::default()
         })
+    }
+
+    fn account_version(&mut self, account: AccountId) -> Result<u32, StoreError> {
+        self.db
+            .prepare_cached("SELECT 1 + count(*) FROM account_change WHERE account = ?1")
+            .and_then(|mut one| one.query_row([account.0], |row| row.get(0)))
+            .map_err(StoreError::engine("reading an account's version"))
     }
 
     fn account(
@@ -351,8 +393,8 @@ impl Registry for SqliteRegistry {
     fn binding_changes(&mut self, binding: BindingId) -> Result<Vec<BindingChange>, StoreError> {
         let read = |db: &Connection| -> rusqlite::Result<Vec<_>> {
             let mut all = db.prepare_cached(
-                "SELECT version, at, actor, state, reasons FROM binding_change WHERE binding = ?1 \
-                 ORDER BY version",
+                "SELECT version, at, actor, state, reasons, event, note, checker FROM binding_change \
+                 WHERE binding = ?1 ORDER BY version",
             )?;
             let rows = all.query_map([to_sql(binding.0)], |row| {
                 Ok(BindingChange {
@@ -361,6 +403,9 @@ impl Registry for SqliteRegistry {
                     actor: row.get(2)?,
                     state: state_of(row.get_ref(3)?.as_str()?),
                     reasons: ReasonSet::from_bits(row.get(4)?),
+                    event: row.get(5)?,
+                    note: row.get(6)?,
+                    checker: row.get(7)?,
                 })
             })?;
             rows.collect()
@@ -376,17 +421,51 @@ impl SqliteRegistry {
         name: &str,
         acquirer: AcquirerId,
     ) -> Result<RegistryError, StoreError> {
-        let names = self.acquirers()?;
-        let acquirer = names
-            .into_iter()
-            .find(|(id, _)| *id == acquirer)
-            .map_or_else(|| acquirer.0.to_string(), |(_, name)| name);
         Ok(RegistryError::Unknown {
             what,
             name: name.to_owned(),
-            acquirer,
+            acquirer: self.acquirer_name(acquirer)?,
         })
     }
+
+    fn acquirer_name(&mut self, acquirer: AcquirerId) -> Result<String, StoreError> {
+        let names = self.acquirers()?;
+        let name = names.into_iter().find(|(id, _)| *id == acquirer);
+        Ok(name.map_or_else(|| acquirer.0.to_string(), |(_, name)| name))
+    }
+}
+
+/// What the audit trail says of a binding's new state.
+pub(super) fn state_told(
+    acquirer: &str,
+    key: TerminalKey,
+    before: Admission,
+    after: Admission,
+) -> Entry {
+    let shown = |admission: Admission| {
+        let reasons: Vec<_> = admission.reasons.iter().map(RependReason::name).collect();
+        json!({
+            "binding": admission.binding.0,
+            "version": admission.version,
+            "state": admission.state.name(),
+            "reasons": reasons,
+        })
+    };
+    let subject = format!("terminal {acquirer}/{}", key.terminal);
+    Entry::new("binding.state_set", subject).change(shown(before), shown(after))
+}
+
+/// What the audit trail says of an import as a whole. Bindings that it changed have events of their own; what
+/// is new is told by number, and is in the registry with the time of the import.
+fn imported(report: &ImportReport) -> Entry {
+    Entry::new("terminals.imported", "registry").with(json!({
+        "lines": report.lines,
+        "bound": report.bound,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "merchants": report.merchants,
+        "accounts": report.accounts,
+    }))
 }
 
 /// Writes a new version of a binding with its history.
@@ -399,11 +478,16 @@ pub(super) fn write_state(
     let closed_at = (!after.state.is_open()).then_some(at);
     let (state, reasons) = (after.state.name(), after.reasons.bits());
     db.prepare_cached(
-        "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5 WHERE id = ?1",
+        "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5, \
+         pended_at = CASE WHEN ?2 <> 're-pending' THEN NULL ELSE coalesce(pended_at, ?6) END WHERE id = ?1",
     )?
-    .execute(params![id, state, reasons, after.version, closed_at])?;
-    db.prepare_cached("INSERT INTO binding_change VALUES (?1,?2,?3,?4,?5,?6)")?
-        .execute(params![id, after.version, at, actor.name, state, reasons])?;
+    .execute(params![id, state, reasons, after.version, closed_at, at])?;
+    db.prepare_cached(
+        "INSERT INTO binding_change(binding, version, at, actor, state, reasons, event, account, device, holds) \
+         SELECT id, version, ?2, ?3, state, reasons, 'binding.state_set', account, device, holds \
+         FROM binding WHERE id = ?1",
+    )?
+    .execute(params![id, at, actor.name])?;
     Ok(())
 }
 
@@ -414,12 +498,12 @@ fn status_of(row: &Row<'_>, at: usize) -> rusqlite::Result<AccountStatus> {
 }
 
 /// A state this build does not know is no reason to take money either.
-fn state_of(name: &str) -> BindingState {
+pub(super) fn state_of(name: &str) -> BindingState {
     BindingState::from_name(name).unwrap_or(BindingState::Suspended)
 }
 
-/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons.
-fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
+/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons, holds.
+pub(super) fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
     let terminal = row.get_ref(1)?.as_str()?;
     let merchant = row.get_ref(5)?.as_str()?;
     let state = row.get_ref(6)?.as_str()?;
@@ -434,23 +518,24 @@ fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
         merchant: MerchantId::parse(merchant).unwrap_or(MerchantId::from_padded([b' '; 15])),
         state: state_of(state),
         reasons: ReasonSet::from_bits(row.get(7)?),
+        holds: HoldSet::from_bits(row.get(8)?),
     };
     Ok((key, admission))
 }
 
 fn binding_row(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
     let (key, admission) = admission_of(row)?;
-    let closed_at: Option<i64> = row.get(15)?;
+    let closed_at: Option<i64> = row.get(16)?;
     Ok(BindingRow {
         key,
         admission,
-        merchant_name: row.get(8)?,
-        mcc: row.get(9)?,
-        account: row.get(10)?,
-        account_kind: row.get(11)?,
-        account_status: status_of(row, 12)?,
-        serial: row.get(13)?,
-        opened_at: Timestamp(from_sql(row.get(14)?)),
+        merchant_name: row.get(9)?,
+        mcc: row.get(10)?,
+        account: row.get(11)?,
+        account_kind: row.get(12)?,
+        account_status: status_of(row, 13)?,
+        serial: row.get(14)?,
+        opened_at: Timestamp(from_sql(row.get(15)?)),
         closed_at: closed_at.map(|at| Timestamp(from_sql(at))),
     })
 }
@@ -468,10 +553,7 @@ mod tests {
     }
 
     fn actor() -> Actor {
-        Actor {
-            name: "test".into(),
-            at: Timestamp(1_000),
-        }
+        Actor::program("test", Timestamp(1_000))
     }
 
     fn line(number: u64, terminal: &str, merchant: &str, account: &str) -> ImportLine {
@@ -578,7 +660,8 @@ mod tests {
             stale,
             Err(RegistryError::Stale {
                 found: 2,
-                expected: 1
+                expected: 1,
+                ..
             })
         ));
         let without = registry.set_state(
@@ -654,7 +737,7 @@ mod tests {
         import(&mut registry, vec![line(2, "T1", "M1", "A1")]).unwrap();
         let acquirer = AcquirerId(1);
         let changes = registry
-            .set_account(acquirer, "A1", AccountStatus::Frozen, &actor())
+            .set_account(acquirer, "A1", AccountStatus::Frozen, None, &actor())
             .unwrap();
         assert_eq!(changes.accounts, [(AccountId(1), AccountStatus::Frozen)]);
         let (_, kind, status) = registry.account(acquirer, "A1").unwrap().unwrap();
@@ -662,7 +745,7 @@ mod tests {
             (kind.as_str(), status),
             ("bank-card", AccountStatus::Frozen)
         );
-        let unknown = registry.set_account(acquirer, "A9", AccountStatus::Frozen, &actor());
+        let unknown = registry.set_account(acquirer, "A9", AccountStatus::Frozen, None, &actor());
         assert_eq!(
             unknown.unwrap_err().to_string(),
             "no account A9 at acquirer acme"

@@ -26,6 +26,8 @@ const STEP_BYTES: usize = 4 << 20;
 /// Rows looked at in one step.
 const STEP_ROWS: u32 = 500;
 
+const _: () = assert!(postings::PART_BITS == 14, "stands in a statement");
+
 /// Pages of a write-ahead log at which a step copies it into its file. More than the journal's writer and
 /// the projection let it grow to: only where they are idle is it done here.
 const LOG_PAGES: u32 = 8_000;
@@ -127,7 +129,10 @@ impl Retention {
             let mut end = None;
             {
                 let mut old = step.prepare_cached(
-                    "SELECT id FROM txn WHERE id > ?1 AND at < ?2 ORDER BY id LIMIT ?3",
+                    // Nothing beyond the last part that has something as old: most looks end there.
+                    "SELECT id FROM txn WHERE id > ?1 AND at < ?2 \
+                     AND id < (SELECT (max(part) + 1) << 14 FROM span WHERE first_at < ?2) \
+                     ORDER BY id LIMIT ?3",
                 )?;
                 let mut rows = old.query(params![to_sql(from), to_sql(before.0), STEP_ROWS])?;
                 while let Some(row) = rows.next()? {

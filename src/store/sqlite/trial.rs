@@ -50,10 +50,7 @@ impl Trial {
             state: None,
             reasons: ReasonSet::EMPTY,
         };
-        let actor = Actor {
-            name: "test".into(),
-            at: Timestamp(1),
-        };
+        let actor = Actor::program("test", Timestamp(1));
         registry
             .import(&mut std::iter::once(Ok(line)), &actor, &mut |_| {})
             .unwrap();

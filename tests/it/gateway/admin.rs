@@ -1,50 +1,129 @@
 //! The admin API over its Unix socket: what an operator changes is in the gate when the call returns.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
 use hyper::client::conn::http1;
+use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use posgate::admin::Admin;
+use posgate::switch::{Dispatcher, Ways};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::abuse::trading;
 use super::fixture::{Bound, SHOP, Setup, World, prometheus};
 
+/// A key that no other write of these tests has.
+pub(super) fn new_key() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    format!("key-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Who makes requests over the socket: whose test this is.
+pub(super) fn user() -> String {
+    let named = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    String::from_utf8(named.stdout).unwrap().trim().to_owned()
+}
+
+/// An answer with everything in it.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answered {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The title of the problem that it is.
+    pub(super) fn problem(&self) -> String {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status, "{self:?}");
+        problem["title"].as_str().unwrap().to_owned()
+    }
+}
+
 /// A client of the socket.
 pub(super) struct Api {
     pub(super) socket: PathBuf,
 }
 
+/// The admin of a gateway whose texts go into the file `outbox`.
+pub(super) fn admin(world: &World) -> Admin {
+    let ways = Ways::to_file(&world.folder.path().join("outbox"));
+    let dispatcher = Dispatcher::new(&world.running, ways, &world.clock);
+    let clock = Arc::clone(&world.clock);
+    Admin::new(&world.running, clock, Some(prometheus()), dispatcher).unwrap()
+}
+
 impl Api {
     pub(super) fn serve(world: &World) -> Self {
         let socket = world.folder.path().join("admin.sock");
-        let clock = Arc::clone(&world.clock);
-        let admin = Admin::new(&world.running, clock, Some(prometheus()));
-        admin.serve_socket(&socket).unwrap();
+        admin(world).serve_socket(&socket).unwrap();
         Self { socket }
     }
 
-    async fn call(&self, method: &str, path: &str, body: String) -> (u16, String) {
+    /// One request with these headers and no others that matter.
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: String,
+    ) -> Answered {
         let stream = UnixStream::connect(&self.socket).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { drop(connection.await) });
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "posgate")
-            .header("content-type", "application/json")
             .body(Full::new(bytes::Bytes::from(body)))
             .unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
         let response = sender.send_request(request).await.unwrap();
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answered {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: String) -> (u16, String) {
+        let key = new_key();
+        let headers = [
+            ("content-type", "application/json"),
+            ("idempotency-key", key.as_str()),
+            ("if-match", "*"),
+        ];
+        let answered = self.request(method, path, &headers, body).await;
+        (answered.status, answered.text)
     }
 
     pub(super) async fn get(&self, path: &str) -> (u16, String) {
@@ -59,6 +138,17 @@ impl Api {
 
     pub(super) async fn put(&self, path: &str, body: Value) -> u16 {
         self.call("PUT", path, body.to_string()).await.0
+    }
+
+    /// A change of a version that was seen.
+    pub(super) async fn put_if(&self, path: &str, etag: &str, body: String) -> Answered {
+        let key = new_key();
+        let headers = [
+            ("content-type", "application/json"),
+            ("idempotency-key", key.as_str()),
+            ("if-match", etag),
+        ];
+        self.request("PUT", path, &headers, body).await
     }
 
     /// Status and answer, which is JSON also when it is a refusal.
@@ -166,11 +256,18 @@ async fn a_state_that_is_set_is_in_the_gate_at_once() {
     let version = shown["version"].as_u64().unwrap();
     let mut till = world.till(1).await;
 
-    let suspend = json!({"state": "suspended", "version": version});
-    assert_eq!(api.put(&state, suspend.clone()).await, 200);
+    let suspend = || json!({"state": "suspended"}).to_string();
+    let seen = format!("\"{version}\"");
+    let changed = api.put_if(&state, &seen, suspend()).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert_eq!(changed.header("etag"), format!("\"{}\"", version + 1));
     assert_eq!(till.code(&till.who.sale(1, 100)).await, "58");
-    assert_eq!(api.put(&state, suspend).await, 412, "the version is stale");
-    assert_eq!(api.put(&state, json!({"state": "asleep"})).await, 400);
+    let stale = api.put_if(&state, &seen, suspend()).await;
+    assert_eq!(
+        (stale.status, stale.problem().as_str()),
+        (412, "stale version")
+    );
+    assert_eq!(api.put(&state, json!({"state": "asleep"})).await, 422);
     assert_eq!(api.put(&state, json!({"state": "re-pending"})).await, 422);
     let phone = json!({"state": "re-pending", "reasons": ["phone"]});
     assert_eq!(api.put(&state, phone).await, 200);

@@ -405,7 +405,7 @@ async fn a_person_closes_a_batch_with_a_name_and_a_reason() {
         json!({ "by": "Li Na", "note": " " }),
         json!({ "by": "Li Na", "note": format!("card {PAN}") }),
     ] {
-        assert_eq!(api.post_text(path, wrong).await.0, 400);
+        assert_eq!(api.post_text(path, wrong).await.0, 422);
     }
     assert_eq!(api.post_text(path, close(Some(2))).await.0, 412);
     let unknown = "/v1/terminals/acme/X0000001/batch/close";

@@ -295,10 +295,7 @@ impl World {
             state: Some(bound.state),
             reasons,
         };
-        let actor = Actor {
-            name: "test".into(),
-            at: self.clock.wall(),
-        };
+        let actor = Actor::program("test", self.clock.wall());
         let mut lines = std::iter::once(Ok(line));
         let imported = self.running.registry.change(|registry| {
             let report = registry.import(&mut lines, &actor, &mut |_| {})?;

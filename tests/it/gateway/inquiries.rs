@@ -10,7 +10,7 @@ use posgate::store::sqlite::SqliteFolder;
 use posgate::store::{Intent, JournalStore, Record};
 use serde_json::{Value, json};
 
-use super::admin::Api;
+use super::admin::{Api, user};
 use super::fixture::{
     Bound, PAN, SHOP, Setup, Stored, TRACK2, Till, World, eventually, journal_of,
 };
@@ -448,7 +448,7 @@ async fn evidence_is_the_journals_own_records_and_says_where_they_stand() {
     assert_eq!(binding["version"], 1);
     assert_eq!(binding["merchant_id"], OTHER_SHOP);
     assert_eq!(binding["changes"][0]["state"], "re-pending", "{binding}");
-    assert_eq!(binding["changes"][0]["by"], "admin-socket");
+    assert_eq!(binding["changes"][0]["by"], user());
 
     // The journal itself has these records there, under these checksums.
     let mut places = vec![intent["journal"].clone()];

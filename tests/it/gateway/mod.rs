@@ -15,6 +15,7 @@ mod hostile_host;
 mod inquiries;
 mod kept;
 mod originals;
+mod race;
 mod recovery;
 mod repeats;
 mod reversal;

@@ -1,0 +1,159 @@
+//! The life of a settlement account.
+//!
+//! ```text
+//!                 verify                invalidate
+//!  UNVERIFIED ───────────▶ VERIFIED ───────────────▶ INVALID
+//!      │  │                  ▲ │ ▲                      │
+//!      │  │                  │ │ └──────verify──────────┤
+//!      │  │          unfreeze│ │freeze                  │
+//!      │  │                  │ ▼                        │
+//!      │  └──freeze───────▶ FROZEN ◀────freeze──────────┤
+//!      │                      │                         │
+//!      └───────close──────────┴────────close────────────┘──▶ CLOSED
+//! ```
+//!
+//! | event | from | to | who |
+//! |---|---|---|---|
+//! | `Verify` | unverified, invalid | verified | a second person, with evidence |
+//! | `Invalidate` | unverified, verified | invalid | the bank, a payout that came back; never a terminal |
+//! | `Freeze` | unverified, verified, invalid | frozen | the bank, the law |
+//! | `Unfreeze` | frozen | verified, or unverified when it never was | a second person |
+//! | `Close` | all but closed | closed, for good | the bank, the merchant |
+//!
+//! Every binding that settles into an account follows it at once: the gate reads the status of the account
+//! with the binding, so that an account that turns invalid stops a thousand terminals with one change, and
+//! one that is verified again lets them go on.
+
+use super::named::named_enum;
+use super::refusal::{Refusal, only_in};
+use super::state::AccountStatus;
+
+named_enum!(
+    /// What an account is.
+    AccountKind {
+        /// An account at a bank.
+        BankCard = "bank-card",
+        /// A WeChat Pay merchant account.
+        WeChat = "wechat",
+        /// An Alipay merchant account.
+        Alipay = "alipay",
+    }
+);
+
+named_enum!(
+    /// What happens to an account.
+    AccountEvent {
+        /// Name match and test credit are in order.
+        Verify = "verify",
+        /// The bank does not know it, or a payout came back.
+        Invalidate = "invalidate",
+        /// The bank or the law froze it.
+        Freeze = "freeze",
+        /// The freeze is over.
+        Unfreeze = "unfreeze",
+        /// It is closed.
+        Close = "close",
+    }
+);
+
+impl AccountEvent {
+    /// Name for history, audit and webhooks.
+    #[must_use]
+    pub const fn event(self) -> &'static str {
+        match self {
+            Self::Verify => "account.verified",
+            Self::Invalidate => "account.invalidated",
+            Self::Freeze => "account.frozen",
+            Self::Unfreeze => "account.unfrozen",
+            Self::Close => "account.closed",
+        }
+    }
+
+    /// Whether it lets money flow: then it needs a second person and evidence.
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        match self {
+            Self::Verify | Self::Unfreeze => true,
+            Self::Invalidate | Self::Freeze | Self::Close => false,
+        }
+    }
+}
+
+/// What an event makes of an account. `ever_verified`: whether it was verified at any time before.
+///
+/// # Errors
+/// When it cannot happen in this state, with the way out.
+pub fn apply(
+    status: AccountStatus,
+    ever_verified: bool,
+    event: AccountEvent,
+) -> Result<AccountStatus, Refusal> {
+    use AccountStatus::{Closed, Frozen, Invalid, Unverified, Verified};
+    let only = |allowed: &[AccountStatus], verb| {
+        let remedy = match status {
+            Closed => "closed accounts never change; open another one",
+            Frozen => "unfreeze it first",
+            Unverified | Verified | Invalid => "it is not in a state for that",
+        };
+        only_in(("account", status, status.name()), allowed, verb, remedy)
+    };
+    match event {
+        AccountEvent::Verify => only(&[Unverified, Invalid], "verified").map(|()| Verified),
+        AccountEvent::Invalidate => only(&[Unverified, Verified], "invalidated").map(|()| Invalid),
+        AccountEvent::Freeze => only(&[Unverified, Verified, Invalid], "frozen").map(|()| Frozen),
+        AccountEvent::Unfreeze => {
+            only(&[Frozen], "unfrozen").map(|()| if ever_verified { Verified } else { Unverified })
+        }
+        AccountEvent::Close => {
+            only(&[Unverified, Verified, Invalid, Frozen], "closed").map(|()| Closed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_event_in_every_status_is_answered_as_the_table_says() {
+        // Columns: unverified, verified, invalid, frozen, closed.
+        let table = [
+            (AccountEvent::Verify, "v.v.."),
+            (AccountEvent::Invalidate, "ii..."),
+            (AccountEvent::Freeze, "fff.."),
+            (AccountEvent::Unfreeze, "...v."),
+            (AccountEvent::Close, "cccc."),
+        ];
+        assert_eq!(table.len(), AccountEvent::ALL.len());
+        for (event, row) in table {
+            let got: String = AccountStatus::ALL
+                .iter()
+                .map(|status| match apply(*status, true, event) {
+                    Err(_) => '.',
+                    Ok(after) => after.name().chars().next().unwrap(),
+                })
+                .collect();
+            assert_eq!(got, row, "{event}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_freeze_makes_an_account_usable_that_nobody_verified(
+            events in proptest::collection::vec(proptest::sample::select(AccountEvent::ALL.to_vec()), 0..40)
+        ) {
+            let (mut status, mut verified) = (AccountStatus::Unverified, false);
+            for event in events {
+                if let Ok(after) = apply(status, verified, event) {
+                    prop_assert!(status != AccountStatus::Closed);
+                    verified |= event == AccountEvent::Verify;
+                    prop_assert!(!after.is_usable() || verified);
+                    prop_assert!(!after.is_usable() || event.opens());
+                    status = after;
+                }
+            }
+        }
+    }
+}

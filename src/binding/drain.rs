@@ -1,0 +1,167 @@
+//! What has to be over before an unbinding terminal's binding is closed, and what unbinding it means.
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::base::Timestamp;
+
+/// What still hangs on a binding. All zero: it can be closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Outstanding {
+    /// Requests that wait for an upstream's answer.
+    pub in_flight: u64,
+    /// Reversals and repeats that are owed to an upstream.
+    pub owed: u64,
+    /// Transactions that wait for a person.
+    pub parked: u64,
+    /// 1 when nothing proves that the terminal got its last approval: it may still hold the reversal.
+    pub unproven: u64,
+    /// Approved transactions in batches that are not closed.
+    pub unsettled: u64,
+    /// Approved pre-authorisations that were neither completed nor voided.
+    pub preauthorised: u64,
+}
+
+impl Outstanding {
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is left, each with what ends it.
+    pub fn conditions(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
+        [
+            (
+                "requests wait for the upstream",
+                self.in_flight,
+                "they end by themselves",
+            ),
+            (
+                "reversals or repeats are owed upstream",
+                self.owed,
+                "they are sent until they are acknowledged",
+            ),
+            (
+                "transactions wait for a person",
+                self.parked,
+                "see `posgate exception list`",
+            ),
+            (
+                "last approval is not proven received",
+                self.unproven,
+                "let the terminal sign on or settle once more, or have the merchant confirm it and force the drain",
+            ),
+            (
+                "approved transactions are not settled",
+                self.unsettled,
+                "let the terminal settle, or `posgate batch close`",
+            ),
+            (
+                "pre-authorisations are open",
+                self.preauthorised,
+                "complete or void them, or hand them to operations and force the drain",
+            ),
+        ]
+        .into_iter()
+        .filter(|(_, count, _)| *count > 0)
+    }
+}
+
+/// What unbinding a terminal means for its merchant, as of one moment. It has to be acknowledged by its
+/// [`hash`](Self::hash) before the case goes on, and again when it has become worse.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Impact {
+    /// DE41.
+    pub terminal: String,
+    /// The settlement account that money of this terminal goes to.
+    pub account: String,
+    /// What still hangs on it.
+    pub outstanding: Outstanding,
+    /// Sum of approved and unsettled transactions, in the smallest unit; refunds count against it.
+    pub unsettled_amount: i64,
+    /// Scopes that are held, with their reasons.
+    pub holds: Vec<String>,
+    /// Whether it is the merchant's last terminal.
+    pub last_terminal: bool,
+    /// Other open terminals that settle into the same account.
+    pub same_account: u64,
+    /// When records of it may be deleted at the earliest.
+    pub kept_until: Timestamp,
+}
+
+impl Impact {
+    /// SHA-256 over the report, by which it is acknowledged.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        hex_of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Whether more hangs on the terminal than somebody acknowledged.
+    #[must_use]
+    pub fn is_worse_than(&self, acknowledged: &Self) -> bool {
+        let (now, then) = (&self.outstanding, &acknowledged.outstanding);
+        now.owed > then.owed
+            || now.parked > then.parked
+            || now.unsettled > then.unsettled
+            || now.preauthorised > then.preauthorised
+            || self.unsettled_amount.abs() > acknowledged.unsettled_amount.abs()
+            || (self.last_terminal && !acknowledged.last_terminal)
+            || self
+                .holds
+                .iter()
+                .any(|hold| !acknowledged.holds.contains(hold))
+    }
+}
+
+/// SHA-256 as text.
+#[must_use]
+pub fn hex_of(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thing_left_is_a_condition_of_its_own() {
+        assert!(Outstanding::default().is_empty());
+        let all = Outstanding {
+            in_flight: 1,
+            owed: 1,
+            parked: 1,
+            unproven: 1,
+            unsettled: 1,
+            preauthorised: 1,
+        };
+        assert_eq!(all.conditions().count(), 6);
+        assert_eq!(Outstanding::default().conditions().count(), 0);
+    }
+
+    #[test]
+    fn a_report_is_acknowledged_by_its_content_and_anew_when_it_gets_worse() {
+        let report = Impact {
+            unsettled_amount: 1_000,
+            outstanding: Outstanding {
+                unsettled: 2,
+                ..Outstanding::default()
+            },
+            ..Impact::default()
+        };
+        let mut worse = report.clone();
+        worse.outstanding.unsettled = 3;
+        assert_ne!(report.hash(), worse.hash());
+        assert!(worse.is_worse_than(&report));
+        assert!(!report.is_worse_than(&worse));
+        assert!(!report.is_worse_than(&report.clone()));
+        let held = Impact {
+            holds: vec!["settlement: position".into()],
+            ..report.clone()
+        };
+        assert!(held.is_worse_than(&report));
+    }
+}

@@ -1,0 +1,755 @@
+//! What people and programs do to bindings and to what hangs on them: one command, one transaction.
+//!
+//! A [`Command`] names its things as people do: terminal by acquirer and DE41, account by reference, device by
+//! serial number, contact, hold, challenge and case by number. It is carried out whole or not at all, by the
+//! state machines of [`binding`](crate::binding); what it did is in the history of the thing and in the audit
+//! trail, and what the gate has to learn comes back with it.
+//!
+//! Values of contacts and documents come sealed ([`Sealed`]): the store never sees them in clear.
+
+use serde::Serialize;
+
+use super::StoreError;
+use super::registry::{Actor, DirectoryChanges, RegistryError};
+use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
+use crate::binding::account::{AccountEvent, AccountKind};
+use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Purpose, Verdict};
+use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
+use crate::binding::device::DeviceEvent;
+use crate::binding::drain::{Impact, Outstanding};
+use crate::binding::hold::{Explained, HoldScope, HoldState};
+use crate::binding::merchant::{IdentityKind, MerchantKind};
+use crate::binding::replacement::DeviceTest;
+use crate::binding::unbinding::{
+    Channel, Claim, DocumentKind, Export, Proof, UnbindReason, WipeResult,
+};
+use crate::binding::{ReasonSet, RependReason, TerminalKey};
+
+/// A value that the store keeps without being able to read it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Encrypted.
+    pub sealed: Vec<u8>,
+    /// Keyed hash, by which it is found.
+    pub hash: [u8; 32],
+    /// What people are shown.
+    pub masked: String,
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealed({})", self.masked)
+    }
+}
+
+/// A merchant's account by the names that people use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountName {
+    /// Acquirer.
+    pub acquirer: AcquirerId,
+    /// The acquirer's reference.
+    pub reference: String,
+}
+
+/// A device by the names that people use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceName {
+    /// Acquirer.
+    pub acquirer: AcquirerId,
+    /// Serial number.
+    pub serial: String,
+}
+
+/// What is done. See the module.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Says who an acquirer is.
+    SetAcquirer {
+        /// Acquirer.
+        acquirer: AcquirerId,
+        /// Number of its licence.
+        licence: String,
+    },
+    /// Enters a merchant, or what is known of it by now. `None` and empty texts leave what is there.
+    SetMerchant {
+        /// Acquirer.
+        acquirer: AcquirerId,
+        /// DE42.
+        merchant: MerchantId,
+        /// Name.
+        name: String,
+        /// Merchant category code.
+        mcc: String,
+        /// Kind.
+        kind: Option<MerchantKind>,
+        /// The document that says who it is.
+        identity: Option<(IdentityKind, Sealed)>,
+    },
+    /// Puts a device on the inventory.
+    AddDevice {
+        /// Which.
+        device: DeviceName,
+        /// Maker and model.
+        model: String,
+        /// Who has it.
+        custody: String,
+    },
+    /// Something happens to a device.
+    Device {
+        /// Which.
+        device: DeviceName,
+        /// What.
+        event: DeviceEvent,
+        /// Who has it from now on; empty leaves it.
+        custody: String,
+        /// Why.
+        note: String,
+    },
+    /// Keys were loaded into a device: their check values, never the keys.
+    LoadKeys {
+        /// Which.
+        device: DeviceName,
+        /// Name and check value (6 to 16 hexadecimal digits) of each.
+        check_values: Vec<(String, String)>,
+    },
+    /// Files what shows that something may be done, for a second person to act on. It is good for one act, on
+    /// one thing, by another person, for a week.
+    FileEvidence {
+        /// What it is about, as the audit trail names it: `terminal acme/T0000001`, `account acme/A-1`,
+        /// `contact 4`, `case 7`.
+        about: String,
+        /// What it is to allow.
+        allows: Allows,
+        /// What it is.
+        note: String,
+        /// SHA-256 of a file, or empty.
+        sha256: String,
+    },
+    /// Enters a contact. It proves nothing until it is verified.
+    AddContact {
+        /// Acquirer.
+        acquirer: AcquirerId,
+        /// Whose.
+        merchant: MerchantId,
+        /// What it is.
+        kind: ContactKind,
+        /// What it is for.
+        role: ContactRole,
+        /// Its value.
+        value: Sealed,
+        /// The contact that it is to take the place of. That one goes when this one is verified, and the old
+        /// one's holder agreed ([`Command::ConsentToChange`]); until then nothing changes.
+        replaces: Option<u64>,
+    },
+    /// The holder of the contact that is to go agrees: a challenge on it, or two staff who saw the documents.
+    ConsentToChange {
+        /// The new contact.
+        contact: u64,
+        /// How.
+        proof: Proof,
+    },
+    /// Something happens to a contact. Verifying is done by a challenge, or here by two staff who saw proof.
+    Contact {
+        /// Which.
+        contact: u64,
+        /// What.
+        event: ContactEvent,
+        /// Why.
+        note: String,
+        /// Number of the evidence that another person filed; needed to verify without a code.
+        evidence: Option<u64>,
+        /// Give up the last verified phone of an owner too: the merchant's bindings wait for another.
+        last_too: bool,
+    },
+    /// Enters a settlement account, unverified.
+    AddAccount {
+        /// Which.
+        account: AccountName,
+        /// Whose.
+        merchant: MerchantId,
+        /// What it is.
+        kind: AccountKind,
+    },
+    /// Something happens to an account.
+    Account {
+        /// Which.
+        account: AccountName,
+        /// What.
+        event: AccountEvent,
+        /// Why.
+        note: String,
+        /// Number of the evidence that another person filed; needed where money begins to flow.
+        evidence: Option<u64>,
+    },
+    /// Asks for a binding: its device is reserved, nothing may be done with it yet.
+    RequestBinding {
+        /// Terminal.
+        key: TerminalKey,
+        /// DE42.
+        merchant: MerchantId,
+        /// Reference of the settlement account.
+        account: String,
+        /// Serial number of a device in stock.
+        serial: String,
+    },
+    /// A second person approves a binding: the device may fetch keys and be activated.
+    ApproveBinding {
+        /// Terminal.
+        key: TerminalKey,
+        /// Reference of the network's acknowledgement.
+        network: String,
+    },
+    /// A binding that was not active yet comes to nothing.
+    RejectBinding {
+        /// Terminal.
+        key: TerminalKey,
+        /// Why.
+        note: String,
+    },
+    /// The device answers with its activation code. Code and serial number are judged together.
+    ActivateBinding {
+        /// Terminal.
+        key: TerminalKey,
+        /// Serial number that it says.
+        serial: String,
+        /// The challenge that its code belongs to.
+        challenge: u64,
+        /// The code, hashed for activating this binding.
+        code: CodeHash,
+    },
+    /// Something about a binding has to be verified anew.
+    Repend {
+        /// Terminal.
+        key: TerminalKey,
+        /// What.
+        reasons: ReasonSet,
+        /// Why.
+        note: String,
+    },
+    /// There is evidence for one reason.
+    ClearReason {
+        /// Terminal.
+        key: TerminalKey,
+        /// Which.
+        reason: RependReason,
+        /// Number of the evidence that another person filed.
+        evidence: u64,
+    },
+    /// A binding is stopped.
+    Suspend {
+        /// Terminal.
+        key: TerminalKey,
+        /// Why.
+        note: String,
+    },
+    /// A binding goes on, with the reasons it had.
+    Resume {
+        /// Terminal.
+        key: TerminalKey,
+        /// Number of the evidence that another person filed.
+        evidence: u64,
+    },
+    /// Asks that a terminal's money settle elsewhere. Changes nothing yet.
+    RequestAccountChange {
+        /// Terminal.
+        key: TerminalKey,
+        /// Reference of a verified account of the same merchant.
+        account: String,
+        /// Why.
+        note: String,
+    },
+    /// A second person agrees: from here on new money settles into the new account, what was sold before into
+    /// the old one.
+    ApproveAccountChange {
+        /// Terminal.
+        key: TerminalKey,
+        /// Reference of the network's acknowledgement.
+        network: String,
+    },
+    /// An account change is taken back, or refused.
+    CancelAccountChange {
+        /// Terminal.
+        key: TerminalKey,
+        /// Why.
+        note: String,
+    },
+    /// A restriction, explained.
+    PlaceHold {
+        /// Terminal.
+        key: TerminalKey,
+        /// What it stops.
+        scope: HoldScope,
+        /// Why, what ends it, and how to appeal.
+        explained: Explained,
+    },
+    /// The merchant objects to a hold.
+    AppealHold {
+        /// Which.
+        hold: u64,
+        /// What the merchant says.
+        note: String,
+    },
+    /// A hold is over.
+    LiftHold {
+        /// Which.
+        hold: u64,
+        /// Why.
+        note: String,
+    },
+    /// A code is sent to a contact.
+    Challenge {
+        /// To which.
+        contact: u64,
+        /// What for.
+        purpose: Purpose,
+        /// What exactly: a binding, a case. 0 where the contact itself is meant.
+        subject: u64,
+        /// Keyed hash of the code with the challenge's number, purpose and subject; made by the caller with
+        /// the number that [`Affairs::next_challenge`] gave.
+        code: CodeHash,
+        /// The number.
+        number: u64,
+        /// Where it was asked for, if anybody knows.
+        asked_from: String,
+    },
+    /// A code came back.
+    CheckCode {
+        /// Which challenge.
+        challenge: u64,
+        /// What the caller wants it for.
+        purpose: Purpose,
+        /// The code, hashed with what the caller wants it for.
+        code: CodeHash,
+    },
+    /// A challenge is no longer needed.
+    CancelChallenge {
+        /// Which.
+        challenge: u64,
+    },
+    /// What became of a message.
+    Delivered {
+        /// Which challenge.
+        challenge: u64,
+        /// What.
+        what: Delivery,
+    },
+    /// Opens a case of unbinding.
+    OpenUnbinding {
+        /// Terminal.
+        key: TerminalKey,
+        /// How it came in.
+        channel: Channel,
+        /// Why.
+        reason: UnbindReason,
+        /// Why, in words.
+        note: String,
+        /// When it is to begin at the earliest.
+        effective_at: Timestamp,
+    },
+    /// A step of a case of unbinding.
+    Unbinding {
+        /// Which case.
+        case: u64,
+        /// What.
+        step: UnbindStep,
+    },
+    /// Opens a replacement: a new binding of a reserved device under a new terminal id.
+    OpenReplacement {
+        /// The terminal that is replaced.
+        key: TerminalKey,
+        /// The terminal id that takes over.
+        new_key: TerminalKey,
+        /// Serial number of a device in stock.
+        serial: String,
+        /// Why.
+        note: String,
+    },
+    /// A step of a replacement.
+    Replacement {
+        /// Which case.
+        case: u64,
+        /// What.
+        step: ReplaceStep,
+    },
+    /// A terminal that is no longer bound was heard of. Counted by the hour.
+    HeardOf {
+        /// Terminal.
+        key: TerminalKey,
+        /// How often.
+        times: u32,
+    },
+    /// Time has passed: what is due happens.
+    Tick,
+}
+
+/// What evidence allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allows {
+    /// An account is verified.
+    VerifyAccount,
+    /// A freeze of an account is over.
+    UnfreezeAccount,
+    /// A contact is verified without a code.
+    VerifyContact,
+    /// A binding is rid of this reason.
+    ClearReason(RependReason),
+    /// A suspended binding goes on.
+    Resume,
+    /// A drain is cut short.
+    ForceDrain,
+}
+
+impl Allows {
+    /// Its name, as it is written in the API and the store.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::VerifyAccount => "verify-account".into(),
+            Self::UnfreezeAccount => "unfreeze-account".into(),
+            Self::VerifyContact => "verify-contact".into(),
+            Self::ClearReason(reason) => format!("clear-{reason}"),
+            Self::Resume => "resume".into(),
+            Self::ForceDrain => "force-drain".into(),
+        }
+    }
+
+    /// The one with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let reasons = RependReason::ALL.iter().copied().map(Self::ClearReason);
+        [
+            Self::VerifyAccount,
+            Self::UnfreezeAccount,
+            Self::VerifyContact,
+            Self::Resume,
+            Self::ForceDrain,
+        ]
+        .into_iter()
+        .chain(reasons)
+        .find(|each| each.name() == name)
+    }
+}
+
+/// A step of a case of unbinding; see [`Unbinding`](crate::binding::unbinding::Unbinding).
+#[derive(Clone, Debug)]
+pub enum UnbindStep {
+    /// What the applicant says is on record. The phone's tail is compared with the verified owner's.
+    Confirm(Claim),
+    /// Identity was proven.
+    Prove(Proof),
+    /// A document was brought.
+    AddDocument(DocumentKind, String),
+    /// Somebody looked at a document.
+    Review(DocumentKind, bool),
+    /// The merchant acknowledges the impact by its hash; the report as it is now.
+    Acknowledge(String, Box<Impact>),
+    /// The history was taken along.
+    Exported(Export),
+    /// The maker is done.
+    Submit,
+    /// The checker agrees; the report as it is now.
+    Approve(Box<Impact>),
+    /// The checker says no.
+    Reject,
+    /// The drain begins.
+    Start,
+    /// Nothing is left, or so the caller found.
+    Drained(Outstanding),
+    /// Two persons cut the drain short: whoever acts, and who filed the evidence with this number.
+    Force(Outstanding, u64),
+    /// What came of wiping.
+    Wiped(WipeResult),
+    /// The network's reference.
+    Reported(String),
+    /// It is taken back.
+    Cancel(String),
+}
+
+/// A step of a replacement; see [`Replacement`](crate::binding::replacement::Replacement).
+#[derive(Clone, Debug)]
+pub enum ReplaceStep {
+    /// Result of a test.
+    Tested(DeviceTest, bool),
+    /// The new device takes over; the network's reference.
+    CutOver(String),
+    /// The old device comes back.
+    RollBack,
+    /// It is given up before the cut-over.
+    Cancel,
+    /// The old one is drained.
+    Close(Outstanding),
+}
+
+/// What a command did.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Number of the thing that was made or changed: binding, contact, hold, challenge, case.
+    pub number: u64,
+    /// Version of it from now on.
+    pub version: u32,
+    /// What is said of a code that was offered.
+    pub verdict: Option<Verdict>,
+    /// Who has to be told what.
+    pub notices: Vec<Notice>,
+    /// What the gate has to learn.
+    pub changes: DirectoryChanges,
+}
+
+/// A message to a contact about something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// To which contact.
+    pub contact: u64,
+    /// What happened, as `binding.unbound`.
+    pub event: &'static str,
+    /// In one sentence, without any value that is sealed.
+    pub text: String,
+}
+
+/// Commands, and what people are shown of what they are about. A supertrait of the registry.
+pub trait Affairs {
+    /// Carries a command out: whole and durable when this returns `Ok`, not at all otherwise. Inside a
+    /// transaction that was begun it is durable with that. `expected` is the version that the caller saw of
+    /// what the command is about, `None` for any.
+    ///
+    /// # Errors
+    /// When what it is about is unknown, has another version, or cannot do this now.
+    fn carry_out(
+        &mut self,
+        command: &Command,
+        expected: Option<u32>,
+        actor: &Actor,
+    ) -> Result<Done, RegistryError>;
+
+    /// Number of the next challenge: what its code is hashed with.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn next_challenge(&mut self) -> Result<u64, StoreError>;
+
+    /// Terminals whose bindings took over from bindings of other terminals.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn successors(&mut self) -> Result<Vec<(TerminalKey, BindingId)>, StoreError>;
+
+    /// A merchant.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn merchant_view(
+        &mut self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+    ) -> Result<Option<MerchantView>, StoreError>;
+
+    /// A device.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn device_view(&mut self, name: &DeviceName) -> Result<Option<DeviceView>, StoreError>;
+
+    /// A contact.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn contact_view(&mut self, contact: u64) -> Result<Option<ContactView>, StoreError>;
+
+    /// A merchant's contacts, revoked ones too.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn contact_views(
+        &mut self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+    ) -> Result<Vec<ContactView>, StoreError>;
+
+    /// A terminal's holds, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn hold_views(&mut self, key: TerminalKey) -> Result<Vec<HoldView>, StoreError>;
+
+    /// A challenge, without its code.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn challenge_view(&mut self, challenge: u64) -> Result<Option<ChallengeView>, StoreError>;
+
+    /// A case.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn case_view(&mut self, case: u64) -> Result<Option<CaseView>, StoreError>;
+
+    /// Cases, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError>;
+
+    /// Terminals that were heard of after their end, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn alert_views(&mut self) -> Result<Vec<AlertView>, StoreError>;
+
+    /// What the registry knows of what unbinding a terminal means: holds, last terminal, others on the same
+    /// account. The rest is in the journal.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn impact(&mut self, binding: BindingId) -> Result<Impact, StoreError>;
+}
+
+/// A merchant as the registry shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MerchantView {
+    /// DE42.
+    pub merchant_id: String,
+    /// Name.
+    pub name: String,
+    /// Merchant category code.
+    pub mcc: String,
+    /// Kind.
+    pub kind: MerchantKind,
+    /// Which document says who it is.
+    pub identity_kind: Option<IdentityKind>,
+    /// The end of its number.
+    pub identity: String,
+    /// Version.
+    pub version: u32,
+}
+
+/// A device as the registry shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceView {
+    /// Serial number.
+    pub serial: String,
+    /// Maker and model.
+    pub model: String,
+    /// State.
+    pub state: &'static str,
+    /// Who has it.
+    pub custody: String,
+    /// Names and check values of its keys.
+    pub keys: Vec<(String, String)>,
+    /// Terminal that it is bound to now.
+    pub terminal_id: Option<String>,
+    /// Version.
+    pub version: u32,
+}
+
+/// A contact as the registry shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ContactView {
+    /// Number.
+    pub contact: u64,
+    /// DE42 of its merchant.
+    pub merchant_id: String,
+    /// What it is.
+    pub kind: ContactKind,
+    /// What it is for.
+    pub role: ContactRole,
+    /// Masked value.
+    pub value: String,
+    /// State.
+    pub state: ContactState,
+    /// The contact that it is to take the place of.
+    pub replaces: Option<u64>,
+    /// Version.
+    pub version: u32,
+    /// The sealed value, for whoever delivers a message.
+    #[serde(skip)]
+    pub sealed: Vec<u8>,
+    /// Acquirer of its merchant.
+    #[serde(skip)]
+    pub acquirer: AcquirerId,
+}
+
+/// A hold as the registry shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HoldView {
+    /// Number.
+    pub hold: u64,
+    /// DE41.
+    pub terminal_id: String,
+    /// What it stops.
+    pub scope: HoldScope,
+    /// State.
+    pub state: HoldState,
+    /// Why, what ends it, and how to appeal.
+    #[serde(flatten)]
+    pub explained: Explained,
+    /// Who placed it.
+    pub placed_by: String,
+    /// When.
+    pub placed_at_us: u64,
+    /// What the merchant says against it.
+    pub appeal_note: String,
+    /// Who lifted it.
+    pub lifted_by: String,
+    /// Why.
+    pub lift_note: String,
+}
+
+/// A challenge as the registry shows it; never its code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChallengeView {
+    /// Number.
+    pub challenge: u64,
+    /// What for.
+    pub purpose: Purpose,
+    /// Contact that it was sent to.
+    pub contact: u64,
+    /// The contact, masked.
+    pub sent_to: String,
+    /// Binding or case, 0 for the contact itself.
+    pub subject: u64,
+    /// State.
+    pub state: ChallengeState,
+    /// Tries left.
+    pub tries_left: u8,
+    /// When its code ceases to be good.
+    pub expires_at_us: u64,
+}
+
+/// A case as the registry shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CaseView {
+    /// Number.
+    pub case: u64,
+    /// "unbinding", "replacement", "account-change".
+    pub kind: String,
+    /// DE41.
+    pub terminal_id: String,
+    /// Binding.
+    pub binding: u64,
+    /// Where it stands.
+    pub stage: String,
+    /// Version.
+    pub version: u32,
+    /// All of it.
+    pub body: serde_json::Value,
+    /// When it was opened.
+    pub opened_at_us: u64,
+    /// Acquirer.
+    #[serde(skip)]
+    pub acquirer: AcquirerId,
+}
+
+/// A terminal that was heard of after its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AlertView {
+    /// DE41.
+    pub terminal_id: String,
+    /// Binding that was closed.
+    pub binding: u64,
+    /// First message of the hour.
+    pub first_at_us: u64,
+    /// Last one.
+    pub last_at_us: u64,
+    /// How many.
+    pub count: u64,
+}

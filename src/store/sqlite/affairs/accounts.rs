@@ -1,0 +1,258 @@
+//! Settlement accounts, and the account that a binding settles into.
+
+use rusqlite::{OptionalExtension, params};
+use serde_json::{Value, json};
+
+use super::{Because, Step, Stopped, said, to_sql};
+use crate::base::{AccountId, MerchantId};
+use crate::binding::account::{self, AccountEvent, AccountKind};
+use crate::binding::refusal::two_persons;
+use crate::binding::{AccountStatus, BindingState, Refusal, TerminalKey};
+use crate::store::command::{AccountName, Allows};
+
+/// An account as a command finds it.
+#[derive(Clone, Debug)]
+pub(super) struct AccountRow {
+    pub(super) id: AccountId,
+    pub(super) merchant: i64,
+    pub(super) status: AccountStatus,
+    verified: bool,
+    version: u32,
+}
+
+impl Step<'_> {
+    pub(super) fn account(&self, name: &AccountName) -> Stopped<AccountRow> {
+        self.db
+            .prepare_cached(
+                "SELECT id, merchant, status, verified, \
+                 (SELECT 1 + count(*) FROM account_change WHERE account = a.id) \
+                 FROM account a WHERE acquirer = ?1 AND reference = ?2",
+            )?
+            .query_row(params![name.acquirer.0, name.reference], |row| {
+                let status = row.get_ref(2)?.as_str()?;
+                Ok(AccountRow {
+                    id: AccountId(row.get(0)?),
+                    merchant: row.get(1)?,
+                    status: AccountStatus::from_name(status).unwrap_or(AccountStatus::Unverified),
+                    verified: row.get(3)?,
+                    version: row.get(4)?,
+                })
+            })
+            .optional()?
+            .ok_or_else(|| self.unknown("account", &name.reference, name.acquirer))
+    }
+
+    pub(super) fn add_account(
+        &mut self,
+        name: &AccountName,
+        merchant: MerchantId,
+        kind: AccountKind,
+    ) -> Stopped<()> {
+        let reference = name.reference.trim();
+        let printable = |c: char| c.is_ascii_graphic();
+        if reference.is_empty() || reference.len() > 50 || !reference.chars().all(printable) {
+            let what = "the account's reference";
+            let problem = "has to have 1 to 50 letters, digits and signs, without spaces";
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        // The reference is shown everywhere: a card number must not be one.
+        if crate::base::Note::parse(reference).is_err() {
+            let what = "the account's reference";
+            let problem = "looks like a card number; use the acquirer's own reference";
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        let merchant = self.merchant(name.acquirer, merchant)?;
+        let added = self
+            .db
+            .prepare_cached(
+                "INSERT OR IGNORE INTO account(acquirer, reference, merchant, kind, status) \
+                 VALUES (?1,?2,?3,?4,'unverified')",
+            )?
+            .execute(params![name.acquirer.0, reference, merchant, kind.name()])?;
+        if added == 0 {
+            return Err(Refusal::Taken {
+                what: "the reference",
+                holder: "an account that is there".into(),
+                remedy: "one reference is one account",
+            }
+            .into());
+        }
+        let account = self.account(name)?;
+        self.done.number = u64::from(account.id.0);
+        self.done.version = account.version;
+        self.done
+            .changes
+            .accounts
+            .push((account.id, account.status));
+        let subject = format!("account {}/{reference}", self.acquirer_name(name.acquirer)?);
+        let after = json!({ "version": 1, "kind": kind.name(), "status": account.status.name() });
+        self.tell("account.added", subject, Value::Null, after, Value::Null)
+    }
+
+    pub(super) fn account_event(
+        &mut self,
+        name: &AccountName,
+        event: AccountEvent,
+        note: &str,
+        evidence: Option<u64>,
+    ) -> Stopped<()> {
+        let account = self.account(name)?;
+        self.stale("the account", account.version)?;
+        let after = account::apply(account.status, account.verified, event)?;
+        let subject = format!(
+            "account {}/{}",
+            self.acquirer_name(name.acquirer)?,
+            name.reference
+        );
+        let allowed = match event {
+            AccountEvent::Verify => Some(Allows::VerifyAccount),
+            AccountEvent::Unfreeze => Some(Allows::UnfreezeAccount),
+            AccountEvent::Invalidate | AccountEvent::Freeze | AccountEvent::Close => None,
+        };
+        let (checker, note) = match allowed {
+            Some(allows) => self.use_evidence(evidence, &subject, allows)?,
+            None => {
+                said("why", note)?;
+                (String::new(), note.to_owned())
+            }
+        };
+        self.db
+            .prepare_cached(
+                "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
+            )?
+            .execute(params![account.id.0, after.name(), after.is_usable()])?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO account_change(account, at, actor, status, event, note, checker) \
+                 VALUES (?1,?2,?3,?4,?5,?6,?7)",
+            )?
+            .execute(params![
+                account.id.0,
+                to_sql(self.now().0),
+                self.actor.name,
+                after.name(),
+                event.event(),
+                note,
+                checker
+            ])?;
+        self.done.number = u64::from(account.id.0);
+        self.done.version = account.version + 1;
+        self.done.changes.accounts.push((account.id, after));
+        let shown =
+            |status: AccountStatus, version| json!({ "status": status.name(), "version": version });
+        self.tell(
+            event.event(),
+            subject,
+            shown(account.status, account.version),
+            shown(after, account.version + 1),
+            json!({ "note": note, "checker": checker }),
+        )?;
+        let text = format!("your settlement account is {after}");
+        self.notify(account.merchant, event.event(), &text)
+    }
+
+    pub(super) fn request_account_change(
+        &mut self,
+        key: TerminalKey,
+        reference: &str,
+        note: &str,
+    ) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        said("why the account is changed", note)?;
+        let account = self.account_for_change(key, reference, held.merchant)?;
+        if account.id == held.admission.account {
+            let what = "the account";
+            let problem = "is the one that the terminal settles into already";
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        let body = json!({ "account": reference, "maker": self.actor.name, "note": note });
+        self.open_case("account-change", &held, "requested", &body)?;
+        let text = "a change of the settlement account was asked for";
+        self.notify(held.merchant, "account.change_requested", text)
+    }
+
+    pub(super) fn approve_account_change(
+        &mut self,
+        key: TerminalKey,
+        network: &str,
+    ) -> Stopped<()> {
+        let held = self.open_binding(key)?;
+        let case = self.open_case_of(&held, "account-change")?;
+        self.stale("the case", case.version)?;
+        let maker = case.body["maker"].as_str().unwrap_or_default();
+        two_persons(maker, &self.actor.name)?;
+        said("the network's acknowledgement of the new account", network)?;
+        if matches!(
+            held.admission.state,
+            BindingState::Unbinding | BindingState::Unbound
+        ) {
+            return Err(Refusal::State {
+                thing: "binding",
+                state: held.admission.state.name(),
+                verb: "given another account",
+                remedy: "what it sold settles where it was sold for",
+            }
+            .into());
+        }
+        let reference = case.body["account"].as_str().unwrap_or_default();
+        let account = self.account_for_change(key, reference, held.merchant)?;
+        let mut after = held.clone();
+        after.admission.account = account.id;
+        let maker = maker.to_owned();
+        let because = Because {
+            event: "account.cutover",
+            note: network,
+            checker: &maker,
+        };
+        self.write_binding(&held, &after, because)?;
+        let (number, version) = (self.done.number, self.done.version);
+        let mut body = case.body.clone();
+        body["checker"] = self.actor.name.as_str().into();
+        body["network"] = network.into();
+        self.write_case(&case, "approved", true, &body, "account.cutover")?;
+        (self.done.number, self.done.version) = (number, version);
+        let text = "new payments settle into the new account from now on";
+        self.notify(held.merchant, "account.cutover", text)
+    }
+
+    pub(super) fn cancel_account_change(&mut self, key: TerminalKey, note: &str) -> Stopped<()> {
+        let held = self.open_binding(key)?;
+        let case = self.open_case_of(&held, "account-change")?;
+        self.stale("the case", case.version)?;
+        said("why", note)?;
+        let mut body = case.body.clone();
+        body["cancelled"] = note.into();
+        self.write_case(&case, "cancelled", true, &body, "account.change_cancelled")
+    }
+
+    /// An account of the merchant that money may go to.
+    fn account_for_change(
+        &self,
+        key: TerminalKey,
+        reference: &str,
+        merchant: i64,
+    ) -> Stopped<AccountRow> {
+        let account = self.account(&AccountName {
+            acquirer: key.acquirer,
+            reference: reference.to_owned(),
+        })?;
+        if account.merchant != merchant {
+            return Err(Refusal::Taken {
+                what: "the account",
+                holder: "another merchant".into(),
+                remedy: "money goes to an account of the merchant's own",
+            }
+            .into());
+        }
+        if !account.status.is_usable() {
+            return Err(Refusal::State {
+                thing: "account",
+                state: account.status.name(),
+                verb: "settled into",
+                remedy: "verify it first",
+            }
+            .into());
+        }
+        Ok(account)
+    }
+}

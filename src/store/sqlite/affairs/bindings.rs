@@ -1,0 +1,416 @@
+//! A binding from its request to its end.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{Because, Held, Step, Stopped, from_sql, said, to_sql};
+use crate::base::{AccountId, BindingId, MerchantId, Timestamp};
+use crate::binding::challenge::{CodeHash, Purpose, Verdict};
+use crate::binding::device::{DeviceEvent, DeviceState};
+use crate::binding::refusal::two_persons;
+use crate::binding::unbinding::{QUARANTINE, WATCH};
+use crate::binding::{
+    Admission, BindingEvent, BindingState, HoldSet, Life, ReasonSet, Refusal, RependReason,
+    TerminalKey,
+};
+use crate::store::command::{AccountName, Allows, DeviceName};
+
+impl Step<'_> {
+    pub(super) fn request_binding(
+        &mut self,
+        key: TerminalKey,
+        merchant: MerchantId,
+        account: &str,
+        serial: &str,
+    ) -> Stopped<()> {
+        let merchant_row = self.merchant(key.acquirer, merchant)?;
+        let account = self.account(&AccountName {
+            acquirer: key.acquirer,
+            reference: account.to_owned(),
+        })?;
+        if account.merchant != merchant_row {
+            return Err(Refusal::Taken {
+                what: "the account",
+                holder: "another merchant".into(),
+                remedy: "money goes to an account of the merchant's own",
+            }
+            .into());
+        }
+        let held = self.new_binding(key, merchant_row, merchant, account.id, serial, None)?;
+        self.done.number = held.admission.binding.0;
+        self.done.version = held.admission.version;
+        Ok(())
+    }
+
+    /// A binding in PENDING with a device that is reserved for it.
+    pub(super) fn new_binding(
+        &mut self,
+        key: TerminalKey,
+        merchant: i64,
+        merchant_id: MerchantId,
+        account: AccountId,
+        serial: &str,
+        predecessor: Option<BindingId>,
+    ) -> Stopped<Held> {
+        let terminal = self.free_terminal(key, serial)?;
+        let name = DeviceName {
+            acquirer: key.acquirer,
+            serial: serial.to_owned(),
+        };
+        let device = self.device(&name)?;
+        let device_id = device.id;
+        if device.state != DeviceState::Stocked
+            && let Some(holder) = self.terminal_of(device.id)?
+        {
+            return Err(Refusal::Taken {
+                what: "the device",
+                holder: format!("terminal {holder}").into(),
+                remedy: "a device serves one terminal",
+            }
+            .into());
+        }
+        self.move_device(key.acquirer, device, DeviceEvent::Reserve, "", "")?;
+        let id = self
+            .db
+            .prepare_cached(
+                "INSERT INTO binding(terminal, merchant, account, version, state, reasons, opened_at, device, \
+                 opened_by, predecessor) VALUES (?1,?2,?3,1,'pending',0,?4,?5,?6,?7)",
+            )?
+            .insert(params![
+                terminal,
+                merchant,
+                account.0,
+                to_sql(self.now().0),
+                device_id,
+                self.actor.name,
+                predecessor.map(|binding| to_sql(binding.0))
+            ])?;
+        let admission = Admission {
+            binding: BindingId(from_sql(id)),
+            version: 1,
+            account,
+            merchant: merchant_id,
+            state: Life::REQUESTED.state,
+            reasons: Life::REQUESTED.reasons,
+            holds: HoldSet::EMPTY,
+        };
+        self.done.changes.bindings.push((key, admission));
+        let acquirer = self.acquirer_name(key.acquirer)?;
+        self.tell(
+            "binding.requested",
+            format!("terminal {acquirer}/{}", key.terminal),
+            serde_json::Value::Null,
+            super::shown(admission),
+            serde_json::json!({ "serial": serial, "predecessor": predecessor.map(|b| b.0) }),
+        )?;
+        Ok(Held {
+            key,
+            admission,
+            terminal,
+            merchant,
+            device: Some(device_id),
+            opened_by: self.actor.name.clone(),
+        })
+    }
+
+    /// The row of a terminal id that nobody has.
+    fn free_terminal(&self, key: TerminalKey, serial: &str) -> Stopped<i64> {
+        let found: Option<(i64, u64, bool)> = self
+            .db
+            .prepare_cached(
+                "SELECT t.id, t.quarantined_until, EXISTS (SELECT 1 FROM binding b WHERE b.terminal = t.id \
+                 AND b.closed_at IS NULL) FROM terminal t WHERE t.acquirer = ?1 AND t.terminal_id = ?2",
+            )?
+            .query_row(params![key.acquirer.0, key.terminal.as_str()], |row| {
+                Ok((row.get(0)?, from_sql(row.get(1)?), row.get(2)?))
+            })
+            .optional()?;
+        match found {
+            None => {
+                let id = self
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO terminal(acquirer, terminal_id, serial) VALUES (?1,?2,?3)",
+                    )?
+                    .insert(params![key.acquirer.0, key.terminal.as_str(), serial])?;
+                Ok(id)
+            }
+            Some((_, _, true)) => Err(Refusal::Taken {
+                what: "the terminal id",
+                holder: "an open binding".into(),
+                remedy: "unbind or replace that terminal first",
+            }
+            .into()),
+            Some((_, until, false)) if self.now().0 < until => Err(Refusal::Early {
+                what: "giving the terminal id to somebody else",
+                at: Timestamp(until),
+                now: self.now(),
+            }
+            .into()),
+            Some((id, _, false)) => {
+                self.db
+                    .prepare_cached("UPDATE terminal SET serial = ?2 WHERE id = ?1")?
+                    .execute(params![id, serial])?;
+                Ok(id)
+            }
+        }
+    }
+
+    pub(super) fn approve_binding(&mut self, key: TerminalKey, network: &str) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        self.not_under_replacement(&held)?;
+        two_persons(&held.opened_by, &self.actor.name)?;
+        said("the network's acknowledgement", network)?;
+        let usable: bool = self.db.query_row(
+            "SELECT status = 'verified' FROM account WHERE id = ?1",
+            [held.admission.account.0],
+            |row| row.get(0),
+        )?;
+        if !usable {
+            let what = "a verified settlement account";
+            let remedy = "verify the account first";
+            return Err(Refusal::Missing { what, remedy }.into());
+        }
+        let has_phone: bool = self.db.query_row(
+            "SELECT EXISTS (SELECT 1 FROM contact WHERE merchant = ?1 AND state = 'verified' \
+             AND kind = 'phone' AND role = 'owner')",
+            [held.merchant],
+            |row| row.get(0),
+        )?;
+        if !has_phone {
+            let what = "a verified phone of the owner";
+            let remedy = "enter one and verify it; its activation code goes there";
+            return Err(Refusal::Missing { what, remedy }.into());
+        }
+        let opened_by = held.opened_by.clone();
+        self.event(&held, BindingEvent::Approve, network, &opened_by)?;
+        Ok(())
+    }
+
+    pub(super) fn reject_binding(&mut self, key: TerminalKey, note: &str) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        self.not_under_replacement(&held)?;
+        said("why", note)?;
+        self.end_unused(&held, note)
+    }
+
+    /// A binding that never traded ends, and its device is free.
+    pub(super) fn end_unused(&mut self, held: &Held, note: &str) -> Stopped<()> {
+        self.event(held, BindingEvent::Reject, note, "")?;
+        let (number, version) = (self.done.number, self.done.version);
+        if let Some(device) = held.device {
+            let device = self.device_by_id(device)?;
+            if device.state == DeviceState::Reserved {
+                self.move_device(held.key.acquirer, device, DeviceEvent::Release, "", note)?;
+            }
+        }
+        (self.done.number, self.done.version) = (number, version);
+        Ok(())
+    }
+
+    pub(super) fn activate_binding(
+        &mut self,
+        key: TerminalKey,
+        serial: &str,
+        challenge: u64,
+        code: &CodeHash,
+    ) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        self.not_under_replacement(&held)?;
+        let life = held.life().apply(BindingEvent::Activate)?;
+        let verdict = self.judge(challenge, Purpose::Bind, code)?;
+        self.done.verdict = Some(verdict);
+        self.done.number = held.admission.binding.0;
+        self.done.version = held.admission.version;
+        if verdict != Verdict::Approved {
+            return Ok(());
+        }
+        let device = held.device.map(|id| self.device_by_id(id)).transpose()?;
+        let Some(device) = device.filter(|device| device.serial == serial) else {
+            let what = "the serial number";
+            let problem = "is not that of the device that is reserved for this terminal";
+            return Err(Refusal::Value { what, problem }.into());
+        };
+        self.deploy(&held, device.id)?;
+        let because = Because {
+            event: BindingEvent::Activate.name(),
+            note: serial,
+            checker: "",
+        };
+        self.live(&held, life, because)?;
+        let text = format!("terminal {} is active", key.terminal);
+        self.notify(held.merchant, BindingEvent::Activate.name(), &text)
+    }
+
+    pub(super) fn deploy(&mut self, held: &Held, device: i64) -> Stopped<()> {
+        let device = self.device_by_id(device)?;
+        self.move_device(held.key.acquirer, device, DeviceEvent::Deploy, "", "")
+    }
+
+    pub(super) fn repend(
+        &mut self,
+        key: TerminalKey,
+        reasons: ReasonSet,
+        note: &str,
+    ) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        said("why", note)?;
+        self.event(&held, BindingEvent::Repend(reasons), note, "")?;
+        let text = format!(
+            "terminal {} takes no new payments until this is verified: {reasons}",
+            key.terminal
+        );
+        self.notify(held.merchant, "binding.repended", &text)
+    }
+
+    pub(super) fn clear_reason(
+        &mut self,
+        key: TerminalKey,
+        reason: RependReason,
+        evidence: u64,
+    ) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        held.life().apply(BindingEvent::Clear(reason))?;
+        let about = self.subject(key)?;
+        let allows = Allows::ClearReason(reason);
+        let (by, note) = self.use_evidence(Some(evidence), &about, allows)?;
+        let note = format!("{reason}: {note}");
+        self.event(&held, BindingEvent::Clear(reason), &note, &by)?;
+        Ok(())
+    }
+
+    pub(super) fn suspend(&mut self, key: TerminalKey, note: &str) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        said("why", note)?;
+        self.event(&held, BindingEvent::Suspend, note, "")?;
+        let text = format!("terminal {} is suspended: {note}", key.terminal);
+        self.notify(held.merchant, "binding.suspended", &text)
+    }
+
+    pub(super) fn resume(&mut self, key: TerminalKey, evidence: u64) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        held.life().apply(BindingEvent::Resume)?;
+        let about = self.subject(key)?;
+        let (by, note) = self.use_evidence(Some(evidence), &about, Allows::Resume)?;
+        self.event(&held, BindingEvent::Resume, &note, &by)?;
+        let text = format!("terminal {} may go on", key.terminal);
+        self.notify(held.merchant, "binding.resumed", &text)
+    }
+
+    /// One event of a binding's life.
+    pub(super) fn event(
+        &mut self,
+        held: &Held,
+        event: BindingEvent,
+        note: &str,
+        checker: &str,
+    ) -> Stopped<Held> {
+        let because = Because {
+            event: event.name(),
+            note,
+            checker,
+        };
+        self.live(held, held.life().apply(event)?, because)
+    }
+
+    /// A binding's end: its device is to be wiped, its terminal id is watched and kept from others.
+    pub(super) fn close_binding(&mut self, held: &Held, note: &str, checker: &str) -> Stopped<()> {
+        self.event(held, BindingEvent::Drained, note, checker)?;
+        let (number, version) = (self.done.number, self.done.version);
+        let until = |span: std::time::Duration| {
+            to_sql(self.now().0 + u64::try_from(span.as_micros()).unwrap_or(0))
+        };
+        self.db
+            .prepare_cached(
+                "UPDATE terminal SET watched_until = ?2, quarantined_until = ?3 WHERE id = ?1",
+            )?
+            .execute(params![held.terminal, until(WATCH), until(QUARANTINE)])?;
+        if let Some(device) = held.device {
+            let device = self.device_by_id(device)?;
+            if matches!(device.state, DeviceState::Deployed | DeviceState::InRepair) {
+                self.move_device(held.key.acquirer, device, DeviceEvent::OrderWipe, "", note)?;
+            }
+        }
+        (self.done.number, self.done.version) = (number, version);
+        Ok(())
+    }
+
+    /// The audit trail's name of a terminal.
+    pub(super) fn subject(&self, key: TerminalKey) -> Stopped<String> {
+        Ok(format!(
+            "terminal {}/{}",
+            self.acquirer_name(key.acquirer)?,
+            key.terminal
+        ))
+    }
+
+    /// What belongs to a replacement is decided there.
+    fn not_under_replacement(&self, held: &Held) -> Stopped<()> {
+        let replaces: bool = self.db.query_row(
+            "SELECT predecessor IS NOT NULL FROM binding WHERE id = ?1",
+            [to_sql(held.admission.binding.0)],
+            |row| row.get(0),
+        )?;
+        let waits = matches!(
+            held.admission.state,
+            BindingState::Pending | BindingState::Activating
+        );
+        if replaces && waits {
+            return Err(Refusal::State {
+                thing: "binding",
+                state: "part of a replacement",
+                verb: "decided by itself",
+                remedy: "cut the replacement over, or cancel it",
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    /// A message came from a terminal whose binding is closed.
+    pub(super) fn heard_of(&mut self, key: TerminalKey, times: u32) -> Stopped<()> {
+        const HOUR: u64 = 3_600_000_000;
+        let now = self.now().0;
+        let found: Option<(i64, i64)> = self
+            .db
+            .prepare_cached(
+                "SELECT t.id, b.id FROM terminal t JOIN binding b ON b.terminal = t.id \
+                 WHERE t.acquirer = ?1 AND t.terminal_id = ?2 AND t.watched_until > ?3 \
+                 AND b.closed_at IS NOT NULL ORDER BY b.id DESC LIMIT 1",
+            )?
+            .query_row(
+                params![key.acquirer.0, key.terminal.as_str(), to_sql(now)],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        let Some((terminal, binding)) = found else {
+            return Ok(());
+        };
+        let counted = self
+            .db
+            .prepare_cached(
+                "UPDATE late_terminal SET last_at = ?3, count = count + ?4 WHERE rowid = \
+                 (SELECT max(rowid) FROM late_terminal WHERE terminal = ?1 AND first_at > ?2)",
+            )?
+            .execute(params![
+                terminal,
+                to_sql(now.saturating_sub(HOUR)),
+                to_sql(now),
+                times
+            ])?;
+        if counted == 0 {
+            self.db
+                .prepare_cached("INSERT INTO late_terminal VALUES (?1, ?2, ?3, ?3, ?4)")?
+                .execute(params![terminal, binding, to_sql(now), times])?;
+            let subject = self.subject(key)?;
+            self.tell(
+                "risk.late_message_after_unbind",
+                subject,
+                serde_json::Value::Null,
+                serde_json::json!({ "binding": binding }),
+                serde_json::Value::Null,
+            )?;
+        }
+        self.done.number = from_sql(binding);
+        Ok(())
+    }
+}

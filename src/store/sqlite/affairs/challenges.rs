@@ -1,0 +1,349 @@
+//! Challenges: sending is counted at submission, checking is counted when it fails, and neither ever touches
+//! a binding.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::{Value, json};
+
+use super::contacts::ContactRow;
+use super::{Step, Stopped, from_sql, to_sql};
+use crate::base::Timestamp;
+use crate::binding::Refusal;
+use crate::binding::challenge::{
+    Challenge, ChallengeState, CodeHash, Delivery, Purpose, Sends, Verdict, may_check, may_send,
+};
+use crate::binding::contact::{ContactEvent, ContactKind, ContactState};
+
+/// Failures of one contact that are looked at.
+const FAILURES_READ: u32 = 200;
+
+/// A challenge as a command finds it.
+#[derive(Clone, Debug)]
+struct ChallengeRow {
+    id: u64,
+    purpose: Purpose,
+    contact: u64,
+    target: Vec<u8>,
+    challenge: Challenge,
+}
+
+impl Step<'_> {
+    pub(super) fn challenge(
+        &mut self,
+        contact: u64,
+        purpose: Purpose,
+        subject: u64,
+        code: &CodeHash,
+        number: u64,
+        asked_from: &str,
+    ) -> Stopped<()> {
+        let contact = self.contact(contact)?;
+        may_carry(&contact, purpose)?;
+        let binding = self.binding_of_subject(purpose, subject)?;
+        let now = self.now();
+        may_check(now, &self.failures(&contact.hash)?)?;
+        let to_contact = self.sent_since_yesterday("target = ?2", &contact.hash)?;
+        let for_binding = match binding {
+            Some(binding) => self.sent_since_yesterday("binding = ?2", to_sql(binding))?,
+            None => Vec::new(),
+        };
+        let from_place = if asked_from.is_empty() {
+            Vec::new()
+        } else {
+            self.sent_since_yesterday("asked_from = ?2", asked_from)?
+        };
+        may_send(
+            now,
+            &[
+                Sends {
+                    at: &to_contact,
+                    spaced: true,
+                },
+                Sends {
+                    at: &for_binding,
+                    spaced: false,
+                },
+                Sends {
+                    at: &from_place,
+                    spaced: false,
+                },
+            ],
+        )?;
+        // A newer code voids the older ones for the same thing.
+        self.db
+            .prepare_cached(
+                "UPDATE challenge SET state = 'superseded', ended_at = ?4 WHERE contact = ?1 \
+                 AND purpose = ?2 AND subject = ?3 AND state IN ('created', 'sent', 'delivered')",
+            )?
+            .execute(params![
+                to_sql(contact.id),
+                purpose.name(),
+                to_sql(subject),
+                to_sql(now.0)
+            ])?;
+        let ttl = purpose.ttl(contact.kind);
+        let expires_at = now.0 + u64::try_from(ttl.as_micros()).unwrap_or(0);
+        self.db
+            .prepare_cached(
+                "INSERT INTO challenge(id, purpose, contact, subject, target, binding, asked_from, code, \
+                 state, sent_at, expires_at) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,'created',?9,?10)",
+            )?
+            .execute(params![
+                to_sql(number),
+                purpose.name(),
+                to_sql(contact.id),
+                to_sql(subject),
+                contact.hash,
+                binding.map(to_sql),
+                asked_from,
+                code.0,
+                to_sql(now.0),
+                to_sql(expires_at)
+            ])?;
+        self.done.number = number;
+        self.done.version = 1;
+        self.tell_challenge("challenge.created", number, purpose, contact.id)
+    }
+
+    /// Judges a code. What it proves happens in the same step.
+    pub(super) fn check_code(
+        &mut self,
+        number: u64,
+        purpose: Purpose,
+        code: &CodeHash,
+    ) -> Stopped<()> {
+        let verdict = self.judge(number, purpose, code)?;
+        self.done.number = number;
+        self.done.verdict = Some(verdict);
+        if verdict != Verdict::Approved {
+            return Ok(());
+        }
+        let row = self.challenge_row(number)?;
+        let proves = matches!(
+            row.purpose,
+            Purpose::VerifyContact | Purpose::ChangePhoneNew
+        );
+        let contact = self.contact(row.contact)?;
+        if proves && contact.state != ContactState::Verified {
+            let note = format!("challenge {number}");
+            self.verified(contact, &note, "")?;
+        }
+        self.done.number = number;
+        Ok(())
+    }
+
+    /// Judges a code and keeps what came of it, without anything else.
+    pub(super) fn judge(
+        &mut self,
+        number: u64,
+        purpose: Purpose,
+        code: &CodeHash,
+    ) -> Stopped<Verdict> {
+        let row = self.challenge_row(number)?;
+        let now = self.now();
+        may_check(now, &self.failures(&row.target)?)?;
+        let (after, mut verdict) = row.challenge.check(now, code);
+        // The hash holds the purpose already; a caller that names another one is told nothing else.
+        if purpose != row.purpose && verdict == Verdict::Approved {
+            verdict = Verdict::Used;
+        }
+        self.write_challenge(&row, after)?;
+        match verdict {
+            Verdict::Approved => {
+                self.db
+                    .prepare_cached("DELETE FROM wrong_code WHERE target = ?1")?
+                    .execute([&row.target])?;
+                self.tell_challenge("challenge.approved", number, row.purpose, row.contact)?;
+            }
+            Verdict::Wrong { .. } | Verdict::Exhausted => {
+                self.db
+                    .prepare_cached("INSERT INTO wrong_code VALUES (?1, ?2)")?
+                    .execute(params![row.target, to_sql(now.0)])?;
+                if verdict == Verdict::Exhausted {
+                    self.tell_challenge("challenge.exhausted", number, row.purpose, row.contact)?;
+                }
+            }
+            Verdict::Expired | Verdict::Used => {}
+        }
+        Ok(verdict)
+    }
+
+    pub(super) fn cancel_challenge(&mut self, number: u64) -> Stopped<()> {
+        let row = self.challenge_row(number)?;
+        let after = row.challenge.cancel()?;
+        self.write_challenge(&row, after)?;
+        self.done.number = number;
+        self.tell_challenge("challenge.cancelled", number, row.purpose, row.contact)
+    }
+
+    /// What the carrier says of a message. One that will not arrive makes its contact suspect when it was
+    /// verified; that the owner's phone is lost this way takes a second signal (a second bounce).
+    pub(super) fn delivered(&mut self, number: u64, what: Delivery) -> Stopped<()> {
+        let row = self.challenge_row(number)?;
+        let after = row.challenge.reported(what);
+        self.done.number = number;
+        if after.state == row.challenge.state {
+            return Ok(());
+        }
+        self.write_challenge(&row, after)?;
+        let event = match what {
+            Delivery::Sent => "challenge.sent",
+            Delivery::Delivered => "challenge.delivered",
+            Delivery::Failed => "challenge.failed",
+        };
+        self.tell_challenge(event, number, row.purpose, row.contact)?;
+        if what == Delivery::Failed {
+            let bounced: u32 = self.db.query_row(
+                "SELECT count(*) FROM challenge WHERE contact = ?1 AND state = 'undelivered' \
+                 AND id > coalesce((SELECT max(id) FROM challenge WHERE contact = ?1 \
+                 AND state IN ('delivered', 'approved')), 0)",
+                [to_sql(row.contact)],
+                |one| one.get(0),
+            )?;
+            let contact = self.contact(row.contact)?;
+            if bounced >= 2 && contact.state == ContactState::Verified {
+                let note = "two messages in a row could not be delivered";
+                self.contact_event(contact.id, ContactEvent::Suspect, note, None, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anybody may be asked for a code about this, and the binding that its limits count by.
+    fn binding_of_subject(&self, purpose: Purpose, subject: u64) -> Stopped<Option<u64>> {
+        match purpose {
+            Purpose::VerifyContact => Ok(None),
+            Purpose::ChangePhoneOld | Purpose::ChangePhoneNew => {
+                self.contact(subject)?;
+                Ok(None)
+            }
+            Purpose::Unbind | Purpose::Replace => {
+                let binding: Option<i64> = self
+                    .db
+                    .prepare_cached("SELECT binding FROM case_file WHERE id = ?1 AND is_over = 0")?
+                    .query_row([to_sql(subject)], |row| row.get(0))
+                    .optional()?;
+                let binding = binding.ok_or_else(|| Self::not_there("case", subject))?;
+                Ok(Some(from_sql(binding)))
+            }
+            Purpose::Bind
+            | Purpose::ChangeAccount
+            | Purpose::ReleaseHold
+            | Purpose::PayerConfirm => {
+                let held = self.binding_by_id(subject)?;
+                Ok(Some(held.admission.binding.0))
+            }
+        }
+    }
+
+    fn failures(&self, target: &[u8]) -> Stopped<Vec<Timestamp>> {
+        let mut all = self.db.prepare_cached(
+            "SELECT at FROM (SELECT at FROM wrong_code WHERE target = ?1 ORDER BY at DESC LIMIT ?2) \
+             ORDER BY at",
+        )?;
+        let rows = all.query_map(params![target, FAILURES_READ], |row| {
+            row.get(0).map(|at| Timestamp(from_sql(at)))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn sent_since_yesterday(
+        &self,
+        whose: &str,
+        value: impl rusqlite::ToSql,
+    ) -> Stopped<Vec<Timestamp>> {
+        let since = to_sql(self.now().0.saturating_sub(86_400_000_000));
+        let mut all = self.db.prepare_cached(&format!(
+            "SELECT sent_at FROM challenge WHERE sent_at > ?1 AND {whose} ORDER BY sent_at"
+        ))?;
+        let rows = all.query_map(params![since, value], |row| {
+            row.get(0).map(|at| Timestamp(from_sql(at)))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn challenge_row(&self, number: u64) -> Stopped<ChallengeRow> {
+        self.db
+            .prepare_cached(
+                "SELECT id, purpose, contact, target, code, state, tries, expires_at \
+                 FROM challenge WHERE id = ?1",
+            )?
+            .query_row([to_sql(number)], challenge_row)
+            .optional()?
+            .ok_or_else(|| Self::not_there("challenge", number))
+    }
+
+    fn write_challenge(&self, row: &ChallengeRow, after: Challenge) -> Stopped<()> {
+        let ended = (!after.state.is_open()).then(|| to_sql(self.now().0));
+        self.db
+            .prepare_cached(
+                "UPDATE challenge SET state = ?2, tries = ?3, ended_at = coalesce(ended_at, ?4) WHERE id = ?1",
+            )?
+            .execute(params![
+                to_sql(row.id),
+                after.state.name(),
+                after.tries,
+                ended
+            ])?;
+        Ok(())
+    }
+
+    fn tell_challenge(
+        &self,
+        event: &'static str,
+        number: u64,
+        purpose: Purpose,
+        contact: u64,
+    ) -> Stopped<()> {
+        let after = json!({ "purpose": purpose.name(), "contact": contact });
+        let subject = format!("challenge {number}");
+        self.tell(event, subject, Value::Null, after, Value::Null)
+    }
+}
+
+/// Whether a code for this may go to this contact.
+fn may_carry(contact: &ContactRow, purpose: Purpose) -> Result<(), Refusal> {
+    if contact.kind == ContactKind::Email && !purpose.allows_email() {
+        let what = "a phone";
+        let remedy = "an e-mail address alone does not carry this";
+        return Err(Refusal::Missing { what, remedy });
+    }
+    let proven = contact.state == ContactState::Verified;
+    let to_be_proven = matches!(contact.state, ContactState::Pending | ContactState::Suspect);
+    let fits = match purpose {
+        Purpose::VerifyContact | Purpose::ChangePhoneNew => to_be_proven,
+        // A doubted number may be a stranger's: what a code on it would show is not what is asked.
+        Purpose::Bind
+        | Purpose::ChangePhoneOld
+        | Purpose::ChangeAccount
+        | Purpose::Unbind
+        | Purpose::Replace
+        | Purpose::ReleaseHold
+        | Purpose::PayerConfirm => proven,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Refusal::State {
+        thing: "contact",
+        state: contact.state.name(),
+        verb: "sent a code for this",
+        remedy: "choose one that is verified, or verify it first",
+    })
+}
+
+fn challenge_row(row: &Row<'_>) -> rusqlite::Result<ChallengeRow> {
+    Ok(ChallengeRow {
+        id: from_sql(row.get(0)?),
+        purpose: Purpose::from_name(row.get_ref(1)?.as_str()?).unwrap_or(Purpose::VerifyContact),
+        contact: from_sql(row.get(2)?),
+        target: row.get(3)?,
+        challenge: Challenge {
+            code: CodeHash(row.get(4)?),
+            // A state that this build does not know is over.
+            state: ChallengeState::from_name(row.get_ref(5)?.as_str()?)
+                .unwrap_or(ChallengeState::Cancelled),
+            tries: row.get(6)?,
+            expires_at: Timestamp(from_sql(row.get(7)?)),
+        },
+    })
+}

@@ -1,0 +1,481 @@
+//! Contacts, and how one takes the place of another.
+//!
+//! Made before broken: a new phone is entered as the one that `replaces` the old, is verified by a code of its
+//! own, and takes over once the old one's holder agreed, in one step; the binding stays ACTIVE throughout.
+//! Broken before made: the last verified phone of the owner is revoked; the merchant's bindings wait for
+//! re-verification until another one is verified.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::{Value, json};
+
+use super::{Because, Step, Stopped, from_sql, to_sql};
+use crate::base::{AcquirerId, MerchantId, Timestamp};
+use crate::binding::challenge::{ChallengeState, Purpose};
+use crate::binding::contact::{
+    self, ContactEvent, ContactKind, ContactRole, ContactState, guards_acceptance,
+};
+use crate::binding::refusal::two_persons;
+use crate::binding::unbinding::Proof;
+use crate::binding::{BindingEvent, BindingState, ReasonSet, Refusal, RependReason};
+use crate::store::command::{Allows, Notice, Sealed};
+
+/// Contacts of one merchant that are not revoked.
+const CONTACTS_MAX: u32 = 50;
+
+/// How long the old holder's word is good, in microseconds: 20 minutes (NIST 800-63B, binding of a new
+/// authenticator).
+const CONSENT_GOOD_FOR: u64 = 20 * 60_000_000;
+
+/// How long a change waits that staff agreed to because the old number cannot be asked: 12 hours.
+const COOLING: u64 = 12 * 3_600_000_000;
+
+/// A contact as a command finds it.
+#[derive(Clone, Debug)]
+pub(super) struct ContactRow {
+    pub(super) id: u64,
+    pub(super) merchant: i64,
+    pub(super) kind: ContactKind,
+    pub(super) role: ContactRole,
+    pub(super) state: ContactState,
+    pub(super) hash: Vec<u8>,
+    pub(super) masked: String,
+    replaces: Option<u64>,
+    consent: Option<(Proof, Timestamp)>,
+    version: u32,
+}
+
+impl Step<'_> {
+    pub(super) fn contact(&self, number: u64) -> Stopped<ContactRow> {
+        self.db
+            .prepare_cached(&format!("{CONTACT} WHERE id = ?1"))?
+            .query_row([to_sql(number)], contact_row)
+            .optional()?
+            .ok_or_else(|| Self::not_there("contact", number))
+    }
+
+    pub(super) fn add_contact(
+        &mut self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+        kind: ContactKind,
+        role: ContactRole,
+        value: &Sealed,
+        replaces: Option<u64>,
+    ) -> Stopped<()> {
+        let merchant = self.merchant(acquirer, merchant)?;
+        let held: u32 = self.db.query_row(
+            "SELECT count(*) FROM contact WHERE merchant = ?1 AND state <> 'revoked'",
+            [merchant],
+            |row| row.get(0),
+        )?;
+        if held >= CONTACTS_MAX {
+            let (what, problem) = (
+                "the list of contacts",
+                "is full; revoke one that is not used",
+            );
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        let same: Option<i64> = self
+            .db
+            .prepare_cached(
+                "SELECT id FROM contact WHERE merchant = ?1 AND value_hash = ?2 AND role = ?3 \
+                 AND state <> 'revoked'",
+            )?
+            .query_row(params![merchant, value.hash, role.name()], |row| row.get(0))
+            .optional()?;
+        if let Some(same) = same {
+            return Err(Refusal::Taken {
+                what: "this value in this role",
+                holder: format!("contact {same} of the same merchant").into(),
+                remedy: "use that one",
+            }
+            .into());
+        }
+        self.one_identity(merchant, value.hash.as_slice())?;
+        if let Some(old) = replaces {
+            let old = self.contact(old)?;
+            if old.merchant != merchant || old.kind != kind || old.state == ContactState::Revoked {
+                let what = "the contact to be replaced";
+                let problem = "is of another merchant or kind, or is revoked";
+                return Err(Refusal::Value { what, problem }.into());
+            }
+        }
+        let number = self
+            .db
+            .prepare_cached(
+                "INSERT INTO contact(merchant, kind, role, value, value_hash, masked, state, replaces, \
+                 added_at) VALUES (?1,?2,?3,?4,?5,?6,'pending',?7,?8)",
+            )?
+            .insert(params![
+                merchant,
+                kind.name(),
+                role.name(),
+                value.sealed,
+                value.hash,
+                value.masked,
+                replaces.map(to_sql),
+                to_sql(self.now().0)
+            ])?;
+        let added = self.contact(from_sql(number))?;
+        self.write_contact(&added, "contact.added", "", "")?;
+        // Whoever is to be replaced hears of it, at the place where a stranger would not want them to.
+        if replaces.is_some() {
+            let text = format!("a change to {} was asked for", value.masked);
+            self.notify(merchant, "contact.change_requested", &text)?;
+        }
+        Ok(())
+    }
+
+    /// A number that is verified for another identity is not taken: contact and identity are one to one.
+    /// A merchant whose identity nobody entered is an identity of its own.
+    fn one_identity(&self, merchant: i64, hash: &[u8]) -> Stopped<()> {
+        let other: Option<String> = self
+            .db
+            .prepare_cached(
+                "SELECT o.merchant_id FROM contact c JOIN merchant o ON o.id = c.merchant \
+                 JOIN merchant m ON m.id = ?1 WHERE c.value_hash = ?2 AND c.state = 'verified' \
+                 AND c.merchant <> ?1 AND c.kind = 'phone' \
+                 AND (o.identity_hash IS NULL OR o.identity_hash IS NOT m.identity_hash) LIMIT 1",
+            )?
+            .query_row(params![merchant, hash], |row| row.get(0))
+            .optional()?;
+        match other {
+            None => Ok(()),
+            Some(_) => Err(Refusal::Taken {
+                what: "the number",
+                holder: "another merchant's identity".into(),
+                remedy: "have it explained and revoked there first",
+            }
+            .into()),
+        }
+    }
+
+    pub(super) fn consent(&mut self, number: u64, proof: &Proof) -> Stopped<()> {
+        let new = self.contact(number)?;
+        let Some(old) = new.replaces else {
+            let what = "the contact to be replaced";
+            let remedy = "enter the new one as its replacement";
+            return Err(Refusal::Missing { what, remedy }.into());
+        };
+        let old = self.contact(old)?;
+        match proof {
+            Proof::Challenge(challenge) => {
+                self.approved_challenge(*challenge, Purpose::ChangePhoneOld, number, |contact| {
+                    contact.id == old.id
+                        || contact.merchant == old.merchant
+                            && contact.state == ContactState::Verified
+                            && contact.role == ContactRole::Owner
+                            && contact.id != number
+                })?;
+            }
+            Proof::Counter { first, second } => two_persons(first, second)?,
+        }
+        self.db
+            .prepare_cached("UPDATE contact SET consent = ?2, consent_at = ?3 WHERE id = ?1")?
+            .execute(params![
+                to_sql(number),
+                serde_json::to_string(proof).unwrap_or_default(),
+                to_sql(self.now().0)
+            ])?;
+        let new = ContactRow {
+            consent: Some((proof.clone(), self.now())),
+            version: new.version + 1,
+            ..new
+        };
+        self.write_contact(&new, "contact.change_agreed", "", "")?;
+        if new.state == ContactState::Verified {
+            self.take_over(&new)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn contact_event(
+        &mut self,
+        number: u64,
+        event: ContactEvent,
+        note: &str,
+        evidence: Option<u64>,
+        last_too: bool,
+    ) -> Stopped<()> {
+        let contact = self.contact(number)?;
+        self.stale("the contact", contact.version)?;
+        match event {
+            ContactEvent::Verify => {
+                contact::apply(contact.state, event)?;
+                let about = format!("contact {number}");
+                let (by, note) = self.use_evidence(evidence, &about, Allows::VerifyContact)?;
+                self.verified(contact, &note, &by)
+            }
+            ContactEvent::Suspect | ContactEvent::Revoke => {
+                super::said("why", note)?;
+                self.lose(contact, event, note, last_too)
+            }
+        }
+    }
+
+    /// A contact is proven: by a code, or by evidence that two persons saw.
+    pub(super) fn verified(
+        &mut self,
+        mut contact: ContactRow,
+        note: &str,
+        checker: &str,
+    ) -> Stopped<()> {
+        contact.state = contact::apply(contact.state, ContactEvent::Verify)?;
+        contact.version += 1;
+        self.one_identity(contact.merchant, &contact.hash)?;
+        self.write_contact(&contact, ContactEvent::Verify.event(), note, checker)?;
+        if contact.replaces.is_some() {
+            if contact.consent.is_some() {
+                self.take_over(&contact)?;
+            }
+            // Without the old holder's word the new one is a further contact and replaces nothing yet.
+        } else if guards_acceptance(contact.kind, contact.role) {
+            self.phone_is_back(contact.merchant, contact.id)?;
+        }
+        Ok(())
+    }
+
+    /// The new contact is verified and the old one's holder agreed: the old one goes, in the same step.
+    fn take_over(&mut self, new: &ContactRow) -> Stopped<()> {
+        let (Some(old), Some((proof, at))) = (new.replaces, &new.consent) else {
+            return Ok(());
+        };
+        let now = self.now();
+        match proof {
+            Proof::Challenge(_) if now.0 > at.0 + CONSENT_GOOD_FOR => {
+                return Err(Refusal::Missing {
+                    what: "the old holder's word of the last 20 minutes",
+                    remedy: "send them a new code",
+                }
+                .into());
+            }
+            // The old number may be a stranger's by now: nobody asks it, and nothing goes quickly.
+            Proof::Counter { .. } if now.0 < at.0 + COOLING => return Ok(()),
+            Proof::Challenge(_) | Proof::Counter { .. } => {}
+        }
+        let mut old = self.contact(old)?;
+        if old.state != ContactState::Revoked {
+            old.state = contact::apply(old.state, ContactEvent::Revoke)?;
+            old.version += 1;
+            let note = format!("replaced by contact {}", new.id);
+            // The old contact hears of it too: it was verified until this moment.
+            self.done.notices.push(Notice {
+                contact: old.id,
+                event: "contact.revoked",
+                text: format!("this contact was replaced by {}", new.masked),
+            });
+            self.write_contact(&old, ContactEvent::Revoke.event(), &note, "")?;
+        }
+        self.db
+            .prepare_cached("UPDATE contact SET replaces = NULL WHERE id = ?1")?
+            .execute([to_sql(new.id)])?;
+        if guards_acceptance(new.kind, new.role) {
+            self.phone_is_back(new.merchant, new.id)?;
+        }
+        self.done.number = new.id;
+        self.done.version = new.version;
+        Ok(())
+    }
+
+    /// Changes that staff agreed to and that have waited long enough.
+    pub(super) fn take_over_cooled(&mut self) -> Stopped<()> {
+        let before = to_sql(self.now().0.saturating_sub(COOLING));
+        let due: Vec<u64> = {
+            let mut all = self.db.prepare_cached(
+                "SELECT id FROM contact WHERE replaces IS NOT NULL AND state = 'verified' \
+                 AND consent_at <= ?1",
+            )?;
+            let rows = all.query_map([before], |row| row.get(0).map(from_sql))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for number in due {
+            let contact = self.contact(number)?;
+            if matches!(contact.consent, Some((Proof::Counter { .. }, _))) {
+                self.take_over(&contact)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A contact is doubted or given up.
+    fn lose(
+        &mut self,
+        mut contact: ContactRow,
+        event: ContactEvent,
+        note: &str,
+        last_too: bool,
+    ) -> Stopped<()> {
+        let was_verified = contact.state == ContactState::Verified;
+        contact.state = contact::apply(contact.state, event)?;
+        contact.version += 1;
+        let concerns = was_verified && guards_acceptance(contact.kind, contact.role);
+        let others: u32 = self.db.query_row(
+            "SELECT count(*) FROM contact WHERE merchant = ?1 AND id <> ?2 AND state = 'verified' \
+             AND kind = 'phone' AND role = 'owner'",
+            params![contact.merchant, to_sql(contact.id)],
+            |row| row.get(0),
+        )?;
+        let is_last = concerns && others == 0;
+        if is_last && !last_too && event == ContactEvent::Revoke {
+            return Err(Refusal::State {
+                thing: "contact",
+                state: "the last verified phone of the owner",
+                verb: "revoked",
+                remedy: "enter its replacement first, or say that the terminals are to wait for one",
+            }
+            .into());
+        }
+        // Before the state is written: whoever loses the contact is told there too.
+        self.notify(contact.merchant, event.event(), note)?;
+        self.write_contact(&contact, event.event(), note, "")?;
+        if is_last {
+            let reasons = ReasonSet::EMPTY.with(RependReason::Phone);
+            for held in self.bindings_of(contact.merchant)? {
+                let may = matches!(
+                    held.admission.state,
+                    BindingState::Active | BindingState::RePending | BindingState::Suspended
+                );
+                if may && !held.admission.reasons.contains(RependReason::Phone) {
+                    let event = BindingEvent::Repend(reasons);
+                    let because = Because {
+                        event: event.name(),
+                        note,
+                        checker: "",
+                    };
+                    self.live(&held, held.life().apply(event)?, because)?;
+                }
+            }
+        }
+        self.done.number = contact.id;
+        self.done.version = contact.version;
+        Ok(())
+    }
+
+    /// The owner has a verified phone again: whatever waited for one waits no more.
+    fn phone_is_back(&mut self, merchant: i64, contact: u64) -> Stopped<()> {
+        let version = self.done.version;
+        for held in self.bindings_of(merchant)? {
+            if held.admission.reasons.contains(RependReason::Phone) {
+                let event = BindingEvent::Clear(RependReason::Phone);
+                let note = format!("phone: contact {contact} is verified");
+                let because = Because {
+                    event: event.name(),
+                    note: &note,
+                    checker: "",
+                };
+                self.live(&held, held.life().apply(event)?, because)?;
+            }
+        }
+        self.done.number = contact;
+        self.done.version = version;
+        Ok(())
+    }
+
+    /// That a challenge was approved, for this purpose and subject, within 20 minutes, on a contact that fits.
+    pub(super) fn approved_challenge(
+        &self,
+        challenge: u64,
+        purpose: Purpose,
+        subject: u64,
+        fits: impl FnOnce(&ContactRow) -> bool,
+    ) -> Stopped<()> {
+        let found: Option<(String, u64, u64, String, Option<u64>)> = self
+            .db
+            .prepare_cached(
+                "SELECT purpose, subject, contact, state, ended_at FROM challenge WHERE id = ?1",
+            )?
+            .query_row([to_sql(challenge)], |row| {
+                let ended: Option<i64> = row.get(4)?;
+                Ok((
+                    row.get(0)?,
+                    from_sql(row.get(1)?),
+                    from_sql(row.get(2)?),
+                    row.get(3)?,
+                    ended.map(from_sql),
+                ))
+            })
+            .optional()?;
+        let refusal = Refusal::Missing {
+            what: "a code for exactly this that came back within the last 20 minutes",
+            remedy: "send one and check it",
+        };
+        let Some((for_what, of, contact, state, ended_at)) = found else {
+            return Err(refusal.into());
+        };
+        let recent = ended_at.is_some_and(|at| self.now().0 <= at.saturating_add(CONSENT_GOOD_FOR));
+        let approved = state == ChallengeState::Approved.name();
+        if for_what != purpose.name() || of != subject || !approved || !recent {
+            return Err(refusal.into());
+        }
+        if !fits(&self.contact(contact)?) {
+            return Err(refusal.into());
+        }
+        Ok(())
+    }
+
+    fn write_contact(
+        &mut self,
+        contact: &ContactRow,
+        event: &'static str,
+        note: &str,
+        checker: &str,
+    ) -> Stopped<()> {
+        self.db
+            .prepare_cached("UPDATE contact SET state = ?2, version = ?3 WHERE id = ?1")?
+            .execute(params![
+                to_sql(contact.id),
+                contact.state.name(),
+                contact.version
+            ])?;
+        self.db
+            .prepare_cached("INSERT INTO contact_change VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")?
+            .execute(params![
+                to_sql(contact.id),
+                contact.version,
+                to_sql(self.now().0),
+                self.actor.name,
+                event,
+                contact.state.name(),
+                note,
+                checker
+            ])?;
+        self.done.number = contact.id;
+        self.done.version = contact.version;
+        let after = json!({
+            "version": contact.version, "state": contact.state.name(), "kind": contact.kind.name(),
+            "role": contact.role.name(), "value": contact.masked,
+        });
+        let details = if note.is_empty() && checker.is_empty() {
+            Value::Null
+        } else {
+            json!({ "note": note, "checker": checker })
+        };
+        let subject = format!("contact {}", contact.id);
+        self.tell(event, subject, Value::Null, after, details)
+    }
+}
+
+const CONTACT: &str = "SELECT id, merchant, kind, role, state, value_hash, masked, replaces, consent, \
+    consent_at, version FROM contact";
+
+fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
+    let replaces: Option<i64> = row.get(7)?;
+    let consent: Option<String> = row.get(8)?;
+    let consent_at: Option<i64> = row.get(9)?;
+    let consent = consent
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .zip(consent_at.map(|at| Timestamp(from_sql(at))));
+    Ok(ContactRow {
+        id: from_sql(row.get(0)?),
+        merchant: row.get(1)?,
+        // What this build does not know guards nothing and proves nothing.
+        kind: ContactKind::from_name(row.get_ref(2)?.as_str()?).unwrap_or(ContactKind::Email),
+        role: ContactRole::from_name(row.get_ref(3)?.as_str()?).unwrap_or(ContactRole::Service),
+        state: ContactState::from_name(row.get_ref(4)?.as_str()?).unwrap_or(ContactState::Revoked),
+        hash: row.get(5)?,
+        masked: row.get(6)?,
+        replaces: replaces.map(from_sql),
+        consent,
+        version: row.get(10)?,
+    })
+}

@@ -1,0 +1,352 @@
+//! Acquirers, merchants and devices.
+
+use rusqlite::{OptionalExtension, params};
+use serde_json::{Value, json};
+
+use super::{Step, Stopped, from_sql, to_sql};
+use crate::base::{AcquirerId, MerchantId};
+use crate::binding::Refusal;
+use crate::binding::device::{self, DeviceEvent, DeviceState};
+use crate::binding::merchant::{IdentityKind, MerchantKind};
+use crate::store::command::{DeviceName, Sealed};
+
+/// Keys whose check values are kept for one device.
+const KEYS_MAX: usize = 20;
+
+/// A device as a command finds it.
+#[derive(Clone, Debug)]
+pub(super) struct DeviceRow {
+    pub(super) id: i64,
+    pub(super) serial: String,
+    pub(super) state: DeviceState,
+    custody: String,
+    keys: String,
+    version: u32,
+}
+
+impl Step<'_> {
+    pub(super) fn set_acquirer(&mut self, acquirer: AcquirerId, licence: &str) -> Stopped<()> {
+        super::said("the licence's number", licence)?;
+        let before: Option<String> = self
+            .db
+            .query_row(
+                "SELECT licence FROM acquirer WHERE id = ?1",
+                [acquirer.0],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let before = before.ok_or_else(|| Self::not_there("acquirer", u64::from(acquirer.0)))?;
+        self.db.execute(
+            "UPDATE acquirer SET licence = ?2 WHERE id = ?1",
+            params![acquirer.0, licence.trim()],
+        )?;
+        let subject = format!("acquirer {}", self.acquirer_name(acquirer)?);
+        self.done.number = u64::from(acquirer.0);
+        self.tell(
+            "acquirer.changed",
+            subject,
+            json!({ "licence": before }),
+            json!({ "licence": licence.trim() }),
+            Value::Null,
+        )
+    }
+
+    /// The merchant's row.
+    pub(super) fn merchant(&self, acquirer: AcquirerId, merchant: MerchantId) -> Stopped<i64> {
+        self.db
+            .prepare_cached("SELECT id FROM merchant WHERE acquirer = ?1 AND merchant_id = ?2")?
+            .query_row(params![acquirer.0, merchant.as_str()], |row| row.get(0))
+            .optional()?
+            .ok_or_else(|| self.unknown("merchant", merchant.as_str(), acquirer))
+    }
+
+    pub(super) fn set_merchant(
+        &mut self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+        name: &str,
+        mcc: &str,
+        kind: Option<MerchantKind>,
+        identity: Option<&(IdentityKind, Sealed)>,
+    ) -> Stopped<()> {
+        if !(mcc.is_empty() || mcc.len() == 4 && mcc.bytes().all(|b| b.is_ascii_digit())) {
+            let (what, problem) = ("the merchant category code", "has to have four digits");
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        let text = merchant.as_str();
+        let found: Option<(i64, u32)> = self
+            .db
+            .prepare_cached(
+                "SELECT id, version FROM merchant WHERE acquirer = ?1 AND merchant_id = ?2",
+            )?
+            .query_row(params![acquirer.0, text], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let (id, version, event) = match found {
+            Some((id, version)) => {
+                self.stale("the merchant", version)?;
+                (id, version + 1, "merchant.changed")
+            }
+            None => {
+                super::said("the merchant's name", name)?;
+                let id = self
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO merchant(acquirer, merchant_id, name, mcc) VALUES (?1,?2,?3,?4)",
+                    )?
+                    .insert(params![acquirer.0, text, name, mcc])?;
+                (id, 1, "merchant.added")
+            }
+        };
+        let (identity_kind, sealed) = match identity {
+            Some((kind, sealed)) => (Some(kind.name()), Some(sealed)),
+            None => (None, None),
+        };
+        self.db
+            .prepare_cached(
+                "UPDATE merchant SET version = ?2, name = CASE ?3 WHEN '' THEN name ELSE ?3 END, \
+                 mcc = CASE ?4 WHEN '' THEN mcc ELSE ?4 END, kind = coalesce(?5, kind), \
+                 identity_kind = coalesce(?6, identity_kind), identity = coalesce(?7, identity), \
+                 identity_hash = coalesce(?8, identity_hash), identity_tail = coalesce(?9, identity_tail) \
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                id,
+                version,
+                name.trim(),
+                mcc,
+                kind.map(MerchantKind::name),
+                identity_kind,
+                sealed.map(|s| s.sealed.as_slice()),
+                sealed.map(|s| s.hash.as_slice()),
+                sealed.map(|s| s.masked.as_str())
+            ])?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO merchant_change SELECT id, version, ?2, ?3, name, mcc, kind, identity_hash \
+                 FROM merchant WHERE id = ?1",
+            )?
+            .execute(params![id, to_sql(self.now().0), self.actor.name])?;
+        self.done.number = from_sql(id);
+        self.done.version = version;
+        let subject = format!("merchant {}/{text}", self.acquirer_name(acquirer)?);
+        let after = json!({
+            "version": version, "name": name, "mcc": mcc, "kind": kind.map(MerchantKind::name),
+            "identity": identity_kind,
+        });
+        self.tell(event, subject, Value::Null, after, Value::Null)
+    }
+
+    pub(super) fn device(&self, name: &DeviceName) -> Stopped<DeviceRow> {
+        self.db
+            .prepare_cached(
+                "SELECT id, serial, state, custody, keys, version FROM device \
+                 WHERE acquirer = ?1 AND serial = ?2",
+            )?
+            .query_row(params![name.acquirer.0, name.serial], device_row)
+            .optional()?
+            .ok_or_else(|| self.unknown("device", &name.serial, name.acquirer))
+    }
+
+    pub(super) fn device_by_id(&self, id: i64) -> Stopped<DeviceRow> {
+        let found = self
+            .db
+            .prepare_cached(
+                "SELECT id, serial, state, custody, keys, version FROM device WHERE id = ?1",
+            )?
+            .query_row([id], device_row)?;
+        Ok(found)
+    }
+
+    pub(super) fn add_device(
+        &mut self,
+        name: &DeviceName,
+        model: &str,
+        custody: &str,
+    ) -> Stopped<()> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+        let serial = name.serial.as_str();
+        if serial.is_empty() || serial.len() > 50 || !serial.bytes().all(plain) {
+            let what = "the serial number";
+            let problem = "has to have 1 to 50 letters, digits or -_./";
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        let added = self
+            .db
+            .prepare_cached(
+                "INSERT OR IGNORE INTO device(acquirer, serial, model, state, custody) \
+                 VALUES (?1, ?2, ?3, 'stocked', ?4)",
+            )?
+            .execute(params![
+                name.acquirer.0,
+                serial,
+                model.trim(),
+                custody.trim()
+            ])?;
+        if added == 0 {
+            return Err(Refusal::Taken {
+                what: "the serial number",
+                holder: "a device on the inventory".into(),
+                remedy: "one serial number is one device",
+            }
+            .into());
+        }
+        let device = self.device(name)?;
+        self.write_device(name.acquirer, &device, "device.registered", "")
+    }
+
+    pub(super) fn device_event(
+        &mut self,
+        name: &DeviceName,
+        event: DeviceEvent,
+        custody: &str,
+        note: &str,
+    ) -> Stopped<()> {
+        let device = self.device(name)?;
+        self.stale("the device", device.version)?;
+        let bound = self.terminal_of(device.id)?;
+        let frees = matches!(
+            event,
+            DeviceEvent::Release | DeviceEvent::Restock | DeviceEvent::Retire
+        );
+        if let Some(terminal) = bound.filter(|_| frees) {
+            return Err(Refusal::Taken {
+                what: "the device",
+                holder: format!("terminal {terminal}").into(),
+                remedy: "unbind or replace the terminal first",
+            }
+            .into());
+        }
+        self.move_device(name.acquirer, device, event, custody, note)
+    }
+
+    /// A device's next state, with its history.
+    pub(super) fn move_device(
+        &mut self,
+        acquirer: AcquirerId,
+        mut device: DeviceRow,
+        event: DeviceEvent,
+        custody: &str,
+        note: &str,
+    ) -> Stopped<()> {
+        device.state = device::apply(device.state, event)?;
+        device.version += 1;
+        if !custody.trim().is_empty() {
+            device.custody = custody.trim().to_owned();
+        }
+        if event == DeviceEvent::Wiped {
+            device.keys = "[]".into();
+        }
+        self.write_device(acquirer, &device, event.event(), note)
+    }
+
+    pub(super) fn load_keys(
+        &mut self,
+        name: &DeviceName,
+        check_values: &[(String, String)],
+    ) -> Stopped<()> {
+        let mut device = self.device(name)?;
+        self.stale("the device", device.version)?;
+        if !matches!(
+            device.state,
+            DeviceState::Stocked | DeviceState::Reserved | DeviceState::Deployed
+        ) {
+            return Err(Refusal::State {
+                thing: "device",
+                state: device.state.name(),
+                verb: "given keys",
+                remedy: "keys go into devices that are in stock, reserved or in use",
+            }
+            .into());
+        }
+        let hex = |text: &str| {
+            (6..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+        };
+        let sound = |(key, value): &(String, String)| {
+            !key.is_empty() && key.len() <= 20 && key.is_ascii() && hex(value)
+        };
+        if check_values.is_empty()
+            || check_values.len() > KEYS_MAX
+            || !check_values.iter().all(sound)
+        {
+            let what = "the list of check values";
+            let problem = "has to have 1 to 20 entries, each a name and 6 to 16 hexadecimal digits";
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        device.keys = serde_json::to_string(check_values).unwrap_or_default();
+        device.version += 1;
+        self.write_device(name.acquirer, &device, "device.key_loaded", "")
+    }
+
+    fn write_device(
+        &mut self,
+        acquirer: AcquirerId,
+        device: &DeviceRow,
+        event: &'static str,
+        note: &str,
+    ) -> Stopped<()> {
+        self.db
+            .prepare_cached(
+                "UPDATE device SET state = ?2, custody = ?3, keys = ?4, version = ?5 WHERE id = ?1",
+            )?
+            .execute(params![
+                device.id,
+                device.state.name(),
+                device.custody,
+                device.keys,
+                device.version
+            ])?;
+        self.db
+            .prepare_cached("INSERT INTO device_change VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)")?
+            .execute(params![
+                device.id,
+                device.version,
+                to_sql(self.now().0),
+                self.actor.name,
+                event,
+                device.state.name(),
+                device.custody,
+                device.keys,
+                note
+            ])?;
+        self.done.number = from_sql(device.id);
+        self.done.version = device.version;
+        let subject = format!("device {}/{}", self.acquirer_name(acquirer)?, device.serial);
+        let after = json!({
+            "version": device.version, "state": device.state.name(), "custody": device.custody,
+        });
+        let details = if note.is_empty() {
+            Value::Null
+        } else {
+            json!({ "note": note })
+        };
+        self.tell(event, subject, Value::Null, after, details)
+    }
+
+    /// The terminal id that a device is bound to now.
+    pub(super) fn terminal_of(&self, device: i64) -> Stopped<Option<String>> {
+        let found = self
+            .db
+            .prepare_cached(
+                "SELECT t.terminal_id FROM binding b JOIN terminal t ON t.id = b.terminal \
+                 WHERE b.device = ?1 AND b.closed_at IS NULL",
+            )?
+            .query_row([device], |row| row.get(0))
+            .optional()?;
+        Ok(found)
+    }
+}
+
+fn device_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DeviceRow> {
+    let state = row.get_ref(2)?.as_str()?;
+    Ok(DeviceRow {
+        id: row.get(0)?,
+        serial: row.get(1)?,
+        // A state that this build does not know is no reason to hand the device out.
+        state: DeviceState::from_name(state).unwrap_or(DeviceState::Lost),
+        custody: row.get(3)?,
+        keys: row.get(4)?,
+        version: row.get(5)?,
+    })
+}

@@ -1,0 +1,233 @@
+//! Evidence, and case files: what one person leaves for another.
+
+use rusqlite::{OptionalExtension, params};
+use serde_json::{Value, json};
+
+use super::{Held, Step, Stopped, from_sql, said, to_sql};
+use crate::binding::Refusal;
+use crate::binding::refusal::two_persons;
+use crate::store::command::Allows;
+
+/// How long evidence is good, in microseconds: a week.
+const GOOD_FOR: u64 = 7 * 86_400_000_000;
+
+/// A case as a command finds it.
+#[derive(Clone, Debug)]
+pub(super) struct CaseRow {
+    pub(super) id: i64,
+    pub(super) kind: String,
+    pub(super) binding: u64,
+    pub(super) version: u32,
+    pub(super) body: Value,
+}
+
+impl Step<'_> {
+    pub(super) fn file_evidence(
+        &mut self,
+        about: &str,
+        allows: Allows,
+        note: &str,
+        sha256: &str,
+    ) -> Stopped<()> {
+        said("what it is about", about)?;
+        said("what it is", note)?;
+        let is_hash = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        if !sha256.is_empty() && !is_hash {
+            let (what, problem) = ("the file's SHA-256", "has to have 64 hexadecimal digits");
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        let number = self
+            .db
+            .prepare_cached(
+                "INSERT INTO evidence(about, allows, note, sha256, filed_by, filed_at) \
+                 VALUES (?1,?2,?3,?4,?5,?6)",
+            )?
+            .insert(params![
+                about.trim(),
+                allows.name(),
+                note.trim(),
+                sha256,
+                self.actor.name,
+                to_sql(self.now().0)
+            ])?;
+        self.done.number = from_sql(number);
+        self.tell(
+            "evidence.filed",
+            about.trim().to_owned(),
+            Value::Null,
+            json!({ "evidence": number, "allows": allows.name(), "note": note, "sha256": sha256 }),
+            Value::Null,
+        )
+    }
+
+    /// Uses evidence up: who filed it, and what it is.
+    pub(super) fn use_evidence(
+        &mut self,
+        number: Option<u64>,
+        about: &str,
+        allows: Allows,
+    ) -> Stopped<(String, String)> {
+        let missing = Refusal::Missing {
+            what: "evidence for this, filed by another person within a week and not used yet",
+            remedy: "file it, and have somebody else act on it",
+        };
+        let Some(number) = number else {
+            return Err(missing.into());
+        };
+        let found: Option<(String, String, u64)> = self
+            .db
+            .prepare_cached(
+                "SELECT filed_by, note, filed_at FROM evidence \
+                 WHERE id = ?1 AND about = ?2 AND allows = ?3 AND used_at IS NULL",
+            )?
+            .query_row(params![to_sql(number), about, allows.name()], |row| {
+                Ok((row.get(0)?, row.get(1)?, from_sql(row.get(2)?)))
+            })
+            .optional()?;
+        let Some((filed_by, note, filed_at)) = found else {
+            return Err(missing.into());
+        };
+        if self.now().0 > filed_at.saturating_add(GOOD_FOR) {
+            return Err(missing.into());
+        }
+        two_persons(&filed_by, &self.actor.name)?;
+        self.db
+            .prepare_cached("UPDATE evidence SET used_by = ?2, used_at = ?3 WHERE id = ?1")?
+            .execute(params![
+                to_sql(number),
+                self.actor.name,
+                to_sql(self.now().0)
+            ])?;
+        Ok((filed_by, format!("evidence {number}: {note}")))
+    }
+
+    pub(super) fn open_case(
+        &mut self,
+        kind: &str,
+        held: &Held,
+        stage: &str,
+        body: &Value,
+    ) -> Stopped<u64> {
+        let binding = to_sql(held.admission.binding.0);
+        let open: Option<(i64, String)> = self
+            .db
+            .prepare_cached("SELECT id, kind FROM case_file WHERE binding = ?1 AND is_over = 0")?
+            .query_row([binding], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((number, open)) = open {
+            return Err(Refusal::Taken {
+                what: "the binding",
+                holder: format!("case {number} ({open})").into(),
+                remedy: "one case at a time: finish it or cancel it",
+            }
+            .into());
+        }
+        let number = self
+            .db
+            .prepare_cached(
+                "INSERT INTO case_file(kind, binding, stage, is_over, version, body, opened_at) \
+                 VALUES (?1,?2,?3,0,1,?4,?5)",
+            )?
+            .insert(params![
+                kind,
+                binding,
+                stage,
+                body.to_string(),
+                to_sql(self.now().0)
+            ])?;
+        self.case_history(number, 1, "case.opened", stage)?;
+        self.done.number = from_sql(number);
+        self.done.version = 1;
+        let acquirer = self.acquirer_name(held.key.acquirer)?;
+        self.tell(
+            "case.opened",
+            format!("case {number}"),
+            Value::Null,
+            json!({ "kind": kind, "stage": stage, "terminal": format!("{acquirer}/{}", held.key.terminal) }),
+            Value::Null,
+        )?;
+        Ok(from_sql(number))
+    }
+
+    pub(super) fn case(&self, number: u64, kind: &str) -> Stopped<CaseRow> {
+        let found = self
+            .db
+            .prepare_cached(
+                "SELECT id, kind, binding, version, body FROM case_file WHERE id = ?1 AND kind = ?2",
+            )?
+            .query_row(params![to_sql(number), kind], case_row)
+            .optional()?
+            .ok_or_else(|| Self::not_there("case", number))?;
+        self.stale("the case", found.version)?;
+        Ok(found)
+    }
+
+    /// The open case of a binding of this kind.
+    pub(super) fn open_case_of(&self, held: &Held, kind: &str) -> Stopped<CaseRow> {
+        self.db
+            .prepare_cached(
+                "SELECT id, kind, binding, version, body FROM case_file \
+                 WHERE binding = ?1 AND kind = ?2 AND is_over = 0",
+            )?
+            .query_row(params![to_sql(held.admission.binding.0), kind], case_row)
+            .optional()?
+            .ok_or_else(|| {
+                let what = "an open case of this kind";
+                let remedy = "open one first";
+                Refusal::Missing { what, remedy }.into()
+            })
+    }
+
+    /// Writes a case's next version with its history and its audit event.
+    pub(super) fn write_case(
+        &mut self,
+        case: &CaseRow,
+        stage: &str,
+        is_over: bool,
+        body: &Value,
+        event: &'static str,
+    ) -> Stopped<()> {
+        let version = case.version + 1;
+        self.db
+            .prepare_cached(
+                "UPDATE case_file SET stage = ?2, is_over = ?3, version = ?4, body = ?5 WHERE id = ?1",
+            )?
+            .execute(params![case.id, stage, is_over, version, body.to_string()])?;
+        self.case_history(case.id, version, event, stage)?;
+        self.done.number = from_sql(case.id);
+        self.done.version = version;
+        let before = case.body["stage"].clone();
+        self.tell(
+            event,
+            format!("case {}", case.id),
+            json!({ "stage": before, "version": case.version }),
+            json!({ "stage": stage, "version": version }),
+            json!({ "kind": case.kind, "binding": case.binding }),
+        )
+    }
+
+    fn case_history(&self, case: i64, version: u32, event: &str, stage: &str) -> Stopped<()> {
+        self.db
+            .prepare_cached("INSERT INTO case_change VALUES (?1,?2,?3,?4,?5,?6)")?
+            .execute(params![
+                case,
+                version,
+                to_sql(self.now().0),
+                self.actor.name,
+                event,
+                stage
+            ])?;
+        Ok(())
+    }
+}
+
+fn case_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<CaseRow> {
+    let body = row.get_ref(4)?.as_str()?;
+    Ok(CaseRow {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        binding: from_sql(row.get(2)?),
+        version: row.get(3)?,
+        body: serde_json::from_str(body).unwrap_or_default(),
+    })
+}

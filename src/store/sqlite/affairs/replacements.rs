@@ -1,0 +1,192 @@
+//! Replacements: a shop moves to a new device under a new terminal id, and both trade until the cut-over.
+
+use super::evidence::CaseRow;
+use super::{Held, Step, Stopped};
+use crate::binding::device::DeviceState;
+use crate::binding::drain::Outstanding;
+use crate::binding::replacement::Replacement;
+use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
+use crate::store::command::ReplaceStep;
+
+const KIND: &str = "replacement";
+
+impl Step<'_> {
+    pub(super) fn open_replacement(
+        &mut self,
+        key: TerminalKey,
+        new_key: TerminalKey,
+        serial: &str,
+        note: &str,
+    ) -> Stopped<()> {
+        let old = self.open_binding_as_seen(key)?;
+        super::said("why the device is replaced", note)?;
+        if !matches!(
+            old.admission.state,
+            BindingState::Active | BindingState::RePending
+        ) {
+            return Err(Refusal::State {
+                thing: "binding",
+                state: old.admission.state.name(),
+                verb: "replaced",
+                remedy: "only what trades, or waits to be verified, moves to another device",
+            }
+            .into());
+        }
+        if key == new_key || key.acquirer != new_key.acquirer {
+            let what = "the new terminal id";
+            let problem = "has to be another one at the same acquirer: two devices under one id would \
+                           collide in STAN and batch";
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        let new = self.new_binding(
+            new_key,
+            old.merchant,
+            old.admission.merchant,
+            old.admission.account,
+            serial,
+            Some(old.admission.binding),
+        )?;
+        // The merchant is known and the account is the same: what is left is the device's own tests.
+        let maker = self.actor.name.clone();
+        self.event(&new, BindingEvent::Approve, "replacement", &maker)?;
+        let case = Replacement::open(self.now(), &maker, note, new.admission.binding.0);
+        let body = serde_json::to_value(&case).unwrap_or_default();
+        self.open_case(KIND, &old, case.stage.name(), &body)?;
+        let (number, version) = (self.done.number, self.done.version);
+        let text = format!(
+            "terminal {} is to be replaced by {}",
+            key.terminal, new_key.terminal
+        );
+        self.notify(old.merchant, "replace.opened", &text)?;
+        (self.done.number, self.done.version) = (number, version);
+        Ok(())
+    }
+
+    pub(super) fn replacement(&mut self, number: u64, step: &ReplaceStep) -> Stopped<()> {
+        let row = self.case(number, KIND)?;
+        let mut case: Replacement =
+            serde_json::from_value(row.body.clone()).map_err(|_unreadable| Refusal::Value {
+                what: "the case",
+                problem: "was written by a newer posgate",
+            })?;
+        let old = self.binding_by_id(row.binding)?;
+        let new = self.binding_by_id(case.new_binding)?;
+        let event = match step {
+            ReplaceStep::Tested(test, passed) => {
+                case.tested(*test, *passed)?;
+                if *passed {
+                    "replace.test_passed"
+                } else {
+                    "replace.test_failed"
+                }
+            }
+            ReplaceStep::CutOver(network) => {
+                self.cut_over(&row, &mut case, &old, &new, network)?;
+                "replace.cutover"
+            }
+            ReplaceStep::RollBack => {
+                self.roll_back(&row, &mut case, &old, &new)?;
+                "replace.rolled_back"
+            }
+            ReplaceStep::Cancel => {
+                case.cancel()?;
+                self.end_unused(&new, "the replacement was cancelled")?;
+                "replace.cancelled"
+            }
+            ReplaceStep::Close(left) => {
+                self.close_replacement(number, &mut case, &old, left)?;
+                "replace.closed"
+            }
+        };
+        let body = serde_json::to_value(&case).unwrap_or_default();
+        self.write_case(&row, case.stage.name(), case.stage.is_over(), &body, event)?;
+        let (number, version) = (self.done.number, self.done.version);
+        if matches!(step, ReplaceStep::CutOver(_) | ReplaceStep::RollBack) {
+            let text = format!(
+                "terminals {} and {}: the replacement is {}",
+                old.key.terminal, new.key.terminal, case.stage
+            );
+            self.notify(old.merchant, event, &text)?;
+        }
+        (self.done.number, self.done.version) = (number, version);
+        Ok(())
+    }
+
+    /// In one step: the new one trades, the old one drains.
+    fn cut_over(
+        &mut self,
+        row: &CaseRow,
+        case: &mut Replacement,
+        old: &Held,
+        new: &Held,
+        network: &str,
+    ) -> Stopped<()> {
+        case.cut_over(self.now(), network, &self.actor.name)?;
+        let note = format!("case {}: replacement", row.id);
+        if let Some(device) = new.device {
+            self.deploy(new, device)?;
+        }
+        let mut new = new.clone();
+        // What was changed or held meanwhile goes along.
+        new.admission.account = old.admission.account;
+        new.admission.holds = old.admission.holds;
+        let active = self.event(&new, BindingEvent::Activate, &note, &case.maker)?;
+        let reasons = old.admission.reasons;
+        if !reasons.is_empty() {
+            self.event(&active, BindingEvent::Repend(reasons), &note, "")?;
+        }
+        self.event(old, BindingEvent::Unbind, &note, &case.maker)?;
+        self.done
+            .changes
+            .successors
+            .push((new.key, old.admission.binding));
+        Ok(())
+    }
+
+    /// The old one is back, to be confirmed; the new one drains to its end.
+    fn roll_back(
+        &mut self,
+        row: &CaseRow,
+        case: &mut Replacement,
+        old: &Held,
+        new: &Held,
+    ) -> Stopped<()> {
+        let wiped = match old.device {
+            Some(device) => !matches!(
+                self.device_by_id(device)?.state,
+                DeviceState::Deployed | DeviceState::InRepair
+            ),
+            None => false,
+        };
+        let gone = old.admission.state != BindingState::Unbinding;
+        case.roll_back(self.now(), wiped || gone, &self.actor.name)?;
+        let note = format!("case {}: rolled back", row.id);
+        let checker = case.checker.clone().unwrap_or_default();
+        self.event(old, BindingEvent::CancelUnbind, &note, &checker)?;
+        // What the new one sold has to be settled: it is unbound like any other terminal.
+        self.event(new, BindingEvent::Unbind, &note, &checker)?;
+        Ok(())
+    }
+
+    /// The old one has nothing left.
+    fn close_replacement(
+        &mut self,
+        number: u64,
+        case: &mut Replacement,
+        old: &Held,
+        left: &Outstanding,
+    ) -> Stopped<()> {
+        if let Some((what, _, remedy)) = left.conditions().next() {
+            return Err(Refusal::State {
+                thing: "drain",
+                state: what,
+                verb: "ended",
+                remedy,
+            }
+            .into());
+        }
+        case.close()?;
+        let note = format!("case {number}: replaced and drained");
+        self.close_binding(old, &note, "")
+    }
+}

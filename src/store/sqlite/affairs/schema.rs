@@ -1,0 +1,237 @@
+//! The tables of what hangs on a binding. Histories are append-only, and closed bindings are left alone: the
+//! database itself refuses what would change them.
+
+pub(in crate::store::sqlite) const MIGRATION: &str = "
+ALTER TABLE acquirer ADD COLUMN licence TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE merchant ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE merchant ADD COLUMN kind TEXT NOT NULL DEFAULT 'unknown';
+ALTER TABLE merchant ADD COLUMN identity_kind TEXT;
+ALTER TABLE merchant ADD COLUMN identity BLOB;              -- sealed
+ALTER TABLE merchant ADD COLUMN identity_hash BLOB;         -- keyed
+ALTER TABLE merchant ADD COLUMN identity_tail TEXT NOT NULL DEFAULT '';
+CREATE INDEX merchant_identity ON merchant(identity_hash) WHERE identity_hash IS NOT NULL;
+CREATE TABLE merchant_change (
+    merchant INTEGER NOT NULL REFERENCES merchant,
+    version  INTEGER NOT NULL,
+    at       INTEGER NOT NULL,
+    actor    TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    mcc      TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    identity_hash BLOB,
+    PRIMARY KEY (merchant, version)
+) WITHOUT ROWID;
+
+-- Whether it was verified at any time.
+ALTER TABLE account ADD COLUMN verified INTEGER NOT NULL DEFAULT 0;
+UPDATE account SET verified = 1 WHERE status = 'verified'
+    OR id IN (SELECT account FROM account_change WHERE status = 'verified');
+ALTER TABLE account_change ADD COLUMN event TEXT NOT NULL DEFAULT '';
+ALTER TABLE account_change ADD COLUMN note TEXT NOT NULL DEFAULT '';
+ALTER TABLE account_change ADD COLUMN checker TEXT NOT NULL DEFAULT '';
+CREATE INDEX account_change_of ON account_change(account);
+
+CREATE TABLE device (
+    id       INTEGER PRIMARY KEY,
+    acquirer INTEGER NOT NULL REFERENCES acquirer,
+    serial   TEXT NOT NULL,
+    model    TEXT NOT NULL DEFAULT '',
+    state    TEXT NOT NULL,
+    custody  TEXT NOT NULL DEFAULT '',
+    keys     TEXT NOT NULL DEFAULT '[]',    -- JSON: names and check values, never keys
+    version  INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (acquirer, serial)
+);
+CREATE TABLE device_change (
+    device  INTEGER NOT NULL REFERENCES device,
+    version INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    actor   TEXT NOT NULL,
+    event   TEXT NOT NULL,
+    state   TEXT NOT NULL,
+    custody TEXT NOT NULL,
+    keys    TEXT NOT NULL,
+    note    TEXT NOT NULL,
+    PRIMARY KEY (device, version)
+) WITHOUT ROWID;
+
+ALTER TABLE terminal ADD COLUMN quarantined_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE terminal ADD COLUMN watched_until INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE binding ADD COLUMN device INTEGER REFERENCES device;
+ALTER TABLE binding ADD COLUMN holds INTEGER NOT NULL DEFAULT 0;        -- a bit a scope
+ALTER TABLE binding ADD COLUMN opened_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE binding ADD COLUMN predecessor INTEGER REFERENCES binding;  -- of another terminal id
+ALTER TABLE binding ADD COLUMN pended_at INTEGER;                       -- since when re-pending
+ALTER TABLE binding_change ADD COLUMN event TEXT NOT NULL DEFAULT '';
+ALTER TABLE binding_change ADD COLUMN account INTEGER;
+ALTER TABLE binding_change ADD COLUMN device INTEGER;
+ALTER TABLE binding_change ADD COLUMN holds INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE binding_change ADD COLUMN note TEXT NOT NULL DEFAULT '';
+ALTER TABLE binding_change ADD COLUMN checker TEXT NOT NULL DEFAULT '';
+
+-- Serial numbers that terminals had so far are devices. Where several open terminals had one, the first has it.
+INSERT OR IGNORE INTO device(acquirer, serial, state)
+    SELECT t.acquirer, t.serial,
+        CASE WHEN max(b.closed_at IS NULL) THEN 'deployed' ELSE 'in-repair' END
+    FROM terminal t JOIN binding b ON b.terminal = t.id WHERE t.serial <> ''
+    GROUP BY t.acquirer, t.serial;
+UPDATE binding SET device = (
+        SELECT d.id FROM terminal t JOIN device d ON d.acquirer = t.acquirer AND d.serial = t.serial
+        WHERE t.id = binding.terminal
+    )
+    WHERE id IN (
+        SELECT min(b.id) FROM binding b JOIN terminal t ON t.id = b.terminal
+        WHERE b.closed_at IS NULL AND t.serial <> '' GROUP BY t.acquirer, t.serial
+    );
+-- At most one open binding a device.
+CREATE UNIQUE INDEX binding_device ON binding(device) WHERE closed_at IS NULL AND device IS NOT NULL;
+CREATE INDEX binding_merchant ON binding(merchant) WHERE closed_at IS NULL;
+CREATE INDEX binding_account ON binding(account) WHERE closed_at IS NULL;
+CREATE INDEX binding_pended ON binding(pended_at) WHERE pended_at IS NOT NULL;
+
+CREATE TABLE contact (
+    id         INTEGER PRIMARY KEY,
+    merchant   INTEGER NOT NULL REFERENCES merchant,
+    kind       TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    value      BLOB NOT NULL,       -- sealed
+    value_hash BLOB NOT NULL,       -- keyed
+    masked     TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    replaces   INTEGER REFERENCES contact,
+    consent    TEXT,                -- JSON: how the holder of the replaced one agreed
+    consent_at INTEGER,
+    version    INTEGER NOT NULL DEFAULT 1,
+    added_at   INTEGER NOT NULL
+);
+CREATE INDEX contact_merchant ON contact(merchant);
+CREATE INDEX contact_value ON contact(value_hash);
+CREATE TABLE contact_change (
+    contact INTEGER NOT NULL REFERENCES contact,
+    version INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    actor   TEXT NOT NULL,
+    event   TEXT NOT NULL,
+    state   TEXT NOT NULL,
+    note    TEXT NOT NULL,
+    checker TEXT NOT NULL,
+    PRIMARY KEY (contact, version)
+) WITHOUT ROWID;
+
+CREATE TABLE hold (
+    id          INTEGER PRIMARY KEY,
+    binding     INTEGER NOT NULL REFERENCES binding,
+    scope       TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    remedy      TEXT NOT NULL,
+    documents   TEXT NOT NULL,
+    appeal      TEXT NOT NULL,
+    placed_at   INTEGER NOT NULL,
+    placed_by   TEXT NOT NULL,
+    appealed_at INTEGER,
+    appeal_note TEXT NOT NULL DEFAULT '',
+    lifted_at   INTEGER,
+    lifted_by   TEXT NOT NULL DEFAULT '',
+    lift_note   TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX hold_binding ON hold(binding);
+
+CREATE TABLE challenge (
+    id         INTEGER PRIMARY KEY,
+    purpose    TEXT NOT NULL,
+    contact    INTEGER NOT NULL REFERENCES contact,
+    subject    INTEGER NOT NULL,
+    target     BLOB NOT NULL,       -- the contact's keyed hash
+    binding    INTEGER,             -- what its limits count by
+    asked_from TEXT NOT NULL,
+    code       BLOB NOT NULL,       -- keyed hash
+    state      TEXT NOT NULL,
+    tries      INTEGER NOT NULL DEFAULT 0,
+    sent_at    INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    ended_at   INTEGER
+);
+CREATE INDEX challenge_target ON challenge(target, sent_at);
+CREATE INDEX challenge_binding ON challenge(binding, sent_at) WHERE binding IS NOT NULL;
+CREATE INDEX challenge_place ON challenge(asked_from, sent_at) WHERE asked_from <> '';
+-- Wrong codes since the last right one, by contact.
+CREATE TABLE wrong_code (target BLOB NOT NULL, at INTEGER NOT NULL);
+CREATE INDEX wrong_code_target ON wrong_code(target, at);
+
+-- What one person filed for another to act on.
+CREATE TABLE evidence (
+    id       INTEGER PRIMARY KEY,
+    about    TEXT NOT NULL,
+    allows   TEXT NOT NULL,
+    note     TEXT NOT NULL,
+    sha256   TEXT NOT NULL,
+    filed_by TEXT NOT NULL,
+    filed_at INTEGER NOT NULL,
+    used_by  TEXT NOT NULL DEFAULT '',
+    used_at  INTEGER
+);
+
+CREATE TABLE case_file (
+    id        INTEGER PRIMARY KEY,
+    kind      TEXT NOT NULL,
+    binding   INTEGER NOT NULL REFERENCES binding,
+    stage     TEXT NOT NULL,
+    is_over   INTEGER NOT NULL,
+    version   INTEGER NOT NULL,
+    body      TEXT NOT NULL,        -- JSON
+    opened_at INTEGER NOT NULL
+);
+-- One at a time for a binding.
+CREATE UNIQUE INDEX case_open ON case_file(binding) WHERE is_over = 0;
+CREATE TABLE case_change (
+    case_file INTEGER NOT NULL REFERENCES case_file,
+    version   INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    actor     TEXT NOT NULL,
+    event     TEXT NOT NULL,
+    stage     TEXT NOT NULL,
+    PRIMARY KEY (case_file, version)
+) WITHOUT ROWID;
+
+-- Terminals that were heard of after their end, by the hour.
+CREATE TABLE late_terminal (
+    terminal INTEGER NOT NULL REFERENCES terminal,
+    binding  INTEGER NOT NULL REFERENCES binding,
+    first_at INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL,
+    count    INTEGER NOT NULL
+);
+CREATE INDEX late_terminal_of ON late_terminal(terminal, first_at);
+
+CREATE TRIGGER binding_closed BEFORE UPDATE ON binding WHEN OLD.closed_at IS NOT NULL
+    BEGIN SELECT raise(ABORT, 'closed bindings are never changed'); END;
+CREATE TRIGGER binding_kept BEFORE DELETE ON binding
+    BEGIN SELECT raise(ABORT, 'bindings are never deleted'); END;
+CREATE TRIGGER binding_change_fixed BEFORE UPDATE ON binding_change
+    BEGIN SELECT raise(ABORT, 'history is never changed'); END;
+CREATE TRIGGER binding_change_kept BEFORE DELETE ON binding_change
+    BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
+CREATE TRIGGER account_change_fixed BEFORE UPDATE ON account_change
+    BEGIN SELECT raise(ABORT, 'history is never changed'); END;
+CREATE TRIGGER account_change_kept BEFORE DELETE ON account_change
+    BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
+CREATE TRIGGER device_change_fixed BEFORE UPDATE ON device_change
+    BEGIN SELECT raise(ABORT, 'history is never changed'); END;
+CREATE TRIGGER device_change_kept BEFORE DELETE ON device_change
+    BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
+CREATE TRIGGER contact_change_fixed BEFORE UPDATE ON contact_change
+    BEGIN SELECT raise(ABORT, 'history is never changed'); END;
+CREATE TRIGGER contact_change_kept BEFORE DELETE ON contact_change
+    BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
+CREATE TRIGGER merchant_change_fixed BEFORE UPDATE ON merchant_change
+    BEGIN SELECT raise(ABORT, 'history is never changed'); END;
+CREATE TRIGGER merchant_change_kept BEFORE DELETE ON merchant_change
+    BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
+CREATE TRIGGER case_change_fixed BEFORE UPDATE ON case_change
+    BEGIN SELECT raise(ABORT, 'history is never changed'); END;
+CREATE TRIGGER case_change_kept BEFORE DELETE ON case_change
+    BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
+";

@@ -1,0 +1,1237 @@
+//! Commands from end to end, each against a registry of its own.
+
+use super::*;
+use crate::base::{MerchantId, TerminalId};
+use crate::binding::account::{AccountEvent, AccountKind};
+use crate::binding::challenge::{CodeHash, Delivery, Purpose, Verdict};
+use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
+use crate::binding::device::DeviceEvent;
+use crate::binding::drain::Outstanding;
+use crate::binding::hold::Explained;
+use crate::binding::merchant::{IdentityKind, MerchantKind};
+use crate::binding::replacement::DeviceTest;
+use crate::binding::unbinding::{
+    Channel, Claim, Export, Proof, UnbindReason, WipeResult, documents_of,
+};
+use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet};
+use crate::store::command::{AccountName, Allows, ReplaceStep, Sealed, UnbindStep};
+use crate::store::registry::Registry;
+
+const RIGHT: CodeHash = CodeHash([1; 32]);
+const WRONG: CodeHash = CodeHash([2; 32]);
+const MAKER: &str = "Li Wei";
+const CHECKER: &str = "Wang Fang";
+const SHOP: &str = "104110041200001";
+const SHA: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const MINUTE: u64 = 60_000_000;
+const DAY: u64 = 86_400_000_000;
+
+/// A registry with a merchant whose phone and account are verified, and devices in stock.
+struct Desk {
+    _folder: tempfile::TempDir,
+    registry: SqliteRegistry,
+    now: u64,
+    phone: u64,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut registry = SqliteRegistry::open(&folder.path().join("registry.db")).unwrap();
+        registry.acquirer("acme").unwrap();
+        let mut desk = Self {
+            _folder: folder,
+            registry,
+            now: 1_795_305_600_000_000,
+            phone: 0,
+        };
+        desk.ok(Command::SetMerchant {
+            acquirer: AcquirerId(1),
+            merchant: merchant(),
+            name: "Shop".into(),
+            mcc: "5411".into(),
+            kind: Some(MerchantKind::Individual),
+            identity: Some((IdentityKind::IdentityCard, sealed(99))),
+        });
+        for serial in ["SN1", "SN2", "SN3"] {
+            desk.ok(Command::AddDevice {
+                device: device(serial),
+                model: "P1".into(),
+                custody: "store room".into(),
+            });
+        }
+        desk.account_of_merchant("A-001");
+        desk.phone = desk.owner_phone(1);
+        desk
+    }
+
+    fn by(&mut self, who: &str, command: Command) -> Result<Done, RegistryError> {
+        self.seen_by(who, None, command)
+    }
+
+    fn seen_by(
+        &mut self,
+        who: &str,
+        expected: Option<u32>,
+        command: Command,
+    ) -> Result<Done, RegistryError> {
+        let actor = Actor::program(who, Timestamp(self.now));
+        self.registry.carry_out(&command, expected, &actor)
+    }
+
+    #[track_caller]
+    fn ok(&mut self, command: Command) -> Done {
+        self.by(MAKER, command).unwrap()
+    }
+
+    #[track_caller]
+    fn checked(&mut self, command: Command) -> Done {
+        self.by(CHECKER, command).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(&mut self, who: &str, command: Command) -> String {
+        self.by(who, command).unwrap_err().to_string()
+    }
+
+    fn evidence(&mut self, about: &str, allows: Allows) -> u64 {
+        let filed = self.ok(Command::FileEvidence {
+            about: about.into(),
+            allows,
+            note: "seen".into(),
+            sha256: SHA.into(),
+        });
+        filed.number
+    }
+
+    fn account_of_merchant(&mut self, reference: &str) {
+        let account = account(reference);
+        self.ok(Command::AddAccount {
+            account: account.clone(),
+            merchant: merchant(),
+            kind: AccountKind::BankCard,
+        });
+        let about = format!("account acme/{reference}");
+        let evidence = self.evidence(&about, Allows::VerifyAccount);
+        self.checked(Command::Account {
+            account,
+            event: AccountEvent::Verify,
+            note: String::new(),
+            evidence: Some(evidence),
+        });
+    }
+
+    fn phone_of(&mut self, number: u8, role: ContactRole, replaces: Option<u64>) -> u64 {
+        let added = self.ok(Command::AddContact {
+            acquirer: AcquirerId(1),
+            merchant: merchant(),
+            kind: ContactKind::Phone,
+            role,
+            value: sealed(number),
+            replaces,
+        });
+        added.number
+    }
+
+    fn owner_phone(&mut self, number: u8) -> u64 {
+        let phone = self.phone_of(number, ContactRole::Owner, None);
+        self.prove(phone);
+        phone
+    }
+
+    /// Sends a code; the challenge's number.
+    fn send(&mut self, contact: u64, purpose: Purpose, subject: u64) -> Result<u64, RegistryError> {
+        let number = self.registry.next_challenge().unwrap();
+        let sent = self.by(
+            MAKER,
+            Command::Challenge {
+                contact,
+                purpose,
+                subject,
+                code: RIGHT,
+                number,
+                asked_from: String::new(),
+            },
+        );
+        sent.map(|done| done.number)
+    }
+
+    fn answer(&mut self, challenge: u64, purpose: Purpose, code: CodeHash) -> Verdict {
+        let done = self.ok(Command::CheckCode {
+            challenge,
+            purpose,
+            code,
+        });
+        done.verdict.unwrap()
+    }
+
+    /// A phone is proven by the code that was sent to it.
+    fn prove(&mut self, contact: u64) {
+        self.now += 2 * MINUTE;
+        let sent = self.send(contact, Purpose::VerifyContact, 0).unwrap();
+        let verdict = self.answer(sent, Purpose::VerifyContact, RIGHT);
+        assert_eq!(verdict, Verdict::Approved);
+    }
+
+    fn requested(&mut self, terminal: &str, serial: &str) -> u64 {
+        let done = self.ok(Command::RequestBinding {
+            key: key(terminal),
+            merchant: merchant(),
+            account: "A-001".into(),
+            serial: serial.into(),
+        });
+        done.number
+    }
+
+    /// An active terminal.
+    fn active(&mut self, terminal: &str, serial: &str) -> u64 {
+        let binding = self.requested(terminal, serial);
+        self.checked(Command::ApproveBinding {
+            key: key(terminal),
+            network: "N-1".into(),
+        });
+        self.now += 30 * MINUTE;
+        let challenge = self.send(self.phone, Purpose::Bind, binding).unwrap();
+        let done = self.ok(Command::ActivateBinding {
+            key: key(terminal),
+            serial: serial.into(),
+            challenge,
+            code: RIGHT,
+        });
+        assert_eq!(done.verdict, Some(Verdict::Approved));
+        assert_eq!(self.state(terminal).0, BindingState::Active);
+        binding
+    }
+
+    fn admission(&mut self, terminal: &str) -> Admission {
+        self.registry
+            .show(key(terminal))
+            .unwrap()
+            .unwrap()
+            .admission
+    }
+
+    fn state(&mut self, terminal: &str) -> (BindingState, String) {
+        let admission = self.admission(terminal);
+        (admission.state, admission.reasons.to_string())
+    }
+
+    fn contact_state(&mut self, contact: u64) -> ContactState {
+        self.registry.contact_view(contact).unwrap().unwrap().state
+    }
+}
+
+fn key(terminal: &str) -> TerminalKey {
+    TerminalKey {
+        acquirer: AcquirerId(1),
+        terminal: TerminalId::parse(terminal).unwrap(),
+    }
+}
+
+fn merchant() -> MerchantId {
+    MerchantId::parse(SHOP).unwrap()
+}
+
+fn device(serial: &str) -> DeviceName {
+    DeviceName {
+        acquirer: AcquirerId(1),
+        serial: serial.into(),
+    }
+}
+
+fn account(reference: &str) -> AccountName {
+    AccountName {
+        acquirer: AcquirerId(1),
+        reference: reference.into(),
+    }
+}
+
+fn sealed(number: u8) -> Sealed {
+    Sealed {
+        sealed: vec![number; 40],
+        hash: [number; 32],
+        masked: format!("+86138****80{number:02}"),
+    }
+}
+
+fn revoke(contact: u64, last_too: bool) -> Command {
+    Command::Contact {
+        contact,
+        event: ContactEvent::Revoke,
+        note: "number given up".into(),
+        evidence: None,
+        last_too,
+    }
+}
+
+#[test]
+fn a_binding_is_active_after_a_second_person_and_its_device_and_not_before() {
+    let mut desk = Desk::new();
+    let binding = desk.requested("T1", "SN1");
+    assert_eq!(desk.state("T1").0, BindingState::Pending);
+    let approve = |network: &str| Command::ApproveBinding {
+        key: key("T1"),
+        network: network.into(),
+    };
+    assert!(
+        desk.refused(MAKER, approve("N-1"))
+            .contains("another person")
+    );
+    assert!(desk.refused(CHECKER, approve(" ")).contains("missing"));
+    desk.checked(approve("N-1"));
+    desk.now += 2 * MINUTE;
+    let challenge = desk.send(desk.phone, Purpose::Bind, binding).unwrap();
+    let activate = |serial: &str, code| Command::ActivateBinding {
+        key: key("T1"),
+        serial: serial.into(),
+        challenge,
+        code,
+    };
+    let wrong = desk.ok(activate("SN1", WRONG));
+    assert_eq!(wrong.verdict, Some(Verdict::Wrong { left: 4 }));
+    assert_eq!(desk.state("T1").0, BindingState::Activating);
+    assert!(
+        desk.refused(MAKER, activate("SN2", RIGHT))
+            .contains("serial")
+    );
+    let done = desk.ok(activate("SN1", RIGHT));
+    assert_eq!(done.changes.bindings.len(), 1);
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    let again = desk.refused(MAKER, activate("SN1", RIGHT));
+    assert!(again.contains("trades already"), "{again}");
+    let shown = desk.registry.device_view(&device("SN1")).unwrap().unwrap();
+    assert_eq!(
+        (shown.state, shown.terminal_id.as_deref()),
+        ("deployed", Some("T1"))
+    );
+    let changes = desk.registry.binding_changes(BindingId(binding)).unwrap();
+    let told: Vec<_> = changes
+        .iter()
+        .map(|c| (c.version, c.event.as_str()))
+        .collect();
+    assert_eq!(told, [(2, "binding.approved"), (3, "binding.activated")]);
+}
+
+#[test]
+fn one_device_and_one_terminal_id_are_one_binding() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let request = |terminal: &str, serial: &str| Command::RequestBinding {
+        key: key(terminal),
+        merchant: merchant(),
+        account: "A-001".into(),
+        serial: serial.into(),
+    };
+    assert!(
+        desk.refused(MAKER, request("T2", "SN1"))
+            .contains("terminal T1")
+    );
+    assert!(
+        desk.refused(MAKER, request("T1", "SN2"))
+            .contains("open binding")
+    );
+    assert!(
+        desk.refused(MAKER, request("T2", "SN9"))
+            .contains("no device SN9")
+    );
+    // What was refused left nothing behind.
+    assert_eq!(desk.registry.show(key("T2")).unwrap(), None);
+    desk.requested("T2", "SN2");
+    desk.ok(Command::RejectBinding {
+        key: key("T2"),
+        note: "wrong shop".into(),
+    });
+    let shown = desk.registry.device_view(&device("SN2")).unwrap().unwrap();
+    assert_eq!(shown.state, "stocked");
+    desk.requested("T3", "SN2");
+}
+
+#[test]
+fn a_change_for_another_version_than_the_one_seen_is_refused() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let suspend = || Command::Suspend {
+        key: key("T1"),
+        note: "risk".into(),
+    };
+    let stale = desk.seen_by(MAKER, Some(1), suspend()).unwrap_err();
+    assert!(matches!(
+        stale,
+        RegistryError::Stale {
+            found: 3,
+            expected: 1,
+            ..
+        }
+    ));
+    let done = desk.seen_by(MAKER, Some(3), suspend()).unwrap();
+    assert_eq!(done.version, 4);
+}
+
+#[test]
+fn broken_before_made_waits_for_the_new_phone_and_both_reasons_need_proof() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let refused = desk.refused(MAKER, revoke(desk.phone, false));
+    assert!(refused.contains("last verified phone"), "{refused}");
+    let done = desk.ok(revoke(desk.phone, true));
+    assert_eq!(done.changes.bindings.len(), 1);
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "phone".into()));
+    assert_eq!(done.notices.len(), 1, "whoever had the number is told");
+    desk.ok(Command::Repend {
+        key: key("T1"),
+        reasons: ReasonSet::EMPTY.with(RependReason::Location),
+        note: "moved".into(),
+    });
+    desk.owner_phone(2);
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::RePending, "location".into())
+    );
+    let evidence = desk.evidence(
+        "terminal acme/T1",
+        Allows::ClearReason(RependReason::Location),
+    );
+    let clear = |evidence| Command::ClearReason {
+        key: key("T1"),
+        reason: RependReason::Location,
+        evidence,
+    };
+    assert!(
+        desk.refused(MAKER, clear(evidence))
+            .contains("another person")
+    );
+    assert!(desk.refused(CHECKER, clear(77)).contains("evidence"));
+    desk.checked(clear(evidence));
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    let evidence_again = desk.evidence("terminal acme/T1", Allows::Resume);
+    assert!(
+        desk.refused(CHECKER, clear(evidence_again))
+            .contains("waits for nothing")
+    );
+}
+
+#[test]
+fn made_before_broken_never_stops_the_terminal() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let version = desk.admission("T1").version;
+    let old = desk.phone;
+    let new = desk.phone_of(2, ContactRole::Owner, Some(old));
+    // Neither the request, nor a code, nor wrong codes touch the binding.
+    desk.now += 2 * MINUTE;
+    let sent = desk.send(new, Purpose::ChangePhoneNew, new).unwrap();
+    for left in [4, 3, 2, 1] {
+        let verdict = desk.answer(sent, Purpose::ChangePhoneNew, WRONG);
+        assert_eq!(verdict, Verdict::Wrong { left });
+    }
+    let last = desk.answer(sent, Purpose::ChangePhoneNew, WRONG);
+    assert_eq!(last, Verdict::Exhausted);
+    assert_eq!(desk.admission("T1").version, version);
+    // The new one's proof alone replaces nothing.
+    desk.now += 2 * MINUTE;
+    let sent = desk.send(new, Purpose::ChangePhoneNew, new).unwrap();
+    desk.answer(sent, Purpose::ChangePhoneNew, RIGHT);
+    assert_eq!(desk.contact_state(new), ContactState::Verified);
+    assert_eq!(desk.contact_state(old), ContactState::Verified);
+    // A proof for something else is none for this.
+    let other = desk.send(old, Purpose::ReleaseHold, 1).unwrap();
+    desk.answer(other, Purpose::ReleaseHold, RIGHT);
+    let consent = |challenge| Command::ConsentToChange {
+        contact: new,
+        proof: Proof::Challenge(challenge),
+    };
+    assert!(desk.refused(MAKER, consent(other)).contains("exactly this"));
+    desk.now += 2 * MINUTE;
+    let agreed = desk.send(old, Purpose::ChangePhoneOld, new).unwrap();
+    assert!(
+        desk.refused(MAKER, consent(agreed))
+            .contains("exactly this")
+    );
+    desk.answer(agreed, Purpose::ChangePhoneOld, RIGHT);
+    let done = desk.ok(consent(agreed));
+    assert!(done.changes.bindings.is_empty());
+    assert_eq!(desk.contact_state(old), ContactState::Revoked);
+    assert!(done.notices.iter().any(|n| n.contact == old));
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    assert_eq!(desk.admission("T1").version, version);
+}
+
+#[test]
+fn a_number_that_cannot_be_asked_any_more_goes_after_a_night() {
+    let mut desk = Desk::new();
+    let old = desk.phone;
+    let new = desk.phone_of(2, ContactRole::Owner, Some(old));
+    let staff = |second: &str| Command::ConsentToChange {
+        contact: new,
+        proof: Proof::Counter {
+            first: MAKER.into(),
+            second: second.into(),
+        },
+    };
+    assert!(desk.refused(MAKER, staff(MAKER)).contains("another person"));
+    desk.ok(staff(CHECKER));
+    desk.prove(new);
+    assert_eq!(desk.contact_state(old), ContactState::Verified);
+    desk.now += 12 * 60 * MINUTE;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.contact_state(old), ContactState::Revoked);
+    assert_eq!(desk.contact_state(new), ContactState::Verified);
+}
+
+/// Number 7 of the binding tests.
+#[test]
+fn t07_a_code_is_good_once_for_its_own_purpose_until_its_time_or_a_newer_one() {
+    let mut desk = Desk::new();
+    let phone = desk.phone_of(5, ContactRole::Finance, None);
+    desk.now += 2 * MINUTE;
+    let first = desk.send(phone, Purpose::VerifyContact, 0).unwrap();
+    let early = desk.send(phone, Purpose::VerifyContact, 0).unwrap_err();
+    assert!(early.to_string().contains("in 60 s"), "{early}");
+    desk.now += MINUTE;
+    let second = desk.send(phone, Purpose::VerifyContact, 0).unwrap();
+    let old = desk.answer(first, Purpose::VerifyContact, RIGHT);
+    assert_eq!(old, Verdict::Used, "a newer code voids an older one");
+    let other = desk.answer(second, Purpose::Unbind, RIGHT);
+    assert_eq!(other, Verdict::Used, "right code, wrong purpose");
+    desk.now += MINUTE;
+    let third = desk.send(phone, Purpose::VerifyContact, 0).unwrap();
+    desk.now += 5 * MINUTE + 1;
+    let late = desk.answer(third, Purpose::VerifyContact, RIGHT);
+    assert_eq!(late, Verdict::Expired);
+    let fourth = desk.send(phone, Purpose::VerifyContact, 0).unwrap();
+    for _ in 0..5 {
+        desk.answer(fourth, Purpose::VerifyContact, WRONG);
+    }
+    let sixth = desk.answer(fourth, Purpose::VerifyContact, RIGHT);
+    assert_eq!(sixth, Verdict::Used);
+    assert_eq!(desk.contact_state(phone), ContactState::Pending);
+    desk.now += 2 * MINUTE;
+    let fifth = desk.send(phone, Purpose::VerifyContact, 0).unwrap();
+    assert_eq!(
+        desk.answer(fifth, Purpose::VerifyContact, RIGHT),
+        Verdict::Approved
+    );
+    assert_eq!(
+        desk.answer(fifth, Purpose::VerifyContact, RIGHT),
+        Verdict::Used
+    );
+    desk.now += 2 * MINUTE;
+    let sixth = desk.send(phone, Purpose::ReleaseHold, 1);
+    assert!(sixth.is_err(), "no such binding");
+}
+
+#[test]
+fn codes_are_limited_by_number_by_binding_and_by_place() {
+    let mut desk = Desk::new();
+    let binding = desk.active("T1", "SN1");
+    desk.now += DAY;
+    for _ in 0..5 {
+        desk.now += 2 * MINUTE;
+        desk.send(desk.phone, Purpose::ReleaseHold, binding)
+            .unwrap();
+    }
+    desk.now += 2 * MINUTE;
+    let refused = desk.send(desk.phone, Purpose::ReleaseHold, binding);
+    assert!(refused.unwrap_err().to_string().contains("within an hour"));
+    // Another phone of the shop, for the same binding: the binding's own limit.
+    let other = desk.phone_of(6, ContactRole::Finance, None);
+    desk.prove(other);
+    desk.now += 2 * MINUTE;
+    let refused = desk.send(other, Purpose::ReleaseHold, binding);
+    assert!(refused.unwrap_err().to_string().contains("within an hour"));
+    desk.now += 60 * MINUTE;
+    desk.send(other, Purpose::ReleaseHold, binding).unwrap();
+    // From one place, to many numbers.
+    for number in 10..16 {
+        let phone = desk.phone_of(number, ContactRole::Service, None);
+        let challenge = desk.registry.next_challenge().unwrap();
+        let sent = desk.by(
+            MAKER,
+            Command::Challenge {
+                contact: phone,
+                purpose: Purpose::VerifyContact,
+                subject: 0,
+                code: RIGHT,
+                number: challenge,
+                asked_from: "203.0.113.7".into(),
+            },
+        );
+        assert_eq!(sent.is_ok(), number < 15, "{number}: {sent:?}");
+    }
+}
+
+/// Number 4 of the binding tests, the part with codes.
+#[test]
+fn t04_a_flood_of_codes_locks_the_number_and_leaves_the_terminal_active() {
+    let mut desk = Desk::new();
+    let binding = desk.active("T1", "SN1");
+    let version = desk.admission("T1").version;
+    desk.now += DAY;
+    for _ in 0..2 {
+        desk.now += 2 * MINUTE;
+        let sent = desk
+            .send(desk.phone, Purpose::ReleaseHold, binding)
+            .unwrap();
+        for _ in 0..5 {
+            desk.answer(sent, Purpose::ReleaseHold, WRONG);
+        }
+    }
+    desk.now += 2 * MINUTE;
+    let locked = desk
+        .send(desk.phone, Purpose::ReleaseHold, binding)
+        .unwrap_err();
+    assert!(
+        locked.to_string().contains("too many wrong codes"),
+        "{locked}"
+    );
+    let admission = desk.admission("T1");
+    assert_eq!(
+        (admission.state, admission.version),
+        (BindingState::Active, version)
+    );
+    desk.now += DAY;
+    desk.send(desk.phone, Purpose::ReleaseHold, binding)
+        .unwrap();
+}
+
+#[test]
+fn two_bounces_in_a_row_make_a_number_suspect_and_one_does_not() {
+    let mut desk = Desk::new();
+    let binding = desk.active("T1", "SN1");
+    let bounce = |desk: &mut Desk| {
+        desk.now += 30 * MINUTE;
+        let sent = desk
+            .send(desk.phone, Purpose::ReleaseHold, binding)
+            .unwrap();
+        desk.ok(Command::Delivered {
+            challenge: sent,
+            what: Delivery::Failed,
+        });
+        // A late word of the carrier changes nothing.
+        desk.ok(Command::Delivered {
+            challenge: sent,
+            what: Delivery::Delivered,
+        });
+    };
+    bounce(&mut desk);
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    bounce(&mut desk);
+    assert_eq!(desk.contact_state(desk.phone), ContactState::Suspect);
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "phone".into()));
+    desk.now += DAY;
+    desk.prove(desk.phone);
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+}
+
+/// Number 13 of the binding tests.
+#[test]
+fn t13_a_number_belongs_to_one_identity_until_it_is_given_up() {
+    let mut desk = Desk::new();
+    let other = MerchantId::parse("104110041200002").unwrap();
+    desk.ok(Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: other,
+        name: "Other".into(),
+        mcc: "5812".into(),
+        kind: None,
+        identity: Some((IdentityKind::IdentityCard, sealed(98))),
+    });
+    let add = |merchant, number| Command::AddContact {
+        acquirer: AcquirerId(1),
+        merchant,
+        kind: ContactKind::Phone,
+        role: ContactRole::Owner,
+        value: sealed(number),
+        replaces: None,
+    };
+    let taken = desk.by(MAKER, add(other, 1)).unwrap_err();
+    assert!(
+        matches!(taken, RegistryError::Refused(Refusal::Taken { .. })),
+        "{taken}"
+    );
+    // The same person's second shop may have it.
+    let second = MerchantId::parse("104110041200003").unwrap();
+    desk.ok(Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: second,
+        name: "Second".into(),
+        mcc: String::new(),
+        kind: None,
+        identity: Some((IdentityKind::IdentityCard, sealed(99))),
+    });
+    let shared = desk.ok(add(second, 1)).number;
+    desk.ok(revoke(desk.phone, true));
+    desk.ok(revoke(shared, true));
+    let now_free = desk.ok(add(other, 1)).number;
+    desk.prove(now_free);
+}
+
+#[test]
+fn an_account_opens_by_two_persons_and_closes_by_one() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let event = |event, evidence| Command::Account {
+        account: account("A-001"),
+        event,
+        note: "bank said so".into(),
+        evidence,
+    };
+    let done = desk.ok(event(AccountEvent::Freeze, None));
+    assert_eq!(
+        done.changes.accounts,
+        [(crate::base::AccountId(1), AccountStatus::Frozen)]
+    );
+    assert!(
+        desk.refused(CHECKER, event(AccountEvent::Unfreeze, None))
+            .contains("evidence")
+    );
+    let wrong = desk.evidence("account acme/A-001", Allows::VerifyAccount);
+    assert!(
+        desk.refused(CHECKER, event(AccountEvent::Unfreeze, Some(wrong)))
+            .contains("evidence")
+    );
+    let evidence = desk.evidence("account acme/A-001", Allows::UnfreezeAccount);
+    assert!(
+        desk.refused(MAKER, event(AccountEvent::Unfreeze, Some(evidence)))
+            .contains("another")
+    );
+    desk.checked(event(AccountEvent::Unfreeze, Some(evidence)));
+    assert!(
+        desk.refused(MAKER, event(AccountEvent::Verify, None))
+            .contains("cannot be verified")
+    );
+    desk.ok(event(AccountEvent::Freeze, None));
+    let used = desk.refused(CHECKER, event(AccountEvent::Unfreeze, Some(evidence)));
+    assert!(used.contains("evidence"), "{used}");
+    let stale = desk.evidence("account acme/A-001", Allows::UnfreezeAccount);
+    desk.now += 8 * DAY;
+    let stale = desk.refused(CHECKER, event(AccountEvent::Unfreeze, Some(stale)));
+    assert!(stale.contains("within a week"), "{stale}");
+}
+
+#[test]
+fn money_is_redirected_by_two_persons_and_to_the_merchants_own_verified_account() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let request = |account: &str| Command::RequestAccountChange {
+        key: key("T1"),
+        account: account.into(),
+        note: "new bank".into(),
+    };
+    desk.ok(Command::AddAccount {
+        account: account("A-002"),
+        merchant: merchant(),
+        kind: AccountKind::Alipay,
+    });
+    assert!(desk.refused(MAKER, request("A-002")).contains("unverified"));
+    desk.account_of_merchant("A-003");
+    let before = desk.admission("T1");
+    desk.ok(request("A-003"));
+    assert_eq!(desk.admission("T1"), before, "a request changes nothing");
+    assert!(
+        desk.refused(MAKER, request("A-003"))
+            .contains("one case at a time")
+    );
+    let approve = || Command::ApproveAccountChange {
+        key: key("T1"),
+        network: "N-2".into(),
+    };
+    assert!(desk.refused(MAKER, approve()).contains("another person"));
+    let done = desk.checked(approve());
+    let after = desk.admission("T1");
+    assert_eq!(done.changes.bindings, [(key("T1"), after)]);
+    assert_eq!(
+        (after.state, after.version),
+        (BindingState::Active, before.version + 1)
+    );
+    assert_ne!(after.account, before.account);
+    assert!(desk.refused(CHECKER, approve()).contains("missing"));
+}
+
+/// Number 17 of the binding tests, the part of the registry.
+#[test]
+fn t17_a_hold_is_explained_appealed_and_lifted_by_another() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let place = |scope, reason: &str| Command::PlaceHold {
+        key: key("T1"),
+        scope,
+        explained: Explained {
+            reason: reason.into(),
+            remedy: "inspection".into(),
+            documents: String::new(),
+            appeal: "service desk".into(),
+        },
+    };
+    assert!(
+        desk.refused(MAKER, place(HoldScope::Settlement, ""))
+            .contains("right to be told")
+    );
+    let first = desk.ok(place(HoldScope::Settlement, "position")).number;
+    let second = desk.ok(place(HoldScope::Settlement, "payouts")).number;
+    assert!(desk.admission("T1").holds.contains(HoldScope::Settlement));
+    assert_eq!(desk.admission("T1").state, BindingState::Active);
+    let lift = |hold| Command::LiftHold {
+        hold,
+        note: "inspected".into(),
+    };
+    desk.ok(Command::AppealHold {
+        hold: first,
+        note: "we never moved".into(),
+    });
+    assert!(desk.refused(MAKER, lift(first)).contains("another person"));
+    desk.checked(lift(first));
+    assert!(
+        desk.admission("T1").holds.contains(HoldScope::Settlement),
+        "the other is in force"
+    );
+    desk.checked(lift(second));
+    assert!(desk.admission("T1").holds.is_empty());
+    let shown = desk.registry.hold_views(key("T1")).unwrap();
+    assert_eq!(shown.len(), 2);
+    assert_eq!(shown[1].appeal_note, "we never moved");
+}
+
+fn step(case: u64, step: UnbindStep) -> Command {
+    Command::Unbinding { case, step }
+}
+
+fn claim() -> Claim {
+    Claim {
+        phone_tail: "8001".into(),
+        serial: "SN1".into(),
+        merchant: SHOP.into(),
+        account_tail: "-001".into(),
+    }
+}
+
+/// A case that waits for its checker.
+fn submitted(desk: &mut Desk) -> u64 {
+    let open = Command::OpenUnbinding {
+        key: key("T1"),
+        channel: Channel::Online,
+        reason: UnbindReason::Closure,
+        note: "shop closes".into(),
+        effective_at: Timestamp(desk.now),
+    };
+    let case = desk.ok(open).number;
+    let wrong = Claim {
+        serial: "SN2".into(),
+        ..claim()
+    };
+    let told = desk.refused(MAKER, step(case, UnbindStep::Confirm(wrong)));
+    let unknown_phone = Claim {
+        phone_tail: "9999".into(),
+        ..claim()
+    };
+    assert_eq!(
+        desk.refused(MAKER, step(case, UnbindStep::Confirm(unknown_phone))),
+        told
+    );
+    desk.ok(step(case, UnbindStep::Confirm(claim())));
+    desk.now += 30 * MINUTE;
+    let sent = desk.send(desk.phone, Purpose::Unbind, case).unwrap();
+    let prove = step(case, UnbindStep::Prove(Proof::Challenge(sent)));
+    assert!(desk.refused(MAKER, prove.clone()).contains("exactly this"));
+    desk.answer(sent, Purpose::Unbind, RIGHT);
+    desk.ok(prove);
+    for kind in documents_of(MerchantKind::Individual) {
+        desk.ok(step(case, UnbindStep::AddDocument(*kind, SHA.into())));
+        desk.checked(step(case, UnbindStep::Review(*kind, true)));
+    }
+    let impact = desk.impact();
+    desk.ok(step(
+        case,
+        UnbindStep::Acknowledge(impact.hash(), Box::new(impact)),
+    ));
+    let export = Export {
+        sha256: SHA.into(),
+        rows: 3,
+    };
+    desk.ok(step(case, UnbindStep::Exported(export)));
+    desk.ok(step(case, UnbindStep::Submit));
+    case
+}
+
+impl Desk {
+    fn impact(&mut self) -> Impact {
+        let binding = self.admission("T1").binding;
+        self.registry.impact(binding).unwrap()
+    }
+}
+
+#[test]
+fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    assert!(desk.impact().last_terminal);
+    let case = submitted(&mut desk);
+    let impact = desk.impact();
+    let approve = || step(case, UnbindStep::Approve(Box::new(impact.clone())));
+    assert!(desk.refused(MAKER, approve()).contains("another person"));
+    desk.checked(approve());
+    assert_eq!(
+        desk.state("T1").0,
+        BindingState::Active,
+        "nothing before its start"
+    );
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T1").0, BindingState::Unbinding);
+    let left = Outstanding {
+        unsettled: 2,
+        ..Outstanding::default()
+    };
+    assert!(
+        desk.refused(MAKER, step(case, UnbindStep::Drained(left)))
+            .contains("not settled")
+    );
+    desk.ok(step(case, UnbindStep::Drained(Outstanding::default())));
+    assert_eq!(desk.state("T1").0, BindingState::Unbound);
+    let shown = desk.registry.device_view(&device("SN1")).unwrap().unwrap();
+    assert_eq!((shown.state, shown.terminal_id), ("wipe-pending", None));
+    desk.ok(step(case, UnbindStep::Wiped(WipeResult::Done)));
+    let last = desk.ok(step(case, UnbindStep::Reported("N-9".into())));
+    assert_eq!(last.notices.len(), 1, "who was verified before is told");
+    let over = desk.refused(MAKER, step(case, UnbindStep::Cancel("no".into())));
+    assert!(over.contains("it is over"), "{over}");
+    // Nobody else gets the terminal id for half a year, and its messages are alerts for three months.
+    let request = Command::RequestBinding {
+        key: key("T1"),
+        merchant: merchant(),
+        account: "A-001".into(),
+        serial: "SN2".into(),
+    };
+    assert!(
+        desk.refused(MAKER, request.clone())
+            .contains("giving the terminal id")
+    );
+    for _ in 0..3 {
+        desk.ok(Command::HeardOf {
+            key: key("T1"),
+            times: 1,
+        });
+        desk.now += 10 * MINUTE;
+    }
+    desk.now += 60 * MINUTE;
+    desk.ok(Command::HeardOf {
+        key: key("T1"),
+        times: 1,
+    });
+    let alerts = desk.registry.alert_views().unwrap();
+    let counts: Vec<_> = alerts.iter().map(|alert| alert.count).collect();
+    assert_eq!(counts, [1, 3]);
+    desk.now += 91 * DAY;
+    desk.ok(Command::HeardOf {
+        key: key("T1"),
+        times: 1,
+    });
+    assert_eq!(desk.registry.alert_views().unwrap().len(), 2);
+    desk.now += 91 * DAY;
+    desk.ok(request);
+}
+
+/// Number 16 of the binding tests.
+#[test]
+fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let open = |effective_at| Command::OpenUnbinding {
+        key: key("T1"),
+        channel: Channel::Counter,
+        reason: UnbindReason::Fault,
+        note: "broken".into(),
+        effective_at,
+    };
+    let now = Timestamp(desk.now);
+    desk.ok(open(now));
+    assert!(
+        desk.refused(MAKER, open(now))
+            .contains("one case at a time")
+    );
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = submitted(&mut desk);
+    let impact = Box::new(desk.impact());
+    desk.checked(step(case, UnbindStep::Approve(impact)));
+    desk.ok(step(case, UnbindStep::Start));
+    let evidence = desk.evidence(&format!("case {case}"), Allows::ForceDrain);
+    let left = Outstanding {
+        unproven: 1,
+        ..Outstanding::default()
+    };
+    let force = || step(case, UnbindStep::Force(left, evidence));
+    assert!(desk.refused(MAKER, force()).contains("another person"));
+    desk.checked(force());
+    let before = desk.admission("T1");
+    let cancel = desk.refused(MAKER, step(case, UnbindStep::Cancel("stay".into())));
+    assert!(cancel.contains("wiping"), "{cancel}");
+    let again = desk.by(MAKER, open(now)).unwrap_err();
+    assert!(matches!(again, RegistryError::Closed { .. }), "{again}");
+    assert_eq!(desk.admission("T1"), before);
+    // Activating without the right serial number is the activation's own test; here: of what is closed.
+    let activate = Command::ActivateBinding {
+        key: key("T1"),
+        serial: String::new(),
+        challenge: 1,
+        code: RIGHT,
+    };
+    assert!(desk.by(MAKER, activate).is_err());
+    assert_eq!(desk.admission("T1"), before);
+}
+
+#[test]
+fn a_cancelled_drain_comes_back_to_be_confirmed() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = submitted(&mut desk);
+    let impact = Box::new(desk.impact());
+    desk.checked(step(case, UnbindStep::Approve(impact)));
+    desk.ok(step(case, UnbindStep::Start));
+    desk.ok(step(case, UnbindStep::Cancel("they stay".into())));
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::RePending, "reconfirm".into())
+    );
+}
+
+#[test]
+fn an_impact_that_became_worse_goes_back_to_the_merchant() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = submitted(&mut desk);
+    let mut worse = desk.impact();
+    worse.outstanding.unsettled = 4;
+    let done = desk.checked(step(case, UnbindStep::Approve(Box::new(worse))));
+    assert_eq!(done.number, case);
+    let shown = desk.registry.case_view(case).unwrap().unwrap();
+    assert_eq!(
+        (shown.stage.as_str(), &shown.body["acknowledged"]),
+        ("documents", &Value::Null)
+    );
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+}
+
+fn replaced(desk: &mut Desk) -> u64 {
+    let open = Command::OpenReplacement {
+        key: key("T1"),
+        new_key: key("T2"),
+        serial: "SN2".into(),
+        note: "worn out".into(),
+    };
+    let case = desk.ok(open).number;
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    assert_eq!(desk.state("T2").0, BindingState::Activating);
+    for test in DeviceTest::ALL {
+        desk.ok(Command::Replacement {
+            case,
+            step: ReplaceStep::Tested(*test, true),
+        });
+    }
+    case
+}
+
+#[test]
+fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
+    let mut desk = Desk::new();
+    let old = desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    let go = |step| Command::Replacement { case, step };
+    let alone = desk.refused(
+        CHECKER,
+        Command::ApproveBinding {
+            key: key("T2"),
+            network: "N".into(),
+        },
+    );
+    assert!(alone.contains("replacement"), "{alone}");
+    assert!(
+        desk.refused(MAKER, go(ReplaceStep::CutOver("N-3".into())))
+            .contains("another")
+    );
+    let done = desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    assert_eq!(done.changes.successors, [(key("T2"), BindingId(old))]);
+    assert_eq!(desk.registry.successors().unwrap(), done.changes.successors);
+    assert_eq!(desk.state("T2").0, BindingState::Active);
+    assert_eq!(desk.state("T1").0, BindingState::Unbinding);
+    let left = Outstanding {
+        unproven: 1,
+        ..Outstanding::default()
+    };
+    assert!(
+        desk.refused(MAKER, go(ReplaceStep::Close(left)))
+            .contains("proven")
+    );
+    desk.ok(go(ReplaceStep::Close(Outstanding::default())));
+    assert_eq!(desk.state("T1").0, BindingState::Unbound);
+    assert!(
+        desk.refused(CHECKER, go(ReplaceStep::RollBack))
+            .contains("it is over")
+    );
+}
+
+#[test]
+fn a_roll_back_brings_the_old_one_back_to_be_confirmed() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    let go = |step| Command::Replacement { case, step };
+    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    assert!(
+        desk.refused(CHECKER, go(ReplaceStep::RollBack))
+            .contains("another person")
+    );
+    desk.ok(go(ReplaceStep::RollBack));
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::RePending, "reconfirm".into())
+    );
+    assert_eq!(desk.state("T2").0, BindingState::Unbinding);
+}
+
+#[test]
+fn reasons_and_accounts_go_along_to_the_new_device() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    desk.ok(Command::Repend {
+        key: key("T1"),
+        reasons: ReasonSet::EMPTY.with(RependReason::Identity),
+        note: "licence ran out".into(),
+    });
+    desk.checked(Command::Replacement {
+        case,
+        step: ReplaceStep::CutOver("N-3".into()),
+    });
+    assert_eq!(
+        desk.state("T2"),
+        (BindingState::RePending, "identity".into())
+    );
+}
+
+#[test]
+fn time_suspends_what_nobody_proved_and_ends_what_nobody_finished() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.requested("T2", "SN2");
+    desk.ok(revoke(desk.phone, true));
+    desk.now += 29 * DAY;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T1").0, BindingState::RePending);
+    assert_eq!(desk.state("T2").0, BindingState::Pending);
+    desk.now += DAY;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T1"), (BindingState::Suspended, "phone".into()));
+    assert_eq!(desk.state("T2").0, BindingState::Unbound);
+    let done = desk.ok(Command::Tick);
+    assert!(done.changes.bindings.is_empty(), "each thing happens once");
+    let evidence = desk.evidence("terminal acme/T1", Allows::Resume);
+    let resume = Command::Resume {
+        key: key("T1"),
+        evidence,
+    };
+    desk.checked(resume);
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "phone".into()));
+}
+
+#[test]
+fn a_device_comes_back_to_stock_only_unbound_and_wiped() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let event = |event| Command::Device {
+        device: device("SN1"),
+        event,
+        custody: "repair shop".into(),
+        note: String::new(),
+    };
+    desk.ok(Command::LoadKeys {
+        device: device("SN1"),
+        check_values: vec![("tmk".into(), "A1B2C3".into())],
+    });
+    desk.ok(event(DeviceEvent::Repair));
+    let bound = desk.refused(MAKER, event(DeviceEvent::Retire));
+    assert!(bound.contains("terminal T1"), "{bound}");
+    desk.ok(event(DeviceEvent::OrderWipe));
+    desk.ok(event(DeviceEvent::Wiped));
+    let shown = desk.registry.device_view(&device("SN1")).unwrap().unwrap();
+    assert!(shown.keys.is_empty(), "wiped keys are gone");
+    assert!(
+        desk.refused(MAKER, event(DeviceEvent::Restock))
+            .contains("terminal T1")
+    );
+    let key_itself = Command::LoadKeys {
+        device: device("SN2"),
+        check_values: vec![("tmk".into(), "0123456789ABCDEF0123456789ABCDEF".into())],
+    };
+    assert!(desk.refused(MAKER, key_itself).contains("check values"));
+}
+
+#[test]
+fn the_database_itself_refuses_to_change_history() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.ok(Command::Repend {
+        key: key("T1"),
+        reasons: ReasonSet::EMPTY.with(RependReason::Dormant),
+        note: "idle".into(),
+    });
+    let db = desk.registry.db();
+    for table in [
+        "binding_change",
+        "account_change",
+        "device_change",
+        "contact_change",
+        "merchant_change",
+    ] {
+        for sql in [
+            format!("UPDATE {table} SET actor = 'x'"),
+            format!("DELETE FROM {table}"),
+        ] {
+            let refused = db.execute(&sql, []).unwrap_err().to_string();
+            assert!(refused.contains("history is never"), "{sql}: {refused}");
+        }
+    }
+    assert!(db.execute("DELETE FROM binding", []).is_err());
+}
+
+#[test]
+fn what_is_refused_half_way_leaves_nothing() {
+    let mut desk = Desk::new();
+    let count = |desk: &Desk, table: &str| -> i64 {
+        desk.registry
+            .db()
+            .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                row.get(0)
+            })
+            .unwrap()
+    };
+    let before: Vec<_> = ["device_change", "binding", "terminal", "case_file"]
+        .map(|table| count(&desk, table))
+        .into();
+    // The case is the last thing that can fail: both bindings and the device were written by then.
+    desk.active("T1", "SN1");
+    let after_active: Vec<_> = ["device_change", "binding", "terminal", "case_file"]
+        .map(|table| count(&desk, table))
+        .into();
+    assert_ne!(before, after_active);
+    desk.ok(Command::OpenUnbinding {
+        key: key("T1"),
+        channel: Channel::Counter,
+        reason: UnbindReason::Fault,
+        note: "broken".into(),
+        effective_at: Timestamp(0),
+    });
+    let with_case: Vec<_> = ["device_change", "binding", "terminal", "case_file"]
+        .map(|table| count(&desk, table))
+        .into();
+    let replace = Command::OpenReplacement {
+        key: key("T1"),
+        new_key: key("T2"),
+        serial: "SN2".into(),
+        note: "worn out".into(),
+    };
+    assert!(desk.refused(MAKER, replace).contains("one case at a time"));
+    let after: Vec<_> = ["device_change", "binding", "terminal", "case_file"]
+        .map(|table| count(&desk, table))
+        .into();
+    assert_eq!(after, with_case);
+}

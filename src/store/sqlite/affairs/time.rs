@@ -1,0 +1,69 @@
+//! What time alone brings about. Called every minute; each thing happens once.
+
+use rusqlite::params;
+
+use super::{HELD, Step, Stopped, held, to_sql};
+use crate::binding::unbinding::{CASE_DAYS, UnbindStage};
+use crate::binding::{BindingEvent, BindingState};
+
+/// How long a binding may wait for re-verification, or for its approval, in microseconds: 30 days.
+const PATIENCE: u64 = 30 * 86_400_000_000;
+/// Bindings taken up at a time; the others in the next minute.
+const AT_A_TIME: u32 = 1_000;
+
+impl Step<'_> {
+    pub(super) fn tick(&mut self) -> Stopped<()> {
+        self.overdue()?;
+        self.never_approved()?;
+        let now = to_sql(self.now().0);
+        self.db
+            .prepare_cached(
+                "UPDATE challenge SET state = 'expired', ended_at = ?1 WHERE expires_at < ?1 \
+                 AND state IN ('created', 'sent', 'delivered')",
+            )?
+            .execute([now])?;
+        let month_ago = self.now().0.saturating_sub(CASE_DAYS * 86_400_000_000);
+        for case in self.cases_before("unbinding", month_ago)? {
+            self.expire_unbinding(case)?;
+        }
+        for case in self.cases_in("unbinding", UnbindStage::Scheduled.name())? {
+            self.start_if_due(case)?;
+        }
+        self.take_over_cooled()
+    }
+
+    /// Nobody gave evidence in time.
+    fn overdue(&mut self) -> Stopped<()> {
+        let before = to_sql(self.now().0.saturating_sub(PATIENCE));
+        let due: Vec<_> = {
+            let mut all = self.db.prepare_cached(&format!(
+                "{HELD} WHERE b.pended_at IS NOT NULL AND b.pended_at <= ?1 ORDER BY b.pended_at LIMIT ?2"
+            ))?;
+            let rows = all.query_map(params![before, AT_A_TIME], held)?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for held in due {
+            if held.admission.state == BindingState::RePending {
+                self.event(&held, BindingEvent::Overdue, "30 days without evidence", "")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asked for, and nobody went on with it.
+    fn never_approved(&mut self) -> Stopped<()> {
+        let before = to_sql(self.now().0.saturating_sub(PATIENCE));
+        let due: Vec<_> = {
+            let mut all = self.db.prepare_cached(&format!(
+                "{HELD} WHERE b.closed_at IS NULL AND b.opened_by <> '' AND b.predecessor IS NULL \
+                 AND b.state IN ('pending', 'activating') AND b.opened_at <= ?1 LIMIT ?2"
+            ))?;
+            let rows = all.query_map(params![before, AT_A_TIME], held)?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for held in due {
+            self.end_unused(&held, "30 days without activation")?;
+        }
+        Ok(())
+    }
+}

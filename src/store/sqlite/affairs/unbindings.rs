@@ -1,0 +1,299 @@
+//! Cases of unbinding.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::evidence::CaseRow;
+use super::{Held, Step, Stopped, to_sql};
+use crate::base::Timestamp;
+use crate::binding::challenge::Purpose;
+use crate::binding::contact::ContactState;
+use crate::binding::device::{DeviceEvent, DeviceState};
+use crate::binding::merchant::MerchantKind;
+use crate::binding::unbinding::{
+    Channel, Claim, Proof, UnbindReason, UnbindStage, Unbinding, WipeResult,
+};
+use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
+use crate::store::command::{Allows, UnbindStep};
+use crate::store::registry::RegistryError;
+
+const KIND: &str = "unbinding";
+
+impl Step<'_> {
+    pub(super) fn open_unbinding(
+        &mut self,
+        key: TerminalKey,
+        channel: Channel,
+        reason: UnbindReason,
+        note: &str,
+        effective_at: Timestamp,
+    ) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        // Whether it could be unbound at all is said now, not after the documents.
+        held.life().apply(BindingEvent::Unbind)?;
+        let merchant = self.merchant_kind(held.merchant)?;
+        let maker = &self.actor.name;
+        let case = Unbinding::open(
+            self.now(),
+            channel,
+            reason,
+            note,
+            maker,
+            merchant,
+            effective_at,
+        )?;
+        let body = serde_json::to_value(&case).unwrap_or_default();
+        self.open_case(KIND, &held, case.stage.name(), &body)?;
+        let (number, version) = (self.done.number, self.done.version);
+        let text = format!("unbinding of terminal {} was asked for", key.terminal);
+        self.notify(held.merchant, "unbind.opened", &text)?;
+        (self.done.number, self.done.version) = (number, version);
+        Ok(())
+    }
+
+    pub(super) fn unbinding(&mut self, number: u64, step: &UnbindStep) -> Stopped<()> {
+        let row = self.case(number, KIND)?;
+        let mut case: Unbinding =
+            serde_json::from_value(row.body.clone()).map_err(|_unreadable| Refusal::Value {
+                what: "the case",
+                problem: "was written by a newer posgate",
+            })?;
+        let held = self.binding_by_id(row.binding)?;
+        let event = self.unbind_step(number, &held, &mut case, step)?;
+        self.keep_unbinding(&row, &case, event)?;
+        if let UnbindStep::Approve(_) = step
+            && case.stage == UnbindStage::Documents
+        {
+            return Ok(());
+        }
+        let text = match case.stage {
+            UnbindStage::Draining => "takes no new payments: it is being unbound",
+            UnbindStage::Wiping => "is unbound",
+            UnbindStage::Cancelled => "is not unbound: the case was cancelled",
+            UnbindStage::Rejected => "is not unbound: the case was rejected",
+            UnbindStage::Completed => "is unbound, and the network knows it",
+            UnbindStage::Draft
+            | UnbindStage::Identity
+            | UnbindStage::Documents
+            | UnbindStage::Review
+            | UnbindStage::Scheduled
+            | UnbindStage::Reporting
+            | UnbindStage::Expired => return Ok(()),
+        };
+        let text = format!("terminal {} {text}", held.key.terminal);
+        self.notify(held.merchant, event, &text)
+    }
+
+    /// The step itself, with what it does to the binding; the event that tells of it.
+    fn unbind_step(
+        &mut self,
+        number: u64,
+        held: &Held,
+        case: &mut Unbinding,
+        step: &UnbindStep,
+    ) -> Stopped<&'static str> {
+        let by = self.actor.name.clone();
+        Ok(match step {
+            UnbindStep::Confirm(claim) => {
+                let record = self.record_of(held, &claim.phone_tail)?;
+                case.confirm(claim, &record)?;
+                "unbind.confirmed"
+            }
+            UnbindStep::Prove(proof) => {
+                if let Proof::Challenge(challenge) = proof {
+                    let merchant = held.merchant;
+                    self.approved_challenge(*challenge, Purpose::Unbind, number, |contact| {
+                        contact.merchant == merchant && contact.state == ContactState::Verified
+                    })?;
+                }
+                case.prove(proof.clone())?;
+                "unbind.identity_proven"
+            }
+            UnbindStep::AddDocument(kind, sha256) => {
+                case.add_document(*kind, sha256, &by)?;
+                "unbind.doc_added"
+            }
+            UnbindStep::Review(kind, approved) => {
+                case.review(*kind, *approved, &by)?;
+                "unbind.doc_reviewed"
+            }
+            UnbindStep::Acknowledge(hash, impact) => {
+                case.acknowledge(hash, (**impact).clone())?;
+                "unbind.impact_acked"
+            }
+            UnbindStep::Exported(export) => {
+                case.exported(export.clone())?;
+                "unbind.exported"
+            }
+            UnbindStep::Submit => {
+                case.submit()?;
+                "unbind.submitted"
+            }
+            UnbindStep::Approve(impact) => match case.approve(impact, &by) {
+                Ok(()) => "unbind.approved",
+                // The case went back to the merchant, and that is kept.
+                Err(Refusal::Changed { .. }) => "unbind.returned",
+                Err(refusal) => return Err(refusal.into()),
+            },
+            UnbindStep::Reject => {
+                case.reject(&by)?;
+                "unbind.rejected"
+            }
+            UnbindStep::Start => {
+                case.start(self.now())?;
+                let checker = case.checker.clone().unwrap_or_default();
+                let note = format!("case {number}: {}", case.note);
+                self.event(held, BindingEvent::Unbind, &note, &checker)?;
+                "unbind.draining"
+            }
+            UnbindStep::Drained(left) => {
+                case.drained(left)?;
+                let note = format!("case {number}: drained");
+                self.close_binding(held, &note, "")?;
+                "unbind.drained"
+            }
+            UnbindStep::Force(left, evidence) => {
+                let about = format!("case {number}");
+                let (first, why) =
+                    self.use_evidence(Some(*evidence), &about, Allows::ForceDrain)?;
+                case.force(*left, &first, &by, &why)?;
+                let note = format!("case {number}: forced: {why}");
+                self.close_binding(held, &note, &first)?;
+                "unbind.forced"
+            }
+            UnbindStep::Wiped(result) => {
+                case.wiped(*result)?;
+                self.wiped(held, *result, number)?;
+                "unbind.wiped"
+            }
+            UnbindStep::Reported(reference) => {
+                case.reported(reference)?;
+                "unbind.completed"
+            }
+            UnbindStep::Cancel(note) => {
+                super::said("why", note)?;
+                if case.cancel()? && held.admission.state == BindingState::Unbinding {
+                    let note = format!("case {number}: {note}");
+                    self.event(held, BindingEvent::CancelUnbind, &note, "")?;
+                }
+                "unbind.cancelled"
+            }
+        })
+    }
+
+    fn keep_unbinding(
+        &mut self,
+        row: &CaseRow,
+        case: &Unbinding,
+        event: &'static str,
+    ) -> Stopped<()> {
+        let body = serde_json::to_value(case).unwrap_or_default();
+        self.write_case(row, case.stage.name(), case.stage.is_over(), &body, event)
+    }
+
+    /// A case that nobody finished in time.
+    pub(super) fn expire_unbinding(&mut self, number: u64) -> Stopped<()> {
+        let row = self.case(number, KIND)?;
+        let Ok(mut case) = serde_json::from_value::<Unbinding>(row.body.clone()) else {
+            return Ok(());
+        };
+        if case.expire(self.now()).is_ok() {
+            self.keep_unbinding(&row, &case, "unbind.expired")?;
+        }
+        Ok(())
+    }
+
+    /// A case whose day has come.
+    pub(super) fn start_if_due(&mut self, number: u64) -> Stopped<()> {
+        match self.unbinding(number, &UnbindStep::Start) {
+            Err(super::Stop::Refused(RegistryError::Refused(_))) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn wiped(&mut self, held: &Held, result: WipeResult, number: u64) -> Stopped<()> {
+        let Some(device) = held.device else {
+            return Ok(());
+        };
+        let device = self.device_by_id(device)?;
+        let event = match result {
+            WipeResult::Done => DeviceEvent::Wiped,
+            WipeResult::Failed => DeviceEvent::WipeFailed,
+            WipeResult::Unreachable => DeviceEvent::Lose,
+        };
+        let note = format!("case {number}");
+        let waits = matches!(
+            device.state,
+            DeviceState::WipePending | DeviceState::WipeFailed
+        );
+        if waits {
+            self.move_device(held.key.acquirer, device, event, "", &note)?;
+        }
+        Ok(())
+    }
+
+    /// What is on record, to be compared with what the applicant says. A merchant has several phones: the one
+    /// whose tail was said counts, if it is a verified owner's.
+    fn record_of(&self, held: &Held, said_tail: &str) -> Stopped<Claim> {
+        let known: bool = self
+            .db
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM contact WHERE merchant = ?1 AND kind = 'phone' \
+                 AND state = 'verified' AND substr(masked, -4) = ?2)",
+            )?
+            .query_row(params![held.merchant, said_tail], |row| row.get(0))?;
+        let serial = match held.device {
+            Some(device) => self.device_by_id(device)?.serial,
+            None => String::new(),
+        };
+        let account: String = self.db.query_row(
+            "SELECT reference FROM account WHERE id = ?1",
+            [held.admission.account.0],
+            |row| row.get(0),
+        )?;
+        let tail = account.chars().count().saturating_sub(4);
+        Ok(Claim {
+            phone_tail: if known {
+                said_tail.to_owned()
+            } else {
+                "none".into()
+            },
+            serial,
+            merchant: held.admission.merchant.to_string(),
+            account_tail: account.chars().skip(tail).collect(),
+        })
+    }
+
+    fn merchant_kind(&self, merchant: i64) -> Stopped<MerchantKind> {
+        let kind: Option<String> = self
+            .db
+            .query_row(
+                "SELECT kind FROM merchant WHERE id = ?1",
+                [merchant],
+                |row| row.get(0),
+            )
+            .optional()?;
+        Ok(kind
+            .and_then(|kind| MerchantKind::from_name(&kind))
+            .unwrap_or(MerchantKind::Unknown))
+    }
+
+    /// Numbers of cases of this kind in this stage.
+    pub(super) fn cases_in(&self, kind: &str, stage: &str) -> Stopped<Vec<u64>> {
+        let mut all = self.db.prepare_cached(
+            "SELECT id FROM case_file WHERE is_over = 0 AND kind = ?1 AND stage = ?2",
+        )?;
+        let rows = all.query_map(params![kind, stage], |row| row.get(0).map(super::from_sql))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Numbers of cases of this kind that were opened before.
+    pub(super) fn cases_before(&self, kind: &str, at: u64) -> Stopped<Vec<u64>> {
+        let mut all = self.db.prepare_cached(
+            "SELECT id FROM case_file WHERE is_over = 0 AND kind = ?1 AND opened_at <= ?2",
+        )?;
+        let rows = all.query_map(params![kind, to_sql(at)], |row| {
+            row.get(0).map(super::from_sql)
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}

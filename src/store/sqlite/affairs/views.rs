@@ -1,0 +1,276 @@
+//! What people are shown of bindings and of what hangs on them.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::super::{SqliteRegistry, from_sql, to_sql};
+use crate::base::{AcquirerId, BindingId, MerchantId, TerminalId};
+use crate::binding::TerminalKey;
+use crate::binding::challenge::{ChallengeState, Purpose, TRIES_MAX};
+use crate::binding::contact::{ContactKind, ContactRole, ContactState};
+use crate::binding::drain::Impact;
+use crate::binding::hold::{Explained, HoldScope, HoldState};
+use crate::binding::merchant::{IdentityKind, MerchantKind};
+use crate::store::command::{
+    AlertView, CaseView, ChallengeView, ContactView, DeviceName, DeviceView, HoldView, MerchantView,
+};
+
+/// Rows of one list.
+const ROWS_MAX: u32 = 1_000;
+
+impl SqliteRegistry {
+    pub(super) fn read_merchant(
+        &self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+    ) -> rusqlite::Result<Option<MerchantView>> {
+        self.db()
+            .prepare_cached(
+                "SELECT merchant_id, name, mcc, kind, identity_kind, identity_tail, version FROM merchant \
+                 WHERE acquirer = ?1 AND merchant_id = ?2",
+            )?
+            .query_row(params![acquirer.0, merchant.as_str()], |row| {
+                let kind: String = row.get(3)?;
+                let identity: Option<String> = row.get(4)?;
+                Ok(MerchantView {
+                    merchant_id: row.get(0)?,
+                    name: row.get(1)?,
+                    mcc: row.get(2)?,
+                    kind: MerchantKind::from_name(&kind).unwrap_or(MerchantKind::Unknown),
+                    identity_kind: identity.and_then(|name| IdentityKind::from_name(&name)),
+                    identity: row.get(5)?,
+                    version: row.get(6)?,
+                })
+            })
+            .optional()
+    }
+
+    pub(super) fn read_device(&self, name: &DeviceName) -> rusqlite::Result<Option<DeviceView>> {
+        self.db()
+            .prepare_cached(
+                "SELECT d.serial, d.model, d.state, d.custody, d.keys, d.version, t.terminal_id \
+                 FROM device d LEFT JOIN binding b ON b.device = d.id AND b.closed_at IS NULL \
+                 LEFT JOIN terminal t ON t.id = b.terminal WHERE d.acquirer = ?1 AND d.serial = ?2",
+            )?
+            .query_row(params![name.acquirer.0, name.serial], |row| {
+                let state: String = row.get(2)?;
+                let keys: String = row.get(4)?;
+                Ok(DeviceView {
+                    serial: row.get(0)?,
+                    model: row.get(1)?,
+                    state: crate::binding::device::DeviceState::from_name(&state)
+                        .map_or("unknown", |state| state.name()),
+                    custody: row.get(3)?,
+                    keys: serde_json::from_str(&keys).unwrap_or_default(),
+                    version: row.get(5)?,
+                    terminal_id: row.get(6)?,
+                })
+            })
+            .optional()
+    }
+
+    pub(super) fn read_contact(&self, contact: u64) -> rusqlite::Result<Option<ContactView>> {
+        self.db()
+            .prepare_cached(&format!("{CONTACT} WHERE c.id = ?1"))?
+            .query_row([to_sql(contact)], contact_view)
+            .optional()
+    }
+
+    pub(super) fn read_contacts(
+        &self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+    ) -> rusqlite::Result<Vec<ContactView>> {
+        let mut all = self.db().prepare_cached(&format!(
+            "{CONTACT} WHERE m.acquirer = ?1 AND m.merchant_id = ?2 ORDER BY c.id LIMIT {ROWS_MAX}"
+        ))?;
+        let rows = all.query_map(params![acquirer.0, merchant.as_str()], contact_view)?;
+        rows.collect()
+    }
+
+    pub(super) fn read_holds(&self, key: TerminalKey) -> rusqlite::Result<Vec<HoldView>> {
+        let mut all = self.db().prepare_cached(&format!(
+            "SELECT h.id, t.terminal_id, h.scope, h.state, h.reason, h.remedy, h.documents, h.appeal, \
+             h.placed_by, h.placed_at, h.appeal_note, h.lifted_by, h.lift_note FROM hold h \
+             JOIN binding b ON b.id = h.binding JOIN terminal t ON t.id = b.terminal \
+             WHERE t.acquirer = ?1 AND t.terminal_id = ?2 ORDER BY h.id DESC LIMIT {ROWS_MAX}"
+        ))?;
+        let rows = all.query_map(params![key.acquirer.0, key.terminal.as_str()], |row| {
+            let (scope, state): (String, String) = (row.get(2)?, row.get(3)?);
+            Ok(HoldView {
+                hold: from_sql(row.get(0)?),
+                terminal_id: row.get(1)?,
+                scope: HoldScope::from_name(&scope).unwrap_or(HoldScope::Acceptance),
+                state: HoldState::from_name(&state).unwrap_or(HoldState::Placed),
+                explained: Explained {
+                    reason: row.get(4)?,
+                    remedy: row.get(5)?,
+                    documents: row.get(6)?,
+                    appeal: row.get(7)?,
+                },
+                placed_by: row.get(8)?,
+                placed_at_us: from_sql(row.get(9)?),
+                appeal_note: row.get(10)?,
+                lifted_by: row.get(11)?,
+                lift_note: row.get(12)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    pub(super) fn read_challenge(&self, challenge: u64) -> rusqlite::Result<Option<ChallengeView>> {
+        self.db()
+            .prepare_cached(
+                "SELECT h.id, h.purpose, h.contact, c.masked, h.subject, h.state, h.tries, h.expires_at \
+                 FROM challenge h JOIN contact c ON c.id = h.contact WHERE h.id = ?1",
+            )?
+            .query_row([to_sql(challenge)], |row| {
+                let (purpose, state): (String, String) = (row.get(1)?, row.get(5)?);
+                let tries: u8 = row.get(6)?;
+                Ok(ChallengeView {
+                    challenge: from_sql(row.get(0)?),
+                    purpose: Purpose::from_name(&purpose).unwrap_or(Purpose::VerifyContact),
+                    contact: from_sql(row.get(2)?),
+                    sent_to: row.get(3)?,
+                    subject: from_sql(row.get(4)?),
+                    state: ChallengeState::from_name(&state).unwrap_or(ChallengeState::Cancelled),
+                    tries_left: TRIES_MAX.saturating_sub(tries),
+                    expires_at_us: from_sql(row.get(7)?),
+                })
+            })
+            .optional()
+    }
+
+    pub(super) fn read_case(&self, case: u64) -> rusqlite::Result<Option<CaseView>> {
+        self.db()
+            .prepare_cached(&format!("{CASE} WHERE f.id = ?1"))?
+            .query_row([to_sql(case)], case_view)
+            .optional()
+    }
+
+    pub(super) fn read_cases(&self, open_only: bool) -> rusqlite::Result<Vec<CaseView>> {
+        let mut all = self.db().prepare_cached(&format!(
+            "{CASE} WHERE f.is_over <= ?1 ORDER BY f.id DESC LIMIT {ROWS_MAX}"
+        ))?;
+        let rows = all.query_map([!open_only], case_view)?;
+        rows.collect()
+    }
+
+    pub(super) fn read_alerts(&self) -> rusqlite::Result<Vec<AlertView>> {
+        let mut all = self.db().prepare_cached(&format!(
+            "SELECT t.terminal_id, l.binding, l.first_at, l.last_at, l.count FROM late_terminal l \
+             JOIN terminal t ON t.id = l.terminal ORDER BY l.rowid DESC LIMIT {ROWS_MAX}"
+        ))?;
+        let rows = all.query_map([], |row| {
+            Ok(AlertView {
+                terminal_id: row.get(0)?,
+                binding: from_sql(row.get(1)?),
+                first_at_us: from_sql(row.get(2)?),
+                last_at_us: from_sql(row.get(3)?),
+                count: from_sql(row.get(4)?),
+            })
+        })?;
+        rows.collect()
+    }
+}
+
+impl SqliteRegistry {
+    /// What the registry knows of what unbinding means.
+    pub(super) fn read_impact(&self, binding: BindingId) -> rusqlite::Result<Impact> {
+        let id = to_sql(binding.0);
+        let (terminal, account, merchant, account_row): (String, String, i64, i64) =
+            self.db()
+                .prepare_cached(
+                    "SELECT t.terminal_id, a.reference, b.merchant, b.account FROM binding b \
+                     JOIN terminal t ON t.id = b.terminal JOIN account a ON a.id = b.account WHERE b.id = ?1",
+                )?
+                .query_row([id], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?;
+        let mut held = self.db().prepare_cached(
+            "SELECT scope, reason FROM hold WHERE binding = ?1 AND state <> 'lifted' ORDER BY id",
+        )?;
+        let holds = held
+            .query_map([id], |row| {
+                let (scope, reason): (String, String) = (row.get(0)?, row.get(1)?);
+                Ok(format!("{scope}: {reason}"))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let others = |what: &str, of: i64| -> rusqlite::Result<u64> {
+            self.db()
+                .prepare_cached(&format!(
+                    "SELECT count(*) FROM binding WHERE {what} = ?1 AND closed_at IS NULL AND id <> ?2"
+                ))?
+                .query_row(params![of, id], |row| row.get(0).map(from_sql))
+        };
+        Ok(Impact {
+            terminal,
+            account,
+            holds,
+            last_terminal: others("merchant", merchant)? == 0,
+            same_account: others("account", account_row)?,
+            ..Impact::default()
+        })
+    }
+
+    pub(super) fn read_successors(&self) -> rusqlite::Result<Vec<(TerminalKey, BindingId)>> {
+        let mut all = self.db().prepare(
+            "SELECT t.acquirer, t.terminal_id, b.predecessor FROM binding b \
+             JOIN terminal t ON t.id = b.terminal WHERE b.predecessor IS NOT NULL ORDER BY b.id",
+        )?;
+        let rows = all.query_map([], |row| {
+            let terminal = row.get_ref(1)?.as_str()?;
+            let terminal = TerminalId::parse(terminal);
+            Ok((
+                AcquirerId(row.get(0)?),
+                terminal.ok(),
+                BindingId(from_sql(row.get(2)?)),
+            ))
+        })?;
+        let mut found = Vec::new();
+        for row in rows {
+            if let (acquirer, Some(terminal), predecessor) = row? {
+                found.push((TerminalKey { acquirer, terminal }, predecessor));
+            }
+        }
+        Ok(found)
+    }
+}
+
+const CONTACT: &str = "SELECT c.id, m.merchant_id, c.kind, c.role, c.masked, c.state, c.replaces, \
+    c.version, c.value, m.acquirer FROM contact c JOIN merchant m ON m.id = c.merchant";
+
+fn contact_view(row: &Row<'_>) -> rusqlite::Result<ContactView> {
+    let (kind, role, state): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(5)?);
+    let replaces: Option<i64> = row.get(6)?;
+    Ok(ContactView {
+        contact: from_sql(row.get(0)?),
+        merchant_id: row.get(1)?,
+        kind: ContactKind::from_name(&kind).unwrap_or(ContactKind::Email),
+        role: ContactRole::from_name(&role).unwrap_or(ContactRole::Service),
+        value: row.get(4)?,
+        state: ContactState::from_name(&state).unwrap_or(ContactState::Revoked),
+        replaces: replaces.map(from_sql),
+        version: row.get(7)?,
+        sealed: row.get(8)?,
+        acquirer: AcquirerId(row.get(9)?),
+    })
+}
+
+const CASE: &str = "SELECT f.id, f.kind, t.terminal_id, f.binding, f.stage, f.version, f.body, \
+    f.opened_at, t.acquirer FROM case_file f JOIN binding b ON b.id = f.binding \
+    JOIN terminal t ON t.id = b.terminal";
+
+fn case_view(row: &Row<'_>) -> rusqlite::Result<CaseView> {
+    let body: String = row.get(6)?;
+    Ok(CaseView {
+        case: from_sql(row.get(0)?),
+        kind: row.get(1)?,
+        terminal_id: row.get(2)?,
+        binding: from_sql(row.get(3)?),
+        stage: row.get(4)?,
+        version: row.get(5)?,
+        body: serde_json::from_str(&body).unwrap_or_default(),
+        opened_at_us: from_sql(row.get(7)?),
+        acquirer: AcquirerId(row.get(8)?),
+    })
+}
