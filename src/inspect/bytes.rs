@@ -144,7 +144,9 @@ pub fn read(input: &[u8], notation: Notation) -> Result<Vec<u8>, BytesError> {
     match notation {
         Notation::Raw => Ok(input.to_vec()),
         Notation::Hex => hex(str::from_utf8(input).map_err(not_hex)?),
-        Notation::Base64 => base64(str::from_utf8(input).map_err(|_| BytesError::NotBase64)?),
+        Notation::Base64 => {
+            base64(str::from_utf8(input).map_err(|_not_text| BytesError::NotBase64)?)
+        }
     }
 }
 

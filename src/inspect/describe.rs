@@ -64,7 +64,7 @@ pub fn describe(message: &Message<'_>) -> Description {
     let (tpdu, header) = message
         .envelope()
         .split_at_checked(tpdu_bytes)
-        .unwrap_or((message.envelope(), &[]));
+        .unwrap_or_else(|| (message.envelope(), &[]));
     let request = dialect.classify(message);
     let rule = dialect.message_rule(message.mti());
     let (required, forbidden) = match (request, rule) {
@@ -128,17 +128,13 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
     let chip = (field.exposure == Exposure::Chip).then_some(&CHIP);
     if let Some(layout) = dialect.layout(field.number).or(chip) {
         let value = element.content.bytes().to_vec();
-        match parts(layout, layout.parts(&value), &element, 0) {
-            Ok(parts) => element.parts = parts,
-            Err((read, error)) => {
-                element.parts = read;
-                element.broken = Some(error.to_string());
-                // What cannot be taken apart may hold what only a part of it hides.
-                if hides(layout) {
-                    element.exposure = Exposure::Secret;
-                }
-            }
+        let (read, error) = parts(layout, layout.parts(&value), &element, 0);
+        element.parts = read;
+        // What cannot be taken apart may hold what only a part of it hides.
+        if error.is_some() && hides(layout) {
+            element.exposure = Exposure::Secret;
         }
+        element.broken = error.map(|error| error.to_string());
     }
     element
 }
@@ -152,29 +148,27 @@ fn hides(layout: &Layout) -> bool {
     layout.form == LayoutForm::BerTlv || inner || layout.group.as_deref().is_some_and(hides)
 }
 
-/// The parts of an element whose content begins at byte `base` of the field's value; what was read before the
-/// error, and the error.
+/// The parts of an element whose content begins at byte `base` of the field's value; with an error only those
+/// before it, and the one it is in.
 fn parts(
     layout: &Layout,
     walk: Parts<'_, '_>,
     around: &Element,
     base: usize,
-) -> Result<Vec<Element>, (Vec<Element>, PartError)> {
+) -> (Vec<Element>, Option<PartError>) {
     let mut read = Vec::new();
     for part in walk {
         let part = match part {
             Ok(part) => part,
-            Err(error) => return Err((read, error)),
+            Err(error) => return (read, Some(error)),
         };
-        match self::part(layout, &part, around, base) {
-            Ok(element) => read.push(element),
-            Err((element, error)) => {
-                read.push(element);
-                return Err((read, error));
-            }
+        let (element, error) = self::part(layout, &part, around, base);
+        read.push(element);
+        if error.is_some() {
+            return (read, error);
         }
     }
-    Ok(read)
+    (read, None)
 }
 
 fn part(
@@ -182,7 +176,7 @@ fn part(
     part: &Part<'_, '_>,
     around: &Element,
     base: usize,
-) -> Result<Element, (Element, PartError)> {
+) -> (Element, Option<PartError>) {
     let tag = part.tag();
     let rule = part.rule();
     let known = match layout.form {
@@ -223,18 +217,14 @@ fn part(
     let each = characters_each(&around.content);
     element.from = part.offset().saturating_sub(base).saturating_mul(each);
     element.span = part.content().len().saturating_mul(each);
-    if let Some(walk) = part.parts() {
-        let inner = rule.and_then(|rule| rule.layout.as_ref()).unwrap_or(layout);
-        match parts(inner, walk, &element, part.offset()) {
-            Ok(parts) => element.parts = parts,
-            Err((read, error)) => {
-                element.parts = read;
-                element.broken = Some(error.to_string());
-                return Err((element, error));
-            }
-        }
-    }
-    Ok(element)
+    let Some(walk) = part.parts() else {
+        return (element, None);
+    };
+    let inner = rule.and_then(|rule| rule.layout.as_ref()).unwrap_or(layout);
+    let (read, error) = parts(inner, walk, &element, part.offset());
+    element.parts = read;
+    element.broken = error.map(|error| error.to_string());
+    (element, error)
 }
 
 /// Characters of the text of one byte of content.

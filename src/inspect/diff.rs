@@ -18,7 +18,7 @@ enum Sides {
     /// What everybody may see.
     Plain(String, String),
     /// Fields or parts, at least one of them there.
-    Elements(Option<Element>, Option<Element>),
+    Elements(Option<Box<Element>>, Option<Box<Element>>),
 }
 
 impl Difference {
@@ -109,6 +109,6 @@ fn push(left: Option<&Element>, right: Option<&Element>, found: &mut Vec<Differe
     let path = left.or(right).map(|element| element.path.clone());
     found.push(Difference {
         path: path.unwrap_or_default(),
-        sides: Sides::Elements(left.cloned(), right.cloned()),
+        sides: Sides::Elements(left.cloned().map(Box::new), right.cloned().map(Box::new)),
     });
 }

@@ -1,4 +1,4 @@
-//! Messages against pyiso8583 from PyPI: encoded here and decoded there, encoded there and decoded here.
+//! Messages against the Python package pyiso8583: encoded here and decoded there, encoded there and decoded here.
 //!
 //! How a dialect writes a field is not taken from its file but read off a message that it wrote, so that the
 //! other side's specification does not repeat a mistake of ours in reading the file. `.ci/run` installs the
@@ -77,7 +77,9 @@ fn field_spec(dialect: &Dialect, field: &Field) -> Map<String, Value> {
         FieldType::Binary => 0xAB,
     };
     let (prefix, content) = probe(dialect, field.number, &vec![character; units]);
-    let packed = matches!(character, b'1') && content.len() == units.div_ceil(2) && units > 1;
+    let alone = units == 1 && matches!(content[..], [0x10 | 0x01]);
+    let halves = units > 1 && content.len() == units.div_ceil(2);
+    let packed = character == b'1' && (alone || halves);
     let hexadecimal = character == 0xAB && content.len() == units * 2;
     let raw = character == 0xAB && !hexadecimal;
     let told = if hexadecimal { units * 2 } else { units };

@@ -516,7 +516,7 @@ fn what_is_missing_or_left_over_is_told() {
         &without,
         "the bitmap announces DE64, which is not there",
     );
-    let mut unannounced = sale_pos.clone();
+    let mut unannounced = sale_pos;
     unannounced[2 + 11 + 2 + 7] &= 0xFE;
     check_cause("unionpay-pos", &unannounced, "8 bytes are left over");
 }
@@ -589,7 +589,7 @@ fn a_message_is_decoded_from_wherever_it_comes() {
         b"",
         "hexadecimal",
     );
-    let bare = posgate(&["message", "decode", "--bare", &hex[4..]], b"");
+    let bare = posgate(&["message", "decode", "--bare", hex.split_at(4).1], b"");
     assert!(
         out(&bare).starts_with("unionpay-pos, bare, 144 bytes"),
         "{bare:?}"
@@ -622,7 +622,7 @@ fn json_goes_there_and_back_and_lines_do_too() {
     let sample = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE)).unwrap();
     assert_eq!(hex.trim(), bytes::to_hex(&bytes::hex(&sample).unwrap()));
     let raw = posgate(&["message", "encode", "--raw", "--bare"], &json.stdout);
-    assert_eq!(bytes::to_hex(&raw.stdout), hex.trim()[4..]);
+    assert_eq!(bytes::to_hex(&raw.stdout), hex.trim().split_at(4).1);
     let base64 = out(&posgate(&["message", "encode", "--base64"], &json.stdout));
     assert_eq!(bytes::to_hex(&bytes::base64(&base64).unwrap()), hex.trim());
 

@@ -23,6 +23,10 @@ use crate::iso8583::{Dialect, Index};
 /// all are tried, with and without length prefix, TPDU and headers. Card numbers, tracks, PINs and the like are
 /// hidden. Exit code 0 if the message is sound, 1 if not.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, each yes or no by itself"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,

@@ -18,6 +18,10 @@ use crate::inspect::json;
 /// `{"dialect": "unionpay-pos", "mti": "0200", "fields": {"3": "000000", "41": "TERM0001"}}` is enough: TPDU and
 /// header are the dialect's own unless `tpdu` and `header` are given. Exit code 1 if something does not fit.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, each yes or no by itself"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,

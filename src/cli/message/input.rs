@@ -178,7 +178,7 @@ impl Dialects {
         let Some(folder) = root.text("protocols") else {
             return Ok(None);
         };
-        let beside = file.parent().unwrap_or(Path::new("."));
+        let beside = file.parent().unwrap_or_else(|| Path::new("."));
         Ok(Some(beside.join(folder.value)))
     }
 }
