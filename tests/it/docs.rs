@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -38,6 +39,11 @@ fn folder_with_certificates() -> tempfile::TempDir {
         ("operators-ca.pem", &made.ca_pem),
     ] {
         fs::write(folder.path().join(name), pem).unwrap();
+    }
+    for name in ["sms.secret", "mail.secret", "webhook.secret"] {
+        let path = folder.path().join(name);
+        fs::write(&path, "a secret that is long enough").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     folder
 }
@@ -107,6 +113,10 @@ fn what_the_example_in_deploy_comments_out_is_the_default() {
     // What has no default of its own to write down, and TLS, whose settings do not print alike twice.
     let skipped = ["protocols", "memory_max", "server_name", "tpdu"];
     let settings = |text: &str| {
+        // What reaches people has secrets, which are files.
+        let (before, ways) = text.split_once("[notify.sms]").unwrap();
+        let (_, after) = ways.split_once("[monitor]").unwrap();
+        let text = format!("{before}[monitor]{after}");
         let plain: Vec<_> = text
             .lines()
             .filter(|line| !line.contains(".tls]"))
@@ -131,12 +141,15 @@ fn what_the_example_in_deploy_comments_out_is_the_default() {
 
 /// Headings of `docs/configuration.md` as written in the file, and how a probe for unknown keys reaches
 /// the section.
-const SECTIONS: [(&str, &str); 11] = [
+const SECTIONS: [(&str, &str); 14] = [
     ("The top of the file", ""),
     ("[store]", "[store]"),
     ("[log]", "[log]"),
     ("[admin]", "[admin]"),
     ("[admin.tls]", "[admin]\n[admin.tls]"),
+    ("[notify.sms]", "[notify.sms]"),
+    ("[notify.email]", "[notify.email]"),
+    ("[[webhook]]", "[[webhook]]"),
     ("[monitor]", "[monitor]"),
     ("[limits]", "[limits]"),
     ("[[listener]]", "[[listener]]"),
@@ -202,7 +215,10 @@ fn every_setting_is_documented_and_nothing_else() {
             };
             let is_section = [format!("[{path}]"), format!("[[{path}]]")]
                 .iter()
-                .any(|title| headings.contains(title.as_str()));
+                .any(|title| headings.contains(title.as_str()))
+                || headings
+                    .iter()
+                    .any(|title| title.starts_with(&format!("[{path}.")));
             if !is_section {
                 findings.push(format!(
                     "docs/configuration.md: {heading} lacks `{key}`, which the program asks for; write its row"
@@ -309,4 +325,62 @@ fn every_command_is_in_the_readme_and_the_readme_names_no_other() {
             "README.md runs `posgate {name}`, which is not there"
         );
     }
+}
+
+/// Blocks of `$ command` lines, each with what follows it until the next.
+fn console_blocks(page: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in read(page).lines() {
+        match (line, inside) {
+            ("```console", _) => inside = true,
+            ("```", true) => inside = false,
+            (line, true) => match (line.strip_prefix("$ "), found.last_mut()) {
+                (Some(command), _) => found.push((command.to_owned(), String::new())),
+                (None, Some((_, output))) => {
+                    output.push_str(line);
+                    output.push('\n');
+                }
+                (None, None) => panic!("{page}: {line} follows no command"),
+            },
+            (_, false) => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn what_the_page_on_messages_shows_is_what_comes_out() {
+    let page = "docs/messages.md";
+    let program = Path::new(env!("CARGO_BIN_EXE_posgate"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    let mut text = read(page);
+    let blocks = console_blocks(page);
+    assert!(blocks.len() >= 6, "{} commands", blocks.len());
+    let mut findings = Vec::new();
+    for (command, expect) in blocks {
+        let ran = Command::new("sh")
+            .args(["-c", &format!("{command} 2>&1")])
+            .env("PATH", &path)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let found = String::from_utf8(ran.stdout).unwrap();
+        if found != expect {
+            let (before, after) = (
+                format!("$ {command}\n{expect}"),
+                format!("$ {command}\n{found}"),
+            );
+            text = text.replacen(&before, &after, 1);
+            findings.push(format!("{page}: `{command}` shows now\n{found}"));
+        }
+    }
+    if std::env::var_os("POSGATE_WRITE_DOCS").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(page), text).unwrap();
+    }
+    assert!(
+        findings.is_empty(),
+        "{}\nPOSGATE_WRITE_DOCS=1 writes it there",
+        findings.join("\n")
+    );
 }

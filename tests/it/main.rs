@@ -12,6 +12,8 @@ mod codec;
 mod corpus;
 mod docs;
 mod gateway;
+mod interop;
+mod messages;
 mod order;
 mod samples;
 mod schema;
