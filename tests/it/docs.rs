@@ -260,6 +260,7 @@ fn every_metric_that_the_documentation_names_exists() {
         "docs/metrics.md",
         "docs/configuration.md",
         "docs/operations.md",
+        "docs/admin-api.md",
     ];
     for page in pages {
         let text = read(page);

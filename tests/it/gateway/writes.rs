@@ -192,8 +192,8 @@ async fn every_refusal_is_a_problem_that_says_what_would_be_right() {
             STATE,
             &[kind, key, ("if-match", "7")],
             good,
-            412,
-            "stale version",
+            400,
+            "bad request",
             "quotes",
         ),
         (
@@ -458,6 +458,85 @@ async fn a_trail_that_was_tampered_with_is_found_by_the_command_too() {
     assert!(
         told.contains(&format!("event {last} was changed")),
         "{told}"
+    );
+    world.stop(()).await;
+}
+
+/// The examples of a page, as they stand there, one shell script.
+fn examples(page: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, part) = text.split_once("\n## Examples\n").unwrap();
+    let (part, _) = part.split_once("\n## ").unwrap();
+    let blocks = part.split("```sh\n").skip(1);
+    let block = |block: &str| block.split("```").next().unwrap().to_owned();
+    blocks.map(block).collect::<Vec<_>>().join("echo ----\n")
+}
+
+/// What the documentation shows is what happens.
+#[tokio::test]
+async fn the_examples_of_the_admin_api_do_what_the_page_says() {
+    let world = Setup::new().start().await;
+    let api = Api::serve(&world);
+    let folder = world.folder.path().join("shell");
+    std::fs::create_dir_all(folder.join("data")).unwrap();
+    std::os::unix::fs::symlink(&api.socket, folder.join("data/admin.sock")).unwrap();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_posgate"));
+    let path = format!(
+        "{}:{}",
+        program.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    // The commands would find the socket through a configuration; here it is said.
+    let script = examples("docs/admin-api.md")
+        .replace(
+            "posgate token create",
+            "posgate token create --socket data/admin.sock",
+        )
+        .replace(
+            "posgate audit verify",
+            "posgate audit verify --socket data/admin.sock",
+        );
+    let out = tokio::process::Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(&folder)
+        .env("PATH", path)
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8(out.stdout).unwrap();
+    assert!(
+        out.status.success(),
+        "{told}\n{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let parts: Vec<_> = told.split("----\n").collect();
+    assert_eq!(parts.len(), 5, "{told}");
+    assert!(
+        parts[0].to_lowercase().contains("etag: \"1\""),
+        "{}",
+        parts[0]
+    );
+    assert!(
+        parts[1].contains("\"state\":\"suspended\"")
+            && parts[1].contains("idempotent-replayed: true"),
+        "{}",
+        parts[1]
+    );
+    assert!(
+        parts[2].contains("\"done\":1") && parts[2].contains("\"refused\":1"),
+        "{}",
+        parts[2]
+    );
+    assert!(
+        parts[3].contains("the role viewer may not do this"),
+        "{}",
+        parts[3]
+    );
+    assert!(
+        parts[4].contains("binding.state_set") && parts[4].contains("as they were written"),
+        "{}",
+        parts[4]
     );
     world.stop(()).await;
 }
