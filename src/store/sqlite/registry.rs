@@ -7,9 +7,7 @@ use serde_json::json;
 
 use super::import::Import;
 use super::query::open_to_read;
-use super::{
-    StoreFile, Sync, affairs, audit, from_sql, open, parcels, to_sql, tokens, writes,
-};
+use super::{StoreFile, Sync, affairs, audit, from_sql, open, parcels, to_sql, tokens, writes};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::{
     AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, TerminalKey,
