@@ -2,7 +2,7 @@
 #![no_main]
 
 #[path = "../bodies.rs"]
-#[expect(dead_code, reason = "the other target's body stands in the same file")]
+#[expect(dead_code, reason = "the other targets' bodies stand in the same file")]
 mod bodies;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::message(data));

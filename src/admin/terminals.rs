@@ -135,6 +135,7 @@ struct NewStateOf {
     #[serde(default)]
     reasons: Vec<String>,
     /// The version that was seen; any when absent
+    #[schema(value_type = Option<u64>, maximum = 4_294_967_295_u64)]
     version: Option<u32>,
 }
 

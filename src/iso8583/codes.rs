@@ -48,6 +48,54 @@ pub struct CodeText {
     pub en: String,
     /// Chinese text.
     pub zh: String,
+    /// What the terminal does on it.
+    pub action: TerminalAction,
+}
+
+/// What a terminal does when it gets a response code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalAction {
+    /// It completes the transaction and prints the receipt.
+    Approve,
+    /// It declines; the same card would be declined again.
+    Decline,
+    /// It declines; the same may go through later.
+    Retry,
+    /// It asks for the PIN, the amount or the card again.
+    EnterAgain,
+    /// It signs on, and then tries again.
+    SignOn,
+    /// It declines, and the shop calls its acquirer.
+    CallAcquirer,
+    /// It declines, and the shop keeps the card.
+    KeepCard,
+}
+
+impl TerminalAction {
+    /// The words of dialect files.
+    pub(super) const WORDS: [(&str, Self); 7] = [
+        ("approve", Self::Approve),
+        ("decline", Self::Decline),
+        ("retry", Self::Retry),
+        ("enter-again", Self::EnterAgain),
+        ("sign-on", Self::SignOn),
+        ("call-acquirer", Self::CallAcquirer),
+        ("keep-card", Self::KeepCard),
+    ];
+
+    /// The word used in dialect files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Decline => "decline",
+            Self::Retry => "retry",
+            Self::EnterAgain => "enter-again",
+            Self::SignOn => "sign-on",
+            Self::CallAcquirer => "call-acquirer",
+            Self::KeepCard => "keep-card",
+        }
+    }
 }
 
 /// Why the gateway itself declines. The dialect file gives each its code; none may make a shop keep a card.

@@ -242,11 +242,8 @@ impl<'o> Writer<'o> {
     /// filled on the left.
     pub fn digits(&mut self, de: u8, ascii: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
-        if spec.kind.is_ebcdic() {
-            return self.general(de, spec, ascii);
-        }
         if !check::allows(spec, ascii) {
-            self.fail(EncodeError::Character { field: de });
+            self.seldom(de, spec, ascii);
             return;
         }
         let Some(zeros) = self.open(de, spec, ascii.len()) else {
@@ -280,11 +277,8 @@ impl<'o> Writer<'o> {
 
     fn characters(&mut self, de: u8, text: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
-        if spec.kind.is_ebcdic() {
-            return self.general(de, spec, text);
-        }
         if !check::allows(spec, text) {
-            self.fail(EncodeError::Character { field: de });
+            self.seldom(de, spec, text);
             return;
         }
         let Some(spaces) = self.open(de, spec, text.len()) else {
@@ -298,7 +292,7 @@ impl<'o> Writer<'o> {
     pub fn bytes(&mut self, de: u8, bytes: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
         if spec.kind == Kind::EbcdicHex {
-            return self.general(de, spec, bytes);
+            return self.seldom(de, spec, bytes);
         }
         let units = if spec.kind == Kind::Hex {
             bytes.len().saturating_mul(2)
@@ -347,9 +341,13 @@ impl<'o> Writer<'o> {
         self.text(de, value);
     }
 
-    /// Writes what few networks have.
+    /// Writes what few networks have; a value that nobody allows is a mistake.
     #[cold]
-    fn general(&mut self, de: u8, spec: &FieldSpec, value: &[u8]) {
+    #[inline(never)]
+    fn seldom(&mut self, de: u8, spec: &FieldSpec, value: &[u8]) {
+        if !spec.kind.is_ebcdic() {
+            return self.fail(EncodeError::Character { field: de });
+        }
         let found = value.len();
         match form::put(spec, value, self.out) {
             Ok(()) => {}

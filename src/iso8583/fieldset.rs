@@ -49,11 +49,13 @@ impl FieldSet {
     }
 
     /// The third bitmap, DE129 in its highest bit.
+    #[inline]
     #[must_use]
     pub const fn third(self) -> u64 {
         self.third
     }
 
+    #[inline]
     const fn bit(de: u8) -> Self {
         match de {
             // 0 <= 128 - de < 128
@@ -72,29 +74,34 @@ impl FieldSet {
     }
 
     /// Whether the element is in the set. False outside 1 to 192.
+    #[inline]
     #[must_use]
     pub const fn contains(self, de: u8) -> bool {
         !self.intersection(Self::bit(de)).is_empty()
     }
 
     /// The set with the element; unchanged outside 1 to 192.
+    #[inline]
     #[must_use]
     pub const fn with(self, de: u8) -> Self {
         self.union(Self::bit(de))
     }
 
     /// The set without the element.
+    #[inline]
     #[must_use]
     pub const fn without(self, de: u8) -> Self {
         self.difference(Self::bit(de))
     }
 
     /// Adds an element; outside 1 to 192 nothing happens.
+    #[inline]
     pub const fn insert(&mut self, de: u8) {
         *self = self.with(de);
     }
 
     /// What is in either set.
+    #[inline]
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self {
@@ -104,6 +111,7 @@ impl FieldSet {
     }
 
     /// What is in both sets.
+    #[inline]
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self {
@@ -113,6 +121,7 @@ impl FieldSet {
     }
 
     /// What is in this set and not in the other.
+    #[inline]
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {
         Self {
@@ -122,6 +131,7 @@ impl FieldSet {
     }
 
     /// The elements below `de`.
+    #[inline]
     #[must_use]
     pub const fn below(self, de: u8) -> Self {
         match de {
@@ -146,6 +156,7 @@ impl FieldSet {
     }
 
     /// The elements above `de`.
+    #[inline]
     #[must_use]
     pub const fn above(self, de: u8) -> Self {
         match de {
@@ -163,12 +174,14 @@ impl FieldSet {
     }
 
     /// Whether there is nothing in it.
+    #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.lower == 0 && self.third == 0
     }
 
     /// How many elements there are.
+    #[inline]
     #[must_use]
     pub const fn len(self) -> u32 {
         // At most 192.
@@ -184,11 +197,14 @@ impl FieldSet {
         clippy::cast_possible_truncation,
         reason = "zeros < 128 here, and < 64 below"
     )]
+    #[inline]
     pub const fn first(self) -> Option<u8> {
-        match (self.lower.leading_zeros(), self.third.leading_zeros()) {
-            (128, 64) => None,
-            (128, zeros) => Some((zeros as u8).wrapping_add(129)),
-            (zeros, _) => Some((zeros as u8).wrapping_add(1)),
+        if self.lower != 0 {
+            return Some((self.lower.leading_zeros() as u8).wrapping_add(1));
+        }
+        match self.third.leading_zeros() {
+            64 => None,
+            zeros => Some((zeros as u8).wrapping_add(129)),
         }
     }
 

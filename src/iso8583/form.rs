@@ -138,7 +138,7 @@ pub(super) fn put(spec: &FieldSpec, value: &[u8], out: &mut impl BufMut) -> Resu
             out.put_bytes(ebcdic::byte(b' '), fill);
         }
         Kind::Bytes | Kind::Hex | Kind::EbcdicHex if fill == 0 => {
-            put_characters(spec.kind, value, out)
+            put_characters(spec.kind, value, out);
         }
         Kind::Bytes | Kind::Hex | Kind::EbcdicHex | Kind::Undefined => return Err(Misfit::Length),
     }
@@ -201,25 +201,58 @@ fn nibbles(content: &[u8]) -> impl Iterator<Item = u8> {
 #[inline(always)]
 pub(super) fn put_prefix(prefix: Prefix, units: u16, out: &mut impl BufMut) {
     let digit = |divisor: u16| low_byte(units.checked_div(divisor).unwrap_or(0) % 10);
-    let text = |divisor: u16| b'0' | digit(divisor);
-    let ebcdic = |divisor: u16| 0xF0 | digit(divisor);
-    let pair = |divisor: u16| (digit(divisor.saturating_mul(10)) << 4) | digit(divisor);
     match prefix {
-        Prefix::Fixed => {}
-        Prefix::PackedTwo => out.put_u8(pair(1)),
-        Prefix::PackedThree | Prefix::PackedFour => out.put_slice(&[pair(100), pair(1)]),
-        Prefix::TextOne => out.put_u8(text(1)),
-        Prefix::TextTwo => out.put_slice(&[text(10), text(1)]),
-        Prefix::TextThree => out.put_slice(&[text(100), text(10), text(1)]),
-        Prefix::TextFour => out.put_slice(&[text(1_000), text(100), text(10), text(1)]),
-        Prefix::EbcdicOne => out.put_u8(ebcdic(1)),
-        Prefix::EbcdicTwo => out.put_slice(&[ebcdic(10), ebcdic(1)]),
-        Prefix::EbcdicThree => out.put_slice(&[ebcdic(100), ebcdic(10), ebcdic(1)]),
-        Prefix::EbcdicFour => {
-            out.put_slice(&[ebcdic(1_000), ebcdic(100), ebcdic(10), ebcdic(1)]);
+        Prefix::TextTwo => out.put_slice(&[b'0' | digit(10), b'0' | digit(1)]),
+        Prefix::TextThree => {
+            out.put_slice(&[b'0' | digit(100), b'0' | digit(10), b'0' | digit(1)]);
         }
-        Prefix::BinaryOne => out.put_u8(low_byte(units)),
-        Prefix::BinaryTwo => out.put_u16(units),
+        Prefix::PackedTwo => out.put_u8((digit(10) << 4) | digit(1)),
+        Prefix::PackedThree => out.put_slice(&[digit(100), (digit(10) << 4) | digit(1)]),
+        Prefix::Fixed => {}
+        Prefix::TextOne
+        | Prefix::TextFour
+        | Prefix::PackedFour
+        | Prefix::EbcdicOne
+        | Prefix::EbcdicTwo
+        | Prefix::EbcdicThree
+        | Prefix::EbcdicFour
+        | Prefix::BinaryOne
+        | Prefix::BinaryTwo => put_seldom_prefix(prefix, units, out),
+    }
+}
+
+/// Prefixes that few networks have.
+#[cold]
+#[inline(never)]
+fn put_seldom_prefix(prefix: Prefix, units: u16, out: &mut impl BufMut) {
+    let [high, low] = units.to_be_bytes();
+    let digit = |divisor: u16| low_byte(units.checked_div(divisor).unwrap_or(0) % 10);
+    let digits = [digit(1_000), digit(100), digit(10), digit(1)];
+    let [a, b, c, d] = digits;
+    let zone = if matches!(prefix, Prefix::TextOne | Prefix::TextFour) {
+        b'0'
+    } else {
+        0xF0
+    };
+    let characters = digits.map(|digit| zone | digit);
+    match prefix {
+        Prefix::PackedFour => out.put_slice(&[(a << 4) | b, (c << 4) | d]),
+        Prefix::BinaryOne => out.put_u8(low),
+        Prefix::BinaryTwo => out.put_slice(&[high, low]),
+        Prefix::TextOne
+        | Prefix::TextFour
+        | Prefix::EbcdicOne
+        | Prefix::EbcdicTwo
+        | Prefix::EbcdicThree
+        | Prefix::EbcdicFour => {
+            let from = characters.len().saturating_sub(prefix.bytes().into());
+            out.put_slice(characters.get(from..).unwrap_or_default());
+        }
+        Prefix::Fixed
+        | Prefix::TextTwo
+        | Prefix::TextThree
+        | Prefix::PackedTwo
+        | Prefix::PackedThree => {}
     }
 }
 
@@ -262,7 +295,7 @@ mod tests {
         assert_eq!(out, wire, "{kind:?} {prefix:?} {pad:?}");
         let content = &wire[usize::from(prefix.bytes())..];
         let factor = if kind.is_hex() { 2 } else { 1 };
-        let units = u16::try_from(value_.len() * factor).unwrap();
+        let units = u16::try_from(value_.len().saturating_mul(factor)).unwrap();
         assert_eq!(&*value(&spec, units, content), value_, "{kind:?}");
     }
 

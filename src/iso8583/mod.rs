@@ -42,7 +42,7 @@ mod word;
 
 pub use again::again;
 pub use answer::answer;
-pub use codes::{CodeText, DeclineCode, ResponseCode};
+pub use codes::{CodeText, DeclineCode, ResponseCode, TerminalAction};
 pub use dialect::{
     Dialect, EnvelopeAnswer, Exposure, Field, FieldType, Framing, HeaderPart, NetworkMessage,
     NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
@@ -57,7 +57,7 @@ pub use match_key::MatchKey;
 pub use meaning::Original;
 pub use message::Message;
 pub use mti::Mti;
-pub use request::{Books, Request, Served, Uploads};
+pub use request::{Books, MessageRule, Misshapen, Request, Served, Uploads};
 pub use rewrite::{Envelope, Rewrite, rewrite};
 pub use subfield::{
     Item, ItemValue, Layout, LayoutForm, LengthForm, Part, PartError, PartRule, PartWriteError,

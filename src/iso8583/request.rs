@@ -92,6 +92,8 @@ pub struct Request {
     pub fate: Fate,
     /// Fields without which it is a format error.
     pub required: FieldSet,
+    /// Fields with which it is a format error.
+    pub forbidden: FieldSet,
     /// How its approval counts.
     pub books: Books,
     /// Fields that an answer made here copies from the request.
@@ -107,10 +109,81 @@ pub struct Request {
 }
 
 impl Request {
-    /// The lowest required field that the message lacks.
+    /// The first field that a message of this kind should have or should not have.
     #[must_use]
-    pub const fn missing(&self, message: &Message<'_>) -> Option<u8> {
-        self.required.difference(message.fields()).first()
+    pub fn misshapen(&self, message: &Message<'_>) -> Option<Misshapen> {
+        misshapen(message.content_fields(), self.required, self.forbidden)
+    }
+}
+
+/// What every message of some type must and must not carry, whatever business it is.
+#[derive(Clone, Debug)]
+pub struct MessageRule {
+    /// Its name: `sale answer`.
+    pub name: String,
+    /// Message types it holds for.
+    pub mtis: Vec<Mti>,
+    /// Fields that it must have.
+    pub required: FieldSet,
+    /// Fields that it must not have.
+    pub forbidden: FieldSet,
+    /// Fields in which an answer of this type equals its request.
+    pub matched: FieldSet,
+}
+
+/// What is wrong with the fields that a message has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misshapen {
+    /// It lacks one.
+    #[error("without DE{0}")]
+    Missing(u8),
+    /// It has one that does not belong there.
+    #[error("with DE{0}")]
+    Unexpected(u8),
+}
+
+/// The lowest field that is missing, else the lowest that should not be there.
+fn misshapen(has: FieldSet, required: FieldSet, forbidden: FieldSet) -> Option<Misshapen> {
+    let missing = required.difference(has).first().map(Misshapen::Missing);
+    missing.or_else(|| {
+        forbidden
+            .intersection(has)
+            .first()
+            .map(Misshapen::Unexpected)
+    })
+}
+
+impl Message<'_> {
+    /// The first field that this message should have or should not have: by its request's row, else by the
+    /// dialect's rule for its message type.
+    #[must_use]
+    pub fn misshapen(&self) -> Option<Misshapen> {
+        let (dialect, has) = (self.dialect(), self.content_fields());
+        if let Some(row) = dialect.classify(self) {
+            return row.misshapen(self);
+        }
+        let rule = dialect.message_rule(self.mti())?;
+        misshapen(has, rule.required, rule.forbidden)
+    }
+
+    /// Whether this message answers `request`, by message type and the fields in which both must be equal; the
+    /// first field that tells them apart, 0 for the message type.
+    ///
+    /// # Errors
+    /// The field in which they differ.
+    pub fn answers(&self, request: &Message<'_>) -> Result<(), u8> {
+        if request.mti().answer() != self.mti() {
+            return Err(0);
+        }
+        let matched = match self.dialect().message_rule(self.mti()) {
+            Some(rule) if !rule.matched.is_empty() => rule.matched,
+            Some(_) | None => {
+                let roles = self.dialect().roles();
+                FieldSet::EMPTY.with(roles.stan).with(roles.terminal)
+            }
+        };
+        let differs = |de: &u8| request.has(*de) && self.value(*de) != request.value(*de);
+        matched.iter().find(differs).map_or(Ok(()), Err)
     }
 }
 

@@ -143,6 +143,13 @@ pub fn admin_server(
     Ok(Arc::new(config.map_err(TlsError::Unusable)?))
 }
 
+/// The file of certificate authorities to use: the given one, or where Debian and its kin keep those that the
+/// system trusts.
+#[must_use]
+pub fn authorities(given: Option<&Path>) -> &Path {
+    given.unwrap_or_else(|| Path::new("/etc/ssl/certs/ca-certificates.crt"))
+}
+
 fn roots(authorities: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(authorities, "certificate authorities")? {

@@ -279,7 +279,7 @@ fn read_faults(section: &Section<'_, '_>) -> Option<Faults> {
         drip: read_chance(section, "drip"),
         drip_every: section.duration("drip_every", range.clone(), none.drip_every),
         hang: read_chance(section, "hang"),
-        hang_for: section.duration("hang_for", range.clone(), none.hang_for),
+        hang_for: section.duration("hang_for", range, none.hang_for),
         duplicate: read_chance(section, "duplicate"),
         delay: read_wait(section, "delay"),
     };

@@ -366,9 +366,10 @@ impl Dispatcher {
 fn wait_after(attempts: u32, number: u64) -> Duration {
     let doubled = WAIT_MIN.saturating_mul(1 << attempts.min(16));
     let wait = doubled.min(WAIT_MAX);
+    // 0 to 255.
     let spread = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56;
     let spread = u32::try_from(spread).unwrap_or_default();
-    wait - wait / 4 + wait / 2 * spread / 255
+    wait * 3 / 4 + wait / 2 * spread / 255
 }
 
 #[cfg(test)]

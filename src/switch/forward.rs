@@ -171,9 +171,10 @@ impl Switch {
             Memory::LaneAndStore => lane.judge_looked_up(proposal),
         };
         let refused = match judged {
-            // The gate's word on what is new, without a memory of it: the binding may be verified any moment.
+            // The gate's word on what is new. It is remembered as any other: the terminal may have its answer,
+            // and a copy that comes when the binding is verified must not be taken.
             Acceptance::New | Acceptance::Busy if let Some(reason) = passed.declined => {
-                return Err(Refused::With(code_of(reason), reason.name()));
+                Refused::With(code_of(reason), reason.name())
             }
             // A repeat gets its answer also when its batch has ended since.
             Acceptance::New | Acceptance::Busy | Acceptance::Duplicate if unsigned => {
@@ -184,8 +185,10 @@ impl Switch {
                 Refused::With(why, reason)
             }
             Acceptance::New => {
-                let present = self.still_passed(passed)?;
-                match self.accept_new(lane, &present, policy, group, proposal, particulars) {
+                let taken = self.still_passed(passed).and_then(|present| {
+                    self.accept_new(lane, &present, policy, group, proposal, particulars)
+                });
+                match taken {
                     Ok(()) => return Ok(()),
                     Err(refused) => refused,
                 }

@@ -7,7 +7,7 @@ use super::forward::{Memory, Passed};
 use crate::base::{RequestType, limits};
 use crate::binding::gate::Undecidable;
 use crate::binding::{AccountStatus, Admission, Decision, DeclineReason, TerminalKey, decide};
-use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Request, Served};
+use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Misshapen, Request, Served};
 use crate::net::{Handled, Session, Terminals};
 use crate::telemetry::metrics::{self, AnswerClass};
 
@@ -40,8 +40,11 @@ impl Switch {
             return self.decline(session, message, None, code);
         };
         policy.metrics.request(request.kind);
-        if request.missing(message).is_some() {
-            metrics::declined("missing-field");
+        if let Some(wrong) = request.misshapen(message) {
+            metrics::declined(match wrong {
+                Misshapen::Missing(_) => "missing-field",
+                Misshapen::Unexpected(_) => "unexpected-field",
+            });
             return self.decline(session, message, Some(request), DeclineCode::Format);
         }
         let Some(terminal) = message.terminal() else {

@@ -2,7 +2,8 @@
 //!
 //! A file is one frame with its length prefix. `#` begins a comment, `'` a line of ASCII text; everything else
 //! is hexadecimal. One comment says what to expect: `# expect: sale` names the request row (`answer` for what is
-//! no request, `message` where the dialect has no rows), `# expect: truncated DE35` the error.
+//! no request, `message` where the dialect has no rows), `# expect: truncated DE35` the error. `# answers: sale`
+//! names the sample beside it that this one answers.
 
 use bytes::BytesMut;
 
@@ -18,6 +19,8 @@ const FRAME_BYTES_MAX: usize = 65_535;
 pub struct Sample {
     /// What must come of it.
     pub expect: String,
+    /// The sample that this one answers, by its file's name without the ending.
+    pub answers: Option<String>,
     /// The frame with its length prefix.
     pub bytes: Vec<u8>,
 }
@@ -46,6 +49,12 @@ pub enum SampleError {
         /// What the dialect says.
         found: String,
     },
+    /// It does not answer the message that it should.
+    #[error("is no answer to that message: DE{field} differs (0 is the message type)")]
+    NoAnswer {
+        /// The field that tells them apart, 0 for the message type.
+        field: u8,
+    },
     /// Written anew from its values it is another message.
     #[error(
         "written anew it differs at byte {offset} of {bytes}; check the padding and filling of the field there"
@@ -64,7 +73,7 @@ impl SampleError {
     pub const fn line(&self) -> usize {
         match self {
             Self::Line { line } | Self::Verdict { line, .. } => *line,
-            Self::NoExpectation | Self::Differs { .. } => 1,
+            Self::NoExpectation | Self::NoAnswer { .. } | Self::Differs { .. } => 1,
         }
     }
 }
@@ -76,10 +85,12 @@ impl Sample {
     /// The first line that is none of a sample file, or the lack of an expectation.
     pub fn parse(text: &str) -> Result<Self, SampleError> {
         let mut bytes = Vec::new();
-        let mut expect = None;
+        let (mut expect, mut answers) = (None, None);
         for (line, number) in text.lines().zip(1..) {
             if let Some(words) = line.strip_prefix("# expect: ") {
                 expect = Some(words.trim().to_owned());
+            } else if let Some(name) = line.strip_prefix("# answers: ") {
+                answers = Some(name.trim().to_owned());
             } else if let Some(ascii) = line.strip_prefix('\'') {
                 bytes.extend_from_slice(ascii.as_bytes());
             } else if !line.starts_with('#') {
@@ -87,7 +98,11 @@ impl Sample {
             }
         }
         let expect = expect.ok_or(SampleError::NoExpectation)?;
-        Ok(Self { expect, bytes })
+        Ok(Self {
+            expect,
+            answers,
+            bytes,
+        })
     }
 
     /// Reads the message in the dialect, compares what comes of it with what its file (`text`) says, and writes
@@ -119,15 +134,44 @@ impl Sample {
         }
     }
 
+    /// Whether it answers the other message, by what the dialect matches.
+    ///
+    /// # Errors
+    /// The field that tells them apart.
+    pub fn check_answer(&self, request: &Self, dialect: &Dialect) -> Result<(), SampleError> {
+        let (mut index, mut other) = (Index::new(), Index::new());
+        let field = match (self.frame(dialect), request.frame(dialect)) {
+            (Ok(answer), Ok(request)) => {
+                match (
+                    dialect.decode(answer, &mut index),
+                    dialect.decode(request, &mut other),
+                ) {
+                    (Ok(answer), Ok(request)) => answer.answers(&request).err(),
+                    (_, _) => Some(0),
+                }
+            }
+            (_, _) => Some(0),
+        };
+        field.map_or(Ok(()), |field| Err(SampleError::NoAnswer { field }))
+    }
+
+    /// The frame without its length prefix; what the framing says when it is none.
+    fn frame(&self, dialect: &Dialect) -> Result<&[u8], String> {
+        match scan(dialect.framing(), &self.bytes, FRAME_BYTES_MAX) {
+            Ok(Scan::Frame { start, end }) if end == self.bytes.len() => {
+                Ok(self.bytes.get(start..end).unwrap_or_default())
+            }
+            Ok(Scan::Frame { .. }) => Err("bytes behind the frame".to_owned()),
+            Ok(Scan::Need(_)) => Err("incomplete frame".to_owned()),
+            Err(error) => Err(error.label().to_owned()),
+        }
+    }
+
     /// What the dialect says of the message, in the words of sample files, and a sound one written anew.
     fn verdict(&self, dialect: &Dialect, index: &mut Index) -> (String, Option<BytesMut>) {
-        let frame = match scan(dialect.framing(), &self.bytes, FRAME_BYTES_MAX) {
-            Ok(Scan::Frame { start, end }) if end == self.bytes.len() => {
-                self.bytes.get(start..end).unwrap_or_default()
-            }
-            Ok(Scan::Frame { .. }) => return ("bytes behind the frame".to_owned(), None),
-            Ok(Scan::Need(_)) => return ("incomplete frame".to_owned(), None),
-            Err(error) => return (error.label().to_owned(), None),
+        let frame = match self.frame(dialect) {
+            Ok(frame) => frame,
+            Err(label) => return (label, None),
         };
         match dialect.decode(frame, index) {
             Err(error) => match error.field() {
@@ -149,18 +193,15 @@ impl Sample {
 /// What a sound message is.
 fn row(message: &Message<'_>) -> String {
     let dialect = message.dialect();
-    if dialect.requests().is_empty() {
-        return "message".to_owned();
-    }
-    if !message.mti().is_request() {
-        return "answer".to_owned();
-    }
-    match dialect.classify(message) {
-        None => "unknown request".to_owned(),
-        Some(row) => match row.missing(message) {
-            None => row.name.clone(),
-            Some(de) => format!("{} without DE{de}", row.name),
-        },
+    let name = match dialect.classify(message) {
+        Some(row) => &row.name,
+        None if !message.mti().is_request() => "answer",
+        None if dialect.serves() => "unknown request",
+        None => "message",
+    };
+    match message.misshapen() {
+        None => name.to_owned(),
+        Some(wrong) => format!("{name} {wrong}"),
     }
 }
 

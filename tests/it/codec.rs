@@ -1,10 +1,10 @@
-//! Properties of the codec, in both shipped dialects.
+//! Properties of the codec, in every shipped dialect and in framings of every kind.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use posgate::iso8583::{
-    Dialect, Envelope, Field, FieldSet, FieldType, Index, Mti, Rewrite, SubField, rewrite,
+    Dialect, Envelope, Field, FieldSet, FieldType, Index, Mti, Rewrite, again, rewrite,
 };
 use posgate::wire::{FrameCodec, Scan, scan};
 use proptest::prelude::*;
@@ -22,6 +22,12 @@ fn shipped() -> impl Strategy<Value = Arc<Dialect>> {
 /// Content that the field allows: of any length for a variable field, else of its own.
 fn content(field: &Field) -> BoxedStrategy<Content> {
     let max = usize::from(field.max).min(90);
+    // A fixed field is longer than that in few dialects.
+    let max = if field.variable {
+        max
+    } else {
+        field.max.into()
+    };
     let lengths = if field.variable { 1..=max } else { max..=max };
     let character = match field.kind {
         FieldType::Numeric => (b'0'..=b'9').boxed(),
@@ -35,7 +41,9 @@ fn content(field: &Field) -> BoxedStrategy<Content> {
 
 /// A dialect, some of its fields, and what they hold.
 fn sound_message() -> impl Strategy<Value = (Arc<Dialect>, Mti, Vec<(u8, Content)>)> {
-    let mtis = prop::sample::select(vec!["0100", "0200", "0210", "0421", "0800"]);
+    let mtis = prop::sample::select(vec![
+        "0100", "0200", "0210", "0421", "0800", "1200", "1814", "2420",
+    ]);
     (shipped(), mtis).prop_flat_map(|(dialect, mti)| {
         let fields = dialect.fields().to_vec();
         let most = fields.len().min(24);
@@ -64,9 +72,78 @@ fn written(dialect: &Dialect, mti: Mti, fields: &[(u8, Content)]) -> BytesMut {
     out
 }
 
-fn unhex(digits: &[u8]) -> Vec<u8> {
-    let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.chunks(2).map(pair).collect()
+/// Framings of every kind, beside those that are shipped.
+const FRAMINGS: &[&str] = &[
+    "length_bytes = 1",
+    "length_bytes = 3",
+    "length_bytes = 4\nlength_counts = [\"prefix\", \"envelope\", \"trailer\"]",
+    "length_bytes = 2\nlength_encoding = \"packed\"",
+    "length_bytes = 4\nlength_encoding = \"ascii\"\ntrailer = \"03\"",
+    "length_bytes = 4\nlength_encoding = \"hex\"\nlead = \"49534F\"",
+    "length_bytes = 4\nlength_encoding = \"ebcdic\"\ntpdu = \"6000010002\"",
+    "length_bytes = 2\ntpdu = \"6000010002\"\nheader = \"0102\"\ntrailer = \"0D0A\"\nlength_counts = []",
+    "length_bytes = 2\nheader = \"16\"\nlead = \"02\"\ntrailer = \"03\"\nlength_counts = [\"lead\", \"envelope\"]",
+];
+
+/// A small dialect with three bitmaps in such a framing.
+fn framed(framing: &str) -> Arc<Dialect> {
+    let text = format!(
+        "name = \"framed\"\ntitle = \"framed\"\n[framing]\n{framing}\n[message]\nbitmaps = 3\n[fields]\n\
+         3 = {{ en = \"code\", type = \"n\", max = 6 }}\n70 = {{ en = \"more\", type = \"n\", max = 3 }}\n\
+         130 = {{ en = \"most\", type = \"ans\", length = \"LL\", max = 20 }}\n"
+    );
+    Arc::new(Dialect::parse("framed.toml", &text).unwrap())
+}
+
+#[test]
+fn third_bitmaps_stand_behind_the_second_or_among_the_fields() {
+    let plain = framed("length_bytes = 2");
+    let text = "name = \"d\"\ntitle = \"d\"\n[framing]\nlength_bytes = 2\n[message]\nbitmaps = 3\n\
+        third_bitmap = \"in-place\"\n[fields]\n3 = { en = \"code\", type = \"n\", max = 6 }\n\
+        70 = { en = \"more\", type = \"n\", max = 3 }\n130 = { en = \"most\", type = \"ans\", length = \"LL\", max = 20 }\n";
+    let in_place = Dialect::parse("d.toml", text).unwrap();
+    let all = [(3, &b"000000"[..]), (70, b"301"), (130, b"xyz")];
+    for (dialect, third_at) in [(&*plain, 2 + 4 + 16), (&in_place, 2 + 4 + 16 + 6)] {
+        for chosen in 1_u8..8 {
+            let fields: Vec<_> = (0..3)
+                .filter(|bit| chosen >> bit & 1 == 1)
+                .map(|at| all[at])
+                .collect();
+            let mut out = BytesMut::new();
+            let mut writer = dialect.write(&mut out);
+            writer.mti(Mti::parse("0200").unwrap());
+            for (de, value) in &fields {
+                writer.field(*de, value);
+            }
+            writer.finish().unwrap();
+            let mut index = Index::new();
+            let message = dialect.decode(&out[2..], &mut index).unwrap();
+            let set: FieldSet = fields.iter().map(|(de, _)| *de).collect();
+            assert_eq!(message.content_fields(), set);
+            assert_eq!(message.has(65), chosen & 4 != 0);
+            for (de, value) in &fields {
+                assert_eq!(&*message.value(*de).unwrap(), *value, "DE{de}");
+            }
+            if chosen == 7 {
+                assert_eq!(out[third_at..third_at + 8], [0x40, 0, 0, 0, 0, 0, 0, 0]);
+                let how = Rewrite {
+                    envelope: Envelope::Raw(&[]),
+                    drop: FieldSet::EMPTY.with(3),
+                    set: &[(70, posgate::iso8583::FieldValue::Number(1))],
+                };
+                let mut rest = BytesMut::new();
+                rewrite(&message, &how, &mut rest).unwrap();
+                let mut index = Index::new();
+                let left = dialect.decode(&rest[2..], &mut index).unwrap();
+                assert_eq!(left.number(70), Some(1));
+                assert_eq!(left.field(130), Some(&b"xyz"[..]));
+                assert!(!left.has(3));
+            }
+            for end in 0..out.len() - 2 {
+                exercise(dialect, &out[2..2 + end]);
+            }
+        }
+    }
 }
 
 proptest! {
@@ -82,20 +159,14 @@ proptest! {
         let message = dialect.decode(&out[prefix..], &mut index).unwrap();
         prop_assert_eq!(message.mti(), mti);
         let set: FieldSet = fields.iter().map(|(de, _)| *de).collect();
-        prop_assert_eq!(message.fields().without(1), set);
+        prop_assert_eq!(message.content_fields(), set);
         for (de, content) in &fields {
-            let found = match dialect.field(*de).unwrap().kind {
-                FieldType::Numeric | FieldType::Track => {
-                    message.part(SubField::whole(*de)).unwrap().to_vec()
-                }
-                FieldType::Alphanumeric | FieldType::Text => message.field(*de).unwrap().to_vec(),
-                FieldType::Binary => match message.field(*de).unwrap() {
-                    hex if dialect.name() == "iso8583-1987-ascii" => unhex(hex),
-                    raw => raw.to_vec(),
-                },
-            };
-            prop_assert_eq!(&found, content, "DE{}", de);
+            let value = message.value(*de).unwrap();
+            prop_assert_eq!(&*value, &content[..], "DE{}", de);
         }
+        let mut written_again = BytesMut::new();
+        again(&message, &mut written_again).unwrap();
+        prop_assert_eq!(&written_again, &out);
     }
 
     #[test]
@@ -129,8 +200,8 @@ proptest! {
         rewrite(&message, &how, &mut rest).unwrap();
         let mut index = Index::new();
         let left = dialect.decode(&rest[prefix..], &mut index).unwrap();
-        prop_assert_eq!(left.fields().without(1), message.fields().without(1).difference(drop));
-        for de in left.fields().without(1).iter() {
+        prop_assert_eq!(left.content_fields(), message.content_fields().difference(drop));
+        for de in left.content_fields().iter() {
             prop_assert_eq!(left.element(de), message.element(de));
         }
     }
@@ -169,16 +240,21 @@ proptest! {
     #[test]
     fn any_split_of_a_stream_gives_the_same_frames(
         messages in prop::collection::vec(sound_message(), 1..5),
+        framing in prop::option::of(prop::sample::select(FRAMINGS).prop_map(framed)),
         cuts in prop::collection::vec(1_usize..80, 1..12),
     ) {
-        // Both shipped dialects have the same framing.
+        // Each message in the framing of the first one's dialect, or in one of another kind.
+        let dialect = framing.unwrap_or_else(|| Arc::clone(&messages[0].0));
         let stream: Vec<u8> = messages
             .iter()
-            .flat_map(|(dialect, mti, fields)| written(dialect, *mti, fields))
+            .flat_map(|(_, mti, _)| written(&dialect, *mti, &[]))
             .collect();
-        let dialect = Dialect::shipped("unionpay-pos").unwrap();
         let whole = frames(&dialect, [stream.as_slice()]);
         prop_assert_eq!(whole.len(), messages.len());
+        for (frame, (_, mti, _)) in whole.iter().zip(&messages) {
+            let mut index = Index::new();
+            prop_assert_eq!(dialect.decode(frame, &mut index).unwrap().mti(), *mti);
+        }
         let mut pieces = Vec::new();
         let mut rest = stream.as_slice();
         for cut in cuts.iter().cycle() {

@@ -27,3 +27,8 @@ fn frames_of_the_corpus_break_nothing() {
 fn messages_of_the_corpus_break_nothing() {
     replay("message", bodies::message);
 }
+
+#[test]
+fn subfields_of_the_corpus_break_nothing() {
+    replay("subfields", bodies::subfields);
+}

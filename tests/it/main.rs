@@ -12,6 +12,7 @@ mod codec;
 mod corpus;
 mod docs;
 mod gateway;
+mod manual;
 mod order;
 mod samples;
 mod sim;

@@ -32,8 +32,18 @@ fn sample_messages_are_what_they_say() {
         assert!(broken >= 2 && files.len() - broken >= 3, "{name}");
         for file in files {
             let text = fs::read_to_string(&file).unwrap();
-            let tried = Sample::parse(&text).and_then(|sample| sample.check(&dialect, &text));
-            assert_eq!(tried, Ok(()), "{}", file.display());
+            let sample = Sample::parse(&text).unwrap();
+            assert_eq!(sample.check(&dialect, &text), Ok(()), "{}", file.display());
+            if let Some(request) = &sample.answers {
+                let request = file.with_file_name(format!("{request}.hex"));
+                let request = Sample::parse(&fs::read_to_string(request).unwrap()).unwrap();
+                assert_eq!(
+                    sample.check_answer(&request, &dialect),
+                    Ok(()),
+                    "{}",
+                    file.display()
+                );
+            }
         }
     }
 }

@@ -137,7 +137,25 @@ fn samples(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn try_sample(dialect: &Dialect, file: &Path) -> anyhow::Result<Option<Problem>> {
     let text = read(file, limits::SAMPLE_BYTES_MAX)?;
-    let tried = Sample::parse(&text).and_then(|sample| sample.check(dialect, &text));
+    let sample = Sample::parse(&text);
+    let answered = sample
+        .as_ref()
+        .ok()
+        .and_then(|sample| sample.answers.clone());
+    let request = match answered {
+        Some(name) => Some(read(
+            &file.with_file_name(format!("{name}.hex")),
+            limits::SAMPLE_BYTES_MAX,
+        )?),
+        None => None,
+    };
+    let tried = sample.and_then(|sample| {
+        sample.check(dialect, &text)?;
+        match request {
+            Some(request) => sample.check_answer(&Sample::parse(&request)?, dialect),
+            None => Ok(()),
+        }
+    });
     Ok(tried.err().map(|error| Problem {
         file: file.display().to_string(),
         line: error.line(),

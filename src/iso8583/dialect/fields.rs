@@ -5,7 +5,7 @@ use crate::iso8583::fieldset::FieldSet;
 
 use super::parse::{BytesForm, Charset, DigitsForm, Forms, LengthsForm};
 use super::rules::{OriginalRoles, Roles};
-use super::table::{Exposure, Field, FieldSpec, FieldType, Kind, Pad, Prefix, SubField, Table};
+use super::table::{Exposure, Field, FieldSpec, FieldType, Kind, Prefix, SubField, Table};
 
 const TYPES: [(&str, FieldType); 5] = [
     ("n", FieldType::Numeric),
@@ -24,8 +24,6 @@ const SHOWN: [(&str, Exposure); 4] = [
     ("chip", Exposure::Chip),
     ("secret", Exposure::Secret),
 ];
-
-const PADS: [(&str, Pad); 2] = [("left", Pad::Left), ("right", Pad::Right)];
 
 /// Reads all fields.
 pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
@@ -121,7 +119,6 @@ pub(super) fn shape(
         ));
     }
     let exposure = section.choice("show", &SHOWN, Exposure::Open);
-    let pad = section.choice("pad", &PADS, Pad::Right);
     let forms = forms.over(section);
     let prefix = prefix(length.unwrap_or(0), forms.lengths);
     let kind = kind?;
@@ -153,7 +150,7 @@ pub(super) fn shape(
     }
     Some(Shape {
         kind,
-        spec: FieldSpec::new(wire, prefix, pad, units),
+        spec: FieldSpec::new(wire, prefix, forms.pad, units),
         max,
         exposure,
         length,

@@ -21,7 +21,8 @@ use crate::base::document::Problem;
 use super::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use super::fieldset::FieldSet;
 use super::message::Message;
-use super::request::{Request, Rows};
+use super::mti::Mti;
+use super::request::{MessageRule, Request, Rows};
 use super::subfield::Layout;
 
 pub use rules::{
@@ -99,6 +100,7 @@ pub struct Dialect {
     layouts: BTreeMap<u8, Layout>,
     roles: Roles,
     rows: Rows,
+    messages: Vec<MessageRule>,
     answer_echo: FieldSet,
     codes: Codes,
     reversal: ReversalRules,
@@ -114,16 +116,27 @@ impl fmt::Debug for Dialect {
     }
 }
 
-/// Names and texts of the files in `protocols/`.
-const SHIPPED: [(&str, &str); 2] = [
-    (
-        "unionpay-pos",
-        include_str!("../../../protocols/unionpay-pos/dialect.toml"),
-    ),
-    (
-        "iso8583-1987-ascii",
-        include_str!("../../../protocols/iso8583-1987-ascii/dialect.toml"),
-    ),
+/// Names, and with them the texts, of the files in `protocols/`.
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        const NAMES: &[&str] = &[$($name),+];
+        const SHIPPED: &[(&str, &str)] = &[$((
+            $name,
+            include_str!(concat!("../../../protocols/", $name, "/dialect.toml")),
+        )),+];
+    };
+}
+
+shipped![
+    "unionpay-pos",
+    "iso8583-1987-ascii",
+    "iso8583-1987-binary",
+    "iso8583-1987-hex",
+    "iso8583-1993-ascii",
+    "iso8583-1993-binary",
+    "iso8583-2003-ascii",
+    "visa-base-i-style",
+    "mastercard-style",
 ];
 
 impl Dialect {
@@ -183,16 +196,7 @@ impl Dialect {
     /// Names of the dialects that are part of the program.
     #[must_use]
     pub const fn shipped_names() -> &'static [&'static str] {
-        const NAMES: [&str; SHIPPED.len()] = {
-            let mut names = [""; SHIPPED.len()];
-            let mut at = 0;
-            while at < SHIPPED.len() {
-                names[at] = SHIPPED[at].0;
-                at += 1;
-            }
-            names
-        };
-        &NAMES
+        NAMES
     }
 
     /// Text of a shipped dialect's file, to be shown or copied as a start.
@@ -281,6 +285,12 @@ impl Dialect {
     #[must_use]
     pub fn requests(&self) -> &[Request] {
         self.rows.requests()
+    }
+
+    /// What messages of that type must and must not carry, whatever business they are.
+    #[must_use]
+    pub fn message_rule(&self, mti: Mti) -> Option<&MessageRule> {
+        self.messages.iter().find(|rule| rule.mtis.contains(&mti))
     }
 
     /// The row with that name.

@@ -8,6 +8,7 @@ use super::requests;
 use super::settings;
 use super::settlement;
 use super::subfields;
+use super::table::Pad;
 use super::{BitmapEncoding, Dialect, MtiEncoding, ThirdBitmap};
 
 /// A dialect file that another builds on: its name for people, and its text.
@@ -164,6 +165,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let reversal = settings::reversal(&root, &table, serves);
     let repeats = settings::repeats(&root);
     let (rows, answer_echo) = requests::rows(&root, &table);
+    let messages = requests::messages(&root, &table);
     let settlement = settlement::rules(&root, &table, rows.requests());
     let codes = settings::codes(&root, &table, reversal.as_ref(), serves);
     let network = settings::network(&root, &table);
@@ -182,6 +184,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         table,
         roles,
         rows,
+        messages,
         answer_echo,
         codes,
         reversal: reversal?,
@@ -259,6 +262,8 @@ pub(super) struct Forms {
     pub(super) lengths: LengthsForm,
     pub(super) text: Charset,
     pub(super) bytes: BytesForm,
+    /// The side of an odd nibble.
+    pub(super) pad: Pad,
 }
 
 impl Forms {
@@ -272,20 +277,23 @@ impl Forms {
         lengths: LengthsForm::Characters(Charset::Ascii),
         text: Charset::Ascii,
         bytes: BytesForm::Raw,
+        pad: Pad::Right,
     };
 
-    /// Reads `digits`, `lengths`, `text` and `bytes` of a table.
+    /// Reads `digits`, `lengths`, `text`, `bytes` and `pad` of a table.
     pub(super) fn over(self, section: &Section<'_, '_>) -> Self {
         Self {
             digits: section.choice("digits", &DIGITS, self.digits),
             lengths: section.choice("lengths", &LENGTHS, self.lengths),
             text: section.choice("text", &TEXT, self.text),
             bytes: section.choice("bytes", &BYTES, self.bytes),
+            pad: section.choice("pad", &PADS, self.pad),
             ..self
         }
     }
 }
 
+const PADS: [(&str, Pad); 2] = [("left", Pad::Left), ("right", Pad::Right)];
 const TEXT: [(&str, Charset); 2] = [("ascii", Charset::Ascii), ("ebcdic", Charset::Ebcdic)];
 const DIGITS: [(&str, DigitsForm); 3] = [
     ("packed", DigitsForm::Packed),

@@ -4,7 +4,7 @@ use crate::base::document::{Located, Section};
 use crate::base::{Fate, RequestType};
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::mti::Mti;
-use crate::iso8583::request::{self, Books, Request, Rows, Rule, Served, Uploads};
+use crate::iso8583::request::{self, Books, MessageRule, Request, Rows, Rule, Served, Uploads};
 
 use super::fields;
 use super::settings;
@@ -58,6 +58,39 @@ pub(super) fn rows(root: &Section<'_, '_>, table: &Table) -> (Rows, FieldSet) {
     (rows, defaults.answer_echo)
 }
 
+/// Reads `[[message_type]]`: what message types must and must not carry.
+pub(super) fn messages(root: &Section<'_, '_>, table: &Table) -> Vec<MessageRule> {
+    let mut rules: Vec<MessageRule> = Vec::new();
+    for section in root.sections("message_type") {
+        let name = section.required_text("name", "sale answer");
+        let mtis = mtis(&section);
+        let set = |key| fields::set(&section, key, table).unwrap_or_default();
+        let rule = MessageRule {
+            name: name.map_or("", |name| name.value).to_owned(),
+            required: set("required"),
+            forbidden: set("forbidden"),
+            matched: set("match"),
+            mtis,
+        };
+        if let Some(de) = rule.required.intersection(rule.forbidden).first() {
+            section.error(format!(
+                "{}: DE{de} is required and forbidden",
+                section.path()
+            ));
+        }
+        let known = |mti: &&Mti| rules.iter().any(|rule| rule.mtis.contains(mti));
+        if let Some(mti) = rule.mtis.iter().find(known) {
+            section.error(format!(
+                "{}: there is already a rule for {mti}",
+                section.path()
+            ));
+        }
+        section.finish();
+        rules.push(rule);
+    }
+    rules
+}
+
 fn defaults(section: Section<'_, '_>, table: &Table) -> Defaults {
     let set = |key| fields::set(&section, key, table).unwrap_or_default();
     let defaults = Defaults {
@@ -85,6 +118,7 @@ impl Compiler<'_> {
         let fate = fate(&section);
         let set = |key, usual| fields::set(&section, key, self.table).unwrap_or(usual);
         let required = set("required", defaults.required);
+        let forbidden = set("forbidden", FieldSet::EMPTY);
         let answer_echo = set("answer_echo", defaults.answer_echo);
         let reversal_copies = set("reversal_copies", defaults.reversal_copies);
         let books = section.choice("books", &BOOKS, Books::None);
@@ -101,6 +135,7 @@ impl Compiler<'_> {
             kind,
             fate,
             required,
+            forbidden,
             books,
             answer_echo,
             reversal_copies,
@@ -119,6 +154,12 @@ impl Compiler<'_> {
         if self.requests.iter().any(|known| known.name == row.name) {
             let message = format!("there is already a request \"{}\"", row.name);
             section.problems().error(&name.span, message);
+        }
+        if let Some(de) = row.required.intersection(row.forbidden).first() {
+            section.problems().error(
+                &section.span_of("forbidden"),
+                format!("{}: DE{de} is required and forbidden", row.name),
+            );
         }
         let forwarded = row.served == Served::Forward;
         if forwarded && moves_money(row.kind) && row.fate == Fate::Expire {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::document::{Located, Section};
-use crate::iso8583::codes::{CodeText, Codes, DeclineCode, ResponseCode};
+use crate::iso8583::codes::{CodeText, Codes, DeclineCode, ResponseCode, TerminalAction};
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::length::LengthEncoding;
 use crate::iso8583::mti::Mti;
@@ -186,7 +186,7 @@ pub(super) fn codes(
         return Codes::default();
     };
     let mut codes = Codes {
-        texts: texts(&section, table),
+        texts: Vec::new(),
         approvals: listed(&section, "approvals"),
         acknowledgements: listed(&section, "acknowledges_reversal"),
         not_found: listed(&section, "finds_no_original"),
@@ -194,6 +194,7 @@ pub(super) fn codes(
         declines: Vec::new(),
     };
     let captures = listed(&section, "captures_card");
+    codes.texts = texts(&section, table, &codes, &captures);
     if serves && !codes.approvals.contains(&ResponseCode::APPROVED) {
         section.error("responses.approvals must have \"00\"");
     }
@@ -251,7 +252,12 @@ pub(super) fn codes(
     codes
 }
 
-fn texts(section: &Section<'_, '_>, table: &Table) -> Vec<(String, CodeText)> {
+fn texts(
+    section: &Section<'_, '_>,
+    table: &Table,
+    codes: &Codes,
+    captures: &[ResponseCode],
+) -> Vec<(String, CodeText)> {
     // DE39 has two characters from 1987 on, three digits from 1993 on.
     let width = table.field(39).map_or(2, |field| usize::from(field.max));
     let mut texts = Vec::new();
@@ -266,10 +272,30 @@ fn texts(section: &Section<'_, '_>, table: &Table) -> Vec<(String, CodeText)> {
         }
         let en = text.required_text("en", "approved");
         let zh = text.required_text("zh", "\u{6279}\u{51c6}");
+        let has = |list: &[ResponseCode]| {
+            list.iter()
+                .any(|listed| listed.as_bytes() == key.value.as_bytes())
+        };
+        let usual = if has(&codes.approvals) {
+            TerminalAction::Approve
+        } else if has(captures) {
+            TerminalAction::KeepCard
+        } else {
+            TerminalAction::Decline
+        };
+        let action = text.choice("terminal", &TerminalAction::WORDS, usual);
+        if (action == TerminalAction::Approve) != (usual == TerminalAction::Approve)
+            && !codes.approvals.is_empty()
+        {
+            text.error(format!(
+                "{}: a terminal approves on the codes of responses.approvals and on no other",
+                text.path()
+            ));
+        }
         text.finish();
         if let (Some(code), Some(en), Some(zh)) = (code, en, zh) {
             let (en, zh) = (en.value.to_owned(), zh.value.to_owned());
-            texts.push((code, CodeText { en, zh }));
+            texts.push((code, CodeText { en, zh, action }));
         }
     }
     texts.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -293,7 +293,7 @@ fn tag(key: &Located<&str>, section: &Section<'_, '_>, word: Word) -> Option<Tag
     };
     let hex = || {
         let upper = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
-        key.value.len() % 2 == 0 && key.value.bytes().all(upper)
+        key.value.len().is_multiple_of(2) && key.value.bytes().all(upper)
     };
     let (sound, want) = match word {
         Word::Positional | Word::Bitmap | Word::Repeat => (number(), "a number from 1"),

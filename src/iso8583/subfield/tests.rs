@@ -170,7 +170,7 @@ fn a_bitmap_says_which_parts_follow() {
     check(BITMAP, b"\xA0122xy", "1=12 3=xy");
     check(BITMAP, b"\x202xy", "3=xy");
     check(
-        &format!("{BITMAP}").replace("= 1\n", "= 1\nbitmap_encoding = \"hex\"\n"),
+        &BITMAP.replace("= 1\n", "= 1\nbitmap_encoding = \"hex\"\n"),
         b"A0122xy",
         "1=12 3=xy",
     );
