@@ -17,6 +17,7 @@ mod inquire;
 pub mod load;
 mod load_report;
 pub mod manual;
+pub mod message;
 mod output;
 pub mod protocol;
 pub mod serve;
@@ -65,6 +66,7 @@ enum Command {
     Transaction(transaction::Args),
     Exception(exception::Args),
     Settlement(settlement::Args),
+    Message(message::Args),
     Host(host::Args),
     Load(load::Args),
     Simulate(simulate::Args),
@@ -104,6 +106,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Transaction(args) => transaction::run(args),
         Command::Exception(args) => exception::run(args),
         Command::Settlement(args) => settlement::run(&args),
+        Command::Message(args) => message::run(&args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),
