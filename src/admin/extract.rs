@@ -86,14 +86,19 @@ fn if_match(headers: &HeaderMap) -> Result<IfMatch, Refusal> {
     let number = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'));
-    let digits = number.filter(|number| number.bytes().all(|b| b.is_ascii_digit()));
+    let Some(number) = number else {
+        return Err(Refusal::bad(
+            "If-Match is the ETag as it was shown, quotes included, or *",
+        ));
+    };
+    let digits = number.bytes().all(|b| b.is_ascii_digit());
     // An ETag that is none of ours is of no version that is there.
-    match digits.and_then(|digits| digits.parse().ok()) {
+    match digits.then(|| number.parse().ok()).flatten() {
         Some(version) => Ok(IfMatch(Some(version))),
         None => Err(Refusal::new(
             StatusCode::PRECONDITION_FAILED,
             "stale version",
-            "If-Match names no version of ours; write the ETag as it was shown, quotes included",
+            "If-Match names no version of ours; look at it again and write the ETag as it is shown",
         )),
     }
 }

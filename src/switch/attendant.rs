@@ -91,20 +91,20 @@ fn attend(
         }
         for (key, times) in counted {
             tracing::warn!(terminal = %key.terminal, times, "a terminal that is no longer bound was heard of");
-            carry_out(&registry, teller, clock, Command::HeardOf { key, times });
+            carry_out(&registry, teller, clock, &Command::HeardOf { key, times });
         }
         if clock.now().since(ticked) >= TICK_EVERY {
             ticked = clock.now();
-            carry_out(&registry, teller, clock, Command::Tick);
+            carry_out(&registry, teller, clock, &Command::Tick);
         }
     }
 }
 
-fn carry_out(registry: &SharedRegistry, teller: &Teller, clock: &dyn Clock, command: Command) {
+fn carry_out(registry: &SharedRegistry, teller: &Teller, clock: &dyn Clock, command: &Command) {
     let actor = Actor::program("posgate", clock.wall());
     let dispatcher = teller.get();
     let done = registry.change(|registry| {
-        let done = registry.carry_out(&command, None, &actor)?;
+        let done = registry.carry_out(command, None, &actor)?;
         if let Some(dispatcher) = &dispatcher {
             dispatcher.tell(registry, &done)?;
         }

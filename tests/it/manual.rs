@@ -1,7 +1,7 @@
 //! Completions and manual pages: what shells and readers get from the commands themselves.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 fn posgate(args: &[&str]) -> String {
     let out = Command::new(env!("CARGO_BIN_EXE_posgate"))
@@ -23,11 +23,10 @@ fn bash_completes_what_a_command_takes() {
     let ask = format!(
         "{script}\nCOMP_WORDS=(posgate token \"\") COMP_CWORD=2\n_posgate posgate \"\" token\necho \"${{COMPREPLY[@]}}\""
     );
-    let out = Command::new("bash")
-        .args(["-c", &ask])
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ask");
+    fs::write(&file, ask).unwrap();
+    let out = Command::new("bash").arg(file).output().unwrap();
     let told = String::from_utf8(out.stdout).unwrap();
     for verb in ["create", "list", "revoke"] {
         assert!(
@@ -52,7 +51,7 @@ fn every_command_has_its_page() {
     for (page, says) in [
         ("posgate", "audit"),
         ("posgate-token-create", "role"),
-        ("posgate-terminal-set-state", "POSGATE_URL"),
+        ("posgate-terminal-set-state", "POSGATE_TOKEN"),
         ("posgate-audit-verify", "NUMBER:HASH"),
     ] {
         let text = fs::read_to_string(pages.join(format!("{page}.1"))).unwrap();

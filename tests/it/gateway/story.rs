@@ -460,7 +460,7 @@ async fn the_story_that_the_documentation_tells() {
         refused["detail"]
             .as_str()
             .unwrap()
-            .contains("cannot be ended"),
+            .contains("the drain has not ended"),
         "{refused}"
     );
     s.settles("T0000004", 9, (4_000, 4, 0, 0)).await;
@@ -496,9 +496,12 @@ async fn the_story_that_the_documentation_tells() {
     assert_eq!(report["impact"]["outstanding"]["unsettled"], 2, "{report}");
     s.say(&format!("{LI}: GET /v1/cases/{case}/impact"));
     for line in report["conditions"].as_array().unwrap() {
+        let text = |name: &str| line[name].as_str().unwrap().to_owned();
         s.say(&format!(
             "    {} {}: {}",
-            line["count"], line["what"], line["remedy"]
+            line["count"],
+            text("what"),
+            text("remedy")
         ));
     }
     s.does(

@@ -113,6 +113,7 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let verdict = self.judge(number, purpose, code)?;
         self.done.number = number;
+        self.done.version = 1;
         self.done.verdict = Some(verdict);
         if verdict != Verdict::Approved {
             return Ok(());
