@@ -47,6 +47,7 @@ const DIGITS_MAX: usize = 11;
 #[serde(deny_unknown_fields)]
 struct Asked {
     /// The batch; the open one when absent
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 999_999)]
     batch: Option<u32>,
 }
 
@@ -59,6 +60,7 @@ struct Close {
     /// Why; kept for good
     note: String,
     /// The batch that was looked at; the open one, whichever it is, when absent
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 999_999)]
     batch: Option<u32>,
 }
 

@@ -381,15 +381,16 @@ mod tests {
         assert_eq!(read(None), Err(428));
         assert_eq!(read(Some("*")), Ok(None));
         assert_eq!(read(Some("\"7\"")), Ok(Some(7)));
-        for wrong in [
-            "7",
-            "W/\"7\"",
-            "\"7\", \"8\"",
-            "\"\"",
-            "\"+7\"",
-            "\"99999999999\"",
+        for (wrong, status) in [
+            ("", 400),
+            ("7", 400),
+            ("W/\"7\"", 400),
+            ("\"\"", 412),
+            ("\"+7\"", 412),
+            ("\"7\", \"8\"", 412),
+            ("\"99999999999\"", 412),
         ] {
-            assert_eq!(read(Some(wrong)), Err(412), "{wrong}");
+            assert_eq!(read(Some(wrong)), Err(status), "{wrong}");
         }
     }
 

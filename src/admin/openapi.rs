@@ -71,6 +71,16 @@ pub(super) fn completed(mut document: OpenApi) -> OpenApi {
                     None => told,
                 });
             }
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter
+                    && parameter.name == "If-Match"
+                {
+                    let etag = ObjectBuilder::new()
+                        .schema_type(Type::String)
+                        .pattern(Some("^([*]|\"[0-9]{1,9}\")$"));
+                    parameter.schema = Some(etag.into());
+                }
+            }
             if method != "GET" {
                 operation
                     .parameters

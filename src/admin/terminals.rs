@@ -135,6 +135,7 @@ struct NewStateOf {
     #[serde(default)]
     reasons: Vec<String>,
     /// The version that was seen; any when absent
+    #[schema(value_type = Option<u64>, maximum = 4_294_967_295_u64)]
     version: Option<u32>,
 }
 
@@ -394,7 +395,7 @@ pub(super) fn key_of(
     Ok(TerminalKey { acquirer, terminal })
 }
 
-fn acquirer_of(registry: &mut dyn Registry, name: &str) -> Result<AcquirerId, Refusal> {
+pub(super) fn acquirer_of(registry: &mut dyn Registry, name: &str) -> Result<AcquirerId, Refusal> {
     let all = registry.acquirers()?;
     all.into_iter()
         .find(|(_, known)| known == name)

@@ -25,8 +25,6 @@ use crate::switch::StoreChoice;
 
 /// The token, so that it stands in no list of processes.
 const TOKEN_VARIABLE: &str = "POSGATE_TOKEN";
-/// Where Debian and its kin keep the certificate authorities that the system trusts.
-const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// How often a change is asked for, under one key, when the connection breaks.
 const TRIES: u32 = 3;
 /// How long a connection may take to be there.
@@ -198,10 +196,7 @@ impl Target {
         let (host, port) = (authority.host(), authority.port_u16().unwrap_or(443));
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned()).with_context(wrong)?;
-        let authorities = match &self.ca {
-            Some(file) => file.as_path(),
-            None => Path::new(SYSTEM_AUTHORITIES),
-        };
+        let authorities = tls::authorities(self.ca.as_deref());
         let identity = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
                 Some((tls::read_chain(certificate)?, tls::read_key(key)?))

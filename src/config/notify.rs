@@ -12,7 +12,7 @@ use super::Reader;
 use super::listener::with_cause;
 use crate::base::document::{Located, Section};
 use crate::net::notify::{
-    Escape, MailSecurity, MailServer, Mailer, SmsSettings, Template, WebhookSettings, authorities,
+    Escape, MailSecurity, MailServer, Mailer, SmsSettings, Template, WebhookSettings,
 };
 use crate::security::tls;
 use crate::switch::NotifySettings;
@@ -106,7 +106,7 @@ impl Reader<'_, '_> {
     fn webhook_tls(&self, section: &Section<'_, '_>) -> Option<Arc<ClientConfig>> {
         let given = section.text("ca");
         let path = given.as_ref().map(|text| self.path(text));
-        let authorities = authorities(path.as_deref());
+        let authorities = tls::authorities(path.as_deref());
         let span = given.map_or_else(|| section.span(), |text| text.span);
         let made = tls::client(authorities, None);
         made.map_err(|problem| {

@@ -118,7 +118,7 @@ pub enum NotQueued {
 /// See the module.
 #[derive(Debug)]
 pub struct Dispatcher {
-    keys: Arc<DataKeys>,
+    pub(super) keys: Arc<DataKeys>,
     registry: Arc<SharedRegistry>,
     clock: Arc<dyn Clock>,
     ways: Ways,
@@ -131,14 +131,17 @@ impl Dispatcher {
     /// For a running switch; [`Self::run`] begins the deliveries.
     #[must_use]
     pub fn new(running: &Running, ways: Ways, clock: &Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self {
+        let dispatcher = Arc::new(Self {
             keys: Arc::clone(&running.switch.keys),
             registry: Arc::clone(&running.registry),
             clock: Arc::clone(clock),
             ways,
             due: Notify::new(),
             under_way: Mutex::default(),
-        })
+        });
+        // What time brings about is told too.
+        running.teller.set(Arc::downgrade(&dispatcher));
+        dispatcher
     }
 
     /// Writes a text to be delivered, in the transaction that is under way: with `life` it is of no use any more.
@@ -363,9 +366,10 @@ impl Dispatcher {
 fn wait_after(attempts: u32, number: u64) -> Duration {
     let doubled = WAIT_MIN.saturating_mul(1 << attempts.min(16));
     let wait = doubled.min(WAIT_MAX);
+    // 0 to 255.
     let spread = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56;
     let spread = u32::try_from(spread).unwrap_or_default();
-    wait - wait / 4 + wait / 2 * spread / 255
+    wait * 3 / 4 + wait / 2 * spread / 255
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod corpus;
 mod docs;
 mod gateway;
 mod interop;
+mod manual;
 mod messages;
 mod order;
 mod samples;

@@ -5,7 +5,6 @@
 //! and body. A receiver refuses what is signed wrongly or minutes old, and ignores an id it has.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -298,15 +297,6 @@ impl EventReceiver for EventWebhook {
         let name = Some(event.event.as_str());
         Box::pin(self.0.post(number, "application/json", name, body))
     }
-}
-
-/// Where Debian and its kin keep the certificate authorities that the system trusts.
-pub(crate) const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
-
-/// The file of certificate authorities to use: the given one, or the system's.
-#[must_use]
-pub fn authorities(given: Option<&Path>) -> &Path {
-    given.unwrap_or(Path::new(SYSTEM_AUTHORITIES))
 }
 
 #[cfg(test)]

@@ -15,9 +15,7 @@ use std::pin::Pin;
 use crate::base::notice::{Notice, OutsideEvent};
 
 pub use file::OutboxFile;
-pub use http::{
-    Endpoint, EndpointError, EventWebhook, SmsSettings, SmsWebhook, WebhookSettings, authorities,
-};
+pub use http::{Endpoint, EndpointError, EventWebhook, SmsSettings, SmsWebhook, WebhookSettings};
 pub use mail::{MailError, MailSecurity, MailServer, Mailer};
 pub use template::{Escape, Template, TemplateError};
 

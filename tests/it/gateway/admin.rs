@@ -1,5 +1,7 @@
 //! The admin API over its Unix socket: what an operator changes is in the gate when the call returns.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +12,13 @@ use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use posgate::admin::Admin;
 use posgate::switch::{Dispatcher, Ways};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 
 use super::abuse::trading;
 use super::fixture::{Bound, SHOP, Setup, World, prometheus};
@@ -64,9 +70,17 @@ impl Answered {
     }
 }
 
+/// A connection, encrypted or not.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
 /// A client of the socket.
+#[derive(Clone)]
 pub(super) struct Api {
     pub(super) socket: PathBuf,
+    /// Over TLS instead of the socket.
+    pub(super) https: Option<(SocketAddr, Arc<ClientConfig>)>,
+    pub(super) token: Option<String>,
 }
 
 /// The admin of a gateway whose texts go into the file `outbox`.
@@ -81,7 +95,29 @@ impl Api {
     pub(super) fn serve(world: &World) -> Self {
         let socket = world.folder.path().join("admin.sock");
         admin(world).serve_socket(&socket).unwrap();
-        Self { socket }
+        Self {
+            socket,
+            https: None,
+            token: None,
+        }
+    }
+
+    /// The same with a token, or without one.
+    pub(super) fn with(&self, token: Option<&str>) -> Self {
+        Self {
+            token: token.map(str::to_owned),
+            ..self.clone()
+        }
+    }
+
+    pub(super) async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
+        let Some((address, tls)) = &self.https else {
+            return Ok(Box::new(UnixStream::connect(&self.socket).await?));
+        };
+        let tcp = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::clone(tls));
+        Ok(Box::new(connector.connect(name, tcp).await?))
     }
 
     /// One request with these headers and no others that matter.
@@ -92,7 +128,7 @@ impl Api {
         headers: &[(&'static str, &str)],
         body: String,
     ) -> Answered {
-        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let stream = self.connect().await.expect("the API is not there");
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { drop(connection.await) });
@@ -102,6 +138,10 @@ impl Api {
             .header("host", "posgate")
             .body(Full::new(bytes::Bytes::from(body)))
             .unwrap();
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {token}").parse().unwrap();
+            request.headers_mut().insert("authorization", bearer);
+        }
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
@@ -162,7 +202,7 @@ impl Api {
     }
 
     /// The last line of an import's answer.
-    async fn import(&self, csv: &str) -> Value {
+    pub(super) async fn import(&self, csv: &str) -> Value {
         let (status, body) = self.call("POST", "/v1/import", csv.to_owned()).await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(body.lines().last().unwrap()).unwrap()
