@@ -76,7 +76,11 @@ impl Story {
         let admin = Admin::new(&world.running, wall, Some(prometheus()), dispatcher).unwrap();
         let socket = world.folder.path().join("admin.sock");
         admin.serve_socket(&socket).unwrap();
-        let api = Api { socket };
+        let api = Api {
+            socket,
+            https: None,
+            token: None,
+        };
         let mut tokens = BTreeMap::new();
         for (name, role) in [(LI, "admin"), (WANG, "checker")] {
             let (status, given) = api
