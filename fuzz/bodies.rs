@@ -5,6 +5,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use posgate::inspect;
+use posgate::iso8583::import::{Source, import};
 use posgate::iso8583::{
     Dialect, Envelope, FieldSet, Index, Message, ResponseCode, Rewrite, answer, rewrite,
 };
@@ -35,6 +37,54 @@ pub(crate) fn frame(data: &[u8]) {
         let whole = frames(&dialect, FRAME_BYTES_MAX, [data]);
         let bytewise = frames(&dialect, FRAME_BYTES_MAX, data.chunks(1));
         assert_eq!(whole, bytewise);
+    }
+}
+
+/// Reads `data` as a jPOS packager.
+pub(crate) fn import_jpos(data: &[u8]) {
+    imported(Source::Jpos, data);
+}
+
+/// Reads `data` as a moov-io specification.
+pub(crate) fn import_moov(data: &[u8]) {
+    imported(Source::Moov, data);
+}
+
+/// What comes out of an import is a dialect file without a mistake.
+fn imported(source: Source, data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match import(source, "f", &text, "other") {
+        Ok(imported) => {
+            let dialect = Dialect::parse("dialect.toml", &imported.text);
+            let dialect = dialect.unwrap_or_else(|found| panic!("{found:#?}\n{}", imported.text));
+            assert_eq!(dialect.fields().len(), imported.fields);
+        }
+        Err(problems) => assert!(!problems.is_empty()),
+    }
+}
+
+/// Writes `data`, a message in JSON, in each shipped dialect; what was written decodes.
+pub(crate) fn json(data: &[u8]) {
+    let Ok(value) = serde_json::from_slice(data) else {
+        return;
+    };
+    for name in Dialect::shipped_names() {
+        let dialect = Dialect::shipped(name).expect("shipped");
+        let mut out = BytesMut::new();
+        match inspect::json::encode(&dialect, &value, &mut out) {
+            Ok(()) => {
+                let mut index = Index::new();
+                let frame = &out[dialect.framing().prefix_bytes()..];
+                let message = dialect.decode(frame, &mut index);
+                black_box(inspect::describe(
+                    &message.expect("what was written decodes"),
+                ));
+            }
+            Err(error) => {
+                assert!(out.is_empty());
+                assert!(!error.to_string().is_empty());
+            }
+        }
     }
 }
 

@@ -11,6 +11,8 @@ pub mod iso8583;
 
 pub mod wire;
 
+pub mod inspect;
+
 pub mod security;
 
 pub mod binding;

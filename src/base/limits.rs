@@ -71,6 +71,12 @@ pub const BAD_FRAMES_MAX: u32 = 16;
 /// Bytes of one import file.
 pub const IMPORT_BYTES_MAX: u64 = 4 << 30;
 
+/// Elements of one message format of another program that is imported: fields and parts of fields together.
+pub const IMPORT_ITEMS_MAX: usize = 20_000;
+
+/// How deep the elements of such a format may stand inside each other.
+pub const IMPORT_DEPTH_MAX: usize = 8;
+
 /// Parts that are read of one value of a field, and of one part of it.
 pub const SUBFIELDS_MAX: usize = 512;
 

@@ -13,6 +13,7 @@ mod inquire;
 pub mod load;
 mod load_report;
 pub mod manual;
+pub mod message;
 mod output;
 pub mod protocol;
 pub mod serve;
@@ -53,6 +54,7 @@ enum Command {
     Transaction(transaction::Args),
     Exception(exception::Args),
     Settlement(settlement::Args),
+    Message(message::Args),
     Host(host::Args),
     Load(load::Args),
     Simulate(simulate::Args),
@@ -84,6 +86,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Transaction(args) => transaction::run(args),
         Command::Exception(args) => exception::run(args),
         Command::Settlement(args) => settlement::run(&args),
+        Command::Message(args) => message::run(&args),
         Command::Host(args) => host::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Simulate(args) => simulate::run(&args),

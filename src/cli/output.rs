@@ -37,3 +37,38 @@ pub(super) fn error_line(text: Arguments<'_>) -> io::Result<()> {
     err.write_fmt(text)?;
     err.write_all(b"\n")
 }
+
+/// Writes lines to standard output.
+pub(super) fn lines(all: &[String]) -> io::Result<()> {
+    let mut out = Stream::new();
+    for line in all {
+        out.line(line)?;
+    }
+    out.finish()
+}
+
+/// Writes bytes to standard output as they are.
+pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+/// Standard output for many lines; they are there when it is finished.
+#[derive(Debug)]
+pub(super) struct Stream(io::BufWriter<io::StdoutLock<'static>>);
+
+impl Stream {
+    pub(super) fn new() -> Self {
+        Self(io::BufWriter::new(io::stdout().lock()))
+    }
+
+    pub(super) fn line(&mut self, line: &str) -> io::Result<()> {
+        self.0.write_all(line.as_bytes())?;
+        self.0.write_all(b"\n")
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -79,8 +79,8 @@ impl Dialect {
         frame: &'m [u8],
         index: &'m mut Index,
     ) -> Result<Message<'m>, DecodeError> {
-        let trailed = self.framing().trailer.is_empty();
-        if !(trailed && self.skim(frame, index)) {
+        let bare = self.framing().trailer.is_empty();
+        if !(bare && self.skim(frame, index)) {
             self.walk(frame, index, OnBadValue::Stop)?;
         }
         Ok(Message::new(self, frame, index))
@@ -201,7 +201,10 @@ impl Dialect {
         on_bad_value: OnBadValue,
     ) -> Result<(), DecodeError> {
         index.fields = FieldSet::EMPTY;
-        let mut walk = self.head(frame, index)?;
+        // A frame too short for its trailer is too short for the rest as well.
+        let end = frame.len().saturating_sub(self.framing().trailer.len());
+        let body = frame.get(..end).unwrap_or_default();
+        let mut walk = self.head(body, index)?;
         let present = self.bitmaps(&mut walk, index)?;
         index.fields = present;
         let first = present.primary() & !FURTHER;
@@ -236,7 +239,7 @@ impl Dialect {
         }
     }
 
-    /// Envelope and MTI.
+    /// Envelope and MTI of a frame without its trailer.
     #[inline(always)]
     fn head<'m>(&self, frame: &'m [u8], index: &mut Index) -> Result<Walk<'m>, DecodeError> {
         if frame.len() > usize::from(u16::MAX) {
@@ -247,9 +250,6 @@ impl Dialect {
             needed: usize::from(envelope).saturating_add(self.mti_encoding().bytes()),
             found: frame.len(),
         };
-        // A frame too short for its trailer is too short for the rest as well.
-        let end = frame.len().saturating_sub(self.framing().trailer.len());
-        let frame = frame.get(..end).unwrap_or_default();
         let (message, _) = take::<_, _, Cut>(envelope)(frame).map_err(|_short| short())?;
         let (rest, mti) = mti(self.mti_encoding(), message).map_err(|e| match cause(&e) {
             Cut::Short => short(),
@@ -259,7 +259,7 @@ impl Dialect {
         })?;
         index.mti = mti;
         index.mti_at = envelope;
-        index.end = narrow(end);
+        index.end = narrow(frame.len());
         Ok(Walk { frame, rest })
     }
 

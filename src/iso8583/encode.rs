@@ -84,7 +84,9 @@ impl Dialect {
     pub fn write<'o>(&'o self, out: &'o mut BytesMut) -> Writer<'o> {
         let start = out.len();
         out.reserve(FRAME_BYTES_USUAL);
-        out.put_slice(&self.framing().lead);
+        if !self.framing().lead.is_empty() {
+            out.put_slice(&self.framing().lead);
+        }
         out.put_bytes(0, self.framing().length_bytes);
         Writer {
             dialect: self,

@@ -2,155 +2,140 @@
 
 use std::fmt;
 
-/// A set of data elements 1 to 192, highest bits first as in the bitmaps on the wire.
+/// A set of data elements 1 to 192: the three bitmaps, highest bits first as on the wire.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct FieldSet {
-    /// DE1, the highest bit, to DE128.
-    lower: u128,
-    /// DE129 to DE192.
-    third: u64,
+pub struct FieldSet([u64; 3]);
+
+/// The first element of a bitmap.
+const FIRST: u64 = 1 << 63;
+
+/// Which bitmap an element is in, from 0, and its bit there. No element is in bitmap 3 or above.
+#[expect(
+    clippy::as_conversions,
+    reason = "widening: `usize::from` is not const yet"
+)]
+#[inline(always)]
+const fn place(de: u8) -> (usize, u64) {
+    // DE0 comes to 255, which is in bitmap 3.
+    let at = de.wrapping_sub(1);
+    ((at >> 6) as usize, FIRST >> (at & 63))
 }
 
 impl FieldSet {
     /// No data elements.
-    pub const EMPTY: Self = Self { lower: 0, third: 0 };
+    pub const EMPTY: Self = Self([0; 3]);
     /// The highest data element that there can be.
     pub const LAST: u8 = 192;
+    /// All but DE1 and DE65, which are bitmaps themselves.
+    pub(super) const CONTENT: Self = Self([!FIRST, !FIRST, u64::MAX]);
 
     /// The set of bitmaps as they are read, first bit highest; those that a message lacks are 0.
+    #[inline]
     #[must_use]
-    #[expect(
-        clippy::as_conversions,
-        reason = "widening: `u128::from` is not const yet"
-    )]
     pub const fn from_bitmaps(primary: u64, secondary: u64, third: u64) -> Self {
-        Self {
-            lower: ((primary as u128) << 64) | secondary as u128,
-            third,
-        }
+        Self([primary, secondary, third])
     }
 
     /// The first bitmap, DE1 in its highest bit.
+    #[inline]
     #[must_use]
-    #[expect(clippy::as_conversions, reason = "64 of 128 bits are left")]
     pub const fn primary(self) -> u64 {
-        (self.lower >> 64) as u64
+        let [primary, _, _] = self.0;
+        primary
     }
 
     /// The second bitmap, DE65 in its highest bit.
+    #[inline]
     #[must_use]
-    #[expect(
-        clippy::as_conversions,
-        clippy::cast_possible_truncation,
-        reason = "the lower half is what is asked for"
-    )]
     pub const fn secondary(self) -> u64 {
-        self.lower as u64
+        let [_, secondary, _] = self.0;
+        secondary
     }
 
     /// The third bitmap, DE129 in its highest bit.
     #[inline]
     #[must_use]
     pub const fn third(self) -> u64 {
-        self.third
-    }
-
-    #[inline]
-    const fn bit(de: u8) -> Self {
-        match de {
-            // 0 <= 128 - de < 128
-            1..=128 => Self {
-                lower: 1 << 128_u8.wrapping_sub(de),
-                third: 0,
-            },
-            // 0 <= 192 - de < 64
-            129..=Self::LAST => Self {
-                lower: 0,
-                third: 1 << Self::LAST.wrapping_sub(de),
-            },
-            // What does not exist has no bit at all.
-            _ => Self::EMPTY,
-        }
+        let [_, _, third] = self.0;
+        third
     }
 
     /// Whether the element is in the set. False outside 1 to 192.
     #[inline]
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "bitmap < 3")]
     pub const fn contains(self, de: u8) -> bool {
-        !self.intersection(Self::bit(de)).is_empty()
+        let (bitmap, bit) = place(de);
+        bitmap < 3 && self.0[bitmap] & bit != 0
     }
 
     /// The set with the element; unchanged outside 1 to 192.
     #[inline]
     #[must_use]
-    pub const fn with(self, de: u8) -> Self {
-        self.union(Self::bit(de))
+    pub const fn with(mut self, de: u8) -> Self {
+        self.insert(de);
+        self
     }
 
     /// The set without the element.
     #[inline]
     #[must_use]
-    pub const fn without(self, de: u8) -> Self {
-        self.difference(Self::bit(de))
+    #[expect(clippy::indexing_slicing, reason = "bitmap < 3")]
+    pub const fn without(mut self, de: u8) -> Self {
+        let (bitmap, bit) = place(de);
+        if bitmap < 3 {
+            self.0[bitmap] &= !bit;
+        }
+        self
     }
 
     /// Adds an element; outside 1 to 192 nothing happens.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "bitmap < 3")]
     pub const fn insert(&mut self, de: u8) {
-        *self = self.with(de);
+        let (bitmap, bit) = place(de);
+        if bitmap < 3 {
+            self.0[bitmap] |= bit;
+        }
     }
 
     /// What is in either set.
     #[inline]
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
-        Self {
-            lower: self.lower | other.lower,
-            third: self.third | other.third,
-        }
+        let ([a, b, c], [x, y, z]) = (self.0, other.0);
+        Self([a | x, b | y, c | z])
     }
 
     /// What is in both sets.
     #[inline]
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
-        Self {
-            lower: self.lower & other.lower,
-            third: self.third & other.third,
-        }
+        let ([a, b, c], [x, y, z]) = (self.0, other.0);
+        Self([a & x, b & y, c & z])
     }
 
     /// What is in this set and not in the other.
     #[inline]
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {
-        Self {
-            lower: self.lower & !other.lower,
-            third: self.third & !other.third,
-        }
+        let ([a, b, c], [x, y, z]) = (self.0, other.0);
+        Self([a & !x, b & !y, c & !z])
     }
 
     /// The elements below `de`.
     #[inline]
     #[must_use]
     pub const fn below(self, de: u8) -> Self {
-        match de {
-            0 => Self::EMPTY,
-            // In bit order, its own bit and all lower ones are what is not below it.
-            1..=128 => {
-                let bit = Self::bit(de).lower;
-                Self {
-                    lower: self.lower & !(bit | bit.wrapping_sub(1)),
-                    third: 0,
-                }
-            }
-            129..=Self::LAST => {
-                let bit = Self::bit(de).third;
-                Self {
-                    lower: self.lower,
-                    third: self.third & !(bit | bit.wrapping_sub(1)),
-                }
-            }
+        let [a, b, c] = self.0;
+        let (bitmap, bit) = place(de);
+        // In bit order, its own bit and all lower ones are what is not below it.
+        let keep = !(bit | bit.wrapping_sub(1));
+        match bitmap {
+            0 => Self([a & keep, 0, 0]),
+            1 => Self([a, b & keep, 0]),
+            2 => Self([a, b, c & keep]),
+            _ if de == 0 => Self::EMPTY,
             _ => self,
         }
     }
@@ -159,16 +144,14 @@ impl FieldSet {
     #[inline]
     #[must_use]
     pub const fn above(self, de: u8) -> Self {
-        match de {
-            0 => self,
-            1..=128 => Self {
-                lower: self.lower & Self::bit(de).lower.wrapping_sub(1),
-                third: self.third,
-            },
-            129..=Self::LAST => Self {
-                lower: 0,
-                third: self.third & Self::bit(de).third.wrapping_sub(1),
-            },
+        let [a, b, c] = self.0;
+        let (bitmap, bit) = place(de);
+        let keep = bit.wrapping_sub(1);
+        match bitmap {
+            0 => Self([a & keep, b, c]),
+            1 => Self([0, b & keep, c]),
+            2 => Self([0, 0, c & keep]),
+            _ if de == 0 => self,
             _ => Self::EMPTY,
         }
     }
@@ -177,38 +160,44 @@ impl FieldSet {
     #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
-        self.lower == 0 && self.third == 0
+        let [a, b, c] = self.0;
+        a | b | c == 0
     }
 
     /// How many elements there are.
-    #[inline]
     #[must_use]
     pub const fn len(self) -> u32 {
+        let [a, b, c] = self.0;
         // At most 192.
-        self.lower
-            .count_ones()
-            .wrapping_add(self.third.count_ones())
+        a.count_ones()
+            .wrapping_add(b.count_ones())
+            .wrapping_add(c.count_ones())
     }
 
     /// The lowest element.
+    #[inline]
     #[must_use]
     #[expect(
         clippy::as_conversions,
         clippy::cast_possible_truncation,
-        reason = "zeros < 128 here, and < 64 below"
+        reason = "a word has at most 64 leading zeros: at most 129 + 63"
     )]
-    #[inline]
     pub const fn first(self) -> Option<u8> {
-        if self.lower != 0 {
-            return Some((self.lower.leading_zeros() as u8).wrapping_add(1));
-        }
-        match self.third.leading_zeros() {
-            64 => None,
-            zeros => Some((zeros as u8).wrapping_add(129)),
-        }
+        let [a, b, c] = self.0;
+        let (word, from) = if a != 0 {
+            (a, 1)
+        } else if b != 0 {
+            (b, 65)
+        } else if c != 0 {
+            (c, 129)
+        } else {
+            return None;
+        };
+        Some((word.leading_zeros() as u8).wrapping_add(from))
     }
 
     /// The elements, ascending.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = u8> {
         let mut left = self;
         std::iter::from_fn(move || {

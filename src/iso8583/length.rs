@@ -62,18 +62,22 @@ impl LengthEncoding {
     pub fn write(self, length: usize, slots: &mut [u8]) {
         let mut left = length;
         for slot in slots.iter_mut().rev() {
-            let digit = u8::try_from(left.checked_rem(self.base()).unwrap_or(0)).unwrap_or(0);
-            *slot = match self {
-                Self::Binary => digit,
-                // At most 99.
-                Self::Packed => ((digit / 10) << 4) | (digit % 10),
-                Self::Ascii => b'0' | digit,
-                Self::Ebcdic => 0xF0 | digit,
-                Self::Hex => super::form::hex(digit),
+            // The base is a constant in each arm: no division at all where it is a power of two.
+            (*slot, left) = match self {
+                Self::Binary => (low(left % 256), left / 256),
+                Self::Packed => ((low(left / 10 % 10) << 4) | low(left % 10), left / 100),
+                Self::Ascii => (b'0' | low(left % 10), left / 10),
+                Self::Ebcdic => (0xF0 | low(left % 10), left / 10),
+                Self::Hex => (super::form::hex(low(left % 16)), left / 16),
             };
-            left = left.checked_div(self.base()).unwrap_or(0);
         }
     }
+}
+
+/// The lowest byte.
+const fn low(value: usize) -> u8 {
+    let [low, ..] = value.to_le_bytes();
+    low
 }
 
 fn packed(byte: u8) -> Option<u8> {

@@ -60,7 +60,7 @@ impl<'m> Message<'m> {
     /// The fields it has without its further bitmaps.
     #[must_use]
     pub const fn content_fields(&self) -> FieldSet {
-        self.index.fields.without(1).without(65)
+        self.index.fields.intersection(FieldSet::CONTENT)
     }
 
     /// Whether it has the field.

@@ -27,6 +27,7 @@ mod error;
 mod fieldset;
 mod form;
 mod hexadecimal;
+pub mod import;
 mod index;
 mod length;
 mod match_key;
@@ -45,7 +46,8 @@ pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode, TerminalAction};
 pub use dialect::{
     Dialect, EnvelopeAnswer, Exposure, Field, FieldType, Framing, HeaderPart, NetworkMessage,
-    NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles, SettlementRules, SubField,
+    NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles, Scope, SettlementRules,
+    SubField, Variation, Writing,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};

@@ -17,6 +17,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, S
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
+use crate::security::tls::server_provider;
+
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum CertsError {
@@ -185,11 +187,13 @@ pub fn server_config(cert_pem: &str, key_pem: &str) -> Result<Arc<ServerConfig>,
         what: "private key",
         source: Some(Box::new(e)),
     })?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    // The same ciphers as the gateway's: what is compared with it differs in nothing but what it does.
+    let provider = Arc::new(server_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(read_certs(cert_pem)?, key)?;
+    config.ignore_client_order = true;
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
 }

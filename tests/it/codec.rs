@@ -13,7 +13,7 @@ use tokio_util::codec::Decoder;
 use crate::corpus::bodies::exercise;
 
 /// What a field is filled with: characters for all types but binary.
-type Content = Vec<u8>;
+pub(crate) type Content = Vec<u8>;
 
 fn shipped() -> impl Strategy<Value = Arc<Dialect>> {
     prop::sample::select(Dialect::shipped_names()).prop_map(|name| Dialect::shipped(name).unwrap())
@@ -40,7 +40,7 @@ fn content(field: &Field) -> BoxedStrategy<Content> {
 }
 
 /// A dialect, some of its fields, and what they hold.
-fn sound_message() -> impl Strategy<Value = (Arc<Dialect>, Mti, Vec<(u8, Content)>)> {
+pub(crate) fn sound_message() -> impl Strategy<Value = (Arc<Dialect>, Mti, Vec<(u8, Content)>)> {
     let mtis = prop::sample::select(vec![
         "0100", "0200", "0210", "0421", "0800", "1200", "1814", "2420",
     ]);
@@ -56,7 +56,7 @@ fn sound_message() -> impl Strategy<Value = (Arc<Dialect>, Mti, Vec<(u8, Content
     })
 }
 
-fn written(dialect: &Dialect, mti: Mti, fields: &[(u8, Content)]) -> BytesMut {
+pub(crate) fn written(dialect: &Dialect, mti: Mti, fields: &[(u8, Content)]) -> BytesMut {
     let mut out = BytesMut::new();
     let mut writer = dialect.write(&mut out);
     writer.envelope_default();

@@ -29,6 +29,21 @@ fn messages_of_the_corpus_break_nothing() {
 }
 
 #[test]
+fn packagers_of_the_corpus_break_nothing() {
+    replay("import_jpos", bodies::import_jpos);
+}
+
+#[test]
+fn specifications_of_the_corpus_break_nothing() {
+    replay("import_moov", bodies::import_moov);
+}
+
+#[test]
+fn json_of_the_corpus_breaks_nothing() {
+    replay("json", bodies::json);
+}
+
+#[test]
 fn subfields_of_the_corpus_break_nothing() {
     replay("subfields", bodies::subfields);
 }

@@ -327,3 +327,61 @@ fn every_command_is_in_the_readme_and_the_readme_names_no_other() {
         );
     }
 }
+
+/// Blocks of `$ command` lines, each with what follows it until the next.
+fn console_blocks(page: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in read(page).lines() {
+        match (line, inside) {
+            ("```console", _) => inside = true,
+            ("```", true) => inside = false,
+            (line, true) => match (line.strip_prefix("$ "), found.last_mut()) {
+                (Some(command), _) => found.push((command.to_owned(), String::new())),
+                (None, Some((_, output))) => {
+                    output.push_str(line);
+                    output.push('\n');
+                }
+                (None, None) => panic!("{page}: {line} follows no command"),
+            },
+            (_, false) => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn what_the_page_on_messages_shows_is_what_comes_out() {
+    let page = "docs/messages.md";
+    let program = Path::new(env!("CARGO_BIN_EXE_posgate"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    let mut text = read(page);
+    let blocks = console_blocks(page);
+    assert!(blocks.len() >= 6, "{} commands", blocks.len());
+    let mut findings = Vec::new();
+    for (command, expect) in blocks {
+        let ran = Command::new("sh")
+            .args(["-c", &format!("{command} 2>&1")])
+            .env("PATH", &path)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let found = String::from_utf8(ran.stdout).unwrap();
+        if found != expect {
+            let (before, after) = (
+                format!("$ {command}\n{expect}"),
+                format!("$ {command}\n{found}"),
+            );
+            text = text.replacen(&before, &after, 1);
+            findings.push(format!("{page}: `{command}` shows now\n{found}"));
+        }
+    }
+    if std::env::var_os("POSGATE_WRITE_DOCS").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(page), text).unwrap();
+    }
+    assert!(
+        findings.is_empty(),
+        "{}\nPOSGATE_WRITE_DOCS=1 writes it there",
+        findings.join("\n")
+    );
+}

@@ -9,11 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, lowest first: each uses only those before it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "base",
     "telemetry",
     "iso8583",
     "wire",
+    "inspect",
     "security",
     "binding",
     "route",
@@ -28,7 +29,15 @@ const ROOMS: [&str; 15] = [
 ];
 
 /// Rooms without sockets, tasks and clocks.
-const PURE: [&str; 6] = ["base", "iso8583", "wire", "binding", "route", "transaction"];
+const PURE: [&str; 7] = [
+    "base",
+    "iso8583",
+    "wire",
+    "inspect",
+    "binding",
+    "route",
+    "transaction",
+];
 
 /// tokio's codec trait is implemented where frames are; it is a trait and no I/O.
 const CODEC_TRAIT: &str = "src/wire/codec.rs";

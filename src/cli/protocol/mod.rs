@@ -1,6 +1,7 @@
 //! `posgate protocol`: dialect files looked at, checked and made.
 
 mod check;
+mod import;
 
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use clap::Subcommand;
 use super::output;
 use crate::iso8583::Dialect;
 
-/// Lists and checks dialects: what the gateway knows of each kind of message.
+/// Lists, checks and imports dialects: what the gateway knows of each kind of message.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -20,6 +21,7 @@ pub struct Args {
 enum Command {
     List,
     Check(check::Args),
+    Import(import::Args),
 }
 
 /// Runs the command.
@@ -30,6 +32,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::List => list(),
         Command::Check(args) => check::run(args),
+        Command::Import(args) => import::run(args),
     }
 }
 

@@ -242,11 +242,12 @@ pub(super) fn sub_field(table: &Table, text: &str) -> Option<SubField> {
 
 /// Reads a list of field numbers; each must be defined.
 pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -> Option<FieldSet> {
+    let numbers = section.integers(key, 2..=FieldSet::LAST.into());
     if !section.has(key) {
         return None;
     }
     let mut set = FieldSet::EMPTY;
-    for number in section.integers(key, 2..=FieldSet::LAST.into()) {
+    for number in numbers {
         match u8::try_from(number.value) {
             Ok(de) if table.field(de).is_some() => set.insert(de),
             Ok(_) | Err(_) => section.problems().error(

@@ -11,6 +11,7 @@ mod settings;
 mod settlement;
 mod subfields;
 mod table;
+mod variant;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +35,7 @@ pub(super) use table::Prefix;
 use table::Table;
 pub use table::{Exposure, Field, FieldType, SubField};
 pub(super) use table::{FieldSpec, Kind, Pad};
+pub use variant::{Scope, Variation, Writing};
 
 /// How the message type is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,7 @@ pub(super) enum ThirdBitmap {
 }
 
 /// What a dialect file says, compiled. Immutable; shared as `Arc<Dialect>`.
+#[derive(Clone)]
 pub struct Dialect {
     name: String,
     title: String,

@@ -304,6 +304,12 @@ impl Table {
         self.fields.sort_by_key(|known| known.number);
     }
 
+    /// Puts another row in the place of a field's.
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+    pub(crate) fn respecify(&mut self, de: u8, spec: FieldSpec) {
+        self.specs[usize::from(de)] = spec;
+    }
+
     #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     #[inline(always)]
     pub(crate) fn spec(&self, de: u8) -> &FieldSpec {

@@ -54,7 +54,9 @@ impl Writer<'_> {
             put_bitmap(self.out, second_at, encoding, self.fields.secondary());
         }
         put_bitmap(self.out, self.bitmap_at, encoding, self.fields.primary());
-        self.out.put_slice(&self.dialect.framing().trailer);
+        if !self.dialect.framing().trailer.is_empty() {
+            self.out.put_slice(&self.dialect.framing().trailer);
+        }
         self.announce();
     }
 

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use super::Writer;
-use crate::iso8583::dialect::Kind;
+use crate::iso8583::dialect::{Kind, ThirdBitmap};
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::message::Message;
 
@@ -25,8 +25,12 @@ impl Writer<'_> {
 
     /// Copies all fields of the set that the message has.
     pub fn copy_set(&mut self, message: &Message<'_>, fields: FieldSet) {
+        let same = std::ptr::eq(message.dialect(), self.dialect);
         for de in message.content_fields().intersection(fields).iter() {
-            self.copy(message, de);
+            match message.element(de) {
+                Some(element) if same => self.element(de, element),
+                Some(_) | None => self.copy(message, de),
+            }
         }
     }
 
@@ -53,6 +57,18 @@ impl Writer<'_> {
     pub(in crate::iso8583) fn bitmaps_of(&mut self, message: &Message<'_>) {
         let bitmaps = FieldSet::EMPTY.with(1).with(65);
         self.fields = self.fields.union(message.fields().intersection(bitmaps));
+    }
+
+    /// Asks for so many bitmaps, whether or not a field needs them. Those that the dialect does not have are
+    /// left out.
+    pub fn bitmaps(&mut self, count: u8) {
+        let third = self.dialect.third_place() != ThirdBitmap::None;
+        if count > 1 && self.dialect.bitmap_count() > 1 {
+            self.fields.insert(1);
+        }
+        if count > 2 && third {
+            self.fields = self.fields.with(1).with(65);
+        }
     }
 
     /// Appends wire bytes of several fields at once.

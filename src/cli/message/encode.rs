@@ -1,0 +1,109 @@
+//! `posgate message encode`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bytes::BytesMut;
+use serde_json::Value;
+
+use super::FOUND;
+use super::decode::next_line;
+use super::input::{Dialects, Source};
+use crate::cli::output;
+use crate::inspect::bytes::{to_base64, to_hex};
+use crate::inspect::json;
+
+/// Write a message from the JSON that `decode -o json --unmask` shows
+///
+/// `{"dialect": "unionpay-pos", "mti": "0200", "fields": {"3": "000000", "41": "TERM0001"}}` is enough: TPDU and
+/// header are the dialect's own unless `tpdu` and `header` are given. Exit code 1 if something does not fit.
+#[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, each yes or no by itself"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    dialects: Dialects,
+    /// Without the length prefix
+    #[arg(long)]
+    bare: bool,
+    /// Write base64 rather than hexadecimal digits
+    #[arg(long, conflicts_with = "raw")]
+    base64: bool,
+    /// Write the bytes themselves
+    #[arg(long, conflicts_with = "lines")]
+    raw: bool,
+    /// One message on each line, as `decode --lines` writes them
+    ///
+    /// What does not fit is told on standard error with its line, the rest is still written, and the exit code
+    /// is 1.
+    #[arg(long)]
+    lines: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.lines {
+        return lines(args);
+    }
+    let text = args.source.read()?;
+    let written = message(args, &text)?;
+    if args.raw {
+        output::bytes(&written)?;
+    } else {
+        output::line(format_args!("{}", in_letters(args, &written)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_letters(args: &Args, bytes: &[u8]) -> String {
+    if args.base64 {
+        to_base64(bytes)
+    } else {
+        to_hex(bytes)
+    }
+}
+
+fn message(args: &Args, text: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let json: Value = serde_json::from_slice(text).context("this is no JSON")?;
+    let dialect = args.dialects.of_message(json::dialect_of(&json))?;
+    let mut out = BytesMut::new();
+    json::encode(&dialect, &json, &mut out)?;
+    let prefix = if args.bare {
+        dialect.framing().prefix_bytes()
+    } else {
+        0
+    };
+    Ok(out.split_off(prefix).to_vec())
+}
+
+fn lines(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut source = args.source.lines()?;
+    let mut out = output::Stream::new();
+    let mut refused = false;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if !next_line(&mut *source, &mut line)? {
+            break;
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match message(args, &line) {
+            Ok(written) => out.line(&in_letters(args, &written))?,
+            Err(error) => {
+                refused = true;
+                output::error_line(format_args!("line {number}: {error:#}"))?;
+            }
+        }
+    }
+    out.finish()?;
+    Ok(if refused {
+        ExitCode::from(FOUND)
+    } else {
+        ExitCode::SUCCESS
+    })
+}

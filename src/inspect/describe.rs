@@ -1,0 +1,236 @@
+//! From a decoded message to its description.
+
+use crate::iso8583::{
+    Dialect, Exposure, Field, FieldSet, FieldType, Layout, LayoutForm, Message, Mti, Part,
+    PartError, Parts, ResponseCode,
+};
+
+use super::bytes::to_hex;
+use super::content::Content;
+use super::element::Element;
+use super::emv;
+
+/// Chip data of a dialect that says no more of it.
+static CHIP: Layout = Layout {
+    form: LayoutForm::BerTlv,
+    rules: Vec::new(),
+    group: None,
+};
+
+/// A message, or what was readable of one, in words. Holds the clear values; what is shown of them is asked
+/// of each [`Element`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Name of the dialect.
+    pub dialect: String,
+    /// TPDU; empty where the dialect has none.
+    pub tpdu: Vec<u8>,
+    /// Application header; empty where the dialect has none.
+    pub header: Vec<u8>,
+    /// What the nibbles of the header are: name and hexadecimal digits.
+    pub header_parts: Vec<(String, String)>,
+    /// Message type.
+    pub mti: Mti,
+    /// Bitmaps, where there are more than its fields need.
+    pub bitmaps: Option<u8>,
+    /// What the dialect calls such a request, or such a type of message.
+    pub request: Option<String>,
+    /// Data elements that such a message must have and this one lacks, ascending.
+    pub missing: Vec<u8>,
+    /// Data elements that such a message must not have and this one has, ascending.
+    pub unexpected: Vec<u8>,
+    /// Fields, ascending; further bitmaps are none.
+    pub fields: Vec<Element>,
+}
+
+impl Description {
+    /// Hides fields that would be open to everybody.
+    pub fn hide(&mut self, fields: &[u8]) {
+        for field in &mut self.fields {
+            let doubtful = fields.iter().any(|de| field.path == de.to_string());
+            if doubtful && field.exposure == Exposure::Open {
+                field.exposure = Exposure::Secret;
+                field.parts.clear();
+            }
+        }
+    }
+}
+
+/// Describes a message.
+#[must_use]
+pub fn describe(message: &Message<'_>) -> Description {
+    let dialect = message.dialect();
+    let tpdu_bytes = dialect.framing().tpdu.len();
+    let (tpdu, header) = message
+        .envelope()
+        .split_at_checked(tpdu_bytes)
+        .unwrap_or_else(|| (message.envelope(), &[]));
+    let request = dialect.classify(message);
+    let rule = dialect.message_rule(message.mti());
+    let (required, forbidden) = match (request, rule) {
+        (Some(row), _) => (row.required, row.forbidden),
+        (None, Some(rule)) => (rule.required, rule.forbidden),
+        (None, None) => (FieldSet::EMPTY, FieldSet::EMPTY),
+    };
+    let has = message.content_fields();
+    let fields = message.content_fields().iter().filter_map(|de| {
+        let field = dialect.field(de)?;
+        Some(element(dialect, field, message.value(de)?.into_owned()))
+    });
+    Description {
+        dialect: dialect.name().to_owned(),
+        tpdu: tpdu.to_vec(),
+        header: header.to_vec(),
+        header_parts: header_parts(dialect, header),
+        mti: message.mti(),
+        bitmaps: spare_bitmaps(message),
+        request: match (request, rule) {
+            (Some(row), _) => Some(row.name.clone()),
+            (None, rule) => rule.map(|rule| rule.name.clone()),
+        },
+        missing: required.difference(has).iter().collect(),
+        unexpected: forbidden.intersection(has).iter().collect(),
+        fields: fields.collect(),
+    }
+}
+
+/// How many bitmaps there are, when a field above the last but one is not.
+fn spare_bitmaps(message: &Message<'_>) -> Option<u8> {
+    let fields = message.content_fields();
+    let (second, third) = (message.has(1), message.has(65));
+    if third && fields.above(128).is_empty() {
+        return Some(3);
+    }
+    (second && !third && fields.above(64).is_empty()).then_some(2)
+}
+
+/// The nibbles of the header that have a name.
+fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(String, String)> {
+    let digits = to_hex(header);
+    let parts = dialect.framing().header_parts.iter().filter_map(|part| {
+        let end = part.from.checked_add(part.count)?;
+        Some((part.name.clone(), digits.get(part.from..end)?.to_owned()))
+    });
+    parts.collect()
+}
+
+/// One field with its parts.
+fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
+    let content = Content::new(field.kind, value);
+    let mut element = Element::new(field.number.to_string(), content, field.exposure);
+    element.en.clone_from(&field.en);
+    element.zh.clone_from(&field.zh);
+    if field.number == dialect.roles().response_code {
+        let code = ResponseCode::from_slice(element.content.bytes());
+        let text = code.and_then(|code| dialect.text_of(code));
+        element.meaning = text.map(|text| (text.en.clone(), text.zh.clone()));
+    }
+    let chip = (field.exposure == Exposure::Chip).then_some(&CHIP);
+    if let Some(layout) = dialect.layout(field.number).or(chip) {
+        let value = element.content.bytes().to_vec();
+        let (read, error) = parts(layout, layout.parts(&value), &element, 0);
+        element.parts = read;
+        // What cannot be taken apart may hold what only a part of it hides.
+        if error.is_some() && hides(layout) {
+            element.exposure = Exposure::Secret;
+        }
+        element.broken = error.map(|error| error.to_string());
+    }
+    element
+}
+
+/// Whether a part of the layout may be hidden.
+fn hides(layout: &Layout) -> bool {
+    let inner = layout
+        .rules
+        .iter()
+        .any(|rule| rule.exposure != Exposure::Open || rule.layout.as_ref().is_some_and(hides));
+    layout.form == LayoutForm::BerTlv || inner || layout.group.as_deref().is_some_and(hides)
+}
+
+/// The parts of an element whose content begins at byte `base` of the field's value; with an error only those
+/// before it, and the one it is in.
+fn parts(
+    layout: &Layout,
+    walk: Parts<'_, '_>,
+    around: &Element,
+    base: usize,
+) -> (Vec<Element>, Option<PartError>) {
+    let mut read = Vec::new();
+    for part in walk {
+        let part = match part {
+            Ok(part) => part,
+            Err(error) => return (read, Some(error)),
+        };
+        let (element, error) = self::part(layout, &part, around, base);
+        read.push(element);
+        if error.is_some() {
+            return (read, error);
+        }
+    }
+    (read, None)
+}
+
+fn part(
+    layout: &Layout,
+    part: &Part<'_, '_>,
+    around: &Element,
+    base: usize,
+) -> (Element, Option<PartError>) {
+    let tag = part.tag();
+    let rule = part.rule();
+    let known = match layout.form {
+        LayoutForm::BerTlv => u32::from_str_radix(tag.as_str(), 16)
+            .ok()
+            .and_then(emv::tag),
+        LayoutForm::Positional
+        | LayoutForm::Tlv(..)
+        | LayoutForm::Ltv { .. }
+        | LayoutForm::Bitmap { .. }
+        | LayoutForm::Repeat { .. } => None,
+    };
+    let kind = rule.map_or(FieldType::Binary, |rule| rule.kind);
+    let shown = rule.map_or(Exposure::Open, |rule| rule.exposure);
+    // What nobody may see of a chip stays hidden, whatever a dialect says.
+    let exposure = match known.map(|tag| tag.exposure) {
+        Some(Exposure::Secret) => Exposure::Secret,
+        Some(Exposure::Masked) if shown == Exposure::Open => Exposure::Masked,
+        Some(Exposure::Open | Exposure::Masked | Exposure::Chip) | None => shown,
+    };
+    let path = format!("{}.{tag}", around.path);
+    let mut element = Element::new(
+        path,
+        Content::new(kind, part.value().into_owned()),
+        exposure,
+    );
+    match (rule, known) {
+        (Some(rule), _) => {
+            element.en.clone_from(&rule.en);
+            element.zh.clone_from(&rule.zh);
+        }
+        (None, Some(tag)) => {
+            element.en = tag.en.to_owned();
+            element.zh = tag.zh.to_owned();
+        }
+        (None, None) => {}
+    }
+    let each = characters_each(&around.content);
+    element.from = part.offset().saturating_sub(base).saturating_mul(each);
+    element.span = part.content().len().saturating_mul(each);
+    let Some(walk) = part.parts() else {
+        return (element, None);
+    };
+    let inner = rule.and_then(|rule| rule.layout.as_ref()).unwrap_or(layout);
+    let (read, error) = parts(inner, walk, &element, part.offset());
+    element.parts = read;
+    element.broken = error.map(|error| error.to_string());
+    (element, error)
+}
+
+/// Characters of the text of one byte of content.
+const fn characters_each(content: &Content) -> usize {
+    match content {
+        Content::Digits(_) | Content::Text(_) => 1,
+        Content::Bytes(_) => 2,
+    }
+}

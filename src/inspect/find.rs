@@ -1,0 +1,341 @@
+//! Which dialect bytes are in: every dialect's framing and headers are tried, and what decodes best is taken.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::card::luhn;
+use crate::base::limits::FRAME_BYTES_MAX;
+use crate::iso8583::{DecodeError, Dialect, Index, Message};
+use crate::wire::{Scan, scan};
+
+use super::bytes::{Notation, Reading};
+
+/// What stands around the message in the bytes that were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A length prefix, then TPDU and headers, then the message.
+    Framed,
+    /// No length prefix.
+    Bare,
+    /// Neither length prefix nor TPDU nor headers: the bytes begin with the message type.
+    Headless,
+}
+
+impl Layout {
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Framed => "framed",
+            Self::Bare => "bare",
+            Self::Headless => "without its headers",
+        }
+    }
+}
+
+/// What can be wrong with a length prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixFault {
+    /// It announces more bytes than there are.
+    CutOff {
+        /// Bytes that are not there.
+        missing: usize,
+    },
+    /// It announces fewer bytes than there are.
+    LeftOver {
+        /// Bytes behind the frame.
+        bytes: usize,
+    },
+    /// It is no length.
+    Unusable,
+}
+
+/// One way to take the bytes. `Debug` shows none of them.
+#[derive(Clone)]
+pub struct Guess {
+    /// The dialect tried.
+    pub dialect: Arc<Dialect>,
+    /// How the bytes were written.
+    pub notation: Notation,
+    /// What stands around the message.
+    pub layout: Layout,
+    /// The bytes given.
+    pub input: Vec<u8>,
+    /// The message with TPDU and headers; those of the dialect itself where the bytes have none.
+    pub frame: Vec<u8>,
+    /// Where `frame` begins in `input`; `None` where headers were put in front.
+    pub frame_at: Option<usize>,
+    /// What is wrong with the length prefix, if there is one.
+    pub prefix: Option<PrefixFault>,
+    /// Why it does not decode.
+    pub error: Option<DecodeError>,
+    /// How well it decodes: higher is better, and only the order counts.
+    pub score: i32,
+}
+
+impl Guess {
+    /// Whether the message is sound.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.error.is_none() && self.prefix.is_none()
+    }
+
+    /// Where a byte of the frame stands in the bytes that were given; `None` when it was not among them.
+    #[must_use]
+    pub fn input_offset(&self, frame_offset: usize) -> Option<usize> {
+        match self.frame_at {
+            Some(at) => Some(at.saturating_add(frame_offset)),
+            None => {
+                let added = self.frame.len().saturating_sub(self.input.len());
+                frame_offset.checked_sub(added)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Guess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guess")
+            .field("dialect", &self.dialect.name())
+            .field("notation", &self.notation)
+            .field("layout", &self.layout)
+            .field("error", &self.error)
+            .field("score", &self.score)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Points for what decodes to its last byte: more than everything else together.
+pub(super) const SOUND: i32 = 1_000;
+
+/// How near the next best guess must be to be worth a word.
+pub const NEAR: i32 = 40;
+
+/// Takes the readings in every way, best first. `framed` leaves only those with or without a length prefix.
+/// Never empty when there is a reading and a dialect.
+#[must_use]
+pub fn guesses(
+    readings: &[Reading],
+    dialects: &[Arc<Dialect>],
+    framed: Option<bool>,
+) -> Vec<Guess> {
+    let mut all = Vec::new();
+    for reading in readings {
+        for dialect in dialects {
+            let ways = [
+                as_framed(reading, dialect).filter(|_| framed != Some(false)),
+                (framed != Some(true)).then(|| as_bare(reading, dialect)),
+                as_headless(reading, dialect).filter(|_| framed != Some(true)),
+            ];
+            all.extend(ways.into_iter().flatten());
+        }
+    }
+    if all.is_empty() {
+        // Framed was asked for and no prefix fits: what follows a prefix is still the best guess.
+        for reading in readings {
+            all.extend(
+                dialects
+                    .iter()
+                    .map(|dialect| behind_prefix(reading, dialect)),
+            );
+        }
+    }
+    // Digits are meant as digits, unless they make a message as they are.
+    if all.iter().any(|guess| guess.notation == Notation::Hex) {
+        let others = |guess: &&mut Guess| guess.notation != Notation::Hex && !guess.is_sound();
+        for guess in all.iter_mut().filter(others) {
+            guess.score = guess.score.saturating_sub(400);
+        }
+    }
+    // Stable: earlier readings and dialects win among equals.
+    all.sort_by_key(|guess| Reverse(guess.score));
+    all
+}
+
+/// The bytes as one frame behind its length prefix.
+fn as_framed(reading: &Reading, dialect: &Arc<Dialect>) -> Option<Guess> {
+    let bytes = reading.bytes.len();
+    let found = scan(dialect.framing(), &reading.bytes, FRAME_BYTES_MAX);
+    let (start, end, fault) = match found.ok()? {
+        Scan::Frame { start, end } if start == end => return None,
+        Scan::Frame { start, end } if end == bytes => (start, end, None),
+        Scan::Frame { start, end } => {
+            let bytes = bytes.saturating_sub(end);
+            (start, end, Some(PrefixFault::LeftOver { bytes }))
+        }
+        Scan::Need(needed) => {
+            let missing = needed.saturating_sub(bytes);
+            let start = dialect.framing().prefix_bytes();
+            (start, bytes, Some(PrefixFault::CutOff { missing }))
+        }
+    };
+    let frame = reading.bytes.get(start..end)?.to_vec();
+    let mut guess = guess(reading, dialect, Layout::Framed, frame, Some(start));
+    guess.prefix = fault;
+    // A number that is right by chance is rare.
+    let points = if fault.is_some() { -100 } else { 60 };
+    guess.score = guess.score.saturating_add(points);
+    Some(guess)
+}
+
+/// The bytes behind a length prefix that is none.
+fn behind_prefix(reading: &Reading, dialect: &Arc<Dialect>) -> Guess {
+    let prefix = dialect.framing().prefix_bytes().min(reading.bytes.len());
+    let frame = reading.bytes.get(prefix..).unwrap_or_default().to_vec();
+    let mut guess = guess(reading, dialect, Layout::Framed, frame, Some(prefix));
+    guess.prefix = Some(PrefixFault::Unusable);
+    guess
+}
+
+fn as_bare(reading: &Reading, dialect: &Arc<Dialect>) -> Guess {
+    let frame = reading.bytes.clone();
+    guess(reading, dialect, Layout::Bare, frame, Some(0))
+}
+
+/// The bytes with the dialect's own headers in front.
+fn as_headless(reading: &Reading, dialect: &Arc<Dialect>) -> Option<Guess> {
+    let framing = dialect.framing();
+    if framing.envelope_bytes() == 0 {
+        return None;
+    }
+    let frame = [&framing.tpdu, &framing.header, &reading.bytes]
+        .map(Vec::as_slice)
+        .concat();
+    let mut guess = guess(reading, dialect, Layout::Headless, frame, None);
+    guess.score = guess.score.saturating_sub(20);
+    Some(guess)
+}
+
+fn guess(
+    reading: &Reading,
+    dialect: &Arc<Dialect>,
+    layout: Layout,
+    frame: Vec<u8>,
+    frame_at: Option<usize>,
+) -> Guess {
+    let (error, score) = attempt(dialect, &frame);
+    // Written out: raw bytes that look like digits are seldom meant.
+    let doubt = match reading.notation {
+        Notation::Hex => 0,
+        Notation::Base64 => 2,
+        Notation::Raw => 1,
+    };
+    Guess {
+        dialect: Arc::clone(dialect),
+        notation: reading.notation,
+        layout,
+        input: reading.bytes.clone(),
+        frame,
+        frame_at,
+        prefix: None,
+        error,
+        score: score.saturating_sub(doubt),
+    }
+}
+
+/// Decodes, and says how well that went.
+pub(super) fn attempt(dialect: &Dialect, frame: &[u8]) -> (Option<DecodeError>, i32) {
+    let mut index = Index::new();
+    let (message, error) = dialect.decode_partial(frame, &mut index);
+    let mut score = match &error {
+        None => SOUND,
+        Some(error) => read_before(frame, dialect, error),
+    };
+    if let Some(message) = message {
+        score = score.saturating_add(likely(&message));
+    }
+    (error, score)
+}
+
+/// Up to half of [`SOUND`] by how much was read before it broke.
+fn read_before(frame: &[u8], dialect: &Dialect, error: &DecodeError) -> i32 {
+    let envelope = dialect.framing().envelope_bytes();
+    let all = frame.len().saturating_sub(envelope).max(1);
+    let read = error.offset().saturating_sub(envelope).min(all);
+    let share = read.saturating_mul(500).checked_div(all).unwrap_or(0);
+    i32::try_from(share).unwrap_or(0)
+}
+
+/// Points for what makes sense beyond being well formed.
+pub(super) fn likely(message: &Message<'_>) -> i32 {
+    let dialect = message.dialect();
+    let points = [
+        envelope(message),
+        message_type(message),
+        match (dialect.classify(message), message.misshapen()) {
+            (Some(_), None) => 60,
+            (Some(_), Some(_)) => 30,
+            (None, None) => 0,
+            (None, Some(_)) => -20,
+        },
+        match message.response_code() {
+            Some(code) if dialect.text_of(code).is_some() => 20,
+            Some(_) => -10,
+            None => 0,
+        },
+        match message.pan() {
+            Some(pan) if pan.expose().len() >= 12 && luhn(pan.expose()) => 30,
+            Some(_) => -20,
+            None => 0,
+        },
+        clock(message),
+    ];
+    points.into_iter().fold(0, i32::saturating_add)
+}
+
+/// TPDU and header begin as the dialect's do.
+fn envelope(message: &Message<'_>) -> i32 {
+    let framing = message.dialect().framing();
+    let found = message.envelope();
+    let tpdu = framing.tpdu.first() == found.first();
+    let header = framing.header.first() == found.get(framing.tpdu.len());
+    match (
+        framing.tpdu.is_empty() && framing.header.is_empty(),
+        tpdu && header,
+    ) {
+        (true, _) => 0,
+        (false, true) => 30,
+        (false, false) => -60,
+    }
+}
+
+/// A request of the dialect, or the answer to one.
+fn message_type(message: &Message<'_>) -> i32 {
+    let dialect = message.dialect();
+    if dialect.message_rule(message.mti()).is_some() {
+        return 60;
+    }
+    let rows = dialect.requests();
+    if rows.is_empty() {
+        return 0;
+    }
+    let mut types = rows.iter().flat_map(|row| &row.mtis);
+    let mti = message.mti();
+    if types.any(|known| *known == mti || known.answer() == mti || known.repeat() == mti) {
+        60
+    } else {
+        -60
+    }
+}
+
+/// Time and date are such.
+fn clock(message: &Message<'_>) -> i32 {
+    let roles = message.dialect().roles();
+    let time = message.number(roles.time).map(|hhmmss| {
+        let (hours, minutes, seconds) = (hhmmss / 10_000 % 100, hhmmss / 100 % 100, hhmmss % 100);
+        hours < 24 && minutes < 60 && seconds < 60
+    });
+    let date = message.number(roles.date).map(|mmdd| {
+        let (month, day) = (mmdd / 100 % 100, mmdd % 100);
+        (1..=12).contains(&month) && (1..=31).contains(&day)
+    });
+    let points = |sound: Option<bool>| -> i32 {
+        match sound {
+            Some(true) => 10,
+            Some(false) => -30,
+            None => 0,
+        }
+    };
+    points(time).saturating_add(points(date))
+}

@@ -1,0 +1,249 @@
+//! The bytes around a place, with a caret below it; what nobody may see is not among them.
+
+use crate::base::card::luhn;
+use crate::iso8583::{DecodeError, Dialect, Exposure, Index};
+
+use super::bytes::to_hex;
+use super::element::Reveal;
+use super::fault::{Bitmap, Found, Rank, offset_in, signed};
+use super::find::Guess;
+
+/// Bytes on a line.
+const LINE_BYTES: usize = 16;
+
+/// Which bytes of the input are hidden. `trusted`: what stands where is known, from what was read or from the
+/// best way to read it.
+pub(super) fn shade(
+    guess: &Guess,
+    best: Option<&Found<'_>>,
+    trusted: bool,
+    reveal: Reveal,
+) -> Vec<bool> {
+    let mut shade = vec![false; guess.input.len()];
+    if reveal == Reveal::Everything {
+        return shade;
+    }
+    let shift = match guess.frame_at {
+        Some(at) => signed(at),
+        None => signed(guess.input.len()).saturating_sub(signed(guess.frame.len())),
+    };
+    hide_fields(&guess.dialect, &guess.frame, shift, &mut shade);
+    match best {
+        _ if !trusted => hide_body(guess, shift, &mut shade),
+        // Nothing stands there as it is: all of it may be anything.
+        Some(found) if found.shift == isize::MAX => shade.fill(true),
+        Some(found) if found.rank <= Rank::Named => {
+            hide_fields(&found.dialect, &found.frame, found.shift, &mut shade);
+        }
+        Some(_) | None => hide_rest(guess, shift, &mut shade),
+    }
+    shade
+}
+
+/// Hides all that stands behind the bitmap but the bytes at fault, and what is behind the frame.
+fn hide_body(guess: &Guess, shift: isize, shade: &mut [bool]) {
+    let head = match guess.dialect.bitmap_place() {
+        Some((at, width, _)) => at.saturating_add(width),
+        None => guess.dialect.framing().envelope_bytes(),
+    };
+    let (from, to) = match guess.error {
+        Some(error) => {
+            let offset = error.offset();
+            (
+                offset.saturating_sub(2),
+                offset.saturating_add(at_fault(&error)),
+            )
+        }
+        None => (guess.frame.len(), guess.frame.len()),
+    };
+    hide(head, from.saturating_sub(head), shift, shade);
+    let end = guess.input.len();
+    hide(to.max(head.min(to)), end.saturating_sub(to), shift, shade);
+}
+
+/// Bytes that show what is wrong.
+const fn at_fault(error: &DecodeError) -> usize {
+    match error {
+        DecodeError::Mti { .. } | DecodeError::NoMti { .. } => 4,
+        DecodeError::Bitmap { .. } => 8,
+        DecodeError::Prefix { .. } | DecodeError::TooLong { .. } => 2,
+        DecodeError::Character { .. } => 1,
+        DecodeError::FrameTooLong { .. }
+        | DecodeError::Undefined { .. }
+        | DecodeError::Truncated { .. }
+        | DecodeError::Trailer { .. }
+        | DecodeError::LeftOver { .. } => 0,
+    }
+}
+
+/// Fields that are open to everybody and hold what looks like a card number or a track.
+pub(super) fn card_fields(guess: &Guess) -> Vec<u8> {
+    let mut index = Index::new();
+    let (Some(message), _) = guess.dialect.decode_partial(&guess.frame, &mut index) else {
+        return Vec::new();
+    };
+    let card = |de: &u8| {
+        let value = message.value(*de).unwrap_or_default();
+        looks_like_card(&value) || looks_like_card(to_hex(&value).as_bytes())
+    };
+    message.content_fields().iter().filter(card).collect()
+}
+
+/// Whether digits in it end in the check digit of a card number, or stand before a track's separator.
+fn looks_like_card(text: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    text.chunk_by(|left, right| digit(left) == digit(right))
+        .any(|run| {
+            let number = run.first().is_some_and(digit) && run.len() >= 13;
+            number && (13..=19).any(|length| run.windows(length).any(luhn))
+        })
+        || text.windows(13).any(|window| {
+            let (before, after) = window.split_at_checked(8).unwrap_or((&[], &[]));
+            let separated = matches!(after.first(), Some(b'=' | b'D'));
+            separated && before.iter().all(digit) && after.iter().skip(1).all(digit)
+        })
+}
+
+/// Hides the content of all fields that are not open to everybody.
+fn hide_fields(dialect: &Dialect, frame: &[u8], shift: isize, shade: &mut [bool]) {
+    let mut index = Index::new();
+    let (Some(message), _) = dialect.decode_partial(frame, &mut index) else {
+        return;
+    };
+    for de in message.content_fields().iter() {
+        let hidden = dialect
+            .field(de)
+            .is_none_or(|field| field.exposure != Exposure::Open);
+        let content = message.field(de).unwrap_or_default();
+        if let Some(from) = offset_in(frame, content)
+            && hidden
+        {
+            hide(from, content.len(), shift, shade);
+        }
+    }
+}
+
+/// Fields that were read where a byte is hidden.
+pub(super) fn shaded_fields(guess: &Guess, shade: &[bool]) -> Vec<u8> {
+    let mut index = Index::new();
+    let (Some(message), _) = guess.dialect.decode_partial(&guess.frame, &mut index) else {
+        return Vec::new();
+    };
+    let hidden = |de: &u8| {
+        let content = message.field(*de).unwrap_or_default();
+        let from = offset_in(message.frame(), content).unwrap_or(0);
+        let mut places =
+            (from..from.saturating_add(content.len())).filter_map(|at| guess.input_offset(at));
+        places.any(|at| shade.get(at) == Some(&true))
+    };
+    message.content_fields().iter().filter(hidden).collect()
+}
+
+fn hide(from: usize, bytes: usize, shift: isize, shade: &mut [bool]) {
+    for at in from..from.saturating_add(bytes) {
+        let at = usize::try_from(signed(at).saturating_add(shift)).ok();
+        if let Some(slot) = at.and_then(|at| shade.get_mut(at)) {
+            *slot = true;
+        }
+    }
+}
+
+/// Around the break nobody knows what is what: only the bytes at fault are shown, unless all fields that may
+/// stand there are open to everybody.
+fn hide_rest(guess: &Guess, shift: isize, shade: &mut [bool]) {
+    let Some(error) = guess.error else {
+        return;
+    };
+    if let Some(de) = error.field()
+        && open_from(guess, de)
+    {
+        return;
+    }
+    let offset = error.offset();
+    let shown = at_fault(&error);
+    let from = offset.saturating_add(shown);
+    hide(from, guess.frame.len().saturating_sub(from), shift, shade);
+    if let DecodeError::Character { field, .. } = error {
+        // What stands before the character in the same field.
+        let begin = end_before(guess, field);
+        hide(begin, offset.saturating_sub(begin), shift, shade);
+    }
+}
+
+/// Where the last field before this one ends.
+fn end_before(guess: &Guess, de: u8) -> usize {
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    let ends = message.into_iter().flat_map(|message| {
+        let fields = message.content_fields().below(de);
+        let ends = fields.iter().filter_map(|before| {
+            let element = message.element(before)?;
+            offset_in(message.frame(), element)?.checked_add(element.len())
+        });
+        ends.collect::<Vec<_>>()
+    });
+    ends.max().unwrap_or(0)
+}
+
+/// Whether every field that the bitmap announces from this one on is open to everybody.
+fn open_from(guess: &Guess, de: u8) -> bool {
+    let announced = Bitmap::of(guess).map(|bitmap| bitmap.announced());
+    let hidden = |de: &u8| {
+        let field = guess.dialect.field(*de);
+        field.is_none_or(|field| field.exposure != Exposure::Open)
+    };
+    match announced {
+        Some(announced) => !announced.iter().filter(|field| **field >= de).any(hidden),
+        None => false,
+    }
+}
+
+/// The line before the place, its own with a caret, and the next.
+pub(super) fn lines(input: &[u8], shade: &[bool], at: usize) -> Vec<String> {
+    let line = at.saturating_sub(at % LINE_BYTES);
+    // What is missing stands behind the last byte.
+    let line = if at == input.len() && at > 0 && at.is_multiple_of(LINE_BYTES) {
+        line.saturating_sub(LINE_BYTES)
+    } else {
+        line
+    };
+    let mut out = Vec::new();
+    for begin in [
+        line.checked_sub(LINE_BYTES),
+        Some(line),
+        line.checked_add(LINE_BYTES),
+    ] {
+        let Some(begin) = begin.filter(|begin| *begin < input.len() || *begin == line) else {
+            continue;
+        };
+        out.push(row(input, shade, begin));
+        if begin == line {
+            let column = at.saturating_sub(begin).saturating_mul(3).saturating_add(8);
+            out.push(format!("{}^^ byte {at}", " ".repeat(column)));
+        }
+    }
+    out
+}
+
+fn row(input: &[u8], shade: &[bool], begin: usize) -> String {
+    let end = begin.saturating_add(LINE_BYTES).min(input.len());
+    let bytes = input.get(begin..end).unwrap_or_default();
+    let hidden = shade.get(begin..end).unwrap_or_default();
+    let mut hex = String::new();
+    let mut text = String::new();
+    for (byte, hidden) in bytes.iter().zip(hidden) {
+        if *hidden {
+            hex.push_str("** ");
+            text.push('*');
+        } else {
+            hex.push_str(&format!("{byte:02X} "));
+            text.push(match byte {
+                0x20..=0x7E => char::from(*byte),
+                _ => '.',
+            });
+        }
+    }
+    format!("  {begin:04X}  {hex:48} {text}")
+        .trim_end()
+        .to_owned()
+}

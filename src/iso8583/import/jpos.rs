@@ -1,0 +1,618 @@
+//! Reads the XML of jPOS's `GenericPackager`: one element a field, its class says how it is written.
+//!
+//! Facts of the format: <https://jpos.org/docs/tutorial/iso-packager/generic-packager> and the pages beside
+//! it. No entity but XML's own five is known, and a DTD is not looked at.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::reader::Reader;
+
+use crate::base::document::Problems;
+use crate::base::limits::{IMPORT_DEPTH_MAX, IMPORT_ITEMS_MAX};
+
+use super::model::{
+    Charset, Class, Coding, Form, Format, Inside, Item, Length, LengthCoding, Side,
+};
+
+/// Reads the file; what it cannot carry over becomes a warning, what makes it unreadable an error.
+pub(super) fn read(text: &str, problems: &Problems<'_>) -> Option<Format> {
+    let mut walk = Walk {
+        problems,
+        format: Format::new(),
+        open: Vec::new(),
+        items: 0,
+        begun: false,
+    };
+    let mut reader = Reader::from_str(text);
+    loop {
+        let from = position(&reader, text);
+        let event = match reader.read_event() {
+            Ok(event) => event,
+            Err(error) => {
+                let at = usize::try_from(reader.error_position()).unwrap_or(text.len());
+                problems.error(&(at..at), format!("this is no XML: {error}"));
+                return None;
+            }
+        };
+        let span = from..position(&reader, text);
+        match event {
+            Event::Start(element) => walk.start(&element, span, true)?,
+            Event::Empty(element) => walk.start(&element, span, false)?,
+            Event::End(_) => walk.end(),
+            Event::Eof => break,
+            Event::Text(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_)
+            | Event::GeneralRef(_) => {}
+        }
+    }
+    if !walk.begun {
+        problems.error(&(0..0), "there is no element isopackager in it");
+        return None;
+    }
+    if walk.format.fields.is_empty() {
+        problems.error(&(0..0), "no field could be carried over");
+        return None;
+    }
+    Some(walk.format)
+}
+
+fn position(reader: &Reader<&[u8]>, text: &str) -> usize {
+    usize::try_from(reader.buffer_position()).map_or(text.len(), |at| at.min(text.len()))
+}
+
+/// An element that is open and may hold fields.
+enum Open {
+    /// The packager itself.
+    Top,
+    /// A field with fields inside.
+    Field {
+        number: u16,
+        item: Item,
+        parts: BTreeMap<u16, Item>,
+        /// Its parts cannot be carried over, and why was said.
+        opaque: bool,
+    },
+    /// Something else, which was said.
+    Ignored,
+}
+
+struct Walk<'p, 't> {
+    problems: &'p Problems<'t>,
+    format: Format,
+    open: Vec<Open>,
+    items: usize,
+    begun: bool,
+}
+
+/// The attributes of an element that mean something here.
+#[derive(Default)]
+struct Attributes {
+    id: Option<String>,
+    name: String,
+    length: Option<String>,
+    class: String,
+    packager: String,
+    /// Which side packed digits are filled on; jPOS fills right unless told.
+    pad_left: bool,
+    bitmap_field: Option<String>,
+    third_bitmap_field: Option<String>,
+    max_valid_field: Option<String>,
+    emit_bitmap: Option<String>,
+    header_length: Option<String>,
+}
+
+impl Walk<'_, '_> {
+    /// `None` when reading on has no sense.
+    fn start(&mut self, element: &BytesStart<'_>, span: Range<usize>, opens: bool) -> Option<()> {
+        self.items = self.items.saturating_add(1);
+        if self.items > IMPORT_ITEMS_MAX || self.open.len() >= IMPORT_DEPTH_MAX {
+            let message = format!(
+                "there are more than {IMPORT_ITEMS_MAX} elements, or more than {IMPORT_DEPTH_MAX} inside each other"
+            );
+            self.problems.error(&span, message);
+            return None;
+        }
+        let attributes = self.attributes(element, &span)?;
+        let name = element.local_name();
+        let opened = match name.as_ref() {
+            "isopackager" => {
+                self.begun = true;
+                self.top(&attributes, &span);
+                Open::Top
+            }
+            "isofield" => {
+                self.field(&attributes, &span);
+                Open::Ignored
+            }
+            "isofieldpackager" => self.composite(&attributes, &span),
+            other => {
+                let message = format!("the element {other} is not known and left out");
+                self.problems.warn(&span, message);
+                Open::Ignored
+            }
+        };
+        self.open.push(opened);
+        if !opens {
+            self.end();
+        }
+        Some(())
+    }
+
+    fn attributes(&self, element: &BytesStart<'_>, span: &Range<usize>) -> Option<Attributes> {
+        let mut read = Attributes::default();
+        for attribute in element.attributes() {
+            let value = attribute
+                .map_err(quick_xml::Error::from)
+                .and_then(|attribute| {
+                    let value = attribute.normalized_value(XmlVersion::Implicit1_0)?;
+                    Ok((attribute.key, value.into_owned()))
+                });
+            let (key, value) = match value {
+                Ok(pair) => pair,
+                Err(error) => {
+                    let message = format!("an attribute cannot be read: {error}");
+                    self.problems.error(span, message);
+                    return None;
+                }
+            };
+            match key.as_ref() {
+                "id" => read.id = Some(value),
+                "name" => read.name = value,
+                "length" => read.length = Some(value),
+                "class" => read.class = value,
+                "packager" => read.packager = value,
+                "pad" => read.pad_left = value == "true",
+                "bitmapField" => read.bitmap_field = Some(value),
+                "thirdBitmapField" => read.third_bitmap_field = Some(value),
+                "maxValidField" => read.max_valid_field = Some(value),
+                "emitBitmap" => read.emit_bitmap = Some(value),
+                "headerLength" => read.header_length = Some(value),
+                // What is trimmed when it is read, and what only one's own classes read.
+                "trim" | "token" | "firstField" | "xmlns" => {}
+                other => {
+                    let message = format!("the attribute {other} is not known and left out");
+                    self.problems.warn(span, message);
+                }
+            }
+        }
+        Some(read)
+    }
+
+    fn top(&mut self, attributes: &Attributes, span: &Range<usize>) {
+        if let Some(bytes) = &attributes.header_length
+            && bytes != "0"
+        {
+            let message = format!(
+                "headerLength is {bytes}: write those bytes as `header` in [framing], since they stand in the channel, not here"
+            );
+            self.problems.warn(span, message);
+        }
+        if attributes.emit_bitmap.as_deref() == Some("false") {
+            let message = "emitBitmap is false: a message without a bitmap has no dialect";
+            self.problems.error(span, message);
+        }
+        if let Some(field) = &attributes.third_bitmap_field
+            && field != "-999"
+        {
+            let message = format!("the third bitmap stands in field {field} and is left out");
+            self.problems.warn(span, message);
+        }
+        if !attributes.name.is_empty() {
+            self.format.title = Some(attributes.name.clone());
+        }
+    }
+
+    /// The number of a field; `None` with a problem when it is none.
+    fn number(&self, attributes: &Attributes, span: &Range<usize>) -> Option<u16> {
+        let number = attributes
+            .id
+            .as_deref()
+            .and_then(|id| id.trim().parse().ok());
+        if number.is_none() {
+            self.problems.error(span, "id is no number of a field");
+        }
+        number
+    }
+
+    fn field(&mut self, attributes: &Attributes, span: &Range<usize>) {
+        let Some(number) = self.number(attributes, span) else {
+            return;
+        };
+        let top = match self.open.last() {
+            Some(Open::Top) => true,
+            Some(Open::Field { opaque: false, .. }) => false,
+            Some(Open::Field { opaque: true, .. } | Open::Ignored) => return,
+            None => {
+                self.problems
+                    .error(span, "isofield stands outside isopackager");
+                return;
+            }
+        };
+        if top && number <= 1 {
+            self.head(number, attributes, span);
+            return;
+        }
+        let Some(item) = self.item(number, attributes, span) else {
+            return;
+        };
+        match self.open.last_mut() {
+            Some(Open::Field { parts, .. }) => {
+                parts.insert(number, item);
+            }
+            Some(Open::Top | Open::Ignored) | None => {
+                self.format.fields.insert(number, item);
+            }
+        }
+    }
+
+    /// Message type and bitmap.
+    fn head(&mut self, number: u16, attributes: &Attributes, span: &Range<usize>) {
+        let class = bare_class(&attributes.class);
+        if number == 0 {
+            match form(class, 4, attributes.pad_left).map(|form| form.coding) {
+                Some(Coding::Characters(charset)) => {
+                    self.format.mti = Coding::Characters(charset);
+                }
+                Some(Coding::Packed(side)) => self.format.mti = Coding::Packed(side),
+                Some(Coding::Raw | Coding::Hex(_)) | None => {
+                    let message =
+                        format!("{class} is no way to write a message type; taken as ASCII");
+                    self.problems.warn(span, message);
+                }
+            }
+            return;
+        }
+        let length = self.length(attributes, span).unwrap_or(16);
+        self.format.bitmap = match class {
+            "IFB_BITMAP" => Coding::Raw,
+            "IFA_BITMAP" | "IFHex_BITMAP" => Coding::Hex(Charset::Ascii),
+            "IFE_BITMAP" => Coding::Hex(Charset::Ebcdic),
+            other => {
+                let message = format!("{other} is no bitmap that is known here; taken as binary");
+                self.problems.warn(span, message);
+                Coding::Raw
+            }
+        };
+        // IFB_BITMAP counts bytes of all bitmaps, and so does IFA_BITMAP in practice: 16 for two.
+        self.format.bits = match length {
+            0..=8 => 64,
+            9..=16 => 128,
+            _ => 192,
+        };
+    }
+
+    fn length(&self, attributes: &Attributes, span: &Range<usize>) -> Option<u16> {
+        let length = attributes
+            .length
+            .as_deref()
+            .and_then(|text| text.trim().parse().ok());
+        if length.is_none() {
+            self.problems.error(span, "length is no number");
+        }
+        length
+    }
+
+    fn item(&self, number: u16, attributes: &Attributes, span: &Range<usize>) -> Option<Item> {
+        let class = bare_class(&attributes.class);
+        if class == "IF_NOP" {
+            return None;
+        }
+        let length = self.length(attributes, span)?;
+        let Some(form) = form(class, length, attributes.pad_left) else {
+            let message = format!(
+                "field {number} is left out: how {} writes it is not known here",
+                attributes.class
+            );
+            self.problems.warn(span, message);
+            return None;
+        };
+        Some(Item {
+            name: attributes.name.clone(),
+            form,
+            inside: Inside::Nothing,
+            span: span.clone(),
+        })
+    }
+
+    fn composite(&self, attributes: &Attributes, span: &Range<usize>) -> Open {
+        let Some(number) = self.number(attributes, span) else {
+            return Open::Ignored;
+        };
+        let Some(item) = self.item(number, attributes, span) else {
+            return Open::Ignored;
+        };
+        let packager = attributes.packager.rsplit('.').next().unwrap_or_default();
+        let with_bitmap =
+            packager == "GenericPackager" && attributes.emit_bitmap.as_deref() != Some("false");
+        let opaque = match packager {
+            "GenericSubFieldPackager" | "GenericPackager" if !with_bitmap => false,
+            other => {
+                let why = if with_bitmap {
+                    "it has a bitmap of its own".to_owned()
+                } else {
+                    format!("the packager {other} is not known here")
+                };
+                let message =
+                    format!("field {number} is carried over whole, its parts are left out: {why}");
+                self.problems.warn(span, message);
+                true
+            }
+        };
+        Open::Field {
+            number,
+            item,
+            parts: BTreeMap::new(),
+            opaque,
+        }
+    }
+
+    fn end(&mut self) {
+        let Some(Open::Field {
+            number,
+            mut item,
+            parts,
+            ..
+        }) = self.open.pop()
+        else {
+            return;
+        };
+        if !parts.is_empty() {
+            item.inside = Inside::Positional(parts);
+        }
+        match self.open.last_mut() {
+            Some(Open::Top) => {
+                self.format.fields.insert(number, item);
+            }
+            Some(Open::Field { parts, opaque, .. }) if !*opaque => {
+                parts.insert(number, item);
+            }
+            Some(Open::Field { .. } | Open::Ignored) | None => {}
+        }
+    }
+}
+
+/// The class without its package.
+fn bare_class(class: &str) -> &str {
+    class.trim().rsplit('.').next().unwrap_or_default()
+}
+
+/// How a class of jPOS writes a field: what stands before the underscore is the code, then as many `L` as
+/// the length prefix has digits (`H` behind them: in binary, a byte for the first two and one more for each
+/// further), then what it holds.
+fn form(class: &str, max: u16, pad_left: bool) -> Option<Form> {
+    let (code, rest) = class.split_once('_')?;
+    let side = if pad_left { Side::Left } else { Side::Right };
+    let characters = |charset| Coding::Characters(charset);
+    // Fixed digits of BCD are zero filled and even in most files; the odd nibble goes where pad says.
+    let (text, digits, binary, prefix) = match code {
+        "IF" => (
+            characters(Charset::Ascii),
+            characters(Charset::Ascii),
+            Coding::Raw,
+            LengthCoding::Ascii,
+        ),
+        "IFA" => (
+            characters(Charset::Ascii),
+            characters(Charset::Ascii),
+            Coding::Hex(Charset::Ascii),
+            LengthCoding::Ascii,
+        ),
+        "IFB" => (
+            characters(Charset::Ascii),
+            Coding::Packed(side),
+            Coding::Raw,
+            LengthCoding::Packed,
+        ),
+        "IFE" => (
+            characters(Charset::Ebcdic),
+            characters(Charset::Ebcdic),
+            Coding::Hex(Charset::Ebcdic),
+            LengthCoding::Ebcdic,
+        ),
+        // Length in EBCDIC, content in ASCII, and the other way round.
+        "IFEA" => (
+            characters(Charset::Ascii),
+            characters(Charset::Ascii),
+            Coding::Raw,
+            LengthCoding::Ebcdic,
+        ),
+        "IFAE" => (
+            characters(Charset::Ebcdic),
+            characters(Charset::Ebcdic),
+            Coding::Raw,
+            LengthCoding::Ascii,
+        ),
+        // Length in EBCDIC digits that count the packed bytes.
+        "IFEB" => (
+            characters(Charset::Ascii),
+            Coding::Packed(Side::Right),
+            Coding::Raw,
+            LengthCoding::Ebcdic,
+        ),
+        _ => return None,
+    };
+    let after = rest.trim_start_matches('L');
+    let ells = rest.len().checked_sub(after.len())?;
+    let (hexadecimal, kind) = match after.strip_prefix('H') {
+        // HEX is what is held, H is how the length is written.
+        Some(kind) if ells > 0 && after != "HEX" => (true, kind),
+        Some(_) | None => (false, after),
+    };
+    let length = prefix_of(ells, hexadecimal, prefix, code)?;
+    let (class, coding) = match (kind, length.is_some()) {
+        ("NUMERIC", false) | ("NUM", true) => (Class::Digits, digits),
+        ("CHAR", _) => (Class::Text, text),
+        ("ECHAR", _) if code == "IF" || code == "IFB" => (Class::Text, characters(Charset::Ebcdic)),
+        ("AMOUNT", false) if code == "IFA" || code == "IFE" => (Class::Amount, text),
+        ("BINARY", false) => (Class::Binary, binary),
+        // With a length, the bytes stand as they are, except where the class says A.
+        ("BINARY", true) => (Class::Binary, Coding::Raw),
+        ("ABINARY", true) => (Class::Binary, Coding::Hex(Charset::Ascii)),
+        ("BNUM", true) => (Class::Digits, Coding::Packed(side)),
+        _ => return None,
+    };
+    Some(Form {
+        class,
+        coding,
+        length,
+        max,
+    })
+}
+
+/// `Some(None)` without a prefix; `None` when there is no such prefix.
+fn prefix_of(
+    ells: usize,
+    binary: bool,
+    coding: LengthCoding,
+    code: &str,
+) -> Option<Option<Length>> {
+    let ells = u8::try_from(ells).ok()?;
+    let length = match (ells, binary) {
+        (0, _) => return Some(None),
+        (1..=2, true) => Length {
+            coding: LengthCoding::Binary,
+            digits: 1,
+            counts_wire: false,
+        },
+        (3, true) => Length {
+            coding: LengthCoding::Binary,
+            digits: 2,
+            counts_wire: false,
+        },
+        (1..=6, false) => Length {
+            coding,
+            digits: ells,
+            counts_wire: code == "IFEB",
+        },
+        _ => return None,
+    };
+    Some(Some(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(class: &str, expect: (Class, Coding, Option<(LengthCoding, u8)>)) {
+        let found = form(class, 19, false).unwrap_or_else(|| panic!("{class}"));
+        let length = found.length.map(|length| (length.coding, length.digits));
+        assert_eq!((found.class, found.coding, length), expect, "{class}");
+    }
+
+    #[test]
+    fn class_names_say_how_a_field_is_written() {
+        use Coding::{Characters, Hex, Packed, Raw};
+        let (ascii, ebcdic) = (Charset::Ascii, Charset::Ebcdic);
+        check("IF_CHAR", (Class::Text, Characters(ascii), None));
+        check("IFA_NUMERIC", (Class::Digits, Characters(ascii), None));
+        check("IFE_NUMERIC", (Class::Digits, Characters(ebcdic), None));
+        check("IFB_NUMERIC", (Class::Digits, Packed(Side::Right), None));
+        check("IFA_AMOUNT", (Class::Amount, Characters(ascii), None));
+        check("IFA_BINARY", (Class::Binary, Hex(ascii), None));
+        check("IFE_BINARY", (Class::Binary, Hex(ebcdic), None));
+        check("IFB_BINARY", (Class::Binary, Raw, None));
+        let two = |coding| Some((coding, 2));
+        let three = |coding| Some((coding, 3));
+        check(
+            "IFA_LLNUM",
+            (Class::Digits, Characters(ascii), two(LengthCoding::Ascii)),
+        );
+        check(
+            "IFA_LLLCHAR",
+            (Class::Text, Characters(ascii), three(LengthCoding::Ascii)),
+        );
+        check(
+            "IFA_LLLBINARY",
+            (Class::Binary, Raw, three(LengthCoding::Ascii)),
+        );
+        check(
+            "IFA_LLLABINARY",
+            (Class::Binary, Hex(ascii), three(LengthCoding::Ascii)),
+        );
+        check(
+            "IFA_LLBNUM",
+            (Class::Digits, Packed(Side::Right), two(LengthCoding::Ascii)),
+        );
+        check(
+            "IFB_LLNUM",
+            (
+                Class::Digits,
+                Packed(Side::Right),
+                two(LengthCoding::Packed),
+            ),
+        );
+        check(
+            "IFB_LLLBINARY",
+            (Class::Binary, Raw, three(LengthCoding::Packed)),
+        );
+        check(
+            "IFB_LLHNUM",
+            (
+                Class::Digits,
+                Packed(Side::Right),
+                Some((LengthCoding::Binary, 1)),
+            ),
+        );
+        check(
+            "IFB_LLLHCHAR",
+            (
+                Class::Text,
+                Characters(ascii),
+                Some((LengthCoding::Binary, 2)),
+            ),
+        );
+        check(
+            "IFB_LLHECHAR",
+            (
+                Class::Text,
+                Characters(ebcdic),
+                Some((LengthCoding::Binary, 1)),
+            ),
+        );
+        check(
+            "IFE_LLCHAR",
+            (Class::Text, Characters(ebcdic), two(LengthCoding::Ebcdic)),
+        );
+        check(
+            "IFE_LLLBINARY",
+            (Class::Binary, Raw, three(LengthCoding::Ebcdic)),
+        );
+        check(
+            "IFEA_LLCHAR",
+            (Class::Text, Characters(ascii), two(LengthCoding::Ebcdic)),
+        );
+        check(
+            "IFEB_LLNUM",
+            (
+                Class::Digits,
+                Packed(Side::Right),
+                two(LengthCoding::Ebcdic),
+            ),
+        );
+        assert!(
+            form("IFEB_LLNUM", 19, false)
+                .unwrap()
+                .length
+                .unwrap()
+                .counts_wire
+        );
+        let left = form("IFB_NUMERIC", 3, true).unwrap().coding;
+        assert_eq!(left, Packed(Side::Left));
+        for unknown in [
+            "IFA_TTLLCHAR",
+            "IFB_LLHFBINARY",
+            "IFMC_LLCHAR",
+            "MyField",
+            "IFB_AMOUNT",
+        ] {
+            assert_eq!(form(unknown, 19, false), None, "{unknown}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Reads message formats of other programs: the XML of jPOS's `GenericPackager` and the JSON of moov-io's
+//! `iso8583`. What comes out is the text of a dialect file, and what could not be carried over, with its place.
+//!
+//! Such a file says how fields are written and nothing of framing, requests or response codes: what comes out
+//! decodes and encodes, and is a start for the rest.
+
+mod jpos;
+mod model;
+mod moov;
+mod toml;
+
+use crate::base::document::{Problem, Problems};
+
+/// What other programs' files are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// XML for jPOS's `GenericPackager`.
+    Jpos,
+    /// JSON for moov-io's `iso8583`.
+    Moov,
+}
+
+impl Source {
+    /// Which one a text is: JSON begins with a brace, XML with an angle bracket.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        match text
+            .trim_start_matches('\u{feff}')
+            .trim_start()
+            .chars()
+            .next()
+        {
+            Some('<') => Some(Self::Jpos),
+            Some('{') => Some(Self::Moov),
+            Some(_) | None => None,
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jpos => "jPOS packager XML",
+            Self::Moov => "moov-io iso8583 JSON",
+        }
+    }
+}
+
+/// A dialect file made of another program's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The dialect file.
+    pub text: String,
+    /// How many fields it has.
+    pub fields: usize,
+    /// What could not be carried over, or differs.
+    pub warnings: Vec<Problem>,
+}
+
+/// Makes a dialect file called `name` of `text`, which the user knows as `file`.
+///
+/// # Errors
+/// What makes the text unreadable, warnings among it.
+pub fn import(
+    source: Source,
+    file: &str,
+    text: &str,
+    name: &str,
+) -> Result<Imported, Vec<Problem>> {
+    let text = text.trim_start_matches('\u{feff}');
+    let problems = Problems::new(file, text);
+    let format = match source {
+        Source::Jpos => jpos::read(text, &problems),
+        Source::Moov => moov::read(text, &problems),
+    };
+    let written = format.map(|format| toml::write(&format, name, source, &problems));
+    let refused = problems.any_errors();
+    let warnings = problems.into_vec();
+    match written {
+        Some((text, fields)) if !refused => Ok(Imported {
+            text,
+            fields,
+            warnings,
+        }),
+        Some(_) | None => Err(warnings),
+    }
+}
+
+#[cfg(test)]
+mod tests;

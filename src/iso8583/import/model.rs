@@ -1,0 +1,135 @@
+//! A message format as other programs describe it, before it becomes a dialect file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The code that characters are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charset {
+    Ascii,
+    Ebcdic,
+}
+
+/// On which side the odd nibble of packed digits is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+/// How content lies on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// A character for each digit or letter.
+    Characters(Charset),
+    /// Two digits a byte.
+    Packed(Side),
+    /// Bytes as they are.
+    Raw,
+    /// Bytes as two hexadecimal digits each.
+    Hex(Charset),
+}
+
+/// What content consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Digits,
+    /// Digits with a sign letter in front.
+    Amount,
+    Track,
+    Text,
+    Binary,
+}
+
+/// How a length prefix is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LengthCoding {
+    Ascii,
+    Ebcdic,
+    /// Two decimal digits a byte.
+    Packed,
+    /// A number, most significant byte first.
+    Binary,
+    /// Hexadecimal digits in ASCII.
+    Hex,
+}
+
+/// A length prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Length {
+    pub(super) coding: LengthCoding,
+    /// Decimal or hexadecimal digits; of a binary one its bytes.
+    pub(super) digits: u8,
+    /// Whether it counts bytes on the wire where content has another unit: packed bytes rather than digits,
+    /// hexadecimal digits rather than bytes.
+    pub(super) counts_wire: bool,
+}
+
+/// How one field is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) class: Class,
+    pub(super) coding: Coding,
+    /// `None`: always of its largest length.
+    pub(super) length: Option<Length>,
+    /// Most digits, characters or bytes.
+    pub(super) max: u16,
+}
+
+/// A field or sub-field.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) name: String,
+    pub(super) form: Form,
+    pub(super) inside: Inside,
+    /// Where it stands in the source.
+    pub(super) span: Range<usize>,
+}
+
+/// What a field is made of.
+#[derive(Clone, Debug)]
+pub(super) enum Inside {
+    Nothing,
+    /// One part after the other, by ascending number.
+    Positional(BTreeMap<u16, Item>),
+    /// A bitmap of so many bytes says which parts follow.
+    Mapped {
+        bytes: u16,
+        hex: bool,
+        parts: BTreeMap<u16, Item>,
+    },
+    /// BER-TLV elements; the names of those the source knows, by tag in upper-case hexadecimal digits.
+    BerTlv(BTreeMap<String, Item>),
+    /// Elements with a tag of `tag` characters and a length of `length` characters.
+    Tagged {
+        tag: u8,
+        length: Length,
+        items: BTreeMap<String, Item>,
+    },
+}
+
+/// A whole message format.
+#[derive(Debug)]
+pub(super) struct Format {
+    /// What the source calls it, if anything.
+    pub(super) title: Option<String>,
+    /// How the message type is written, and whether in two bytes.
+    pub(super) mti: Coding,
+    pub(super) bitmap: Coding,
+    /// Bits that the bitmaps have together: 64, 128 or 192.
+    pub(super) bits: u16,
+    /// By data element, 2 upwards.
+    pub(super) fields: BTreeMap<u16, Item>,
+}
+
+impl Format {
+    pub(super) const fn new() -> Self {
+        Self {
+            title: None,
+            mti: Coding::Characters(Charset::Ascii),
+            bitmap: Coding::Raw,
+            bits: 128,
+            fields: BTreeMap::new(),
+        }
+    }
+}

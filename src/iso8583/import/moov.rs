@@ -1,0 +1,453 @@
+//! Reads the JSON of moov-io's `iso8583`: an object of fields by number, each with type, encoding and prefix.
+//!
+//! Facts of the format: <https://github.com/moov-io/iso8583/blob/master/docs/howtos.md> and the pages beside it.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+
+use crate::base::document::Problems;
+use crate::base::limits::{IMPORT_DEPTH_MAX, IMPORT_ITEMS_MAX};
+
+use super::model::{
+    Charset, Class, Coding, Form, Format, Inside, Item, Length, LengthCoding, Side,
+};
+
+/// Reads the file; what it cannot carry over becomes a warning, what makes it unreadable an error.
+pub(super) fn read<'t>(text: &'t str, problems: &Problems<'t>) -> Option<Format> {
+    let source = Source { text, problems };
+    let whole = match serde_json::from_str::<&RawValue>(text) {
+        Ok(whole) => whole,
+        Err(error) => {
+            let at = offset(text, error.line(), error.column());
+            problems.error(&(at..at), format!("this is no JSON: {error}"));
+            return None;
+        }
+    };
+    let root = source.object("the file", whole)?;
+    let mut format = Format::new();
+    format.title = root.text("name").map(Cow::into_owned);
+    let Some(fields) = root.value("fields") else {
+        problems.error(&root.span, "there are no fields in it");
+        return None;
+    };
+    let fields = source.object("fields", fields)?;
+    root.finish();
+    let mut reader = Reader {
+        source: &source,
+        items: 0,
+    };
+    for (key, raw) in &fields.entries {
+        let span = source.span(raw);
+        let Ok(number) = key.parse::<u16>() else {
+            problems.error(&span, format!("{key} is no number of a field"));
+            continue;
+        };
+        let path = format!("field {number}");
+        match number {
+            0 => reader.mti(&mut format, &path, raw),
+            1 => reader.bitmap(&mut format, &path, raw),
+            _ => {
+                if let Some(item) = reader.item(&path, raw, 0) {
+                    format.fields.insert(number, item);
+                }
+            }
+        }
+    }
+    if format.fields.is_empty() {
+        problems.error(&fields.span, "no field could be carried over");
+        return None;
+    }
+    Some(format)
+}
+
+/// The byte offset of a line and column as `serde_json` counts them: lines from 1, columns in bytes.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    before
+        .saturating_add(column.saturating_sub(1))
+        .min(text.len())
+}
+
+struct Source<'t, 'p> {
+    text: &'t str,
+    problems: &'p Problems<'t>,
+}
+
+impl<'t, 'p> Source<'t, 'p> {
+    /// Where a value stands: it is a piece of the text.
+    fn span(&self, raw: &RawValue) -> Range<usize> {
+        let start = raw
+            .get()
+            .as_ptr()
+            .addr()
+            .saturating_sub(self.text.as_ptr().addr());
+        start..start.saturating_add(raw.get().len())
+    }
+
+    fn object<'s>(&'s self, path: &str, raw: &'t RawValue) -> Option<Object<'s, 't, 'p>> {
+        let span = self.span(raw);
+        match serde_json::from_str::<BTreeMap<Cow<'t, str>, &'t RawValue>>(raw.get()) {
+            Ok(entries) => Some(Object {
+                source: self,
+                path: path.to_owned(),
+                span,
+                entries,
+                asked: RefCell::new(BTreeSet::new()),
+            }),
+            Err(_not_an_object) => {
+                self.problems
+                    .error(&span, format!("{path} must be an object"));
+                None
+            }
+        }
+    }
+}
+
+/// An object; what nobody asked for is reported.
+struct Object<'s, 't, 'p> {
+    source: &'s Source<'t, 'p>,
+    path: String,
+    span: Range<usize>,
+    entries: BTreeMap<Cow<'t, str>, &'t RawValue>,
+    asked: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'t> Object<'_, 't, '_> {
+    fn value(&self, key: &'static str) -> Option<&'t RawValue> {
+        self.asked.borrow_mut().insert(key);
+        self.entries
+            .get(key)
+            .copied()
+            .filter(|raw| raw.get() != "null")
+    }
+
+    fn text(&self, key: &'static str) -> Option<Cow<'t, str>> {
+        let raw = self.value(key)?;
+        let read = serde_json::from_str(raw.get()).ok();
+        if read.is_none() {
+            self.wrong(key, raw, "a text");
+        }
+        read
+    }
+
+    fn integer(&self, key: &'static str) -> Option<u16> {
+        let raw = self.value(key)?;
+        let read = serde_json::from_str(raw.get()).ok();
+        if read.is_none() {
+            self.wrong(key, raw, "a number from 0 to 65535");
+        }
+        read
+    }
+
+    fn wrong(&self, key: &str, raw: &RawValue, want: &str) {
+        let message = format!("{}: {key} must be {want}", self.path);
+        let problems = self.source.problems;
+        problems.error(&self.source.span(raw), message);
+    }
+
+    fn warn(&self, message: &str) {
+        let message = format!("{} {message}", self.path);
+        self.source.problems.warn(&self.span, message);
+    }
+
+    fn finish(self) {
+        let asked = self.asked.into_inner();
+        for (key, raw) in &self.entries {
+            if !asked.contains(key.as_ref()) {
+                let message = format!("{}: `{key}` is not known and left out", self.path);
+                self.source.problems.warn(&self.source.span(raw), message);
+            }
+        }
+    }
+}
+
+struct Reader<'s, 't, 'p> {
+    source: &'s Source<'t, 'p>,
+    items: usize,
+}
+
+impl<'t> Reader<'_, 't, '_> {
+    fn mti(&self, format: &mut Format, path: &str, raw: &'t RawValue) {
+        let Some(object) = self.source.object(path, raw) else {
+            return;
+        };
+        let coding = encoding(object.text("enc").as_deref().unwrap_or_default());
+        match coding {
+            Some(coding @ (Coding::Characters(_) | Coding::Packed(_))) => format.mti = coding,
+            // Two bytes that hold four digits.
+            Some(Coding::Raw) => format.mti = Coding::Packed(Side::Left),
+            Some(Coding::Hex(_)) | None => {
+                object.warn("is the message type in an encoding not known here; taken as ASCII");
+            }
+        }
+    }
+
+    fn bitmap(&self, format: &mut Format, path: &str, raw: &'t RawValue) {
+        let Some(object) = self.source.object(path, raw) else {
+            return;
+        };
+        let coding = encoding(object.text("enc").as_deref().unwrap_or_default());
+        match coding {
+            Some(coding @ (Coding::Raw | Coding::Hex(_))) => format.bitmap = coding,
+            Some(Coding::Characters(_) | Coding::Packed(_)) | None => {
+                object.warn("is a bitmap in an encoding not known here; taken as binary");
+            }
+        }
+        // Of 8 bytes unless told; further ones follow when their first bit says so.
+        let fixed = match object.value("disableautoexpand") {
+            Some(raw) => raw.get() == "true",
+            None => false,
+        };
+        let bytes = object.integer("length").unwrap_or(8);
+        format.bits = match (fixed, bytes) {
+            (true, 0..=8) => 64,
+            (true, 9..=16) | (false, _) => 128,
+            (true, _) => 192,
+        };
+    }
+
+    fn item(&mut self, path: &str, raw: &'t RawValue, depth: usize) -> Option<Item> {
+        self.items = self.items.saturating_add(1);
+        let span = self.source.span(raw);
+        if self.items > IMPORT_ITEMS_MAX || depth > IMPORT_DEPTH_MAX {
+            let message = format!(
+                "{path}: there are more than {IMPORT_ITEMS_MAX} fields, or more than {IMPORT_DEPTH_MAX} inside each other"
+            );
+            self.source.problems.error(&span, message);
+            return None;
+        }
+        let object = self.source.object(path, raw)?;
+        let kind = object.text("type").unwrap_or_default();
+        let name = object.text("description").map(Cow::into_owned);
+        let max = object.integer("length").unwrap_or(0);
+        let prefix = object.text("prefix").unwrap_or_default();
+        let encoding_name = object.text("enc").unwrap_or_default();
+        let padding = object
+            .value("padding")
+            .and_then(|raw| self.padding(path, raw));
+        let Some(length) = length(&prefix) else {
+            object.warn(&format!(
+                "is left out: its prefix {prefix} is not known here"
+            ));
+            return None;
+        };
+        let inside = self.inside(&object, path, depth);
+        let coding = match (encoding(&encoding_name), &inside) {
+            (Some(coding), _) => coding,
+            // A composite has no encoding of its own: its parts do.
+            (None, Inside::BerTlv(_) | Inside::Mapped { .. }) => Coding::Raw,
+            // Its parts are left out: whatever they are.
+            (None, Inside::Nothing) if kind == "Composite" => Coding::Raw,
+            (None, Inside::Positional(parts)) => parts
+                .values()
+                .next()
+                .map_or(Coding::Characters(Charset::Ascii), |part| part.form.coding),
+            (None, Inside::Tagged { .. }) => Coding::Characters(Charset::Ascii),
+            (None, Inside::Nothing) => {
+                object.warn(&format!(
+                    "is left out: its encoding {encoding_name} is not known here"
+                ));
+                return None;
+            }
+        };
+        let Some(class) = class(&kind, coding) else {
+            object.warn(&format!("is left out: its type {kind} is not known here"));
+            return None;
+        };
+        if let Some((side, pad)) = padding
+            && !usual_padding(class, side, &pad)
+        {
+            object.warn("is padded in a way that no dialect has; what it is filled with stands in its value");
+        }
+        object.finish();
+        Some(Item {
+            name: name.unwrap_or_default(),
+            form: Form {
+                class,
+                coding,
+                length,
+                max,
+            },
+            inside,
+            span,
+        })
+    }
+
+    /// Side and character of `{"type": "Left", "pad": "0"}`.
+    fn padding(&self, path: &str, raw: &'t RawValue) -> Option<(Side, String)> {
+        let object = self.source.object(path, raw)?;
+        let side = match object.text("type").as_deref() {
+            Some("Left") => Some(Side::Left),
+            Some("Right") => Some(Side::Right),
+            _ => None,
+        };
+        let pad = object.text("pad").map(Cow::into_owned).unwrap_or_default();
+        Some((side?, pad))
+    }
+
+    fn inside(&mut self, object: &Object<'_, 't, '_>, path: &str, depth: usize) -> Inside {
+        let bitmap = object
+            .value("bitmap")
+            .and_then(|raw| self.inner_bitmap(path, raw));
+        let tag = object.value("tag").and_then(|raw| self.tag(path, raw));
+        let Some(raw) = object.value("subfields") else {
+            return Inside::Nothing;
+        };
+        let Some(subfields) = self.source.object(&format!("{path}.subfields"), raw) else {
+            return Inside::Nothing;
+        };
+        let mut items = BTreeMap::new();
+        for (key, raw) in &subfields.entries {
+            let deeper = depth.saturating_add(1);
+            if let Some(item) = self.item(&format!("{path}.{key}"), raw, deeper) {
+                items.insert(key.to_string(), item);
+            }
+        }
+        if let Some((bytes, hex)) = bitmap {
+            return match positional(object, items) {
+                Inside::Positional(parts) => Inside::Mapped { bytes, hex, parts },
+                other => other,
+            };
+        }
+        match tag {
+            Some((0, _)) | None => positional(object, items),
+            Some((_, true)) => Inside::BerTlv(items),
+            Some((tag, false)) => tagged(object, tag, items),
+        }
+    }
+
+    /// Bytes of a composite's own bitmap, and whether it is in hexadecimal digits.
+    fn inner_bitmap(&self, path: &str, raw: &'t RawValue) -> Option<(u16, bool)> {
+        let object = self.source.object(&format!("{path}.bitmap"), raw)?;
+        let hex = object.text("enc").as_deref() == Some("HexToASCII");
+        Some((object.integer("length").unwrap_or(8), hex))
+    }
+
+    /// Characters of a tag, and whether it is one of BER-TLV (whose length is written as 0 or left out).
+    fn tag(&self, path: &str, raw: &'t RawValue) -> Option<(u8, bool)> {
+        let object = self.source.object(&format!("{path}.tag"), raw)?;
+        let ber = object.text("enc").as_deref() == Some("BerTLVTag");
+        let length = object.integer("length").unwrap_or(0);
+        // How parts are ordered when they are written follows from their tags here.
+        let _ = (object.value("sort"), object.value("padding"));
+        object.finish();
+        let length = u8::try_from(length).ok()?;
+        Some((if ber { length.max(1) } else { length }, ber))
+    }
+}
+
+/// Parts one after the other, by number.
+fn positional(object: &Object<'_, '_, '_>, items: BTreeMap<String, Item>) -> Inside {
+    let mut parts = BTreeMap::new();
+    for (key, item) in items {
+        match key.parse() {
+            Ok(number) => {
+                parts.insert(number, item);
+            }
+            Err(_) => object.warn(&format!(
+                "has a part {key} that is no number and is left out"
+            )),
+        }
+    }
+    if parts.is_empty() {
+        Inside::Nothing
+    } else {
+        Inside::Positional(parts)
+    }
+}
+
+/// Parts with tags of `tag` characters; all must have the same length prefix.
+fn tagged(object: &Object<'_, '_, '_>, tag: u8, items: BTreeMap<String, Item>) -> Inside {
+    let mut lengths: Vec<_> = items.values().map(|item| item.form.length).collect();
+    lengths.dedup();
+    match lengths.as_slice() {
+        [Some(length)] => Inside::Tagged {
+            tag,
+            length: *length,
+            items,
+        },
+        _ => {
+            object.warn("is carried over whole, its parts are left out: their tags are followed by lengths of different kinds");
+            Inside::Nothing
+        }
+    }
+}
+
+const fn usual_padding_of(class: Class) -> (Side, u8) {
+    match class {
+        Class::Digits | Class::Amount | Class::Track => (Side::Left, b'0'),
+        Class::Text => (Side::Right, b' '),
+        Class::Binary => (Side::Right, 0),
+    }
+}
+
+/// Whether a dialect fills short values of the class so.
+fn usual_padding(class: Class, side: Side, pad: &str) -> bool {
+    let (usual_side, usual) = usual_padding_of(class);
+    side == usual_side && pad.as_bytes() == [usual]
+}
+
+fn encoding(name: &str) -> Option<Coding> {
+    Some(match name {
+        "ASCII" => Coding::Characters(Charset::Ascii),
+        "EBCDIC" | "EBCDIC1047" => Coding::Characters(Charset::Ebcdic),
+        // Aligned to the right: the odd nibble is on the left.
+        "BCD" => Coding::Packed(Side::Left),
+        "LBCD" => Coding::Packed(Side::Right),
+        "Binary" | "ASCIIToHex" => Coding::Raw,
+        "HexToASCII" => Coding::Hex(Charset::Ascii),
+        _ => return None,
+    })
+}
+
+fn class(kind: &str, coding: Coding) -> Option<Class> {
+    let raw = matches!(coding, Coding::Raw | Coding::Hex(_));
+    Some(match kind {
+        "Numeric" => Class::Digits,
+        "Binary" | "Hex" | "Bitmap" => Class::Binary,
+        "Track2" | "Track3" => Class::Track,
+        // A text of packed digits is digits.
+        "String" | "Composite" if matches!(coding, Coding::Packed(_)) => Class::Digits,
+        "String" | "Composite" if raw => Class::Binary,
+        "String" | "Composite" | "Track1" => Class::Text,
+        _ => return None,
+    })
+}
+
+/// `Some(None)` for a fixed length; `None` when the prefix is not known.
+fn length(prefix: &str) -> Option<Option<Length>> {
+    if prefix == "BerTLV" {
+        // Of an element inside BER-TLV, whose length says itself how long it is.
+        return Some(None);
+    }
+    let (coding, digits) = prefix.split_once('.')?;
+    if digits == "Fixed" {
+        return Some(None);
+    }
+    let ells = u8::try_from(digits.len()).ok()?;
+    if digits.bytes().any(|b| b != b'L') || !(1..=6).contains(&ells) {
+        return None;
+    }
+    let (coding, digits) = match coding {
+        "ASCII" => (LengthCoding::Ascii, ells),
+        "EBCDIC" | "EBCDIC1047" => (LengthCoding::Ebcdic, ells),
+        "BCD" => (LengthCoding::Packed, ells),
+        "Binary" => (LengthCoding::Binary, ells),
+        // A byte is two digits.
+        "Hex" => (LengthCoding::Hex, ells.checked_mul(2)?),
+        _ => return None,
+    };
+    Some(Some(Length {
+        coding,
+        digits,
+        counts_wire: false,
+    }))
+}

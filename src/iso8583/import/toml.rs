@@ -1,0 +1,468 @@
+//! Writes a dialect file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::base::document::Problems;
+
+use super::Source;
+use super::model::{
+    Charset, Class, Coding, Form, Format, Inside, Item, Length, LengthCoding, Side,
+};
+
+/// Longest field of a dialect, in digits, characters or bytes.
+const MAX: u16 = 9_999;
+
+/// How most fields are written: what `[message]` says, so that fields say only where they differ.
+struct Usual {
+    digits: &'static str,
+    lengths: &'static str,
+    text: &'static str,
+    bytes: &'static str,
+}
+
+/// The text of a dialect file, and how many fields it has. What a dialect cannot say becomes a warning.
+pub(super) fn write(
+    format: &Format,
+    name: &str,
+    source: Source,
+    problems: &Problems<'_>,
+) -> (String, usize) {
+    let usual = usual(format);
+    let mut fields = String::new();
+    let mut layouts = String::new();
+    let mut count = 0_usize;
+    let mut highest = 0;
+    for (number, item) in &format.fields {
+        let row = match check_number(*number, format.bits) {
+            Ok(()) => row(item, *number, &usual),
+            Err(why) => Err(why),
+        };
+        match row {
+            Ok((row, notes)) => {
+                writeln_into(&mut fields, format_args!("{number} = {row}"));
+                for note in notes {
+                    problems.warn(&item.span, format!("field {number}: {note}"));
+                }
+                layout(&number.to_string(), item, problems, &mut layouts);
+                count = count.saturating_add(1);
+                highest = *number;
+            }
+            Err(why) => {
+                problems.warn(&item.span, format!("field {number} is left out: {why}"));
+            }
+        }
+    }
+    let title = format.title.as_deref().unwrap_or("imported");
+    let bitmaps = if highest > 128 {
+        3
+    } else if highest > 64 || format.bits > 64 {
+        2
+    } else {
+        1
+    };
+    let mut out = String::new();
+    let mut line = |text: std::fmt::Arguments<'_>| writeln_into(&mut out, text);
+    line(format_args!(
+        "# Made of {} by `posgate protocol import`.",
+        source.name()
+    ));
+    line(format_args!(
+        "# It says how fields are written and nothing more: look over [framing] and who may see what (show), and"
+    ));
+    line(format_args!(
+        "# add [[request]] and what belongs to it before a gateway can serve it."
+    ));
+    line(format_args!(""));
+    line(format_args!("name = {}", quoted(name)));
+    line(format_args!("title = {}", quoted(title)));
+    line(format_args!(""));
+    line(format_args!(
+        "# Not in the source: two bytes, binary, is what most hosts take."
+    ));
+    line(format_args!("[framing]"));
+    line(format_args!("length_bytes = 2"));
+    line(format_args!("length_encoding = \"binary\""));
+    line(format_args!(""));
+    line(format_args!("[message]"));
+    line(format_args!("mti = \"{}\"", digits_word(format.mti)));
+    line(format_args!("bitmap = \"{}\"", bitmap_word(format.bitmap)));
+    line(format_args!("bitmaps = {bitmaps}"));
+    line(format_args!("digits = \"{}\"", usual.digits));
+    line(format_args!("lengths = \"{}\"", usual.lengths));
+    line(format_args!("text = \"{}\"", usual.text));
+    line(format_args!("bytes = \"{}\"", usual.bytes));
+    line(format_args!(""));
+    line(format_args!("[fields]"));
+    out.push_str(&fields);
+    out.push_str(&layouts);
+    (out, count)
+}
+
+fn writeln_into(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let written = out.write_fmt(text);
+    debug_assert!(written.is_ok());
+    out.push('\n');
+}
+
+fn check_number(number: u16, bits: u16) -> Result<(), String> {
+    match number {
+        65 => Err("65 is the third bitmap".to_owned()),
+        2..=192 if number <= bits.max(128) => Ok(()),
+        _ => Err("no bitmap reaches it".to_owned()),
+    }
+}
+
+/// The words that most fields have.
+fn usual(format: &Format) -> Usual {
+    let forms = || format.fields.values().map(|item| item.form);
+    let of = |class: fn(Class) -> bool| {
+        move |form: Form| class(form.class).then(|| word(form.coding)).flatten()
+    };
+    Usual {
+        digits: most(forms().filter_map(of(is_digits)), "ascii"),
+        lengths: most(
+            forms().filter_map(|form| length_word(form.length?.coding)),
+            "ascii",
+        ),
+        text: most(forms().filter_map(of(is_text)), "ascii"),
+        bytes: most(
+            forms().filter_map(of(|class| class == Class::Binary)),
+            "raw",
+        ),
+    }
+}
+
+fn most(words: impl Iterator<Item = &'static str>, without: &'static str) -> &'static str {
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for word in words {
+        let count = counts.entry(word).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts
+        .into_iter()
+        .max_by_key(|(_, count)| *count)
+        .map_or(without, |(word, _)| word)
+}
+
+const fn is_digits(class: Class) -> bool {
+    matches!(class, Class::Digits | Class::Track)
+}
+
+const fn is_text(class: Class) -> bool {
+    matches!(class, Class::Text | Class::Amount)
+}
+
+const fn word(coding: Coding) -> Option<&'static str> {
+    Some(match coding {
+        Coding::Characters(Charset::Ascii) => "ascii",
+        Coding::Characters(Charset::Ebcdic) => "ebcdic",
+        Coding::Packed(_) => "packed",
+        Coding::Raw => "raw",
+        Coding::Hex(Charset::Ascii) => "hex",
+        Coding::Hex(Charset::Ebcdic) => "ebcdic-hex",
+    })
+}
+
+const fn length_word(coding: LengthCoding) -> Option<&'static str> {
+    match coding {
+        LengthCoding::Ascii => Some("ascii"),
+        LengthCoding::Ebcdic => Some("ebcdic"),
+        LengthCoding::Packed => Some("packed"),
+        LengthCoding::Binary => Some("binary"),
+        LengthCoding::Hex => None,
+    }
+}
+
+const fn digits_word(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Characters(Charset::Ebcdic) => "ebcdic",
+        Coding::Packed(_) => "packed",
+        Coding::Characters(Charset::Ascii) | Coding::Raw | Coding::Hex(_) => "ascii",
+    }
+}
+
+const fn bitmap_word(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Hex(Charset::Ascii) => "hex",
+        Coding::Hex(Charset::Ebcdic) => "ebcdic-hex",
+        Coding::Raw | Coding::Characters(_) | Coding::Packed(_) => "binary",
+    }
+}
+
+/// The inline table of a field or part, and what of it is not as in the source.
+fn row(item: &Item, number: u16, usual: &Usual) -> Result<(String, Vec<String>), String> {
+    let Form {
+        class,
+        coding,
+        length,
+        max,
+    } = item.form;
+    let mut notes = Vec::new();
+    let mut out = format!("{{ en = {}", quoted(&name(item, number)));
+    // A field that is digits by its class and text by its coding is what its coding says.
+    let (kind, own, expected) = match (class, coding) {
+        (Class::Digits, Coding::Characters(_) | Coding::Packed(_)) => ("n", "digits", usual.digits),
+        (Class::Track, Coding::Characters(_) | Coding::Packed(_)) => ("z", "digits", usual.digits),
+        (Class::Amount, Coding::Characters(_)) => ("an", "text", usual.text),
+        (Class::Text, Coding::Characters(_)) => ("ans", "text", usual.text),
+        (Class::Text, Coding::Packed(_)) => ("n", "digits", usual.digits),
+        (Class::Binary | Class::Digits | Class::Text | Class::Track | Class::Amount, _) => {
+            ("b", "bytes", usual.bytes)
+        }
+    };
+    // Tracks are often called texts or numbers; only this type lets their separator pass.
+    let track = matches!(number, 35 | 36) && kind != "b";
+    let (kind, own, expected) = if track {
+        ("z", "digits", usual.digits)
+    } else {
+        (kind, own, expected)
+    };
+    push(&mut out, format_args!(", type = \"{kind}\""));
+    let word = match (own, coding) {
+        // Bytes in characters: as they are.
+        ("bytes", Coding::Characters(_) | Coding::Packed(_)) => "raw",
+        _ => word(coding).ok_or("its encoding is not known here")?,
+    };
+    let max = most_units(max, length, &mut notes)?;
+    if let Some(length) = length {
+        push(
+            &mut out,
+            format_args!(", length = \"{}\"", length_digits(length)?),
+        );
+    }
+    push(&mut out, format_args!(", max = {max}"));
+    if let Some(length) = length {
+        if length.counts_wire {
+            notes.push("its length counts packed bytes, here it counts digits".to_owned());
+        }
+        if matches!(coding, Coding::Hex(_)) {
+            notes.push("its length counts bytes, here it counts hexadecimal digits".to_owned());
+        }
+        let word =
+            length_word(length.coding).ok_or("its length prefix is in hexadecimal digits")?;
+        if word != usual.lengths {
+            push(&mut out, format_args!(", lengths = \"{word}\""));
+        }
+    }
+    if word != expected {
+        push(&mut out, format_args!(", {own} = \"{word}\""));
+    }
+    if coding == Coding::Packed(Side::Left) {
+        out.push_str(", pad = \"left\"");
+    }
+    if let Some(show) = shown(number) {
+        push(&mut out, format_args!(", show = \"{show}\""));
+    }
+    out.push_str(" }");
+    Ok((out, notes))
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let written = out.write_fmt(text);
+    debug_assert!(written.is_ok());
+}
+
+fn name(item: &Item, number: u16) -> String {
+    let name = item.name.trim();
+    if name.is_empty() {
+        format!("field {number}")
+    } else {
+        name.to_owned()
+    }
+}
+
+/// The largest length, which a prefix may not be able to tell.
+fn most_units(max: u16, length: Option<Length>, notes: &mut Vec<String>) -> Result<u16, String> {
+    if max == 0 {
+        return Err("it has no length".to_owned());
+    }
+    let tells = match length {
+        None => MAX,
+        Some(length) => match (length.coding, length.digits) {
+            (LengthCoding::Binary, 1) => 255,
+            (LengthCoding::Binary, _) => MAX,
+            (_, 1) => 9,
+            (_, 2) => 99,
+            (_, 3) => 999,
+            (_, _) => MAX,
+        },
+    };
+    if max > tells {
+        notes.push(format!(
+            "its length {max} is cut to {tells}, the most that can be told"
+        ));
+    }
+    Ok(max.min(tells))
+}
+
+fn length_digits(length: Length) -> Result<&'static str, String> {
+    match (length.coding, length.digits) {
+        (LengthCoding::Binary, 1) | (_, 2)
+            if length.coding != LengthCoding::Binary || length.digits == 1 =>
+        {
+            Ok("LL")
+        }
+        (LengthCoding::Binary, 2) => Ok("LLL"),
+        (LengthCoding::Binary, _) => Err("its length takes more than two bytes".to_owned()),
+        (_, 1) => Ok("L"),
+        (_, 3) => Ok("LLL"),
+        (_, 4) => Ok("LLLL"),
+        (_, digits) => Err(format!(
+            "its length prefix has {digits} digits, four are the most"
+        )),
+    }
+}
+
+/// Who may see a field, as far as its number says: card numbers, tracks, PIN blocks, chip data.
+const fn shown(number: u16) -> Option<&'static str> {
+    match number {
+        2 => Some("masked"),
+        34 | 35 | 36 | 45 | 52 => Some("secret"),
+        55 => Some("chip"),
+        _ => None,
+    }
+}
+
+/// How a field divides, as a table of its own.
+fn layout(path: &str, item: &Item, problems: &Problems<'_>, out: &mut String) {
+    let mut rows = String::new();
+    let head = match &item.inside {
+        Inside::Nothing => return,
+        Inside::Mapped { bytes, hex, parts } => match numbered(path, parts, true, problems) {
+            Some(written) => {
+                rows = written;
+                let encoding = if *hex { "hex" } else { "binary" };
+                format!(
+                    "form = \"bitmap\"\nbitmap_bytes = {bytes}\nbitmap_encoding = \"{encoding}\""
+                )
+            }
+            None => return,
+        },
+        Inside::Positional(parts) => match numbered(path, parts, false, problems) {
+            Some(written) => {
+                rows = written;
+                "form = \"positional\"".to_owned()
+            }
+            None => return,
+        },
+        Inside::BerTlv(parts) => {
+            for (tag, part) in parts {
+                let tag = tag.to_ascii_uppercase();
+                let sound = (2..=8).contains(&tag.len())
+                    && tag.len().is_multiple_of(2)
+                    && tag.bytes().all(|b| b.is_ascii_hexdigit());
+                let kind = match part.form.class {
+                    Class::Text | Class::Amount => "ans",
+                    Class::Binary | Class::Digits | Class::Track => "b",
+                };
+                if sound {
+                    let en = quoted(&name(part, 0));
+                    writeln_into(
+                        &mut rows,
+                        format_args!("{tag} = {{ en = {en}, type = \"{kind}\" }}"),
+                    );
+                } else {
+                    let message = format!("field {path}: {tag} is no tag and is left out");
+                    problems.warn(&part.span, message);
+                }
+            }
+            "form = \"ber-tlv\"".to_owned()
+        }
+        Inside::Tagged { tag, length, items } => {
+            let Some(word) = length_word(length.coding) else {
+                let message = format!(
+                    "field {path}: its parts are left out, their lengths are in hexadecimal digits"
+                );
+                problems.warn(&item.span, message);
+                return;
+            };
+            let bytes = match length.coding {
+                LengthCoding::Packed => length.digits.div_ceil(2),
+                LengthCoding::Ascii
+                | LengthCoding::Ebcdic
+                | LengthCoding::Binary
+                | LengthCoding::Hex => length.digits,
+            };
+            for (key, part) in items {
+                let kind = match part.form.class {
+                    Class::Digits | Class::Track => "n",
+                    Class::Text | Class::Amount => "ans",
+                    Class::Binary => "b",
+                };
+                let en = quoted(&name(part, 0));
+                writeln_into(
+                    &mut rows,
+                    format_args!("{} = {{ en = {en}, type = \"{kind}\" }}", quoted(key)),
+                );
+            }
+            format!(
+                "form = \"tlv\"\ntag_bytes = {tag}\nlength_bytes = {bytes}\nlength_encoding = \"{word}\""
+            )
+        }
+    };
+    push(out, format_args!("\n[subfields.{path}]\n{head}\n"));
+    if !rows.is_empty() {
+        push(out, format_args!("\n[subfields.{path}.parts]\n{rows}"));
+    }
+}
+
+/// The parts of a layout that names them by number. Without a bitmap they follow each other without a gap.
+fn numbered(
+    path: &str,
+    parts: &BTreeMap<u16, Item>,
+    as_named: bool,
+    problems: &Problems<'_>,
+) -> Option<String> {
+    let mut rows = String::new();
+    let usual = Usual {
+        digits: "ascii",
+        lengths: "ascii",
+        text: "ascii",
+        bytes: "raw",
+    };
+    for (counted, (known, part)) in (1_u16..).zip(parts) {
+        let number = if as_named { *known } else { counted };
+        if !matches!(part.inside, Inside::Nothing) {
+            let message = format!("field {path}.{known}: its own parts are left out");
+            problems.warn(&part.span, message);
+        }
+        // Numbers that no field has: nothing is hidden by them.
+        match row(part, number.saturating_add(1_000), &usual) {
+            Ok((row, notes)) => {
+                let row = row.replace(
+                    &format!("\"field {}\"", number.saturating_add(1_000)),
+                    &quoted(&format!("part {known}")),
+                );
+                writeln_into(&mut rows, format_args!("{number} = {row}"));
+                for note in notes {
+                    problems.warn(&part.span, format!("field {path}.{known}: {note}"));
+                }
+            }
+            Err(why) => {
+                let message = format!(
+                    "field {path} is carried over whole, its parts are left out: part {known}: {why}"
+                );
+                problems.warn(&part.span, message);
+                return None;
+            }
+        }
+    }
+    Some(rows)
+}
+
+/// A text of TOML.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => push(&mut out, format_args!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,772 @@
+//! `posgate message` and what is behind it: messages found, described, written, compared and explained.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use ::bytes::BytesMut;
+use posgate::inspect::bytes::{self, Notation, Reading};
+use posgate::inspect::json::{self, MessageJson};
+use posgate::inspect::{self, Guess, Language, NEAR, Reveal, guesses};
+use posgate::iso8583::{Dialect, Exposure, FieldValue, Index, Mti};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::codec::sound_message;
+
+fn shipped() -> Vec<Arc<Dialect>> {
+    let names = Dialect::shipped_names().iter();
+    names.map(|name| Dialect::shipped(name).unwrap()).collect()
+}
+
+/// Sample messages of a dialect, by whether they are sound.
+fn samples(dialect: &str, sound: bool) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("protocols")
+        .join(dialect)
+        .join("messages");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let broken = |file: &Path| {
+        file.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("broken-")
+    };
+    files.retain(|file| broken(file) != sound);
+    let read = |file: PathBuf| {
+        let bytes = bytes::hex(&fs::read_to_string(&file).unwrap()).unwrap();
+        (file, bytes)
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn reading(bytes: &[u8]) -> Reading {
+    Reading {
+        notation: Notation::Hex,
+        bytes: bytes.to_vec(),
+    }
+}
+
+fn best(bytes: &[u8], dialects: &[Arc<Dialect>], framed: Option<bool>) -> Guess {
+    guesses(&[reading(bytes)], dialects, framed).remove(0)
+}
+
+/// A frame (without length prefix) as JSON with its clear values.
+fn as_json(dialect: &Dialect, frame: &[u8], reveal: Reveal) -> String {
+    let mut index = Index::new();
+    let message = dialect.decode(frame, &mut index).unwrap();
+    let description = inspect::describe(&message);
+    let wire = json::wire(&message);
+    let json = MessageJson {
+        description: &description,
+        wire: if reveal == Reveal::Everything {
+            &wire
+        } else {
+            &[]
+        },
+        reveal,
+        language: Language::En,
+    };
+    serde_json::to_string(&json).unwrap()
+}
+
+fn encoded(dialect: &Dialect, json: &str) -> Vec<u8> {
+    let json: Value = serde_json::from_str(json).unwrap();
+    let mut out = BytesMut::new();
+    json::encode(dialect, &json, &mut out).unwrap();
+    out.to_vec()
+}
+
+#[test]
+fn every_sound_sample_comes_back_from_its_json() {
+    let mut tried = 0;
+    for dialect in shipped() {
+        for (file, bytes) in samples(dialect.name(), true) {
+            let prefix = dialect.framing().prefix_bytes();
+            let json = as_json(&dialect, &bytes[prefix..], Reveal::Everything);
+            assert_eq!(
+                encoded(&dialect, &json),
+                bytes,
+                "{}\n{json}",
+                file.display()
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried >= 35, "{tried} samples");
+}
+
+#[test]
+fn every_sound_sample_is_found_in_its_dialect() {
+    let all = shipped();
+    let (mut first, mut tried) = (0, 0);
+    for dialect in &all {
+        for (file, bytes) in samples(dialect.name(), true) {
+            let found = guesses(&[reading(&bytes)], &all, None);
+            let own = found
+                .iter()
+                .find(|guess| guess.dialect.name() == dialect.name());
+            let own = own.unwrap();
+            let file = file.display();
+            assert!(own.is_sound(), "{file}: {own:?}");
+            assert!(
+                found[0].score - own.score <= NEAR,
+                "{file}: {:?} rather than {own:?}",
+                found[0]
+            );
+            tried += 1;
+            first += i32::from(found[0].dialect.name() == dialect.name());
+            // Without its length prefix and without any headers too.
+            let prefix = dialect.framing().prefix_bytes();
+            let envelope = dialect.framing().envelope_bytes();
+            for cut in [prefix, prefix + envelope] {
+                let bare = best(&bytes[cut..], std::slice::from_ref(dialect), Some(false));
+                assert!(bare.is_sound(), "{file} without {cut} bytes: {bare:?}");
+            }
+        }
+    }
+    assert!(
+        first * 10 >= tried * 9,
+        "{first} of {tried} are taken as their own dialect"
+    );
+}
+
+/// Pieces of what must not be seen, as hexadecimal digits of the bytes on the wire: enough bytes that they do
+/// not come about by chance.
+fn secrets(dialect: &Dialect, frame: &[u8]) -> Vec<String> {
+    let mut index = Index::new();
+    let message = dialect.decode(frame, &mut index).unwrap();
+    let hidden = message.content_fields().iter().filter(|de| {
+        matches!(
+            dialect.field(*de).unwrap().exposure,
+            Exposure::Masked | Exposure::Secret
+        )
+    });
+    let mut pieces = Vec::new();
+    for de in hidden {
+        let content = message.field(de).unwrap();
+        // First six and last four digits may be seen elsewhere.
+        let inner = content
+            .get(4..content.len().saturating_sub(3))
+            .unwrap_or_default();
+        for piece in inner.windows(6) {
+            let kinds: std::collections::BTreeSet<_> = piece.iter().collect();
+            if kinds.len() > 2 {
+                pieces.push(bytes::to_hex(piece));
+            }
+        }
+    }
+    pieces
+}
+
+#[test]
+fn windows_into_damaged_messages_show_no_secret() {
+    let mut windows = 0;
+    for dialect in shipped() {
+        for (file, bytes) in samples(dialect.name(), true) {
+            let prefix = dialect.framing().prefix_bytes();
+            let secrets = secrets(&dialect, &bytes[prefix..]);
+            if secrets.is_empty() {
+                continue;
+            }
+            let one = std::slice::from_ref(&dialect);
+            for at in (prefix..bytes.len()).step_by(29) {
+                let mut damaged = bytes.clone();
+                damaged[at] = 0xFB;
+                for input in [&damaged[..], &bytes[..at]] {
+                    let guess = best(input, one, Some(true));
+                    let Some(fault) = inspect::explain(&guess, Reveal::Masked) else {
+                        continue;
+                    };
+                    windows += 1;
+                    for line in &fault.window {
+                        let digits: String =
+                            line.get(8..56).unwrap_or_default().split(' ').collect();
+                        for secret in &secrets {
+                            let seen = digits.contains(secret.as_str());
+                            assert!(!seen, "{} damaged at {at}: {line}", file.display());
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(windows > 60, "{windows} windows");
+}
+
+#[test]
+fn masked_json_shows_no_secret_and_cannot_be_written() {
+    for dialect in shipped() {
+        for (file, bytes) in samples(dialect.name(), true) {
+            let frame = &bytes[dialect.framing().prefix_bytes()..];
+            let masked = as_json(&dialect, frame, Reveal::Masked);
+            let mut index = Index::new();
+            let message = dialect.decode(frame, &mut index).unwrap();
+            let mut hides = false;
+            for field in inspect::describe(&message)
+                .fields
+                .iter()
+                .filter(|field| field.hides())
+            {
+                hides = true;
+                let clear = field.text(Reveal::Everything);
+                assert!(
+                    !masked.contains(&clear),
+                    "{}: {}",
+                    file.display(),
+                    field.path
+                );
+            }
+            if hides {
+                let json: Value = serde_json::from_str(&masked).unwrap();
+                let refused = json::encode(&dialect, &json, &mut BytesMut::new());
+                assert_eq!(refused, Err(json::JsonError::Masked));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn every_message_comes_back_from_its_json((dialect, mti, fields) in sound_message()) {
+        let frame = crate::codec::written(&dialect, mti, &fields);
+        let prefix = dialect.framing().prefix_bytes();
+        let json = as_json(&dialect, &frame[prefix..], Reveal::Everything);
+        prop_assert_eq!(encoded(&dialect, &json), frame.to_vec(), "{}", json);
+    }
+
+    #[test]
+    fn no_json_makes_encoding_panic(
+        keys in prop::collection::vec((0_u8..=255, "\\PC{0,12}"), 0..6),
+        mti in "[0-9]{0,5}",
+        extra in "\\PC{0,8}",
+    ) {
+        let fields: serde_json::Map<_, _> = keys.into_iter().map(|(de, text)| (de.to_string(), Value::String(text))).collect();
+        let json = serde_json::json!({ "mti": mti, "fields": fields, "wire": { "3": extra }, "tpdu": extra });
+        for dialect in shipped() {
+            let mut out = BytesMut::new();
+            if let Err(error) = json::encode(&dialect, &json, &mut out) {
+                prop_assert!(out.is_empty());
+                prop_assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_looking_at_them_panic(bytes in prop::collection::vec(any::<u8>(), 1..80)) {
+        let all = shipped();
+        let best = guesses(&bytes::readings(&bytes).unwrap(), &all, None).remove(0);
+        let fault = inspect::explain(&best, Reveal::Everything);
+        prop_assert_eq!(fault.is_none(), best.is_sound());
+    }
+}
+
+// ---- Causes ----
+
+const SALE: [(u8, &str); 12] = [
+    (2, "6217000000000000018"),
+    (3, "000000"),
+    (4, "12345"),
+    (11, "123"),
+    (22, "051"),
+    (25, "00"),
+    (35, "6217000000000018=301220100000123"),
+    (41, "TERM0001"),
+    (42, "MERCHANT0000001"),
+    (49, "156"),
+    (60, "22000001000500"),
+    (64, "12345678"),
+];
+
+/// A sale with its length prefix.
+fn sale(name: &str) -> Vec<u8> {
+    let dialect = Dialect::shipped(name).unwrap();
+    let mut out = BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.envelope_default();
+    writer.mti(Mti::parse("0200").unwrap());
+    for (de, text) in SALE {
+        writer.value(de, FieldValue::Text(text.as_bytes()));
+    }
+    writer.finish().unwrap();
+    out.to_vec()
+}
+
+/// The first cause of a message is this one.
+fn check_cause(name: &str, bytes: &[u8], expect: &str) {
+    let dialect = Dialect::shipped(name).unwrap();
+    let guess = best(bytes, std::slice::from_ref(&dialect), None);
+    let fault =
+        inspect::explain(&guess, Reveal::Masked).unwrap_or_else(|| panic!("{expect}: sound"));
+    let causes: Vec<_> = fault
+        .causes
+        .iter()
+        .map(|cause| cause.text.as_str())
+        .collect();
+    let first = causes
+        .first()
+        .unwrap_or_else(|| panic!("{expect}: {}", fault.what));
+    assert!(
+        first.contains(expect),
+        "{expect}: {causes:#?}\n{}",
+        fault.what
+    );
+}
+
+/// The sale with another length prefix before what follows the usual one.
+fn prefixed(name: &str, prefix: &[u8]) -> Vec<u8> {
+    [prefix, &sale(name)[2..]].concat()
+}
+
+#[test]
+fn a_length_prefix_that_is_written_otherwise_is_told() {
+    for name in ["unionpay-pos", "iso8583-1987-ascii"] {
+        let bytes = sale(name).len() - 2;
+        let digits = format!("{bytes:04}");
+        check_cause(
+            name,
+            &prefixed(name, digits.as_bytes()),
+            "looks like 4 bytes of ASCII digits",
+        );
+        let four = u32::try_from(bytes).unwrap().to_be_bytes();
+        check_cause(name, &prefixed(name, &four), "looks like 4 bytes, binary");
+        let own = u16::try_from(bytes + 2).unwrap().to_be_bytes();
+        check_cause(name, &prefixed(name, &own), "the length counts itself too");
+    }
+    let bytes = u16::try_from(sale("unionpay-pos").len() - 2 - 11)
+        .unwrap()
+        .to_be_bytes();
+    check_cause(
+        "unionpay-pos",
+        &prefixed("unionpay-pos", &bytes),
+        "leaves out TPDU and header",
+    );
+}
+
+/// A frame behind the two bytes that tell its length.
+fn framed(frame: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
+    [&length[..], frame].concat()
+}
+
+#[test]
+fn headers_that_are_missing_or_too_many_are_told() {
+    let sale_pos = sale("unionpay-pos");
+    check_cause(
+        "unionpay-pos",
+        &framed(&sale_pos[2 + 11..]),
+        "TPDU and header are missing",
+    );
+    check_cause(
+        "unionpay-pos",
+        &framed(&sale_pos[2 + 5..]),
+        "the TPDU is missing",
+    );
+    let without_header = [&sale_pos[2..7], &sale_pos[13..]].concat();
+    check_cause(
+        "unionpay-pos",
+        &framed(&without_header),
+        "the header is missing",
+    );
+    let ascii = sale("iso8583-1987-ascii");
+    let with_tpdu = [&[0x60, 0, 1, 0, 0][..], &ascii[2..]].concat();
+    check_cause(
+        "iso8583-1987-ascii",
+        &framed(&with_tpdu),
+        "a TPDU (5 bytes) stands before",
+    );
+    let with_more = [b"ISO026000075", &ascii[2..]].concat();
+    check_cause(
+        "iso8583-1987-ascii",
+        &framed(&with_more),
+        "12 bytes stand before the message",
+    );
+}
+
+#[test]
+fn another_way_to_write_type_and_bitmap_is_told() {
+    let sale_pos = sale("unionpay-pos");
+    let (head, rest) = sale_pos[2..].split_at(11 + 2);
+    let (bitmap, fields) = rest.split_at(8);
+    let hex = [head, bytes::to_hex(bitmap).as_bytes(), fields].concat();
+    check_cause(
+        "unionpay-pos",
+        &framed(&hex),
+        "the bitmap is in hexadecimal digits, not binary",
+    );
+    let ascii_type = [&head[..11], b"0200", bitmap, fields].concat();
+    check_cause(
+        "unionpay-pos",
+        &framed(&ascii_type),
+        "the message type is in ASCII",
+    );
+    let ascii = sale("iso8583-1987-ascii");
+    let (head, rest) = ascii[2..].split_at(4);
+    let (bitmap, fields) = rest.split_at(16);
+    let bitmap = bytes::hex(str::from_utf8(bitmap).unwrap()).unwrap();
+    let binary = [head, &bitmap, fields].concat();
+    check_cause(
+        "iso8583-1987-ascii",
+        &framed(&binary),
+        "the bitmap is binary",
+    );
+}
+
+#[test]
+fn ebcdic_is_told() {
+    let ebcdic = |byte: &u8| match byte {
+        b'0'..=b'9' => byte + 0xC0,
+        b'A'..=b'I' => byte + 0x80,
+        b'J'..=b'R' => byte - b'J' + 0xD1,
+        b'S'..=b'Z' => byte - b'S' + 0xE2,
+        b'=' => 0x7E,
+        _ => 0x40,
+    };
+    let sale = sale("iso8583-1987-ascii");
+    let whole: Vec<u8> = sale[2..].iter().map(ebcdic).collect();
+    check_cause(
+        "iso8583-1987-ascii",
+        &framed(&whole),
+        "in EBCDIC rather than ASCII",
+    );
+}
+
+#[test]
+fn one_field_that_is_written_otherwise_is_told() {
+    let sale_pos = sale("unionpay-pos");
+    let at = |piece: &[u8]| {
+        let found = sale_pos
+            .windows(piece.len())
+            .position(|window| window == piece);
+        found.unwrap()
+    };
+    // DE35: 32 digits become 31 with an F in front.
+    let track = at(&[0x32, 0x62, 0x17]);
+    let mut odd = sale_pos.clone();
+    odd[track] = 0x31;
+    odd[track + 1] = 0xF2;
+    check_cause(
+        "unionpay-pos",
+        &odd,
+        "DE35: the odd nibble is filled on the other side",
+    );
+    let ascii_length = [&sale_pos[2..23], b"19", &sale_pos[24..]].concat();
+    assert_eq!(sale_pos[23], 0x19);
+    check_cause(
+        "unionpay-pos",
+        &framed(&ascii_length),
+        "DE2: its length prefix looks like ASCII digits",
+    );
+    let mut nibbles = sale_pos.clone();
+    let batch = at(&[0x00, 0x14, 0x22]);
+    nibbles[batch + 1] = 0x07;
+    check_cause(
+        "unionpay-pos",
+        &nibbles,
+        "DE60: its length counts bytes, not digits",
+    );
+    let mut binary = sale_pos.clone();
+    binary[track] = 0x20;
+    check_cause("unionpay-pos", &binary, "binary");
+    let amount = at(&[0x00, 0x00, 0x00, 0x01, 0x23, 0x45]);
+    let mut letter = sale_pos.clone();
+    letter[amount] = 0x0A;
+    check_cause("unionpay-pos", &letter, "only the value of DE4 is wrong");
+}
+
+#[test]
+fn what_is_missing_or_left_over_is_told() {
+    let sale_pos = sale("unionpay-pos");
+    let end = sale_pos.len();
+    check_cause(
+        "unionpay-pos",
+        &sale_pos[..end - 3],
+        "cut off: 3 bytes are missing",
+    );
+    check_cause(
+        "unionpay-pos",
+        &sale_pos[2..end - 3],
+        "cut off: 3 bytes are missing, or more",
+    );
+    let more = [&sale_pos[..], &[0x0D, 0x0A]].concat();
+    check_cause(
+        "unionpay-pos",
+        &more,
+        "2 bytes are left over behind the message",
+    );
+    let more = framed(&[&sale_pos[2..], &[0x0D, 0x0A]].concat());
+    check_cause(
+        "unionpay-pos",
+        &more,
+        "2 bytes are left over behind the message",
+    );
+    // The MAC is announced and not there, or there and not announced.
+    let without = framed(&sale_pos[2..end - 8]);
+    check_cause(
+        "unionpay-pos",
+        &without,
+        "the bitmap announces DE64, which is not there",
+    );
+    let mut unannounced = sale_pos;
+    unannounced[2 + 11 + 2 + 7] &= 0xFE;
+    check_cause("unionpay-pos", &unannounced, "8 bytes are left over");
+}
+
+#[test]
+fn hexadecimal_digits_of_hexadecimal_digits_are_told() {
+    let digits = bytes::to_hex(&sale("unionpay-pos"));
+    check_cause(
+        "unionpay-pos",
+        digits.as_bytes(),
+        "hexadecimal digits twice",
+    );
+}
+
+// ---- The command ----
+
+fn posgate(args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_posgate"))
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // A command that does not read closes the pipe.
+    drop(pipe.write_all(stdin));
+    drop(pipe);
+    child.wait_with_output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const SAMPLE: &str = "protocols/unionpay-pos/messages/sale-chip.hex";
+
+#[test]
+fn a_message_is_decoded_from_wherever_it_comes() {
+    let bytes = bytes::hex(
+        &fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE)).unwrap(),
+    )
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("message.bin");
+    fs::write(&raw, &bytes).unwrap();
+    let hex = bytes::to_hex(&bytes);
+    let base64 = bytes::to_base64(&bytes);
+    let table = out(&posgate(&["message", "decode", SAMPLE], b""));
+    assert!(table.contains("621700*********0018"), "{table}");
+    assert!(table.contains("9F26  application cryptogram"), "{table}");
+    let same = |args: &[&str], stdin: &[u8], notation: &str| {
+        let found = posgate(&[&["message", "decode"], args].concat(), stdin);
+        assert!(found.status.success(), "{notation}: {found:?}");
+        assert_eq!(
+            out(&found).replace(notation, "hexadecimal"),
+            table,
+            "{notation}"
+        );
+    };
+    same(&[&hex], b"", "hexadecimal");
+    same(&["-f", SAMPLE], b"", "hexadecimal");
+    same(&[&base64], b"", "base64");
+    same(&[raw.to_str().unwrap()], b"", "raw");
+    same(&[], &bytes, "raw");
+    same(&["-"], hex.as_bytes(), "hexadecimal");
+    same(
+        &["--framed", "-d", "unionpay-pos", &hex],
+        b"",
+        "hexadecimal",
+    );
+    let bare = posgate(&["message", "decode", "--bare", hex.split_at(4).1], b"");
+    assert!(
+        out(&bare).starts_with("unionpay-pos, bare, 144 bytes"),
+        "{bare:?}"
+    );
+    let unmasked = out(&posgate(&["message", "decode", "--unmask", SAMPLE], b""));
+    assert!(unmasked.contains("6217000000000000018"), "{unmasked}");
+    let chinese = out(&posgate(
+        &["message", "decode", "--lang", "zh", SAMPLE],
+        b"",
+    ));
+    assert!(
+        chinese.contains("主账号") && chinese.contains("应用密文"),
+        "{chinese}"
+    );
+}
+
+#[test]
+fn json_goes_there_and_back_and_lines_do_too() {
+    let json = posgate(
+        &["message", "decode", "-o", "json", "--unmask", SAMPLE],
+        b"",
+    );
+    let value: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["dialect"], "unionpay-pos");
+    assert_eq!(value["mti"], "0200");
+    assert_eq!(value["fields"]["2"], "6217000000000000018");
+    assert_eq!(value["fields"]["64"], "3132333435363738");
+    let back = posgate(&["message", "encode"], &json.stdout);
+    let hex = out(&back);
+    let sample = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE)).unwrap();
+    assert_eq!(hex.trim(), bytes::to_hex(&bytes::hex(&sample).unwrap()));
+    let raw = posgate(&["message", "encode", "--raw", "--bare"], &json.stdout);
+    assert_eq!(bytes::to_hex(&raw.stdout), hex.trim().split_at(4).1);
+    let base64 = out(&posgate(&["message", "encode", "--base64"], &json.stdout));
+    assert_eq!(bytes::to_hex(&bytes::base64(&base64).unwrap()), hex.trim());
+
+    let lines = format!("# two good ones and a bad one\n{hex}\n00FF00\n{hex}");
+    let decoded = posgate(
+        &["message", "decode", "--lines", "--unmask"],
+        lines.as_bytes(),
+    );
+    assert_eq!(decoded.status.code(), Some(1));
+    let objects: Vec<Value> = out(&decoded)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let numbers: Vec<_> = objects
+        .iter()
+        .map(|object| object["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, [2, 4, 5], "{objects:#?}");
+    assert!(objects[1]["error"].is_string() && objects[1].get("fields").is_none());
+    assert_eq!(objects[0]["fields"], value["fields"]);
+    let good = format!("{}\n{}\n", objects[0], objects[2]);
+    let encoded = posgate(&["message", "encode", "--lines"], good.as_bytes());
+    assert_eq!(out(&encoded), format!("{0}\n{0}\n", hex.trim()));
+    let refused = posgate(
+        &["message", "encode", "--lines"],
+        format!("{good}{{}}\n").as_bytes(),
+    );
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(out(&refused), out(&encoded));
+}
+
+#[test]
+fn values_that_do_not_fit_are_named_with_what_is_allowed() {
+    let check = |fields: &str, expect: &str| {
+        let json =
+            format!(r#"{{"dialect": "unionpay-pos", "mti": "0200", "fields": {{{fields}}}}}"#);
+        let found = posgate(&["message", "encode", &json], b"");
+        let error = String::from_utf8(found.stderr).unwrap();
+        assert_eq!(found.status.code(), Some(1), "{json}");
+        assert!(error.contains(expect), "{json}\n{error}");
+    };
+    check(
+        r#""3": "1234567""#,
+        "DE3 (processing code) is too long; allowed: 6 digits",
+    );
+    check(r#""3": "12a""#, "DE3 (processing code) holds a character");
+    check(
+        r#""52": "00""#,
+        "DE52 (PIN block) is too short; allowed: 8 bytes in hexadecimal digits",
+    );
+    check(
+        r#""52": "xx""#,
+        "DE52 (PIN block) is not hexadecimal digits",
+    );
+    check(
+        r#""41": true"#,
+        "DE41 (terminal id) is not given as a text in quotes; allowed: 8 bytes of printable text",
+    );
+    check(r#""10": "1""#, "DE10 is not defined in unionpay-pos");
+    check(r#""x": "1""#, "fields.x: fields are named by their number");
+}
+
+#[test]
+fn differences_are_shown_field_by_field() {
+    let dialect = Dialect::shipped("unionpay-pos").unwrap();
+    let bytes = samples("unionpay-pos", true)
+        .into_iter()
+        .find(|(file, _)| file.ends_with("sale-chip.hex"))
+        .unwrap()
+        .1;
+    let json = as_json(&dialect, &bytes[2..], Reveal::Everything);
+    let mut other: Value = serde_json::from_str(&json).unwrap();
+    other["fields"]["4"] = "000000012346".into();
+    other["fields"]["2"] = "6217000000100000018".into();
+    other["fields"]["55"] = other["fields"]["55"]
+        .as_str()
+        .unwrap()
+        .replace("9F360200", "9F360201")
+        .into();
+    other["fields"].as_object_mut().unwrap().remove("14");
+    let other = bytes::to_hex(&encoded(&dialect, &other.to_string()));
+    let sample = SAMPLE;
+    let same = posgate(&["message", "diff", sample, sample], b"");
+    assert_eq!(
+        (same.status.code(), out(&same).as_str()),
+        (Some(0), "no difference\n")
+    );
+    let found = posgate(&["message", "diff", sample, &other, "-o", "json"], b"");
+    assert_eq!(found.status.code(), Some(1));
+    let list: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let paths: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["2", "4", "14", "55.9F36"], "{list:#}");
+    assert_eq!(list[0]["a"], list[0]["b"], "what differs is hidden");
+    assert_eq!(list[2]["b"], Value::Null);
+    let table = out(&posgate(&["message", "diff", sample, &other], b""));
+    assert!(table.contains("(differs where it is hidden)"), "{table}");
+    assert!(!table.contains("6217000000"), "{table}");
+    let broken = posgate(&["message", "diff", sample, "00"], b"");
+    assert_eq!(broken.status.code(), Some(2));
+}
+
+#[test]
+fn an_imported_file_passes_the_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let xml = folder.path().join("packager.xml");
+    let text = r#"<isopackager>
+      <isofield id="0" length="4" name="MTI" class="org.jpos.iso.IFA_NUMERIC"/>
+      <isofield id="1" length="16" name="BITMAP" class="org.jpos.iso.IFA_BITMAP"/>
+      <isofield id="2" length="19" name="PAN" class="org.jpos.iso.IFA_LLNUM"/>
+      <isofield id="60" length="9" name="special" class="com.example.Special"/>
+    </isopackager>"#;
+    fs::write(&xml, text).unwrap();
+    let made = folder.path().join("other-network");
+    let (xml, made) = (xml.to_str().unwrap(), made.to_str().unwrap());
+    let imported = posgate(&["protocol", "import", xml, "-o", made], b"");
+    let told = String::from_utf8(imported.stderr.clone()).unwrap();
+    assert!(imported.status.success(), "{told}");
+    assert!(
+        told.contains("packager.xml:5:7: warning: field 60 is left out"),
+        "{told}"
+    );
+    let checked = posgate(&["protocol", "check", made], b"");
+    assert!(checked.status.success(), "{checked:?}");
+    let folder = folder.path().to_str().unwrap();
+    let decoded = posgate(
+        &[
+            "message",
+            "decode",
+            "--protocols",
+            folder,
+            "-d",
+            "other-network",
+            "-i",
+            "raw",
+            "--bare",
+        ],
+        b"02004000000000000000166217000000000018",
+    );
+    assert!(out(&decoded).contains("621700******0018"), "{decoded:?}");
+    let again = posgate(&["protocol", "import", xml, "-o", made], b"");
+    assert_eq!(again.status.code(), Some(1), "nothing is written over");
+}

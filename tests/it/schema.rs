@@ -1,0 +1,230 @@
+//! `protocols/dialect.schema.json` against the parser: every key of one is a key of the other, and every shipped
+//! file validates.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use posgate::iso8583::Dialect;
+use serde_json::Value;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+fn schema() -> Value {
+    serde_json::from_str(&read("protocols/dialect.schema.json")).unwrap()
+}
+
+/// What no shipped dialect says, so that the parser is asked for all it knows.
+const REST: &str = r#"
+name = "rest"
+title = "rest"
+[framing]
+length_bytes = 2
+[message]
+[fields]
+48 = { en = "x", type = "ans", length = "LLL", max = 999 }
+49 = { en = "x", type = "ans", length = "LLL", max = 999 }
+[subfields.48]
+form = "ltv"
+tag_bytes = 2
+length_bytes = 2
+[subfields.49]
+form = "repeat"
+count_bytes = 2
+parts.1 = { en = "x", type = "n", max = 2 }
+"#;
+
+/// A place in the schema, as the names that lead to it.
+type Place = Vec<String>;
+
+/// Follows a reference.
+fn resolved<'s>(root: &'s Value, node: &'s Value, place: Place) -> (&'s Value, Place) {
+    match node["$ref"].as_str() {
+        Some(reference) => {
+            let name = reference.strip_prefix("#/$defs/").unwrap();
+            (
+                &root["$defs"][name],
+                vec!["$defs".to_owned(), name.to_owned()],
+            )
+        }
+        None => (node, place),
+    }
+}
+
+/// The place of a table's path. Names that the writer chose may have dots.
+fn find(root: &Value, node: &Value, place: Place, path: &[&str]) -> Option<Place> {
+    let (node, place) = resolved(root, node, place);
+    let Some((first, rest)) = path.split_first() else {
+        return Some(place);
+    };
+    let then = |more: &[&str]| -> Place {
+        place
+            .iter()
+            .cloned()
+            .chain(more.iter().map(|name| (*name).to_owned()))
+            .collect()
+    };
+    let (name, listed) = match first.split_once('[') {
+        Some((name, _)) => (name, true),
+        None => (*first, false),
+    };
+    if let Some(known) = node["properties"].get(name) {
+        let (known, place) = if listed {
+            (&known["items"], then(&["properties", name, "items"]))
+        } else {
+            (known, then(&["properties", name]))
+        };
+        return find(root, known, place, rest);
+    }
+    let each = node
+        .get("additionalProperties")
+        .filter(|each| each.is_object())?;
+    (1..=path.len()).find_map(|taken| {
+        find(
+            root,
+            each,
+            then(&["additionalProperties"]),
+            path.get(taken..)?,
+        )
+    })
+}
+
+/// Every key of every table in the schema.
+fn keys(root: &Value, node: &Value, place: Place, found: &mut BTreeSet<(Place, String)>) {
+    let (node, place) = resolved(root, node, place);
+    let then = |more: &[&str]| -> Place {
+        place
+            .iter()
+            .cloned()
+            .chain(more.iter().map(|name| (*name).to_owned()))
+            .collect()
+    };
+    for (name, inner) in node["properties"].as_object().into_iter().flatten() {
+        if found.insert((place.clone(), name.clone())) {
+            keys(root, inner, then(&["properties", name]), found);
+            keys(
+                root,
+                &inner["items"],
+                then(&["properties", name, "items"]),
+                found,
+            );
+        }
+    }
+    if node["additionalProperties"].is_object() {
+        keys(
+            root,
+            &node["additionalProperties"],
+            then(&["additionalProperties"]),
+            found,
+        );
+    }
+}
+
+#[test]
+fn the_schema_and_the_parser_know_the_same_keys() {
+    let schema = schema();
+    let mut asked = BTreeSet::new();
+    let shipped = Dialect::shipped_names()
+        .iter()
+        .map(|name| (*name, Dialect::shipped_text(name).unwrap()));
+    for (file, text) in shipped.chain([("rest", REST)]) {
+        for (path, key) in Dialect::keys(file, text) {
+            let names: Vec<_> = path.split('.').filter(|name| !name.is_empty()).collect();
+            let place = find(&schema, &schema, Vec::new(), &names);
+            let place = place.unwrap_or_else(|| panic!("the schema has no table for {path}"));
+            asked.insert((place, key.to_owned()));
+        }
+    }
+    let mut known = BTreeSet::new();
+    keys(&schema, &schema, Vec::new(), &mut known);
+    let unknown: Vec<_> = asked.difference(&known).collect();
+    assert!(unknown.is_empty(), "the schema lacks {unknown:?}");
+    let never: Vec<_> = known.difference(&asked).collect();
+    assert!(never.is_empty(), "the parser never asks for {never:?}");
+}
+
+/// What of a value breaks its schema.
+fn broken(root: &Value, node: &Value, value: &Value, path: &str) -> Option<String> {
+    let (node, _) = resolved(root, node, Vec::new());
+    let is = match node["type"].as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("boolean") => value.is_boolean(),
+        Some(other) => panic!("{other} is not used"),
+        None => true,
+    };
+    if !is {
+        return Some(format!("{path} is no {}", node["type"]));
+    }
+    if let Some(words) = node["enum"].as_array()
+        && !words.contains(value)
+    {
+        return Some(format!("{path} is none of {words:?}"));
+    }
+    if let Some(number) = value.as_i64()
+        && (node["minimum"].as_i64().is_some_and(|low| number < low)
+            || node["maximum"].as_i64().is_some_and(|high| number > high))
+    {
+        return Some(format!("{path} is out of range"));
+    }
+    for item in value.as_array().into_iter().flatten() {
+        if let Some(found) = broken(root, &node["items"], item, &format!("{path}[]")) {
+            return Some(found);
+        }
+    }
+    let table = value.as_object()?;
+    let required = node["required"].as_array().into_iter().flatten();
+    if let Some(key) = required
+        .filter_map(Value::as_str)
+        .find(|key| !table.contains_key(*key))
+    {
+        return Some(format!("{path}.{key} is missing"));
+    }
+    table.iter().find_map(|(key, inner)| {
+        let path = format!("{path}.{key}");
+        match node["properties"].get(key) {
+            Some(known) => broken(root, known, inner, &path),
+            None if node["additionalProperties"].is_object() => {
+                broken(root, &node["additionalProperties"], inner, &path)
+            }
+            None => Some(format!("{path} is not in the schema")),
+        }
+    })
+}
+
+fn verdict(text: &str) -> Option<String> {
+    let schema = schema();
+    let table: toml::Table = text.parse().unwrap();
+    broken(&schema, &schema, &serde_json::to_value(table).unwrap(), "")
+}
+
+#[test]
+fn every_shipped_file_validates() {
+    for name in Dialect::shipped_names() {
+        assert_eq!(
+            verdict(Dialect::shipped_text(name).unwrap()),
+            None,
+            "{name}"
+        );
+    }
+    assert_eq!(verdict(REST), None);
+}
+
+#[test]
+fn what_the_schema_refuses_is_named() {
+    let check = |text: &str, expect: &str| {
+        let found = verdict(&format!("name = \"a\"\ntitle = \"a\"\n{text}")).unwrap();
+        assert!(found.contains(expect), "{found}");
+    };
+    check("nmae = 1", ".nmae is not in the schema");
+    check("[message]\nbitmaps = 4", ".message.bitmaps is out of range");
+    check(
+        "[fields]\n3 = { type = \"m\" }",
+        ".fields.3.type is none of",
+    );
+    check("[[request]]\nmti = \"0200\"", ".request[].name is missing");
+}
