@@ -12,9 +12,12 @@
     reason = "utoipa's macros qualify what stands beside them"
 )]
 
+mod affairs;
 pub mod audit;
 mod batches;
+mod bindings;
 mod caller;
+mod cases;
 pub mod csv;
 pub mod evidence;
 pub mod exceptions;
@@ -210,6 +213,9 @@ impl Admin {
 fn api() -> OpenApiRouter<Admin> {
     OpenApiRouter::with_openapi(openapi::about())
         .merge(terminals::router())
+        .merge(affairs::router())
+        .merge(bindings::router())
+        .merge(cases::router())
         .merge(batches::router())
         .merge(questions::router())
         .merge(exceptions::router())

@@ -172,6 +172,7 @@ const fn told_as(why: &binding::Refusal) -> (StatusCode, &'static str) {
         binding::Refusal::Early { .. } => (StatusCode::CONFLICT, "too early"),
         binding::Refusal::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, "too many codes"),
         binding::Refusal::Locked { .. } => (StatusCode::LOCKED, "locked"),
+        binding::Refusal::Undrained { .. } => (StatusCode::CONFLICT, "not drained"),
         binding::Refusal::Taken { .. } => (StatusCode::CONFLICT, "taken"),
         binding::Refusal::Value { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "does not fit"),
     }

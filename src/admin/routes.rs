@@ -9,6 +9,10 @@ const READ: &[Role] = &[Viewer, Operator, Checker, Risk, KeyCustodian, Admin];
 const RUN: &[Role] = &[Operator, Admin];
 /// Who may stop something.
 const STOP: &[Role] = &[Operator, Risk, Admin];
+/// Who prepares and who approves: what two persons have to do is asked of their names.
+const WORK: &[Role] = &[Operator, Checker, Risk, Admin];
+/// Who handles devices and what is in them.
+const KEYS: &[Role] = &[Operator, KeyCustodian, Admin];
 /// Who gives rights and takes them.
 const RULE: &[Role] = &[Admin];
 /// Who reads the audit trail.
@@ -22,25 +26,56 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("GET", "/readyz", READ),
     ("GET", "/v1/accounts/{acquirer}/{account}", READ),
     ("PUT", "/v1/accounts/{acquirer}/{account}/status", STOP),
+    ("POST", "/v1/accounts/{acquirer}", RUN),
+    ("POST", "/v1/accounts/{acquirer}/{account}/events", WORK),
+    ("GET", "/v1/alerts", READ),
     ("GET", "/v1/audit", AUDIT),
     ("GET", "/v1/audit/head", READ),
     ("GET", "/v1/audit/verdict", AUDIT),
+    ("POST", "/v1/bindings", RUN),
+    ("GET", "/v1/cases", READ),
+    ("GET", "/v1/cases/{case}", READ),
+    ("GET", "/v1/cases/{case}/export", RUN),
+    ("GET", "/v1/cases/{case}/impact", READ),
+    ("POST", "/v1/challenges", RUN),
+    ("GET", "/v1/challenges/{challenge}", READ),
+    ("POST", "/v1/challenges/{challenge}/cancel", RUN),
+    ("POST", "/v1/challenges/{challenge}/check", RUN),
+    ("POST", "/v1/contacts/{contact}/consent", RUN),
+    ("POST", "/v1/contacts/{contact}/events", WORK),
+    ("POST", "/v1/devices/{acquirer}", KEYS),
+    ("GET", "/v1/devices/{acquirer}/{serial}", READ),
+    ("POST", "/v1/devices/{acquirer}/{serial}/events", KEYS),
+    ("POST", "/v1/devices/{acquirer}/{serial}/keys", KEYS),
+    ("POST", "/v1/evidence", WORK),
     ("GET", "/v1/exceptions", READ),
     ("POST", "/v1/exceptions/decisions", RUN),
     ("GET", "/v1/exceptions/{transaction}", READ),
     ("POST", "/v1/exceptions/{transaction}/close", RUN),
     ("POST", "/v1/exceptions/{transaction}/resend", RUN),
+    ("POST", "/v1/holds/{hold}/appeal", RUN),
+    ("POST", "/v1/holds/{hold}/lift", WORK),
     ("POST", "/v1/import", RULE),
+    ("GET", "/v1/merchants/{acquirer}/{merchant}", READ),
+    ("PUT", "/v1/merchants/{acquirer}/{merchant}", RUN),
+    ("GET", "/v1/merchants/{acquirer}/{merchant}/contacts", READ),
+    ("POST", "/v1/merchants/{acquirer}/{merchant}/contacts", RUN),
+    ("POST", "/v1/replacements", RUN),
+    ("POST", "/v1/replacements/{case}/steps", WORK),
     ("GET", "/v1/settlements/{date}", READ),
     ("GET", "/v1/terminals", READ),
     ("POST", "/v1/terminals/states", STOP),
     ("GET", "/v1/terminals/{acquirer}/{terminal}", READ),
+    ("POST", "/v1/terminals/{acquirer}/{terminal}/actions", WORK),
     ("GET", "/v1/terminals/{acquirer}/{terminal}/batch", READ),
     (
         "POST",
         "/v1/terminals/{acquirer}/{terminal}/batch/close",
         RUN,
     ),
+    ("GET", "/v1/terminals/{acquirer}/{terminal}/history", READ),
+    ("GET", "/v1/terminals/{acquirer}/{terminal}/holds", READ),
+    ("POST", "/v1/terminals/{acquirer}/{terminal}/holds", STOP),
     ("PUT", "/v1/terminals/{acquirer}/{terminal}/state", STOP),
     ("GET", "/v1/tokens", RULE),
     ("POST", "/v1/tokens", RULE),
@@ -48,6 +83,8 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/transactions", READ),
     ("GET", "/v1/transactions/{transaction}", READ),
     ("GET", "/v1/transactions/{transaction}/evidence", READ),
+    ("POST", "/v1/unbindings", RUN),
+    ("POST", "/v1/unbindings/{case}/steps", WORK),
 ];
 
 /// What the table says of a request.

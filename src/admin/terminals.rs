@@ -395,7 +395,7 @@ pub(super) fn key_of(
     Ok(TerminalKey { acquirer, terminal })
 }
 
-fn acquirer_of(registry: &mut dyn Registry, name: &str) -> Result<AcquirerId, Refusal> {
+pub(super) fn acquirer_of(registry: &mut dyn Registry, name: &str) -> Result<AcquirerId, Refusal> {
     let all = registry.acquirers()?;
     all.into_iter()
         .find(|(_, known)| known == name)

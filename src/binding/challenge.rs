@@ -368,7 +368,7 @@ pub fn may_send(now: Timestamp, before: &[Sends<'_>]) -> Result<(), Refusal> {
         };
         let refuse = |why, until| Err(Refusal::Throttled { why, until, now });
         if sends.spaced
-            && let Some(last) = within(RESEND_AFTER).last()
+            && let Some(last) = within(RESEND_AFTER).next_back()
         {
             return refuse("a code was sent a moment ago", later(last, RESEND_AFTER));
         }

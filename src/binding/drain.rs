@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::refusal::Refusal;
 use crate::base::Timestamp;
 
 /// What still hangs on a binding. All zero: it can be closed.
@@ -28,36 +29,47 @@ impl Outstanding {
         *self == Self::default()
     }
 
+    /// `Ok` when nothing is left.
+    ///
+    /// # Errors
+    /// The first thing that is, with what ends it.
+    pub fn ended(&self) -> Result<(), Refusal> {
+        match self.conditions().next() {
+            None => Ok(()),
+            Some((what, _, remedy)) => Err(Refusal::Undrained { what, remedy }),
+        }
+    }
+
     /// What is left, each with what ends it.
     pub fn conditions(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
         [
             (
-                "requests wait for the upstream",
+                "requests that wait for the upstream",
                 self.in_flight,
                 "they end by themselves",
             ),
             (
-                "reversals or repeats are owed upstream",
+                "reversals or repeats that are owed upstream",
                 self.owed,
                 "they are sent until they are acknowledged",
             ),
             (
-                "transactions wait for a person",
+                "transactions that wait for a person",
                 self.parked,
                 "see `posgate exception list`",
             ),
             (
-                "last approval is not proven received",
+                "approvals that are not proven received",
                 self.unproven,
                 "let the terminal sign on or settle once more, or have the merchant confirm it and force the drain",
             ),
             (
-                "approved transactions are not settled",
+                "approved transactions that are not settled",
                 self.unsettled,
                 "let the terminal settle, or `posgate batch close`",
             ),
             (
-                "pre-authorisations are open",
+                "pre-authorisations that are open",
                 self.preauthorised,
                 "complete or void them, or hand them to operations and force the drain",
             ),

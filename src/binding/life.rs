@@ -43,7 +43,7 @@ use super::state::{BindingState, ReasonSet, RependReason};
 
 /// A binding's state with the reasons that are open: they are kept while it is suspended.
 ///
-/// `state == RePending` implies that `reasons` is not empty; in states other than RE_PENDING and SUSPENDED
+/// `state == RePending` implies that `reasons` is not empty; in states other than `RE_PENDING` and `SUSPENDED`
 /// it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {

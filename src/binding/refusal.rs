@@ -67,6 +67,14 @@ pub enum Refusal {
         /// Now.
         now: Timestamp,
     },
+    /// A terminal still has something open.
+    #[error("the drain has not ended: there are {what}; {remedy}")]
+    Undrained {
+        /// What is open.
+        what: &'static str,
+        /// What ends it.
+        remedy: &'static str,
+    },
     /// Another thing has it.
     #[error("{what} belongs to {holder} already; {remedy}")]
     Taken {

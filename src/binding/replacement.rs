@@ -18,7 +18,7 @@
 //! | `cancel` | testing, ready | nothing | maker |
 //!
 //! The old terminal trades until the cut-over. At the cut-over the caller makes the new binding ACTIVE and
-//! the old one UNBINDING in one step; a roll-back leads the old one to RE_PENDING (reconfirm), never straight
+//! the old one UNBINDING in one step; a roll-back leads the old one to `RE_PENDING` (reconfirm), never straight
 //! to ACTIVE, and closes the new one.
 
 use std::time::Duration;

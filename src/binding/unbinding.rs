@@ -578,14 +578,7 @@ impl Unbinding {
     /// While something is.
     pub fn drained(&mut self, left: &Outstanding) -> Result<(), Refusal> {
         self.only_in(&[UnbindStage::Draining], "closed")?;
-        if let Some((what, _, remedy)) = left.conditions().next() {
-            return Err(Refusal::State {
-                thing: "drain",
-                state: what,
-                verb: "ended",
-                remedy,
-            });
-        }
+        left.ended()?;
         self.stage = UnbindStage::Wiping;
         Ok(())
     }
@@ -645,7 +638,7 @@ impl Unbinding {
         Ok(())
     }
 
-    /// It is taken back. From DRAINING the caller makes the binding RE_PENDING (reconfirm) in the same step;
+    /// It is taken back. From DRAINING the caller makes the binding `RE_PENDING` (reconfirm) in the same step;
     /// says whether it has to.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use hyper::Method;
 use serde_json::json;
 
+use super::affairs::{Ask, With};
 use super::client::{self, Target};
 use super::inquire;
 use crate::admin::escaped;
@@ -27,6 +28,10 @@ enum Verb {
         #[command(flatten)]
         target: Target,
     },
+    /// Enter a settlement account, unverified
+    Add(With<Add>),
+    /// Say what happened to an account: verify, invalidate, freeze, unfreeze or close
+    Event(With<Event>),
     /// Set an account's status, for every terminal that settles into it, at once
     SetStatus {
         /// Acquirer
@@ -43,13 +48,63 @@ enum Verb {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// Acquirer
+    acquirer: String,
+    /// The acquirer's own reference; never a card number
+    account: String,
+    /// Merchant id (DE42)
+    merchant: String,
+    /// bank-card, wechat or alipay
+    kind: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Event {
+    /// Acquirer
+    acquirer: String,
+    /// The acquirer's reference of the account
+    account: String,
+    /// verify, invalidate, freeze, unfreeze or close
+    event: String,
+    /// Why
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Number of the evidence that another person filed; needed to verify and to unfreeze
+    #[arg(long, value_name = "NUMBER")]
+    evidence: Option<u64>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// What went wrong, with what to do.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let verb = match args.verb {
+        Verb::Add(with) => {
+            return with.run(|add| {
+                let body = json!({
+                    "reference": add.account, "merchant_id": add.merchant, "kind": add.kind,
+                });
+                let path = format!("/v1/accounts/{}", escaped(&add.acquirer));
+                Ok(Ask::Make(path, body))
+            });
+        }
+        Verb::Event(with) => {
+            return with.run(|asked| {
+                let body = json!({
+                    "event": asked.event, "note": asked.note, "evidence": asked.evidence,
+                });
+                let path = format!("{}/events", path(&asked.acquirer, &asked.account));
+                Ok(Ask::Do(path, body))
+            });
+        }
+        other @ (Verb::Show { .. } | Verb::SetStatus { .. }) => other,
+    };
     client::block_on(async move {
-        match args.verb {
+        match verb {
+            Verb::Add(_) | Verb::Event(_) => {}
             Verb::Show {
                 acquirer,
                 account,

@@ -1,11 +1,15 @@
 //! The commands, one file each.
 
 pub mod account;
+mod affairs;
 pub mod audit;
 pub mod bare_proxy;
 pub mod batch;
+pub mod binding;
+pub mod case;
 pub mod check;
 mod client;
+pub mod contact;
 pub mod demo;
 pub mod exception;
 pub mod host;
@@ -45,6 +49,14 @@ enum Command {
     Protocol(protocol::Args),
     Terminal(terminal::Args),
     Account(account::Args),
+    Merchant(contact::MerchantArgs),
+    Contact(contact::ContactArgs),
+    Challenge(contact::ChallengeArgs),
+    Evidence(contact::EvidenceArgs),
+    Device(binding::DeviceArgs),
+    Binding(binding::BindingArgs),
+    Hold(binding::HoldArgs),
+    Case(case::Args),
     Batch(batch::Args),
     Token(token::Args),
     Audit(audit::Args),
@@ -77,6 +89,14 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Protocol(args) => protocol::run(&args),
         Command::Terminal(args) => terminal::run(args),
         Command::Account(args) => account::run(args),
+        Command::Merchant(args) => contact::merchant(args),
+        Command::Contact(args) => contact::contact(args),
+        Command::Challenge(args) => contact::challenge(args),
+        Command::Evidence(args) => contact::evidence(args),
+        Command::Device(args) => binding::device(args),
+        Command::Binding(args) => binding::binding(args),
+        Command::Hold(args) => binding::hold(args),
+        Command::Case(args) => case::run(args),
         Command::Batch(args) => batch::run(args),
         Command::Token(args) => token::run(args),
         Command::Audit(args) => audit::run(args),

@@ -489,10 +489,27 @@ pub struct Done {
     pub version: u32,
     /// What is said of a code that was offered.
     pub verdict: Option<Verdict>,
-    /// Who has to be told what.
+    /// Which contacts have to be told what.
     pub notices: Vec<Notice>,
+    /// Which events programs have to be told.
+    pub told: Vec<Told>,
     /// What the gate has to learn.
     pub changes: DirectoryChanges,
+}
+
+/// An event of a binding, hold, challenge or case, for programs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// As `binding.suspended`.
+    pub event: &'static str,
+    /// As `binding 7`.
+    pub object: String,
+    /// Version of the thing from then on.
+    pub version: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What it is from now on, without anything that is sealed.
+    pub data: serde_json::Value,
 }
 
 /// A message to a contact about something that happened.

@@ -8,6 +8,7 @@ use crate::base::{
     TerminalId, Timestamp,
 };
 use crate::binding::TerminalKey;
+use crate::binding::drain::Outstanding;
 use crate::transaction::originals::FollowUps;
 
 /// One transaction as the read model shows it.
@@ -343,9 +344,29 @@ pub enum QueryError {
     Store(#[from] StoreError),
 }
 
+/// What a binding has done, and what of it is still open.
+pub trait BindingReader {
+    /// What still hangs on a binding, and the sum of what is approved and not settled, in the smallest unit:
+    /// refunds count against it.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn hanging_on(&mut self, binding: BindingId) -> Result<(Outstanding, i64), StoreError>;
+
+    /// Calls `each` with every transaction that a binding admitted, in the order of acceptance.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn of_binding(
+        &mut self,
+        binding: BindingId,
+        each: &mut dyn FnMut(TransactionRow),
+    ) -> Result<(), StoreError>;
+}
+
 /// The read model for people's questions: read only, on a connection of its own, so that no question ever
 /// holds up the projection.
-pub trait TransactionReader: Send {
+pub trait TransactionReader: BindingReader + Send {
     /// Last journal group that is projected; 0 for none.
     ///
     /// # Errors

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::dispatch::Dispatcher;
 use super::shared::SharedRegistry;
 use crate::base::Clock;
 use crate::binding::TerminalKey;
@@ -38,19 +39,40 @@ impl Alerts {
     }
 }
 
+/// Who tells of what is done here: nobody until a dispatcher is there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Teller(Arc<OnceLock<Weak<Dispatcher>>>);
+
+impl Teller {
+    /// The first one stays.
+    pub(super) fn set(&self, dispatcher: Weak<Dispatcher>) {
+        self.0.get_or_init(|| dispatcher);
+    }
+
+    fn get(&self) -> Option<Arc<Dispatcher>> {
+        self.0.get()?.upgrade()
+    }
+}
+
 /// Starts the thread; it ends when the switch is gone.
 pub(super) fn start_attendant(
     registry: &Arc<SharedRegistry>,
     heard: Receiver<TerminalKey>,
+    teller: Teller,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<JoinHandle<()>> {
     let registry = Arc::downgrade(registry);
     std::thread::Builder::new()
         .name("attendant".into())
-        .spawn(move || attend(&registry, &heard, clock.as_ref()))
+        .spawn(move || attend(&registry, &heard, &teller, clock.as_ref()))
 }
 
-fn attend(registry: &Weak<SharedRegistry>, heard: &Receiver<TerminalKey>, clock: &dyn Clock) {
+fn attend(
+    registry: &Weak<SharedRegistry>,
+    heard: &Receiver<TerminalKey>,
+    teller: &Teller,
+    clock: &dyn Clock,
+) {
     let mut ticked = clock.now();
     loop {
         let wait = TICK_EVERY.saturating_sub(clock.now().since(ticked));
@@ -69,21 +91,28 @@ fn attend(registry: &Weak<SharedRegistry>, heard: &Receiver<TerminalKey>, clock:
         }
         for (key, times) in counted {
             tracing::warn!(terminal = %key.terminal, times, "a terminal that is no longer bound was heard of");
-            carry_out(&registry, clock, Command::HeardOf { key, times });
+            carry_out(&registry, teller, clock, &Command::HeardOf { key, times });
         }
         if clock.now().since(ticked) >= TICK_EVERY {
             ticked = clock.now();
-            carry_out(&registry, clock, Command::Tick);
+            carry_out(&registry, teller, clock, &Command::Tick);
         }
     }
 }
 
-fn carry_out(registry: &SharedRegistry, clock: &dyn Clock, command: Command) {
+fn carry_out(registry: &SharedRegistry, teller: &Teller, clock: &dyn Clock, command: &Command) {
     let actor = Actor::program("posgate", clock.wall());
+    let dispatcher = teller.get();
     let done = registry.change(|registry| {
-        let done = registry.carry_out(&command, None, &actor)?;
+        let done = registry.carry_out(command, None, &actor)?;
+        if let Some(dispatcher) = &dispatcher {
+            dispatcher.tell(registry, &done)?;
+        }
         Ok::<_, RegistryError>(((), done.changes))
     });
+    if let Some(dispatcher) = dispatcher {
+        dispatcher.wake();
+    }
     if let Err(problem) = done {
         tracing::error!(problem = chain(&problem), "what is due could not be done");
     }

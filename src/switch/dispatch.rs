@@ -118,7 +118,7 @@ pub enum NotQueued {
 /// See the module.
 #[derive(Debug)]
 pub struct Dispatcher {
-    keys: Arc<DataKeys>,
+    pub(super) keys: Arc<DataKeys>,
     registry: Arc<SharedRegistry>,
     clock: Arc<dyn Clock>,
     ways: Ways,
@@ -131,14 +131,17 @@ impl Dispatcher {
     /// For a running switch; [`Self::run`] begins the deliveries.
     #[must_use]
     pub fn new(running: &Running, ways: Ways, clock: &Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self {
+        let dispatcher = Arc::new(Self {
             keys: Arc::clone(&running.switch.keys),
             registry: Arc::clone(&running.registry),
             clock: Arc::clone(clock),
             ways,
             due: Notify::new(),
             under_way: Mutex::default(),
-        })
+        });
+        // What time brings about is told too.
+        running.teller.set(Arc::downgrade(&dispatcher));
+        dispatcher
     }
 
     /// Writes a text to be delivered, in the transaction that is under way: with `life` it is of no use any more.

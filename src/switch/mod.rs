@@ -29,6 +29,7 @@ mod run;
 mod settings;
 mod shared;
 mod stans;
+mod telling;
 mod watch;
 
 use std::sync::Arc;
@@ -64,6 +65,7 @@ pub use settings::{
 };
 pub use shared::SharedRegistry;
 pub use stans::StanPolicy;
+pub use telling::CONTACT as SEALED_FOR_CONTACT;
 
 /// What a listener's requests are judged by.
 #[derive(Debug)]

@@ -58,7 +58,11 @@ impl Switch {
         // Read before the look-up: whether anything changed since is asked again where it is accepted.
         let epoch = self.directory.epoch();
         let (found, account) = self.present(key);
-        match decide(found, account, request.kind, message.merchant()) {
+        let decision = decide(found, account, request.kind, message.merchant());
+        if decision == Decision::Decline(DeclineReason::Unbound) {
+            self.alerts.heard_of(key);
+        }
+        match decision {
             Decision::Decline(reason)
                 if let Ok(Some(admission)) = found
                     && request.served == Served::Forward
@@ -77,9 +81,6 @@ impl Switch {
                 self.forward(&passed, None, Memory::Lane)
             }
             Decision::Decline(reason) => {
-                if reason == DeclineReason::Unbound {
-                    self.alerts.heard_of(key);
-                }
                 metrics::declined(reason.name());
                 self.decline(session, message, Some(request), code_of(reason))
             }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::attendant::{Alerts, start_attendant};
+use super::attendant::{Alerts, Teller, start_attendant};
 use super::effects::{Delivery, Effect, Handoff};
 use super::exceptions::Exceptions;
 use super::keeper::Keeper;
@@ -115,6 +115,8 @@ pub struct Running {
     pub failed: Arc<AtomicBool>,
     /// Where the store lies, for those who read it.
     pub folder: SqliteFolder,
+    /// Who tells people and programs of what time brings about.
+    pub(super) teller: Teller,
     threads: Vec<JoinHandle<()>>,
     keeper: Keeper,
     _lock: FolderLock,
@@ -210,7 +212,8 @@ impl Running {
         tasks.spawn(watch(Arc::clone(&switch), guard, tasks.clone()));
         let registry = SharedRegistry::new(registry, directory).before_lanes(lanes);
         let registry = Arc::new(registry);
-        let attendant = start_attendant(&registry, heard, Arc::clone(clock));
+        let teller = Teller::default();
+        let attendant = start_attendant(&registry, heard, teller.clone(), Arc::clone(clock));
         let attendant = attendant.map_err(StartError::Thread)?;
         let retention = Retention::open(&folder)?;
         let keeper = Keeper::start(room, retention, settings.keeping, Arc::clone(clock))
@@ -223,6 +226,7 @@ impl Running {
             tasks,
             failed,
             folder,
+            teller,
             threads: vec![writer, projector, attendant],
             keeper,
             _lock: lock,

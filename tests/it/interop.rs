@@ -2,7 +2,7 @@
 //!
 //! How a dialect writes a field is not taken from its file but read off a message that it wrote, so that the
 //! other side's specification does not repeat a mistake of ours in reading the file. `.ci/run` installs the
-//! package into `target/interop`.
+//! package into `target/tools`.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,7 +21,7 @@ const VALUE_MAX: usize = 60;
 
 /// A Python that has pyiso8583; `None` when there is none and none is required.
 fn python() -> Option<String> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/bin/python");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/python");
     let python = std::env::var("POSGATE_PYTHON").unwrap_or_else(|_| own.display().to_string());
     let found = Command::new(&python)
         .args(["-c", "import iso8583"])
@@ -31,7 +31,7 @@ fn python() -> Option<String> {
     }
     assert!(
         std::env::var_os("POSGATE_REQUIRE_TOOLS").is_none_or(|value| value != "1"),
-        "pyiso8583 is needed, and POSGATE_REQUIRE_TOOLS=1: python3 -m venv target/interop && target/interop/bin/pip install pyiso8583"
+        "pyiso8583 is needed, and POSGATE_REQUIRE_TOOLS=1: python3 -m venv target/tools && target/tools/bin/pip install pyiso8583"
     );
     None
 }

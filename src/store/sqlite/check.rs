@@ -626,7 +626,7 @@ mod tests {
             trial.sql(
                 StoreFile::Registry,
                 "DROP TRIGGER binding_kept; DELETE FROM binding",
-            )
+            );
         });
         assert_eq!(
             findings,

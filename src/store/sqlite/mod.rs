@@ -20,6 +20,7 @@ mod read_model;
 mod registry;
 mod repair;
 mod retention;
+mod standing;
 mod tokens;
 #[cfg(test)]
 mod trial;

@@ -202,7 +202,7 @@ impl Api {
     }
 
     /// The last line of an import's answer.
-    async fn import(&self, csv: &str) -> Value {
+    pub(super) async fn import(&self, csv: &str) -> Value {
         let (status, body) = self.call("POST", "/v1/import", csv.to_owned()).await;
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(body.lines().last().unwrap()).unwrap()

@@ -10,9 +10,9 @@ use super::fixture::{PAN, Setup, Stored, Till, Who, journal_of};
 use super::wire::{Draft, Seen, Wire};
 
 /// Debit sum and count, credit sum and count.
-type Sums = (u64, u64, u64, u64);
+pub(super) type Sums = (u64, u64, u64, u64);
 
-const NOTHING: Sums = (0, 0, 0, 0);
+pub(super) const NOTHING: Sums = (0, 0, 0, 0);
 
 /// A gateway whose terminals have to sign on.
 fn setup() -> Setup {
@@ -44,7 +44,7 @@ fn management(who: &Who, mti: &str, stan: u32, de60: &str) -> Draft {
         .set(60, de60)
 }
 
-fn settlement(who: &Who, stan: u32, domestic: Sums, foreign: Sums) -> Draft {
+pub(super) fn settlement(who: &Who, stan: u32, domestic: Sums, foreign: Sums) -> Draft {
     let totals = digits(domestic, '0') + &digits(foreign, '0');
     management(who, "0500", stan, "00000001201")
         .set(48, totals)

@@ -62,6 +62,8 @@ pub(super) struct Setup {
     pub(super) host: Option<SocketAddr>,
     /// What an earlier gateway left behind.
     pub(super) stored: Option<Stored>,
+    /// Another clock than the machine's.
+    pub(super) clock: Option<Arc<dyn Clock>>,
 }
 
 impl Setup {
@@ -92,6 +94,7 @@ impl Setup {
             },
             host: None,
             stored: None,
+            clock: None,
         }
     }
 
@@ -169,7 +172,7 @@ impl Setup {
             keeping: self.keeping,
             memory_bytes_max: 0,
         };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let running = Running::start(&settings, &clock).unwrap();
         let world = World {
             address: running.addresses[0],

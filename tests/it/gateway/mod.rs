@@ -26,6 +26,7 @@ mod secrets;
 mod serving;
 mod settlement;
 mod stans;
+mod story;
 mod upkeep;
 mod upstream;
 mod wire;

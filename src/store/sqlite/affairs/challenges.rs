@@ -113,6 +113,7 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let verdict = self.judge(number, purpose, code)?;
         self.done.number = number;
+        self.done.version = 1;
         self.done.verdict = Some(verdict);
         if verdict != Verdict::Approved {
             return Ok(());
@@ -288,7 +289,7 @@ impl Step<'_> {
     }
 
     fn tell_challenge(
-        &self,
+        &mut self,
         event: &'static str,
         number: u64,
         purpose: Purpose,
@@ -296,6 +297,14 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let after = json!({ "purpose": purpose.name(), "contact": contact });
         let subject = format!("challenge {number}");
+        // Its states come in this order; a later one is a later version.
+        let version = match event {
+            "challenge.created" => 1,
+            "challenge.sent" => 2,
+            "challenge.delivered" => 3,
+            _its_end => 4,
+        };
+        self.outside(event, subject.clone(), version, after.clone());
         self.tell(event, subject, Value::Null, after, Value::Null)
     }
 }

@@ -139,6 +139,12 @@ impl Step<'_> {
         self.done.number = from_sql(number);
         self.done.version = 1;
         let acquirer = self.acquirer_name(held.key.acquirer)?;
+        self.outside(
+            "case.opened",
+            format!("case {number}"),
+            1,
+            json!({ "kind": kind, "binding": held.admission.binding.0, "stage": stage }),
+        );
         self.tell(
             "case.opened",
             format!("case {number}"),
@@ -197,6 +203,12 @@ impl Step<'_> {
         self.done.number = from_sql(case.id);
         self.done.version = version;
         let before = case.body["stage"].clone();
+        self.outside(
+            event,
+            format!("case {}", case.id),
+            version,
+            json!({ "kind": case.kind, "binding": case.binding, "stage": stage }),
+        );
         self.tell(
             event,
             format!("case {}", case.id),

@@ -42,6 +42,12 @@ impl Step<'_> {
         };
         self.write_binding(&held, &after, because)?;
         self.done.number = from_sql(number);
+        self.done.version = 1;
+        let data = json!({
+            "binding": held.admission.binding.0, "scope": scope.name(), "reason": explained.reason,
+            "remedy": explained.remedy, "documents": explained.documents, "appeal": explained.appeal,
+        });
+        self.outside("hold.placed", format!("hold {number}"), 1, data);
         let text = format!(
             "{scope} is held: {}; it ends with: {}; documents: {}; appeal: {}",
             explained.reason, explained.remedy, explained.documents, explained.appeal
@@ -64,6 +70,12 @@ impl Step<'_> {
                 note
             ])?;
         self.done.number = hold;
+        self.outside(
+            "hold.appealed",
+            format!("hold {hold}"),
+            2,
+            json!({ "note": note }),
+        );
         self.tell(
             "hold.appealed",
             format!("hold {hold}"),
@@ -109,6 +121,8 @@ impl Step<'_> {
             )?;
         }
         self.done.number = hold;
+        let data = json!({ "scope": scope.name(), "note": note });
+        self.outside("hold.lifted", format!("hold {hold}"), 3, data);
         let text = format!("the hold on {scope} is lifted");
         self.notify(held.merchant, "hold.lifted", &text)
     }

@@ -31,7 +31,7 @@ use crate::store::StoreError;
 use crate::store::audit::Entry;
 use crate::store::command::{
     Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName, DeviceView,
-    Done, HoldView, MerchantView, Notice,
+    Done, HoldView, MerchantView, Notice, Told,
 };
 use crate::store::registry::{Actor, RegistryError};
 
@@ -350,6 +350,18 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Tells programs of it.
+    fn outside(&mut self, event: &'static str, object: String, version: u32, data: Value) {
+        let at = self.now();
+        self.done.told.push(Told {
+            event,
+            object,
+            version,
+            at,
+            data,
+        });
+    }
+
     fn stale(&self, what: &'static str, found: u32) -> Stopped<()> {
         match self.expected {
             Some(expected) if expected != found => Err(RegistryError::Stale {
@@ -480,6 +492,14 @@ impl Step<'_> {
                 because.checker
             ])?;
         let acquirer = self.acquirer_name(after.key.acquirer)?;
+        let mut data = shown(admission);
+        data["terminal"] = format!("{acquirer}/{}", after.key.terminal).into();
+        self.outside(
+            because.event,
+            format!("binding {}", admission.binding.0),
+            version,
+            data,
+        );
         let mut details = json!({});
         for (name, text) in [("note", because.note), ("checker", because.checker)] {
             if !text.is_empty() {

@@ -176,15 +176,7 @@ impl Step<'_> {
         old: &Held,
         left: &Outstanding,
     ) -> Stopped<()> {
-        if let Some((what, _, remedy)) = left.conditions().next() {
-            return Err(Refusal::State {
-                thing: "drain",
-                state: what,
-                verb: "ended",
-                remedy,
-            }
-            .into());
-        }
+        left.ended()?;
         case.close()?;
         let note = format!("case {number}: replaced and drained");
         self.close_binding(old, &note, "")

@@ -69,6 +69,10 @@ impl Desk {
         self.seen_by(who, None, command)
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "commands are made where they are given"
+    )]
     fn seen_by(
         &mut self,
         who: &str,

@@ -1,0 +1,374 @@
+//! Bindings through their life, their holds, and terminals that are heard of after their end.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Admin;
+use super::affairs::{Outcome, hash, one_of};
+use super::extract::{IfMatch, Path, Write};
+use super::problem::{Refusal, blocking};
+use super::terminals::key_of;
+use crate::base::MerchantId;
+use crate::binding::challenge::{Code, Purpose};
+use crate::binding::hold::{Explained, HoldScope};
+use crate::binding::{ReasonSet, RependReason};
+use crate::security::DataKeys;
+use crate::store::Registry;
+use crate::store::command::Command;
+use crate::store::registry::RegistryError;
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(request))
+        .routes(routes!(act))
+        .routes(routes!(history))
+        .routes(routes!(list_holds, place_hold))
+        .routes(routes!(appeal_hold))
+        .routes(routes!(lift_hold))
+        .routes(routes!(alerts))
+}
+
+/// A binding that is asked for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewBinding {
+    acquirer: String,
+    /// DE41
+    terminal_id: String,
+    /// DE42
+    merchant_id: String,
+    /// Reference of the settlement account
+    account_id: String,
+    /// Serial number of a device in stock
+    serial: String,
+}
+
+/// Ask for a binding; its device is reserved, nothing may be done with it yet
+#[utoipa::path(
+    post, path = "/v1/bindings", tag = "bindings",
+    request_body = NewBinding, responses((status = 200, body = Outcome))
+)]
+async fn request(
+    State(admin): State<Admin>,
+    write: Write<NewBinding>,
+) -> Result<Response, Refusal> {
+    let make = |registry: &mut dyn Registry, new: NewBinding| {
+        let merchant = MerchantId::parse(&new.merchant_id);
+        Ok(Command::RequestBinding {
+            key: key_of(registry, &new.acquirer, &new.terminal_id)?,
+            merchant: merchant.map_err(|wrong| Refusal::unfit(wrong.to_string()))?,
+            account: new.account_id,
+            serial: new.serial,
+        })
+    };
+    admin.command(write, None, make).await
+}
+
+/// What is done with a binding.
+#[derive(Deserialize, ToSchema)]
+#[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
+enum Act {
+    /// A second person approves it
+    Approve {
+        /// Reference of the network's acknowledgement
+        network: String,
+    },
+    /// It comes to nothing
+    Reject {
+        /// Why
+        note: String,
+    },
+    /// Its device answers with the activation code
+    Activate {
+        /// Serial number that it says
+        serial: String,
+        /// Number of the challenge
+        challenge: u64,
+        /// Six digits
+        code: String,
+    },
+    /// Something has to be verified anew
+    Repend {
+        /// phone, account, device, location, dormant, identity, reconfirm
+        reasons: Vec<String>,
+        /// Why
+        note: String,
+    },
+    /// There is evidence for one reason
+    Clear {
+        /// Which
+        reason: String,
+        /// Number of the evidence that another person filed
+        evidence: u64,
+    },
+    /// It is stopped
+    Suspend {
+        /// Why
+        note: String,
+    },
+    /// It goes on
+    Resume {
+        /// Number of the evidence that another person filed
+        evidence: u64,
+    },
+    /// Its money is to settle elsewhere
+    RequestAccount {
+        /// Reference of a verified account of the same merchant
+        account_id: String,
+        /// Why
+        note: String,
+    },
+    /// A second person agrees that it does
+    ApproveAccount {
+        /// Reference of the network's acknowledgement
+        network: String,
+    },
+    /// It does not
+    CancelAccount {
+        /// Why
+        note: String,
+    },
+}
+
+impl std::fmt::Debug for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // One of them holds a code.
+        f.write_str("Act")
+    }
+}
+
+/// Do something with a terminal's binding; the gate knows it when this answers
+#[utoipa::path(
+    post, path = "/v1/terminals/{acquirer}/{terminal}/actions", tag = "bindings",
+    params(
+        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = Act, responses((status = 200, body = Outcome))
+)]
+async fn act(
+    State(admin): State<Admin>,
+    Path((acquirer, terminal)): Path<(String, String)>,
+    IfMatch(version): IfMatch,
+    write: Write<Act>,
+) -> Result<Response, Refusal> {
+    let keys = admin.switch.keys.clone();
+    let make = move |registry: &mut dyn Registry, act: Act| {
+        command_of(registry, &keys, &acquirer, &terminal, act)
+    };
+    admin.command(write, version, make).await
+}
+
+fn command_of(
+    registry: &mut dyn Registry,
+    keys: &DataKeys,
+    acquirer: &str,
+    terminal: &str,
+    act: Act,
+) -> Result<Command, Refusal> {
+    let key = key_of(registry, acquirer, terminal)?;
+    Ok(match act {
+        Act::Approve { network } => Command::ApproveBinding { key, network },
+        Act::Reject { note } => Command::RejectBinding { key, note },
+        Act::Activate {
+            serial,
+            challenge,
+            code,
+        } => {
+            let row = registry.show(key)?;
+            let row = row.ok_or_else(|| Refusal::unknown("terminal", terminal))?;
+            let code = Code::parse(&code).map_err(RegistryError::from)?;
+            let binding = row.admission.binding.0;
+            Command::ActivateBinding {
+                key,
+                serial,
+                challenge,
+                code: hash(keys, challenge, Purpose::Bind, binding, &code),
+            }
+        }
+        Act::Repend { reasons, note } => {
+            let mut set = ReasonSet::EMPTY;
+            for reason in &reasons {
+                set = set.with(one_of!(RependReason, "reasons", reason)?);
+            }
+            let reasons = set;
+            Command::Repend { key, reasons, note }
+        }
+        Act::Clear { reason, evidence } => Command::ClearReason {
+            key,
+            reason: one_of!(RependReason, "reason", &reason)?,
+            evidence,
+        },
+        Act::Suspend { note } => Command::Suspend { key, note },
+        Act::Resume { evidence } => Command::Resume { key, evidence },
+        Act::RequestAccount { account_id, note } => Command::RequestAccountChange {
+            key,
+            account: account_id,
+            note,
+        },
+        Act::ApproveAccount { network } => Command::ApproveAccountChange { key, network },
+        Act::CancelAccount { note } => Command::CancelAccountChange { key, note },
+    })
+}
+
+/// Everything that changed a terminal's present binding, oldest first
+#[utoipa::path(
+    get, path = "/v1/terminals/{acquirer}/{terminal}/history", tag = "bindings",
+    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    responses((status = 200, body = Object))
+)]
+async fn history(
+    State(admin): State<Admin>,
+    Path((acquirer, terminal)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
+        let row = registry.show(key)?;
+        let row = row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
+        let changes = registry.binding_changes(row.admission.binding)?;
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|change| {
+                json!({
+                    "version": change.version,
+                    "at_us": change.at.0,
+                    "by": change.actor,
+                    "event": change.event,
+                    "state": change.state.name(),
+                    "reasons": change.reasons.iter().map(RependReason::name).collect::<Vec<_>>(),
+                    "note": change.note,
+                    "checker": change.checker,
+                })
+            })
+            .collect();
+        let binding = row.admission.binding.0;
+        let opened = row.opened_at.0;
+        let shown = json!({ "binding": binding, "opened_at_us": opened, "changes": changes });
+        Ok(Json(shown).into_response())
+    })
+    .await
+}
+
+/// A restriction, explained.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewHold {
+    /// acceptance, settlement, refund or download
+    scope: String,
+    /// Why
+    reason: String,
+    /// What ends it
+    remedy: String,
+    /// What the merchant has to bring; may be empty
+    #[serde(default)]
+    documents: String,
+    /// Where and how to appeal
+    appeal: String,
+}
+
+/// Hold something for a terminal; the merchant is told why and how to appeal
+#[utoipa::path(
+    post, path = "/v1/terminals/{acquirer}/{terminal}/holds", tag = "holds",
+    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    request_body = NewHold, responses((status = 200, body = Outcome))
+)]
+async fn place_hold(
+    State(admin): State<Admin>,
+    Path((acquirer, terminal)): Path<(String, String)>,
+    write: Write<NewHold>,
+) -> Result<Response, Refusal> {
+    let make = move |registry: &mut dyn Registry, new: NewHold| {
+        Ok(Command::PlaceHold {
+            key: key_of(registry, &acquirer, &terminal)?,
+            scope: one_of!(HoldScope, "scope", &new.scope)?,
+            explained: Explained {
+                reason: new.reason,
+                remedy: new.remedy,
+                documents: new.documents,
+                appeal: new.appeal,
+            },
+        })
+    };
+    admin.command(write, None, make).await
+}
+
+/// Holds of a terminal, newest first
+#[utoipa::path(
+    get, path = "/v1/terminals/{acquirer}/{terminal}/holds", tag = "holds",
+    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    responses((status = 200, body = Object))
+)]
+async fn list_holds(
+    State(admin): State<Admin>,
+    Path((acquirer, terminal)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
+        let holds = registry.hold_views(key)?;
+        Ok(Json(json!({ "holds": holds })).into_response())
+    })
+    .await
+}
+
+/// Why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Why {
+    /// In some words
+    note: String,
+}
+
+/// The merchant objects to a hold
+#[utoipa::path(
+    post, path = "/v1/holds/{hold}/appeal", tag = "holds",
+    params(("hold" = u64, Path)), request_body = Why, responses((status = 200, body = Outcome))
+)]
+async fn appeal_hold(
+    State(admin): State<Admin>,
+    Path(hold): Path<u64>,
+    write: Write<Why>,
+) -> Result<Response, Refusal> {
+    let make = move |_registry: &mut dyn Registry, why: Why| {
+        let note = why.note;
+        Ok(Command::AppealHold { hold, note })
+    };
+    admin.command(write, None, make).await
+}
+
+/// End a hold that somebody else placed
+#[utoipa::path(
+    post, path = "/v1/holds/{hold}/lift", tag = "holds",
+    params(("hold" = u64, Path)), request_body = Why, responses((status = 200, body = Outcome))
+)]
+async fn lift_hold(
+    State(admin): State<Admin>,
+    Path(hold): Path<u64>,
+    write: Write<Why>,
+) -> Result<Response, Refusal> {
+    let make = move |_registry: &mut dyn Registry, why: Why| {
+        let note = why.note;
+        Ok(Command::LiftHold { hold, note })
+    };
+    admin.command(write, None, make).await
+}
+
+/// Terminals that were heard of after their end, newest first
+#[utoipa::path(
+    get, path = "/v1/alerts", tag = "bindings", responses((status = 200, body = Object))
+)]
+async fn alerts(State(admin): State<Admin>) -> Result<Response, Refusal> {
+    blocking(move || {
+        let found = admin.registry.lock().alert_views()?;
+        Ok(Json(json!({ "alerts": found })).into_response())
+    })
+    .await
+}

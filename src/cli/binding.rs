@@ -1,0 +1,392 @@
+//! `posgate binding`, `hold` and `device`: what may trade, and with which hardware.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::affairs::{Ask, With};
+use crate::admin::escaped;
+
+/// Bindings of terminals through their life.
+#[derive(Debug, clap::Args)]
+pub struct BindingArgs {
+    #[command(subcommand)]
+    verb: BindingVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum BindingVerb {
+    /// Ask for a binding; its device is reserved
+    Request(With<Request>),
+    /// Approve a binding that somebody else asked for
+    Approve(With<Networked>),
+    /// Refuse a binding that was never active
+    Reject(With<Noted>),
+    /// Activate a binding with the code that was sent
+    Activate(With<Activate>),
+    /// Make a terminal verify something anew
+    Repend(With<Repend>),
+    /// Clear one reason with evidence that somebody else filed
+    Clear(With<Clear>),
+    /// Stop a terminal
+    Suspend(With<Noted>),
+    /// Let a suspended terminal go on, with evidence that somebody else filed
+    Resume(With<Evidenced>),
+    /// Ask that a terminal's money settle elsewhere
+    RequestAccount(With<NewAccount>),
+    /// Agree that it does; somebody else asked for it
+    ApproveAccount(With<Networked>),
+    /// Take such a change back
+    CancelAccount(With<Noted>),
+    /// Everything that changed a terminal's binding
+    History(With<Terminal>),
+    /// Terminals that were heard of after their end
+    Alerts(With<Nothing>),
+}
+
+/// A terminal by its names.
+#[derive(Debug, clap::Args)]
+struct Terminal {
+    /// Acquirer
+    acquirer: String,
+    /// Terminal id (DE41)
+    terminal: String,
+}
+
+impl Terminal {
+    fn path(&self, what: &str) -> String {
+        let (acquirer, terminal) = (escaped(&self.acquirer), escaped(&self.terminal));
+        format!("/v1/terminals/{acquirer}/{terminal}/{what}")
+    }
+
+    fn act(&self, body: Value) -> Ask {
+        Ask::Do(self.path("actions"), body)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct Nothing {}
+
+#[derive(Debug, clap::Args)]
+struct Request {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Merchant id (DE42)
+    merchant: String,
+    /// Reference of the settlement account
+    account: String,
+    /// Serial number of a device in stock
+    serial: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Networked {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Reference of the network's acknowledgement
+    network: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Noted {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Why
+    note: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Evidenced {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Number of the evidence
+    evidence: u64,
+}
+
+#[derive(clap::Args)]
+struct Activate {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Serial number that the device says
+    serial: String,
+    /// Number of the challenge
+    challenge: u64,
+    /// Six digits
+    code: String,
+}
+
+impl std::fmt::Debug for Activate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Activate({:?})", self.terminal)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct Repend {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// phone, account, device, location, dormant, identity or reconfirm, with commas between several
+    #[arg(value_delimiter = ',')]
+    reasons: Vec<String>,
+    /// Why
+    #[arg(long)]
+    note: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Clear {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Which reason
+    reason: String,
+    /// Number of the evidence
+    evidence: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct NewAccount {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Reference of a verified account of the same merchant
+    account: String,
+    /// Why
+    note: String,
+}
+
+/// Runs `posgate binding`.
+///
+/// # Errors
+/// What the gateway refuses, with what to do.
+pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
+    let noted = |action: &'static str| {
+        move |asked: Noted| {
+            let body = json!({ "action": action, "note": asked.note });
+            Ok(asked.terminal.act(body))
+        }
+    };
+    let networked = |action: &'static str| {
+        move |asked: Networked| {
+            let body = json!({ "action": action, "network": asked.network });
+            Ok(asked.terminal.act(body))
+        }
+    };
+    match args.verb {
+        BindingVerb::Request(with) => with.run(|asked| {
+            let body = json!({
+                "acquirer": asked.terminal.acquirer, "terminal_id": asked.terminal.terminal,
+                "merchant_id": asked.merchant, "account_id": asked.account, "serial": asked.serial,
+            });
+            Ok(Ask::Make("/v1/bindings".into(), body))
+        }),
+        BindingVerb::Approve(with) => with.run(networked("approve")),
+        BindingVerb::Reject(with) => with.run(noted("reject")),
+        BindingVerb::Activate(with) => with.run(|asked| {
+            let body = json!({
+                "action": "activate", "serial": asked.serial, "challenge": asked.challenge,
+                "code": asked.code,
+            });
+            Ok(asked.terminal.act(body))
+        }),
+        BindingVerb::Repend(with) => with.run(|asked| {
+            let body = json!({ "action": "repend", "reasons": asked.reasons, "note": asked.note });
+            Ok(asked.terminal.act(body))
+        }),
+        BindingVerb::Clear(with) => with.run(|asked| {
+            let body = json!({
+                "action": "clear", "reason": asked.reason, "evidence": asked.evidence,
+            });
+            Ok(asked.terminal.act(body))
+        }),
+        BindingVerb::Suspend(with) => with.run(noted("suspend")),
+        BindingVerb::Resume(with) => with.run(|asked| {
+            let body = json!({ "action": "resume", "evidence": asked.evidence });
+            Ok(asked.terminal.act(body))
+        }),
+        BindingVerb::RequestAccount(with) => with.run(|asked| {
+            let body = json!({
+                "action": "request-account", "account_id": asked.account, "note": asked.note,
+            });
+            Ok(asked.terminal.act(body))
+        }),
+        BindingVerb::ApproveAccount(with) => with.run(networked("approve-account")),
+        BindingVerb::CancelAccount(with) => with.run(noted("cancel-account")),
+        BindingVerb::History(with) => with.run(|terminal| Ok(Ask::See(terminal.path("history")))),
+        BindingVerb::Alerts(with) => with.run(|_nothing| Ok(Ask::See("/v1/alerts".into()))),
+    }
+}
+
+/// Restrictions beside a terminal's state.
+#[derive(Debug, clap::Args)]
+pub struct HoldArgs {
+    #[command(subcommand)]
+    verb: HoldVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum HoldVerb {
+    /// List a terminal's holds
+    List(With<Terminal>),
+    /// Hold something for a terminal; the merchant is told why and how to appeal
+    Place(With<Place>),
+    /// The merchant objects
+    Appeal(With<HoldNoted>),
+    /// End a hold that somebody else placed
+    Lift(With<HoldNoted>),
+}
+
+#[derive(Debug, clap::Args)]
+struct Place {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// acceptance, settlement, refund or download
+    scope: String,
+    /// Why
+    #[arg(long)]
+    reason: String,
+    /// What ends it
+    #[arg(long)]
+    remedy: String,
+    /// What the merchant has to bring
+    #[arg(long, default_value = "")]
+    documents: String,
+    /// Where and how to appeal
+    #[arg(long)]
+    appeal: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct HoldNoted {
+    /// Number of the hold
+    hold: u64,
+    /// Why
+    note: String,
+}
+
+/// Runs `posgate hold`.
+///
+/// # Errors
+/// What the gateway refuses, with what to do.
+pub fn hold(args: HoldArgs) -> anyhow::Result<ExitCode> {
+    let noted = |verb: &'static str| {
+        move |asked: HoldNoted| {
+            let path = format!("/v1/holds/{}/{verb}", asked.hold);
+            Ok(Ask::Make(path, json!({ "note": asked.note })))
+        }
+    };
+    match args.verb {
+        HoldVerb::List(with) => with.run(|terminal| Ok(Ask::See(terminal.path("holds")))),
+        HoldVerb::Place(with) => with.run(|place| {
+            let body = json!({
+                "scope": place.scope, "reason": place.reason, "remedy": place.remedy,
+                "documents": place.documents, "appeal": place.appeal,
+            });
+            Ok(Ask::Make(place.terminal.path("holds"), body))
+        }),
+        HoldVerb::Appeal(with) => with.run(noted("appeal")),
+        HoldVerb::Lift(with) => with.run(noted("lift")),
+    }
+}
+
+/// Devices: serial numbers, custody, check values of their keys.
+#[derive(Debug, clap::Args)]
+pub struct DeviceArgs {
+    #[command(subcommand)]
+    verb: DeviceVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum DeviceVerb {
+    /// Put a device on the inventory
+    Add(With<DeviceAdd>),
+    /// Show a device
+    Show(With<Device>),
+    /// Say what happened to a device
+    Event(With<DeviceEvent>),
+    /// Say which keys were loaded, by their check values
+    Keys(With<DeviceKeys>),
+}
+
+/// A device by its names.
+#[derive(Debug, clap::Args)]
+struct Device {
+    /// Acquirer
+    acquirer: String,
+    /// Serial number
+    serial: String,
+}
+
+impl Device {
+    fn path(&self) -> String {
+        let (acquirer, serial) = (escaped(&self.acquirer), escaped(&self.serial));
+        format!("/v1/devices/{acquirer}/{serial}")
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct DeviceAdd {
+    #[command(flatten)]
+    device: Device,
+    /// Maker and model
+    #[arg(long, default_value = "")]
+    model: String,
+    /// Who has it
+    #[arg(long, default_value = "")]
+    custody: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct DeviceEvent {
+    #[command(flatten)]
+    device: Device,
+    /// reserve, release, deploy, repair, lose, find, order-wipe, wiped, wipe-failed, restock or retire
+    event: String,
+    /// Who has it from now on
+    #[arg(long, default_value = "")]
+    custody: String,
+    /// Why
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct DeviceKeys {
+    #[command(flatten)]
+    device: Device,
+    /// Name and check value of each key, as `tmk=A1B2C3`
+    #[arg(required = true, value_name = "NAME=VALUE")]
+    check_values: Vec<String>,
+}
+
+/// Runs `posgate device`.
+///
+/// # Errors
+/// What the gateway refuses, with what to do.
+pub fn device(args: DeviceArgs) -> anyhow::Result<ExitCode> {
+    match args.verb {
+        DeviceVerb::Add(with) => with.run(|add| {
+            let body = json!({
+                "serial": add.device.serial, "model": add.model, "custody": add.custody,
+            });
+            let path = format!("/v1/devices/{}", escaped(&add.device.acquirer));
+            Ok(Ask::Make(path, body))
+        }),
+        DeviceVerb::Show(with) => with.run(|device| Ok(Ask::See(device.path()))),
+        DeviceVerb::Event(with) => with.run(|asked| {
+            let body = json!({
+                "event": asked.event, "custody": asked.custody, "note": asked.note,
+            });
+            Ok(Ask::Do(format!("{}/events", asked.device.path()), body))
+        }),
+        DeviceVerb::Keys(with) => with.run(|asked| {
+            let mut values = serde_json::Map::new();
+            for pair in &asked.check_values {
+                let Some((name, value)) = pair.split_once('=') else {
+                    anyhow::bail!("{pair} is no NAME=VALUE");
+                };
+                values.insert(name.to_owned(), value.into());
+            }
+            let body = json!({ "check_values": values });
+            Ok(Ask::Make(format!("{}/keys", asked.device.path()), body))
+        }),
+    }
+}

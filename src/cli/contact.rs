@@ -1,0 +1,308 @@
+//! `posgate merchant`, `contact`, `challenge` and `evidence`: who the shops are and how they are reached.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::affairs::{Ask, With};
+use crate::admin::escaped;
+
+/// Merchants.
+#[derive(Debug, clap::Args)]
+pub struct MerchantArgs {
+    #[command(subcommand)]
+    verb: MerchantVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum MerchantVerb {
+    /// Show a merchant
+    Show(With<Merchant>),
+    /// Enter a merchant, or what is known of it by now
+    Set(With<MerchantSet>),
+}
+
+/// A merchant by its names.
+#[derive(Debug, clap::Args)]
+struct Merchant {
+    /// Acquirer
+    acquirer: String,
+    /// Merchant id (DE42)
+    merchant: String,
+}
+
+impl Merchant {
+    fn path(&self) -> String {
+        let (acquirer, merchant) = (escaped(&self.acquirer), escaped(&self.merchant));
+        format!("/v1/merchants/{acquirer}/{merchant}")
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct MerchantSet {
+    #[command(flatten)]
+    merchant: Merchant,
+    /// Name
+    #[arg(long, default_value = "")]
+    name: String,
+    /// Merchant category code, four digits
+    #[arg(long, default_value = "")]
+    mcc: String,
+    /// enterprise, sole-trader, individual or institution
+    #[arg(long)]
+    kind: Option<String>,
+    /// licence, identity-card or passport
+    #[arg(long, requires = "identity")]
+    identity_kind: Option<String>,
+    /// Number of that document; it is kept sealed
+    #[arg(long, requires = "identity_kind")]
+    identity: Option<String>,
+}
+
+/// Runs `posgate merchant`.
+///
+/// # Errors
+/// What the gateway refuses, with what to do.
+pub fn merchant(args: MerchantArgs) -> anyhow::Result<ExitCode> {
+    match args.verb {
+        MerchantVerb::Show(with) => with.run(|merchant| Ok(Ask::See(merchant.path()))),
+        MerchantVerb::Set(with) => with.run(|set| {
+            let body = json!({
+                "name": set.name, "mcc": set.mcc, "kind": set.kind,
+                "identity_kind": set.identity_kind, "identity": set.identity,
+            });
+            Ok(Ask::Put(set.merchant.path(), body))
+        }),
+    }
+}
+
+/// Phones and e-mail addresses of merchants.
+#[derive(Debug, clap::Args)]
+pub struct ContactArgs {
+    #[command(subcommand)]
+    verb: ContactVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ContactVerb {
+    /// List a merchant's contacts, masked
+    List(With<Merchant>),
+    /// Enter a contact; with --replaces, one that takes another's place once both agreed
+    Add(With<ContactAdd>),
+    /// Verify a contact by evidence, where no code can be sent
+    Verify(With<ContactEvent>),
+    /// Doubt a contact that was verified
+    Suspect(With<ContactEvent>),
+    /// Give a contact up
+    Revoke(With<ContactEvent>),
+    /// The holder of the contact that is to go agrees
+    Consent(With<Consent>),
+}
+
+#[derive(Debug, clap::Args)]
+struct ContactAdd {
+    #[command(flatten)]
+    merchant: Merchant,
+    /// phone or email
+    kind: String,
+    /// owner, finance, operator, service or alert
+    role: String,
+    /// The number or address
+    value: String,
+    /// Number of the contact whose place it is to take
+    #[arg(long, value_name = "NUMBER")]
+    replaces: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ContactEvent {
+    /// Number of the contact
+    contact: u64,
+    /// Why
+    #[arg(long, default_value = "")]
+    note: String,
+    /// Number of the evidence that another person filed
+    #[arg(long, value_name = "NUMBER")]
+    evidence: Option<u64>,
+    /// Also when it is the owner's last verified phone: the shop's terminals wait for another
+    #[arg(long)]
+    last_too: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Consent {
+    /// Number of the new contact
+    contact: u64,
+    /// Number of the challenge that was approved
+    #[arg(long, value_name = "NUMBER", required_unless_present = "seen_with")]
+    challenge: Option<u64>,
+    /// Name of the colleague who saw the originals too
+    #[arg(long, value_name = "NAME", conflicts_with = "challenge")]
+    seen_with: Option<String>,
+}
+
+/// Runs `posgate contact`.
+///
+/// # Errors
+/// What the gateway refuses, with what to do.
+pub fn contact(args: ContactArgs) -> anyhow::Result<ExitCode> {
+    let happens = |event: &'static str| {
+        move |asked: ContactEvent| {
+            let body = json!({
+                "event": event, "note": asked.note, "evidence": asked.evidence,
+                "last_too": asked.last_too,
+            });
+            Ok(Ask::Do(
+                format!("/v1/contacts/{}/events", asked.contact),
+                body,
+            ))
+        }
+    };
+    match args.verb {
+        ContactVerb::List(with) => {
+            with.run(|merchant| Ok(Ask::See(format!("{}/contacts", merchant.path()))))
+        }
+        ContactVerb::Add(with) => with.run(|add| {
+            let body = json!({
+                "kind": add.kind, "role": add.role, "value": add.value, "replaces": add.replaces,
+            });
+            Ok(Ask::Make(format!("{}/contacts", add.merchant.path()), body))
+        }),
+        ContactVerb::Verify(with) => with.run(happens("verify")),
+        ContactVerb::Suspect(with) => with.run(happens("suspect")),
+        ContactVerb::Revoke(with) => with.run(happens("revoke")),
+        ContactVerb::Consent(with) => with.run(|asked| {
+            let body = json!({ "challenge": asked.challenge, "seen_with": asked.seen_with });
+            let path = format!("/v1/contacts/{}/consent", asked.contact);
+            Ok(Ask::Make(path, body))
+        }),
+    }
+}
+
+/// Codes that are sent to contacts.
+#[derive(Debug, clap::Args)]
+pub struct ChallengeArgs {
+    #[command(subcommand)]
+    verb: ChallengeVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ChallengeVerb {
+    /// Send a code; a newer one voids the older ones for the same
+    Send(With<Send>),
+    /// Show a challenge, without its code
+    Show(With<Challenge>),
+    /// Check the code that came back
+    Check(With<Check>),
+    /// Give up a challenge
+    Cancel(With<Challenge>),
+}
+
+#[derive(Debug, clap::Args)]
+struct Send {
+    /// Number of the contact
+    contact: u64,
+    /// bind, verify-contact, change-phone-old, change-phone-new, change-account, unbind, replace or release-hold
+    purpose: String,
+    /// Number of the binding, case or new contact that it is for; 0 for the contact itself
+    #[arg(default_value_t = 0)]
+    subject: u64,
+    /// Where the person who asks for it is
+    #[arg(long, default_value = "", value_name = "ADDRESS")]
+    asked_from: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Challenge {
+    /// Number of the challenge
+    challenge: u64,
+}
+
+#[derive(clap::Args)]
+struct Check {
+    /// Number of the challenge
+    challenge: u64,
+    /// What it is offered for
+    purpose: String,
+    /// Six digits
+    code: String,
+    /// Number of the binding, case or new contact that it is for; 0 for the contact itself
+    #[arg(default_value_t = 0)]
+    subject: u64,
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Check({})", self.challenge)
+    }
+}
+
+/// Runs `posgate challenge`.
+///
+/// # Errors
+/// What the gateway refuses, with what to do.
+pub fn challenge(args: ChallengeArgs) -> anyhow::Result<ExitCode> {
+    match args.verb {
+        ChallengeVerb::Send(with) => with.run(|send| {
+            let body = json!({
+                "contact": send.contact, "purpose": send.purpose, "subject": send.subject,
+                "asked_from": send.asked_from,
+            });
+            Ok(Ask::Make("/v1/challenges".into(), body))
+        }),
+        ChallengeVerb::Show(with) => {
+            with.run(|asked| Ok(Ask::See(format!("/v1/challenges/{}", asked.challenge))))
+        }
+        ChallengeVerb::Check(with) => with.run(|check| {
+            let body = json!({
+                "code": check.code, "purpose": check.purpose, "subject": check.subject,
+            });
+            let path = format!("/v1/challenges/{}/check", check.challenge);
+            Ok(Ask::Make(path, body))
+        }),
+        ChallengeVerb::Cancel(with) => with.run(|asked| {
+            let path = format!("/v1/challenges/{}/cancel", asked.challenge);
+            Ok(Ask::Make(path, json!({})))
+        }),
+    }
+}
+
+/// Evidence that one person files for another to act on.
+#[derive(Debug, clap::Args)]
+pub struct EvidenceArgs {
+    #[command(subcommand)]
+    verb: EvidenceVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum EvidenceVerb {
+    /// File what shows that something may be done
+    File(With<Evidence>),
+}
+
+#[derive(Debug, clap::Args)]
+struct Evidence {
+    /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
+    about: String,
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain or clear-REASON
+    allows: String,
+    /// What it is
+    note: String,
+    /// SHA-256 of a file
+    #[arg(long, default_value = "")]
+    sha256: String,
+}
+
+/// Runs `posgate evidence`.
+///
+/// # Errors
+/// What the gateway refuses, with what to do.
+pub fn evidence(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
+    let EvidenceVerb::File(with) = args.verb;
+    with.run(|filed| {
+        let body = json!({
+            "about": filed.about, "allows": filed.allows, "note": filed.note, "sha256": filed.sha256,
+        });
+        Ok(Ask::Make("/v1/evidence".into(), body))
+    })
+}

@@ -1,0 +1,85 @@
+//! What still hangs on a binding, from the read model.
+
+use rusqlite::{Connection, params};
+
+use super::read_model::row_of;
+use super::{SqliteReader, from_sql, to_sql};
+use crate::base::BindingId;
+use crate::binding::drain::Outstanding;
+use crate::store::read_model::BindingReader;
+use crate::store::{StoreError, TransactionRow};
+
+impl BindingReader for SqliteReader {
+    fn hanging_on(&mut self, binding: BindingId) -> Result<(Outstanding, i64), StoreError> {
+        hanging_on(self.db(), to_sql(binding.0))
+            .map_err(StoreError::engine("reading what hangs on a binding"))
+    }
+
+    fn of_binding(
+        &mut self,
+        binding: BindingId,
+        each: &mut dyn FnMut(TransactionRow),
+    ) -> Result<(), StoreError> {
+        let mut read = || -> rusqlite::Result<()> {
+            let mut all = self
+                .db()
+                .prepare_cached("SELECT * FROM txn WHERE binding = ?1 ORDER BY id")?;
+            let mut rows = all.query([to_sql(binding.0)])?;
+            while let Some(row) = rows.next()? {
+                each(row_of(row)?);
+            }
+            Ok(())
+        };
+        read().map_err(StoreError::engine("reading a binding's transactions"))
+    }
+}
+
+fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<(Outstanding, i64)> {
+    let (in_flight, owed, parked) = db
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE outcome IS NULL), \
+             count(*) FILTER (WHERE outcome IN ('reversal-owed', 'repeat-owed')), \
+             count(*) FILTER (WHERE outcome = 'parked') FROM txn WHERE binding = ?1",
+        )?
+        .query_row([binding], |row| {
+            Ok((
+                from_sql(row.get(0)?),
+                from_sql(row.get(1)?),
+                from_sql(row.get(2)?),
+            ))
+        })?;
+    let (unsettled, unsettled_amount) = db
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(t.sign * t.booked), 0) FROM txn t WHERE t.binding = ?1 \
+             AND t.outcome = 'approved' AND t.sign <> 0 AND NOT EXISTS (SELECT 1 FROM batch_closed c \
+             WHERE c.acquirer = t.acquirer AND c.terminal = t.terminal AND c.batch = t.batch)",
+        )?
+        .query_row([binding], |row| Ok((from_sql(row.get(0)?), row.get(1)?)))?;
+    // What a void or a completion was approved for is no longer open.
+    let preauthorised = db
+        .prepare_cached(
+            "SELECT count(*) FROM txn t WHERE t.binding = ?1 AND t.outcome = 'approved' \
+             AND t.kind = 'new-money' AND t.request LIKE '%pre-authorisation' AND NOT EXISTS \
+             (SELECT 1 FROM txn f WHERE f.original = t.id AND f.original > 0 AND f.outcome = 'approved')",
+        )?
+        .query_row([binding], |row| row.get(0).map(from_sql))?;
+    // A later message of the terminal proves that it has gone on; so does that its batch is compared or ended.
+    let unproven = db
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT * FROM txn WHERE binding = ?1 ORDER BY id DESC LIMIT 1) t \
+             WHERE t.outcome = 'approved' AND NOT EXISTS (SELECT 1 FROM batch_closed c \
+             WHERE c.acquirer = t.acquirer AND c.terminal = t.terminal AND c.batch = t.batch \
+             AND c.stan IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM batch_settled s \
+             WHERE s.binding = t.binding AND s.batch = t.batch AND s.at >= coalesce(t.outcome_at, t.at))",
+        )?
+        .query_row(params![binding], |row| row.get(0).map(from_sql))?;
+    let outstanding = Outstanding {
+        in_flight,
+        owed,
+        parked,
+        unproven,
+        unsettled,
+        preauthorised,
+    };
+    Ok((outstanding, unsettled_amount))
+}

@@ -1,0 +1,90 @@
+//! What people and programs are told of a command: in the transaction of the command, through the outbox.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::dispatch::{Dispatcher, NotQueued};
+use crate::base::notice::{Notice, OutsideEvent};
+use crate::binding::contact::ContactKind;
+use crate::store::command::{ContactView, Done};
+use crate::store::parcels::Way;
+use crate::store::{Registry, RegistryError, StoreError};
+
+/// How long a notice is of use.
+const NOTICE_LIFE: Duration = Duration::from_secs(86_400);
+
+/// What values of contacts are sealed for.
+pub const CONTACT: &str = "contact";
+
+impl Dispatcher {
+    /// Queues what a command's contacts and the webhooks have to be told, in the transaction under way.
+    ///
+    /// # Errors
+    /// When too much waits already, or the store fails; the command must not be made then.
+    pub fn tell(&self, registry: &mut dyn Registry, done: &Done) -> Result<(), RegistryError> {
+        for notice in &done.notices {
+            let Some(contact) = registry.contact_view(notice.contact)? else {
+                continue;
+            };
+            let subject = format!("Posgate: {}", notice.event);
+            self.text(registry, &contact, &subject, &notice.text, NOTICE_LIFE)?;
+        }
+        for told in &done.told {
+            let event = OutsideEvent {
+                event: told.event.into(),
+                object: told.object.clone(),
+                version: told.version,
+                at_us: told.at.0,
+                data: told.data.clone(),
+            };
+            self.event(registry, &event).map_err(not_queued)?;
+        }
+        Ok(())
+    }
+
+    /// Queues a text to a contact.
+    ///
+    /// # Errors
+    /// As [`Self::tell`].
+    pub fn text(
+        &self,
+        registry: &mut dyn Registry,
+        contact: &ContactView,
+        subject: &str,
+        text: &str,
+        life: Duration,
+    ) -> Result<(), RegistryError> {
+        let Some(to) = self.keys.open_value(&contact.sealed, CONTACT) else {
+            // Sealed with data keys that are gone: nobody can be told there any more.
+            tracing::error!(
+                contact = contact.contact,
+                "a contact cannot be unsealed; enter it anew"
+            );
+            return Ok(());
+        };
+        let way = match contact.kind {
+            ContactKind::Phone => Way::Sms,
+            ContactKind::Email => Way::Email,
+        };
+        let notice = Notice {
+            to,
+            subject: subject.to_owned(),
+            text: Zeroizing::new(text.to_owned()),
+        };
+        let object = format!("contact {}", contact.contact);
+        self.notice(registry, way, &object, &notice, life)
+            .map_err(not_queued)
+    }
+}
+
+fn not_queued(problem: NotQueued) -> RegistryError {
+    match problem {
+        NotQueued::Registry(refused) => refused,
+        NotQueued::Keys(problem) => StoreError::Engine {
+            doing: "sealing a message",
+            source: Box::new(problem),
+        }
+        .into(),
+    }
+}
