@@ -11,6 +11,8 @@ mod toml;
 
 use crate::base::document::{Problem, Problems};
 
+use super::Dialect;
+
 /// What other programs' files are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -74,6 +76,15 @@ pub fn import(
         Source::Moov => moov::read(text, &problems),
     };
     let written = format.map(|format| toml::write(&format, name, source, &problems));
+    // What is written must hold what is promised of it.
+    if let Some((text, _)) = &written
+        && let Err(found) = Dialect::parse("dialect.toml", text)
+    {
+        for problem in found {
+            let message = format!("what comes out cannot be a dialect: {}", problem.message);
+            problems.error(&(0..0), message);
+        }
+    }
     let refused = problems.any_errors();
     let warnings = problems.into_vec();
     match written {

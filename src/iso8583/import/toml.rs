@@ -225,7 +225,8 @@ fn row(item: &Item, number: u16, usual: &Usual) -> Result<(String, Vec<String>),
         ("bytes", Coding::Characters(_) | Coding::Packed(_)) => "raw",
         _ => word(coding).ok_or("its encoding is not known here")?,
     };
-    let max = most_units(max, length, &mut notes)?;
+    let hex = matches!(coding, Coding::Hex(_));
+    let max = most_units(max, length, hex, &mut notes)?;
     if let Some(length) = length {
         push(
             &mut out,
@@ -274,7 +275,12 @@ fn name(item: &Item, number: u16) -> String {
 }
 
 /// The largest length, which a prefix may not be able to tell.
-fn most_units(max: u16, length: Option<Length>, notes: &mut Vec<String>) -> Result<u16, String> {
+fn most_units(
+    max: u16,
+    length: Option<Length>,
+    hex: bool,
+    notes: &mut Vec<String>,
+) -> Result<u16, String> {
     if max == 0 {
         return Err("it has no length".to_owned());
     }
@@ -288,6 +294,12 @@ fn most_units(max: u16, length: Option<Length>, notes: &mut Vec<String>) -> Resu
             (_, 3) => 999,
             (_, _) => MAX,
         },
+    };
+    // Two digits a byte, and the length counts digits.
+    let tells = if hex && length.is_some() {
+        tells / 2
+    } else {
+        tells
     };
     if max > tells {
         notes.push(format!(
