@@ -116,7 +116,7 @@ impl Story {
     }
 
     async fn call(
-        &mut self,
+        &self,
         who: &'static str,
         method: &str,
         path: &str,
