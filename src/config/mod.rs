@@ -553,6 +553,32 @@ addresses = ["127.0.0.1:9583"]
     }
 
     #[test]
+    fn a_dialect_that_decodes_only_is_not_served() {
+        let found = check(&SOUND.replace("unionpay-pos", "iso8583-1993-ascii")).join("\n");
+        assert!(
+            found.contains("dialect iso8583-1993-ascii decodes only"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn dialects_of_a_folder_build_on_each_other_and_on_the_shipped() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, extends) in [("near", "far"), ("far", "iso8583-1987-binary")] {
+            let own = folder.path().join("protocols").join(name);
+            std::fs::create_dir_all(&own).unwrap();
+            let text = format!("name = \"{name}\"\ntitle = \"{name}\"\nextends = \"{extends}\"\n");
+            std::fs::write(own.join("dialect.toml"), text).unwrap();
+        }
+        let text = format!(
+            "protocols = \"protocols\"\n{}",
+            SOUND.replace("unionpay-pos", "near")
+        );
+        let config = parse("posgate.toml", &text, folder.path()).unwrap();
+        assert_eq!(config.switch.listeners[0].dialect.name(), "near");
+    }
+
+    #[test]
     fn missing_certificates_are_named() {
         let text = SOUND.replace(
             "mac = \"none\"",

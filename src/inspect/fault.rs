@@ -386,6 +386,10 @@ impl<'g> Search<'g> {
                 } else {
                     continue;
                 };
+                // As the dialect says: nothing to tell.
+                if own && framing.frame_bytes(announced) == Some(rest) {
+                    continue;
+                }
                 let looks = match (own, encoding) {
                     (true, _) => format!("the length {counts}"),
                     (false, LengthEncoding::Binary) => {

@@ -47,3 +47,50 @@ fn json_of_the_corpus_breaks_nothing() {
 fn subfields_of_the_corpus_break_nothing() {
     replay("subfields", bodies::subfields);
 }
+
+/// Feeds a target its corpus with some bytes changed, cut out or repeated.
+fn damage(target: &str, body: fn(&[u8])) {
+    const TIMES: usize = 2_000;
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let mut entries: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    let whole: Vec<_> = entries
+        .iter()
+        .map(|entry| fs::read(entry).unwrap())
+        .collect();
+    let mut random = fastrand::Rng::with_seed(8_583);
+    for _ in 0..TIMES {
+        let mut bytes = random.choice(&whole).unwrap().clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..bytes.len());
+            let end = (at + random.usize(1..40)).min(bytes.len());
+            match random.u8(..5) {
+                0 => bytes[at] = random.u8(..),
+                1 => {
+                    bytes[at] = random
+                        .choice(b"0123456789<>{}[]\"',:".iter().copied())
+                        .unwrap()
+                }
+                2 if end < bytes.len() => drop(bytes.drain(at..end)),
+                3 => {
+                    let piece = bytes[at..end].to_vec();
+                    bytes.splice(at..at, piece);
+                }
+                _ => bytes.truncate(end),
+            }
+        }
+        body(&bytes);
+    }
+}
+
+#[test]
+fn damaged_files_of_other_programs_break_nothing() {
+    damage("import_jpos", bodies::import_jpos);
+    damage("import_moov", bodies::import_moov);
+    damage("json", bodies::json);
+}

@@ -69,7 +69,7 @@ fn a_binary_packager_becomes_a_dialect() {
         &[0x00, 0x51],
         &[0x06, 0x12, 0x3D, 0x45],
         b"TERM0001",
-        b"00722003abc",
+        b"0072203abc",
         &[0x03],
         b"XYZ",
     ];
@@ -163,10 +163,10 @@ fn a_json_spec_becomes_a_dialect() {
         b"000000000100",
         &[0x00, 0x51],
         b"TERM0001",
-        b"0170105first1102ok",
+        b"0150105first1102ok",
         b"0009",
     ];
-    // DE48 has 17 characters; the bitmap announces 2, 4, 22, 41, 48, 56 and 60.
+    // DE48 has 15 characters; the bitmap announces 2, 4, 22, 41, 48, 56 and 60.
     let frame = frame.concat();
     let mut index = Index::new();
     let (message, error) = dialect.decode_partial(&frame, &mut index);

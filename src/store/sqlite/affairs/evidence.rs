@@ -62,7 +62,7 @@ impl Step<'_> {
 
     /// Uses evidence up: who filed it, and what it is.
     pub(super) fn use_evidence(
-        &mut self,
+        &self,
         number: Option<u64>,
         about: &str,
         allows: Allows,
