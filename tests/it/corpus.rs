@@ -74,7 +74,7 @@ fn damage(target: &str, body: fn(&[u8])) {
                 1 => {
                     bytes[at] = random
                         .choice(b"0123456789<>{}[]\"',:".iter().copied())
-                        .unwrap()
+                        .unwrap();
                 }
                 2 if end < bytes.len() => drop(bytes.drain(at..end)),
                 3 => {
