@@ -1,6 +1,6 @@
 //! Journal records and their bytes.
 //!
-//! Each record is its kind, its length and its fields; [`group`] says how they stand together. Only what this file names can get into the journal: there is no field that
+//! Each record is its kind, its length and its fields; the file `group` says how they stand together. Only what this file names can get into the journal: there is no field that
 //! could hold a track, a PIN block, a CVV or a clear card number (invariant 10).
 
 mod bytes;
