@@ -321,19 +321,20 @@ async fn events_about_one_thing_arrive_in_the_order_of_their_versions_and_hold_u
     .await;
     let settings = events_to("shop", receiver.settings(world.folder.path()));
     let dispatcher = dispatcher(&world, &settings);
-    let mut registry = world.running.registry.lock();
-    registry.begin().unwrap();
-    for (object, version) in [
-        ("binding 7", 1),
-        ("binding 7", 2),
-        ("binding 7", 3),
-        ("binding 8", 1),
-    ] {
-        let event = happened("binding.suspended", object, version);
-        dispatcher.event(registry.as_mut(), &event).unwrap();
+    {
+        let mut registry = world.running.registry.lock();
+        registry.begin().unwrap();
+        for (object, version) in [
+            ("binding 7", 1),
+            ("binding 7", 2),
+            ("binding 7", 3),
+            ("binding 8", 1),
+        ] {
+            let event = happened("binding.suspended", object, version);
+            dispatcher.event(registry.as_mut(), &event).unwrap();
+        }
+        registry.commit().unwrap();
     }
-    registry.commit().unwrap();
-    drop(registry);
     begin(&world, &dispatcher);
     eventually("all are delivered", || waiting(&world) == 0).await;
     let posted = receiver.posted();
@@ -365,12 +366,13 @@ async fn an_event_that_is_taken_back_with_its_change_is_never_delivered() {
     let receiver = Webhook::start(|_body| 200).await;
     let settings = events_to("shop", receiver.settings(world.folder.path()));
     let dispatcher = dispatcher(&world, &settings);
-    let mut registry = world.running.registry.lock();
-    registry.begin().unwrap();
-    let event = happened("binding.suspended", "binding 7", 1);
-    dispatcher.event(registry.as_mut(), &event).unwrap();
-    registry.roll_back();
-    drop(registry);
+    {
+        let mut registry = world.running.registry.lock();
+        registry.begin().unwrap();
+        let event = happened("binding.suspended", "binding 7", 1);
+        dispatcher.event(registry.as_mut(), &event).unwrap();
+        registry.roll_back();
+    }
     assert_eq!(waiting(&world), 0);
     world.stop(()).await;
 }
@@ -469,7 +471,7 @@ impl MailHost {
         }
     }
 
-    async fn message(&mut self) -> Value {
+    async fn message(&self) -> Value {
         let mut taken = None;
         eventually("a message arrives", || {
             taken = self.told.try_recv().ok();
@@ -480,6 +482,7 @@ impl MailHost {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "says why nothing was tested")]
 fn skipped<T>(what: &str) -> Option<T> {
     assert!(
         std::env::var_os("POSGATE_REQUIRE_TOOLS").is_none(),
@@ -496,7 +499,7 @@ async fn an_email_reaches_a_mail_server_over_tls_with_a_password() {
         ("starttls", MailSecurity::StartTls),
         ("off", MailSecurity::None),
     ] {
-        let Some(mut host) = MailHost::start(name) else {
+        let Some(host) = MailHost::start(name) else {
             return;
         };
         let world = Setup::new().start().await;
@@ -520,7 +523,7 @@ async fn an_email_reaches_a_mail_server_over_tls_with_a_password() {
 
 #[tokio::test]
 async fn a_mailbox_that_is_not_there_ends_it_and_one_that_is_busy_puts_it_off() {
-    let Some(mut host) = MailHost::start("off") else {
+    let Some(host) = MailHost::start("off") else {
         return;
     };
     let world = Setup::new().start().await;
