@@ -457,7 +457,8 @@ impl<'g> Search<'g> {
         let own = self.guess.dialect.framing().prefix_bytes();
         let starts = match self.guess.layout {
             Layout::Framed => vec![self.guess.frame_at.unwrap_or(own)],
-            Layout::Bare | Layout::Headless => vec![0],
+            // It may have a length prefix all the same.
+            Layout::Bare | Layout::Headless => vec![0, own],
         };
         for start in starts {
             let bytes = self.behind(start);
