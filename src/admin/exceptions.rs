@@ -112,8 +112,7 @@ pub fn page(
 ) -> Result<Value, InquiryError> {
     let (after, limit) = (asked.cursor()?, asked.limit()?);
     let group = asked.group.as_deref();
-    let count = inquiry.reader.parked_count(group)?;
-    let page = inquiry.reader.parked(group, after, limit)?;
+    let (page, count) = inquiry.reader.parked(group, after, limit)?;
     let mut exceptions = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         exceptions.push(exception_shown(inquiry, row, present)?);

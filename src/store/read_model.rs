@@ -393,7 +393,8 @@ pub trait TransactionReader: BindingReader + Send {
 
     /// What is parked, towards one group or all, the oldest first, after the cursor if there is one; at most
     /// `limit`, and never more than
-    /// [`limits::EXCEPTIONS_PAGE_MAX`](crate::base::limits::EXCEPTIONS_PAGE_MAX).
+    /// [`limits::EXCEPTIONS_PAGE_MAX`](crate::base::limits::EXCEPTIONS_PAGE_MAX). And how many there are in all,
+    /// at the same moment.
     ///
     /// # Errors
     /// When reading fails.
@@ -402,13 +403,7 @@ pub trait TransactionReader: BindingReader + Send {
         group: Option<&str>,
         after: Option<Cursor>,
         limit: usize,
-    ) -> Result<Page, StoreError>;
-
-    /// How many are parked, towards one group or all.
-    ///
-    /// # Errors
-    /// When reading fails.
-    fn parked_count(&mut self, group: Option<&str>) -> Result<u64, StoreError>;
+    ) -> Result<(Page, u64), StoreError>;
 
     /// What people did with a transaction, in order.
     ///

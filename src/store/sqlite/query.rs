@@ -141,31 +141,30 @@ impl TransactionReader for SqliteReader {
         group: Option<&str>,
         after: Option<Cursor>,
         limit: usize,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<(Page, u64), StoreError> {
         let limit = limit.clamp(1, limits::EXCEPTIONS_PAGE_MAX);
         let after = after.map_or(0, |Cursor(txn)| to_sql(txn.0));
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let read = || -> rusqlite::Result<Vec<TransactionRow>> {
+        let read = || -> rusqlite::Result<(Vec<TransactionRow>, u64)> {
+            // One transaction, so that rows and count are of one moment.
+            let moment = self.db.unchecked_transaction()?;
+            let count = moment
+                .prepare_cached(&format!("SELECT count(*) {PARKED}"))?
+                .query_row([group], |row| row.get(0).map(from_sql))?;
             let sql = format!("SELECT * {PARKED} AND id > ?2 ORDER BY id LIMIT ?3");
-            let mut parked = self.db.prepare_cached(&sql)?;
+            let mut parked = moment.prepare_cached(&sql)?;
             let rows = parked.query_map((group, after, wanted), row_of)?;
-            rows.collect()
+            Ok((rows.collect::<rusqlite::Result<_>>()?, count))
         };
-        let mut rows = read().map_err(StoreError::engine("reading what is parked"))?;
+        let (mut rows, count) = read().map_err(StoreError::engine("reading what is parked"))?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().map(|row| Cursor(row.txn));
-        Ok(Page {
+        let page = Page {
             rows,
             next: last.filter(|_| more),
-        })
-    }
-
-    fn parked_count(&mut self, group: Option<&str>) -> Result<u64, StoreError> {
-        self.db
-            .prepare_cached(&format!("SELECT count(*) {PARKED}"))
-            .and_then(|mut one| one.query_row([group], |row| row.get(0).map(from_sql)))
-            .map_err(StoreError::engine("counting what is parked"))
+        };
+        Ok((page, count))
     }
 
     fn interventions(&mut self, txn: TxnId) -> Result<Vec<Intervention>, StoreError> {
