@@ -228,10 +228,13 @@ impl<T: Terminals> Listener<T> {
                     };
                     drop(place);
                     match ended {
-                        Err(_elapsed) => entry.metrics.handshake("timeout"),
+                        Err(_elapsed) => {
+                            entry.metrics.handshake("timeout");
+                            tracing::info!(peer = %entry.peer, "TLS handshake timed out");
+                        }
                         Ok(Err(problem)) => {
                             entry.metrics.handshake("failed");
-                            tracing::debug!(peer = %entry.peer, %problem, "TLS handshake failed");
+                            tracing::info!(peer = %entry.peer, %problem, "TLS handshake failed");
                         }
                         Ok(Ok(stream)) => {
                             let kind = stream.get_ref().1.handshake_kind();

@@ -122,8 +122,10 @@ impl Operator {
             "active"
         };
         watched.asked = Some(next);
-        let body = json!({ "state": next, "version": version });
-        if self.ask(Method::PUT, &path, Some(body)).await.is_none() {
+        let body = json!({ "state": next, "reasons": [] });
+        let exactly = Version::Exactly(u32::try_from(version).unwrap_or(u32::MAX));
+        let asked = Some((exactly, body));
+        if self.ask(Method::PUT, &path, asked).await.is_none() {
             self.changes.broken_off += 1;
             return;
         }
@@ -141,11 +143,16 @@ impl Operator {
     }
 
     /// One request; `None` when the gateway is not there, does not answer in time, or refuses.
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Option<Value> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        change: Option<(Version, Value)>,
+    ) -> Option<Value> {
         let asked = async {
             let gateway = Gateway::on_socket(self.socket.clone());
-            match body {
-                Some(body) => gateway.change(method, path, Version::Any, &body).await,
+            match change {
+                Some((version, body)) => gateway.change(method, path, version, &body).await,
                 None => gateway.get_json(path).await,
             }
         };
