@@ -52,10 +52,16 @@ impl Report {
             && self.journal.open + self.journal.parked == 0
             && self.journal.model_differs.is_empty()
             && self.changes.lost == 0
+            && !self.operator_was_refused()
             && self.done.drains_failed == 0
             && self.done.points_missed.is_empty()
             && self.fleet.mismatched == 0
             && self.fleet.approved > 0
+    }
+
+    /// Not one of the operator's changes was taken: nothing can be said of them then.
+    const fn operator_was_refused(&self) -> bool {
+        self.changes.acknowledged == 0 && self.changes.broken_off > 0
     }
 
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
@@ -136,6 +142,10 @@ impl Report {
             (
                 "last drains that did not end with 0",
                 u64::from(!self.drained),
+            ),
+            (
+                "operators of whose changes none was taken",
+                u64::from(self.operator_was_refused()),
             ),
             ("transactions open in the journal", self.journal.open),
             ("transactions parked", self.journal.parked),
