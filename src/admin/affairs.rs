@@ -1,8 +1,6 @@
 //! Merchants, devices, accounts, contacts, evidence and challenges: what hangs on bindings. Every change is one
 //! command of the registry; whom it concerns is told in the same transaction.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -16,19 +14,19 @@ use super::Admin;
 use super::extract::{IfMatch, Path, Write, versioned};
 use super::problem::{Refusal, blocking};
 use super::terminals::acquirer_of;
-use crate::base::MerchantId;
+use crate::base::{Amount, Currency, MerchantId, Stan};
 use crate::binding::account::{AccountEvent, AccountKind};
-use crate::binding::challenge::{Code, CodeHash, Delivery, Purpose, TRIES_MAX, Verdict};
+use crate::binding::challenge::{Code, Delivery, Payment, Purpose, TRIES_MAX, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactValue};
 use crate::binding::device::DeviceEvent;
 use crate::binding::merchant::{IdentityKind, IdentityNumber, MerchantKind};
 use crate::binding::unbinding::Proof;
 use crate::security::DataKeys;
 use crate::store::Registry;
-use crate::store::command::{AccountName, Allows, Command, ContactView, DeviceName, Done, Sealed};
+use crate::store::command::{AccountName, Allows, Command, DeviceName, Done, Sealed};
 use crate::store::registry::{Actor, RegistryError};
 use crate::store::writes::Answer;
-use crate::switch::{Dispatcher, SEALED_FOR_CONTACT};
+use crate::switch::{Dispatcher, Matter, SEALED_FOR_CONTACT, draw, hash};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
@@ -255,7 +253,7 @@ async fn show_merchant(
 struct NewContact {
     /// phone or email
     kind: String,
-    /// owner, finance, operator, service or alert
+    /// owner, finance, operator, service or alert; payer for a customer who confirms payments by a code
     role: String,
     /// The number or address; it is sealed, and shown masked
     value: String,
@@ -663,14 +661,52 @@ async fn file_evidence(
 struct NewChallenge {
     /// Number of the contact
     contact: u64,
-    /// bind, verify-contact, change-phone-old, change-phone-new, change-account, unbind, replace or release-hold
+    /// bind, verify-contact, change-phone-old, change-phone-new, change-account, unbind, replace, release-hold or
+    /// payer-confirm
     purpose: String,
     /// Number of the binding, case or new contact that it is for; 0 for the contact itself
     #[serde(default)]
     subject: u64,
+    /// The payment that its payer confirms; for payer-confirm only
+    payment: Option<NewPayment>,
     /// Where the person who asks for it is, if known: limits count by it too
     #[serde(default)]
     asked_from: String,
+}
+
+/// A payment, before it is made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPayment {
+    /// Trace number (DE11) that the terminal will send it under
+    #[schema(minimum = 1, maximum = 999_999)]
+    stan: u32,
+    /// In the currency's smallest unit
+    #[schema(minimum = 1, maximum = 999_999_999_999_u64)]
+    amount: u64,
+    /// As in DE49: three digits
+    #[schema(min_length = 3, max_length = 3, example = "156")]
+    currency: String,
+}
+
+impl NewPayment {
+    fn read(&self) -> Result<Payment, Refusal> {
+        let stan = Stan::new(self.stan);
+        let currency = Currency::from_slice(self.currency.as_bytes());
+        match (stan, currency) {
+            (Some(stan), Some(currency)) if self.amount <= Amount::MAX_MINOR => {
+                let minor = self.amount;
+                Ok(Payment {
+                    stan,
+                    amount: Amount { minor, currency },
+                })
+            }
+            (Some(_) | None, Some(_) | None) => Err(Refusal::unfit(
+                "a payment has a trace number from 1 to 999999, an amount of at most twelve digits, and a currency \
+                 of three",
+            )),
+        }
+    }
 }
 
 /// Send a code to a contact; a newer one voids the older ones for the same
@@ -685,21 +721,28 @@ async fn send_code(
     let (keys, dispatcher) = (admin.switch.keys.clone(), admin.dispatcher.clone());
     let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewChallenge| {
         let purpose = one_of!(Purpose, "purpose", &new.purpose)?;
+        let payment = new.payment.as_ref().map(NewPayment::read).transpose()?;
+        let matter = Matter {
+            purpose,
+            subject: new.subject,
+            payment: payment.as_ref(),
+        };
         let contact = registry.contact_view(new.contact)?;
         let contact =
             contact.ok_or_else(|| Refusal::unknown("contact", &new.contact.to_string()))?;
         let number = registry.next_challenge()?;
-        let code = draw(&keys)?;
+        let code = draw(&keys).map_err(|problem| no_key(&problem))?;
         let command = Command::Challenge {
             contact: new.contact,
             purpose,
             subject: new.subject,
-            code: hash(&keys, number, purpose, new.subject, &code),
+            payment,
+            code: hash(&keys, number, matter, &code),
             number,
             asked_from: new.asked_from,
         };
         let made = carry_out(registry, &dispatcher, &command, None, actor)?;
-        send(registry, &dispatcher, &contact, purpose, &code)?;
+        dispatcher.send_code(registry, &contact, matter, &code)?;
         let sent = Command::Delivered {
             challenge: number,
             what: Delivery::Sent,
@@ -709,57 +752,6 @@ async fn send_code(
         Ok((Answer::ok(shown).version(made.version), made.changes))
     };
     admin.change(write, work).await
-}
-
-/// A code that nobody can guess.
-fn draw(keys: &DataKeys) -> Result<Code, Refusal> {
-    /// Times that a number may be one of the few that would favour some codes: one in 4,400 is.
-    const DRAWS_MAX: u32 = 16;
-    for _ in 0..DRAWS_MAX {
-        let drawn = keys.random().map_err(|problem| no_key(&problem))?;
-        if let Some(code) = Code::from_random(drawn) {
-            return Ok(code);
-        }
-    }
-    Err(no_key(&crate::security::KeyError::Crypto))
-}
-
-/// What is kept of a code: good for this challenge, purpose and subject only.
-pub(super) fn hash(
-    keys: &DataKeys,
-    number: u64,
-    purpose: Purpose,
-    subject: u64,
-    code: &Code,
-) -> CodeHash {
-    CodeHash(keys.hash_value(&[
-        b"code",
-        &number.to_le_bytes(),
-        purpose.name().as_bytes(),
-        &subject.to_le_bytes(),
-        code.expose().as_bytes(),
-    ]))
-}
-
-/// The message: what the code is for, and that it is nobody else's business. No link is ever in it.
-fn send(
-    registry: &mut dyn Registry,
-    dispatcher: &Dispatcher,
-    contact: &ContactView,
-    purpose: Purpose,
-    code: &Code,
-) -> Result<(), Refusal> {
-    let life = purpose.ttl(contact.kind);
-    let minutes = life.as_secs().div_ceil(60);
-    let words = purpose.words();
-    let text = zeroize::Zeroizing::new(format!(
-        "{} is the code to {words}. It is good for {minutes} minutes. Tell it to nobody: our staff never asks \
-         for it.",
-        code.expose()
-    ));
-    let life = life.max(Duration::from_secs(60));
-    dispatcher.text(registry, contact, "Your code", &text, life)?;
-    Ok(())
 }
 
 /// A challenge, without its code
@@ -790,6 +782,8 @@ struct Offered {
     /// Number of the binding, case or new contact that it is for; 0 for the contact itself
     #[serde(default)]
     subject: u64,
+    /// The payment that its payer confirms, as it is about to be made; for payer-confirm only
+    payment: Option<NewPayment>,
 }
 
 impl std::fmt::Debug for Offered {
@@ -813,10 +807,16 @@ async fn check_code(
     let make = move |_registry: &mut dyn Registry, offered: Offered| {
         let purpose = one_of!(Purpose, "purpose", &offered.purpose)?;
         let code = Code::parse(&offered.code).map_err(unfit)?;
+        let payment = offered.payment.as_ref().map(NewPayment::read).transpose()?;
+        let matter = Matter {
+            purpose,
+            subject: offered.subject,
+            payment: payment.as_ref(),
+        };
         Ok(Command::CheckCode {
             challenge,
             purpose,
-            code: hash(&keys, challenge, purpose, offered.subject, &code),
+            code: hash(&keys, challenge, matter, &code),
         })
     };
     admin.command(write, None, make).await

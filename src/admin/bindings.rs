@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
-use super::affairs::{Outcome, hash, one_of};
+use super::affairs::{Outcome, one_of};
 use super::extract::{IfMatch, Path, Write};
 use super::problem::{Refusal, blocking};
 use super::terminals::key_of;
@@ -22,6 +22,7 @@ use crate::security::DataKeys;
 use crate::store::Registry;
 use crate::store::command::Command;
 use crate::store::registry::RegistryError;
+use crate::switch::{Matter, hash};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
@@ -185,12 +186,16 @@ fn command_of(
             let row = registry.show(key)?;
             let row = row.ok_or_else(|| Refusal::unknown("terminal", terminal))?;
             let code = Code::parse(&code).map_err(RegistryError::from)?;
-            let binding = row.admission.binding.0;
+            let matter = Matter {
+                purpose: Purpose::Bind,
+                subject: row.admission.binding.0,
+                payment: None,
+            };
             Command::ActivateBinding {
                 key,
                 serial,
                 challenge,
-                code: hash(keys, challenge, Purpose::Bind, binding, &code),
+                code: hash(keys, challenge, matter, &code),
             }
         }
         Act::Repend { reasons, note } => {

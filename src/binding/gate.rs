@@ -178,10 +178,13 @@ fn by_state(kind: RequestType, state: BindingState, reasons: ReasonSet) -> Verdi
         (_, BindingState::Unbound) => Refuse,
         (_, BindingState::Active) => Process,
 
-        (RequestType::SignOn | RequestType::SignOff, BindingState::Pending) => Refuse,
+        (
+            RequestType::SignOn | RequestType::SignOff | RequestType::CodeEntry,
+            BindingState::Pending,
+        ) => Refuse,
         // Re-pending terminals sign on again after a MAC error, and need to for their reversals;
-        // suspended and unbinding ones to drain.
-        (RequestType::SignOn | RequestType::SignOff, _) => Process,
+        // suspended and unbinding ones to drain. A code may be what they wait for.
+        (RequestType::SignOn | RequestType::SignOff | RequestType::CodeEntry, _) => Process,
 
         (RequestType::Download, BindingState::Activating) => Process,
         (RequestType::Download, BindingState::RePending) => {
@@ -223,6 +226,7 @@ const fn needs_merchant(kind: RequestType) -> bool {
     match kind {
         RequestType::Echo | RequestType::Download | RequestType::SignOff => false,
         RequestType::SignOn
+        | RequestType::CodeEntry
         | RequestType::Enquiry
         | RequestType::NewMoney
         | RequestType::Completion
@@ -276,6 +280,7 @@ mod tests {
             (RequestType::Echo, "ppppppu"),
             (RequestType::SignOn, "xpppppu"),
             (RequestType::SignOff, "xpppppu"),
+            (RequestType::CodeEntry, "xpppppu"),
             (RequestType::Download, "xpppxxu"),
             (RequestType::Enquiry, "xxpxxxu"),
             (RequestType::NewMoney, "xxpxxxu"),
@@ -412,6 +417,7 @@ mod tests {
             (RequestType::Echo, "pppp"),
             (RequestType::SignOn, "pppp"),
             (RequestType::SignOff, "pppp"),
+            (RequestType::CodeEntry, "pppp"),
             (RequestType::Download, "pppx"),
             (RequestType::Enquiry, "xppp"),
             (RequestType::NewMoney, "xhpp"),

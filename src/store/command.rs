@@ -13,7 +13,7 @@ use super::StoreError;
 use super::registry::{Actor, DirectoryChanges, RegistryError};
 use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::account::{AccountEvent, AccountKind};
-use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Purpose, Verdict};
+use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::device::DeviceEvent;
 use crate::binding::drain::{Impact, Outstanding};
@@ -304,7 +304,9 @@ pub enum Command {
         purpose: Purpose,
         /// What exactly: a binding, a case. 0 where the contact itself is meant.
         subject: u64,
-        /// Keyed hash of the code with the challenge's number, purpose and subject; made by the caller with
+        /// The transaction, when a payer confirms one.
+        payment: Option<Payment>,
+        /// Keyed hash of the code with the challenge's number, purpose, subject and payment; made by the caller with
         /// the number that [`Affairs::next_challenge`] gave.
         code: CodeHash,
         /// The number.
@@ -544,6 +546,30 @@ pub trait Affairs {
     /// When the store fails.
     fn next_challenge(&mut self) -> Result<u64, StoreError>;
 
+    /// The newest challenge for this purpose that a code entered at the terminal can belong to: of its open binding,
+    /// of its case, or of a contact of its merchant's; whatever became of it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn challenge_at(
+        &mut self,
+        key: TerminalKey,
+        purpose: Purpose,
+        payment: Option<&Payment>,
+    ) -> Result<Option<ChallengeView>, StoreError>;
+
+    /// The payer's confirmation of a binding's transaction that was accepted at that time: approved within the 20
+    /// minutes before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn confirmation(
+        &mut self,
+        binding: BindingId,
+        payment: &Payment,
+        at: Timestamp,
+    ) -> Result<Option<ChallengeView>, StoreError>;
+
     /// Terminals whose bindings took over from bindings of other terminals.
     ///
     /// # Errors
@@ -724,12 +750,27 @@ pub struct ChallengeView {
     pub sent_to: String,
     /// Binding or case, 0 for the contact itself.
     pub subject: u64,
+    /// The payment that its payer confirms.
+    pub payment: Option<PaymentView>,
     /// State.
     pub state: ChallengeState,
     /// Tries left.
     pub tries_left: u8,
     /// When its code ceases to be good.
     pub expires_at_us: u64,
+    /// When it was over, for whatever reason.
+    pub ended_at_us: Option<u64>,
+}
+
+/// A payment that its payer confirms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PaymentView {
+    /// Trace number (DE11).
+    pub stan: u32,
+    /// In the currency's smallest unit.
+    pub amount: u64,
+    /// As in DE49.
+    pub currency: String,
 }
 
 /// A case as the registry shows it.

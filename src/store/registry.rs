@@ -253,6 +253,8 @@ pub enum Channel {
     Socket,
     /// HTTPS.
     Https,
+    /// A terminal's message.
+    Terminal,
     /// No connection: Posgate itself, or a command on the store.
     Program,
 }
@@ -264,6 +266,7 @@ impl Channel {
         match self {
             Self::Socket => "socket",
             Self::Https => "https",
+            Self::Terminal => "terminal",
             Self::Program => "program",
         }
     }

@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::Switch;
 use super::dispatch::Dispatcher;
+use super::entry::Entry;
 use super::shared::SharedRegistry;
 use crate::base::Clock;
 use crate::binding::TerminalKey;
@@ -18,24 +20,36 @@ use crate::telemetry::log::chain;
 
 /// How often time has its turn.
 const TICK_EVERY: Duration = Duration::from_secs(60);
-/// Messages that wait to be counted. Beyond it they are not: a flood is one alert with a lower number.
+/// What waits. Beyond it messages are not counted, so that a flood is one alert with a lower number, and codes are
+/// not taken.
 const HEARD_MAX: usize = 1_000;
 
-/// Where messages of terminals that are no longer bound are reported.
+/// What sessions hand over.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A terminal whose binding is closed sent something.
+    AfterEnd(TerminalKey),
+    /// A code was entered at a terminal.
+    Code(Entry),
+}
+
+/// Where sessions hand over what is not theirs to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Alerts(SyncSender<TerminalKey>);
+pub(crate) struct Alerts(SyncSender<Heard>);
 
 impl Alerts {
-    pub(super) fn new() -> (Self, Receiver<TerminalKey>) {
+    pub(super) fn new() -> (Self, Receiver<Heard>) {
         let (tell, heard) = sync_channel(HEARD_MAX);
         (Self(tell), heard)
     }
 
-    /// A terminal whose binding is closed was heard of. Never waits.
-    pub(super) fn heard_of(&self, key: TerminalKey) {
-        if self.0.try_send(key).is_err() {
-            tracing::debug!("a message of a terminal that is no longer bound is not counted");
+    /// Hands something over; false when there is no room. Never waits.
+    pub(super) fn tell(&self, heard: Heard) -> bool {
+        let taken = self.0.try_send(heard).is_ok();
+        if !taken {
+            tracing::debug!("a message is not counted: too many wait");
         }
+        taken
     }
 }
 
@@ -49,27 +63,30 @@ impl Teller {
         self.0.get_or_init(|| dispatcher);
     }
 
-    fn get(&self) -> Option<Arc<Dispatcher>> {
+    pub(super) fn get(&self) -> Option<Arc<Dispatcher>> {
         self.0.get()?.upgrade()
     }
 }
 
 /// Starts the thread; it ends when the switch is gone.
 pub(super) fn start_attendant(
+    switch: &Arc<Switch>,
     registry: &Arc<SharedRegistry>,
-    heard: Receiver<TerminalKey>,
+    heard: Receiver<Heard>,
     teller: Teller,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let registry = Arc::downgrade(registry);
+    // Weak, because the switch holds the other end of the channel: when it goes, the thread ends.
+    let (switch, registry) = (Arc::downgrade(switch), Arc::downgrade(registry));
     std::thread::Builder::new()
         .name("attendant".into())
-        .spawn(move || attend(&registry, &heard, &teller, clock.as_ref()))
+        .spawn(move || attend(&switch, &registry, &heard, &teller, clock.as_ref()))
 }
 
 fn attend(
+    switch: &Weak<Switch>,
     registry: &Weak<SharedRegistry>,
-    heard: &Receiver<TerminalKey>,
+    heard: &Receiver<Heard>,
     teller: &Teller,
     clock: &dyn Clock,
 ) {
@@ -77,17 +94,23 @@ fn attend(
     loop {
         let wait = TICK_EVERY.saturating_sub(clock.now().since(ticked));
         let first = match heard.recv_timeout(wait) {
-            Ok(key) => Some(key),
+            Ok(heard) => Some(heard),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let Some(registry) = registry.upgrade() else {
+        let (Some(switch), Some(registry)) = (switch.upgrade(), registry.upgrade()) else {
             return;
         };
         let mut counted: BTreeMap<TerminalKey, u32> = BTreeMap::new();
-        for key in first.into_iter().chain(heard.try_iter().take(HEARD_MAX)) {
-            let times = counted.entry(key).or_default();
-            *times = times.saturating_add(1);
+        for heard in first.into_iter().chain(heard.try_iter().take(HEARD_MAX)) {
+            match heard {
+                Heard::AfterEnd(key) => {
+                    let times = counted.entry(key).or_default();
+                    *times = times.saturating_add(1);
+                }
+                // Somebody waits for it.
+                Heard::Code(entry) => switch.code_entered(&entry, &registry, teller),
+            }
         }
         for (key, times) in counted {
             tracing::warn!(terminal = %key.terminal, times, "a terminal that is no longer bound was heard of");

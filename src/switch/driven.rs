@@ -105,6 +105,8 @@ impl Driven {
             acquirer: AcquirerId(0),
             dialect: Arc::clone(&plan.dialect),
             sign_on_required: false,
+            authentic: false,
+            code_entry: false,
             group: 0,
             metrics: Arc::clone(&plan.listener_metrics),
         };

@@ -12,9 +12,11 @@
 mod answers;
 mod attendant;
 mod batches;
+mod codes;
 mod dispatch;
 pub(crate) mod driven;
 mod effects;
+mod entry;
 mod exceptions;
 mod forward;
 mod keeper;
@@ -56,6 +58,7 @@ use owed::OwedBook;
 use stans::Stans;
 
 pub use batches::{BatchClosed, CloseRefused};
+pub use codes::{Matter, draw, hash};
 pub use dispatch::{Dispatcher, NotQueued, NotifySettings, Ways};
 pub use exceptions::ExceptionError;
 pub use keeper::StoreKeeping;
@@ -75,6 +78,10 @@ pub(crate) struct ListenerPolicy {
     pub(crate) dialect: Arc<Dialect>,
     /// Whether financial requests need a sign-on first (77 otherwise).
     pub(crate) sign_on_required: bool,
+    /// Whether MACs of requests were verified before they get here: nothing else may change a binding.
+    pub(crate) authentic: bool,
+    /// Whether codes may be entered at terminals.
+    pub(crate) code_entry: bool,
     /// Position of the group its requests go to.
     pub(crate) group: usize,
     pub(crate) metrics: Arc<ListenerMetrics>,
@@ -177,7 +184,7 @@ pub struct Switch {
     pub(crate) in_flight_max: usize,
     pub(crate) lookups: lookup::Lookups,
     pub(crate) exceptions: Exceptions,
-    /// Where messages of terminals that are no longer bound are reported.
+    /// Where codes and messages of terminals that are no longer bound are handed over.
     pub(crate) alerts: attendant::Alerts,
     pub(crate) rrn: AtomicUsize,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Switch;
+use super::attendant::Heard;
 use super::forward::{Memory, Passed};
 use crate::base::{RequestType, limits};
 use crate::binding::gate::Undecidable;
@@ -60,7 +61,7 @@ impl Switch {
         let (found, account) = self.present(key);
         let decision = decide(found, account, request.kind, message.merchant());
         if decision == Decision::Decline(DeclineReason::Unbound) {
-            self.alerts.heard_of(key);
+            self.alerts.tell(Heard::AfterEnd(key));
         }
         match decision {
             Decision::Decline(reason)
@@ -88,6 +89,7 @@ impl Switch {
                 Served::SignOn => self.sign_on(session, message, request, key),
                 Served::SignOff => self.sign_off(session, message, request, key),
                 Served::Echo => self.echo(session, message, request),
+                Served::CodeEntry => self.enter_code(session, message, request, key),
                 Served::Settlement | Served::BatchUpload | Served::BatchUploadEnd => {
                     self.on_batch(session, message, request, key)
                 }

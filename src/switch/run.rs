@@ -213,7 +213,8 @@ impl Running {
         let registry = SharedRegistry::new(registry, directory).before_lanes(lanes);
         let registry = Arc::new(registry);
         let teller = Teller::default();
-        let attendant = start_attendant(&registry, heard, teller.clone(), Arc::clone(clock));
+        let attendant =
+            start_attendant(&switch, &registry, heard, teller.clone(), Arc::clone(clock));
         let attendant = attendant.map_err(StartError::Thread)?;
         let retention = Retention::open(&folder)?;
         let keeper = Keeper::start(room, retention, settings.keeping, Arc::clone(clock))
@@ -345,6 +346,8 @@ fn policies(
             acquirer,
             dialect: Arc::clone(&listener.dialect),
             sign_on_required: listener.sign_on_required,
+            authentic: listener.authentic,
+            code_entry: listener.code_entry,
             group,
             metrics: Arc::new(ListenerMetrics::new(&listener.name)),
         });

@@ -37,6 +37,11 @@ pub struct ListenSettings {
     pub upstream: String,
     /// Whether financial requests need a sign-on first.
     pub sign_on_required: bool,
+    /// Whether the MACs of requests are verified before the switch sees them. The configuration always says no,
+    /// because they are not verified yet; only what is authentic may change a binding.
+    pub authentic: bool,
+    /// Whether codes may be entered at terminals; needs `authentic`.
+    pub code_entry: bool,
     /// From accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,
     /// Unfinished handshakes.

@@ -244,6 +244,8 @@ fn settings(
             acquirer: "demo".into(),
             upstream: "host".into(),
             sign_on_required: true,
+            authentic: false,
+            code_entry: false,
             handshake_timeout: seconds(5),
             handshakes_max: 256,
             handshakes_per_address_max: 0,

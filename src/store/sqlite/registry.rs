@@ -91,6 +91,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     writes::MIGRATION,
     tokens::MIGRATION,
     parcels::MIGRATION,
+    affairs::schema::PAYMENTS,
 ];
 
 /// See the module.

@@ -5,6 +5,7 @@ mod admin;
 mod batches;
 mod binary;
 mod bound_anew;
+mod codes;
 mod disk;
 mod drain;
 mod exceptions;

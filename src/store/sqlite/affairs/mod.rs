@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use super::registry::admission_of;
 use super::{SqliteRegistry, audit, from_sql, to_sql};
 use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
+use crate::binding::challenge::{Payment, Purpose};
 use crate::binding::drain::Impact;
 use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
 use crate::store::StoreError;
@@ -66,6 +67,26 @@ impl Affairs for SqliteRegistry {
             .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM challenge")
             .and_then(|mut one| one.query_row([], |row| row.get(0).map(from_sql)))
             .map_err(StoreError::engine("numbering a challenge"))
+    }
+
+    fn challenge_at(
+        &mut self,
+        key: TerminalKey,
+        purpose: Purpose,
+        payment: Option<&Payment>,
+    ) -> Result<Option<ChallengeView>, StoreError> {
+        self.read_challenge_at(key, purpose, payment)
+            .map_err(StoreError::engine("reading a challenge"))
+    }
+
+    fn confirmation(
+        &mut self,
+        binding: BindingId,
+        payment: &Payment,
+        at: Timestamp,
+    ) -> Result<Option<ChallengeView>, StoreError> {
+        self.read_confirmation(binding, payment, at)
+            .map_err(StoreError::engine("reading a payer's confirmation"))
     }
 
     fn successors(&mut self) -> Result<Vec<(TerminalKey, BindingId)>, StoreError> {
@@ -299,10 +320,14 @@ impl Step<'_> {
                 contact,
                 purpose,
                 subject,
+                payment,
                 code,
                 number,
                 asked_from,
-            } => self.challenge(*contact, *purpose, *subject, code, *number, asked_from),
+            } => {
+                let about = (*purpose, *subject, payment.as_ref());
+                self.challenge(*contact, about, code, *number, asked_from)
+            }
             Command::CheckCode {
                 challenge,
                 purpose,
@@ -534,9 +559,9 @@ impl Step<'_> {
 
     /// Tells the merchant's contacts that are verified now.
     fn notify(&mut self, merchant: i64, event: &'static str, text: &str) -> Stopped<()> {
-        let mut all = self
-            .db
-            .prepare_cached("SELECT id FROM contact WHERE merchant = ?1 AND state = 'verified'")?;
+        let mut all = self.db.prepare_cached(
+            "SELECT id FROM contact WHERE merchant = ?1 AND state = 'verified' AND role <> 'payer'",
+        )?;
         let rows = all.query_map([merchant], |row| row.get(0).map(from_sql))?;
         for contact in rows {
             let contact = contact?;

@@ -1,6 +1,14 @@
 //! The tables of what hangs on a binding. Histories are append-only, and closed bindings are left alone: the
 //! database itself refuses what would change them.
 
+/// What a payer's confirmation is for.
+pub(in crate::store::sqlite) const PAYMENTS: &str = "
+ALTER TABLE challenge ADD COLUMN stan INTEGER;
+ALTER TABLE challenge ADD COLUMN amount INTEGER;        -- smallest unit
+ALTER TABLE challenge ADD COLUMN currency TEXT;         -- DE49
+CREATE INDEX challenge_contact ON challenge(contact, id);
+";
+
 pub(in crate::store::sqlite) const MIGRATION: &str = "
 ALTER TABLE acquirer ADD COLUMN licence TEXT NOT NULL DEFAULT '';
 

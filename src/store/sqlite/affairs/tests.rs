@@ -1,9 +1,9 @@
 //! Commands from end to end, each against a registry of its own.
 
 use super::*;
-use crate::base::{MerchantId, TerminalId};
+use crate::base::{Amount, Currency, MerchantId, Stan, TerminalId};
 use crate::binding::account::{AccountEvent, AccountKind};
-use crate::binding::challenge::{CodeHash, Delivery, Purpose, Verdict};
+use crate::binding::challenge::{CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::device::DeviceEvent;
 use crate::binding::drain::Outstanding;
@@ -145,6 +145,16 @@ impl Desk {
 
     /// Sends a code; the challenge's number.
     fn send(&mut self, contact: u64, purpose: Purpose, subject: u64) -> Result<u64, RegistryError> {
+        self.send_for(contact, purpose, subject, None)
+    }
+
+    fn send_for(
+        &mut self,
+        contact: u64,
+        purpose: Purpose,
+        subject: u64,
+        payment: Option<Payment>,
+    ) -> Result<u64, RegistryError> {
         let number = self.registry.next_challenge().unwrap();
         let sent = self.by(
             MAKER,
@@ -152,6 +162,7 @@ impl Desk {
                 contact,
                 purpose,
                 subject,
+                payment,
                 code: RIGHT,
                 number,
                 asked_from: String::new(),
@@ -555,6 +566,7 @@ fn codes_are_limited_by_number_by_binding_and_by_place() {
                 contact: phone,
                 purpose: Purpose::VerifyContact,
                 subject: 0,
+                payment: None,
                 code: RIGHT,
                 number: challenge,
                 asked_from: "203.0.113.7".into(),
@@ -625,6 +637,92 @@ fn two_bounces_in_a_row_make_a_number_suspect_and_one_does_not() {
     desk.now += DAY;
     desk.prove(desk.phone);
     assert_eq!(desk.state("T1").0, BindingState::Active);
+}
+
+#[test]
+fn a_payer_confirms_one_payment_and_speaks_for_the_merchant_in_nothing() {
+    let mut desk = Desk::new();
+    let binding = desk.active("T1", "SN1");
+    let payer = desk.phone_of(7, ContactRole::Payer, None);
+    desk.prove(payer);
+    let payment = |stan, minor| {
+        let currency = Currency::CNY;
+        Some(Payment {
+            stan: Stan::new(stan).unwrap(),
+            amount: Amount { minor, currency },
+        })
+    };
+    let confirm = Purpose::PayerConfirm;
+    desk.now += 2 * MINUTE;
+    let shop = desk.phone;
+    for (contact, purpose, payment) in [
+        (shop, confirm, payment(7, 1_000)),
+        (payer, Purpose::ReleaseHold, None),
+        (payer, confirm, None),
+        (payer, confirm, payment(7, 0)),
+        (shop, Purpose::ReleaseHold, payment(7, 1_000)),
+    ] {
+        assert!(desk.send_for(contact, purpose, binding, payment).is_err());
+    }
+    let first = desk.send_for(payer, confirm, binding, payment(7, 1_000));
+    let first = first.unwrap();
+    // A code for another payment does not void it; one for the same does.
+    desk.now += 2 * MINUTE;
+    let second = desk.send_for(payer, confirm, binding, payment(8, 1_000));
+    let second = second.unwrap();
+    desk.now += 2 * MINUTE;
+    let third = desk.send_for(payer, confirm, binding, payment(8, 1_000));
+    let third = third.unwrap();
+    assert_eq!(desk.answer(first, confirm, RIGHT), Verdict::Approved);
+    assert_eq!(desk.answer(second, confirm, RIGHT), Verdict::Used);
+    assert_eq!(desk.answer(third, confirm, RIGHT), Verdict::Approved);
+    let confirmed = |desk: &mut Desk, stan, after| {
+        let at = Timestamp(desk.now + after);
+        let payment = payment(stan, 1_000).unwrap();
+        let found = desk.registry.confirmation(BindingId(binding), &payment, at);
+        found.unwrap().map(|challenge| challenge.challenge)
+    };
+    assert_eq!(confirmed(&mut desk, 7, 0), Some(first));
+    assert_eq!(confirmed(&mut desk, 8, 20 * MINUTE), Some(third));
+    assert_eq!(confirmed(&mut desk, 8, 20 * MINUTE + 1), None);
+    assert_eq!(confirmed(&mut desk, 9, 0), None);
+    // Payers have limits of their own: the shop's are not used up.
+    for _ in 0..4 {
+        desk.now += 2 * MINUTE;
+        desk.send(shop, Purpose::ReleaseHold, binding).unwrap();
+    }
+    // What happens to the shop is not the payer's business, and a shop that loses its phone waits all the same.
+    let lost = desk.ok(revoke(shop, true));
+    assert!(lost.notices.iter().all(|notice| notice.contact != payer));
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "phone".into()));
+    // The same person pays elsewhere too.
+    let other = MerchantId::parse("104110041200002").unwrap();
+    desk.ok(Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: other,
+        name: "Other".into(),
+        mcc: "5812".into(),
+        kind: None,
+        identity: None,
+    });
+    let elsewhere = desk.ok(Command::AddContact {
+        acquirer: AcquirerId(1),
+        merchant: other,
+        kind: ContactKind::Phone,
+        role: ContactRole::Payer,
+        value: sealed(7),
+        replaces: None,
+    });
+    desk.prove(elsewhere.number);
+    // Not for a terminal of another merchant.
+    desk.now += 2 * MINUTE;
+    let refused = desk.send_for(elsewhere.number, confirm, binding, payment(9, 1_000));
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("another merchant")
+    );
 }
 
 /// Number 13 of the binding tests.
