@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,7 +23,10 @@ use crate::binding::merchant::{IdentityKind, IdentityNumber, MerchantKind};
 use crate::binding::unbinding::Proof;
 use crate::security::DataKeys;
 use crate::store::Registry;
-use crate::store::command::{AccountName, Allows, Command, DeviceName, Done, Sealed};
+use crate::store::command::{
+    AccountName, Allows, ChallengeView, Command, ContactView, DeviceName, DeviceView, Done,
+    MerchantView, Sealed,
+};
 use crate::store::registry::{Actor, RegistryError};
 use crate::store::writes::Answer;
 use crate::switch::{Dispatcher, Matter, SEALED_FOR_CONTACT, draw, hash};
@@ -230,7 +233,7 @@ fn sealed_identity(keys: &DataKeys, number: &IdentityNumber) -> Result<Sealed, R
 #[utoipa::path(
     get, path = "/v1/merchants/{acquirer}/{merchant}", tag = "merchants",
     params(("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42")),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = MerchantView))
 )]
 async fn show_merchant(
     State(admin): State<Admin>,
@@ -295,11 +298,17 @@ async fn add_contact(
     admin.command(write, None, make).await
 }
 
+/// Contacts of a merchant.
+#[derive(Debug, Serialize, ToSchema)]
+struct Contacts {
+    contacts: Vec<ContactView>,
+}
+
 /// Contacts of a merchant, masked
 #[utoipa::path(
     get, path = "/v1/merchants/{acquirer}/{merchant}/contacts", tag = "contacts",
     params(("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42")),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Contacts))
 )]
 async fn list_contacts(
     State(admin): State<Admin>,
@@ -309,7 +318,7 @@ async fn list_contacts(
         let mut registry = admin.registry.lock();
         let id = acquirer_of(registry.as_mut(), &acquirer)?;
         let found = registry.contact_views(id, merchant_id(&merchant)?)?;
-        Ok(Json(json!({ "contacts": found })).into_response())
+        Ok(Json(Contacts { contacts: found }).into_response())
     })
     .await
 }
@@ -444,7 +453,7 @@ async fn add_device(
 #[utoipa::path(
     get, path = "/v1/devices/{acquirer}/{serial}", tag = "devices",
     params(("acquirer" = String, Path), ("serial" = String, Path)),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = DeviceView))
 )]
 async fn show_device(
     State(admin): State<Admin>,
@@ -620,7 +629,8 @@ async fn account_event(
 struct NewEvidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
     about: String,
-    /// verify-account, unfreeze-account, verify-contact, resume, force-drain or clear-REASON
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal or
+    /// clear-REASON
     allows: String,
     /// What it is
     note: String,
@@ -641,8 +651,8 @@ async fn file_evidence(
     let make = |_registry: &mut dyn Registry, new: NewEvidence| {
         let allows = Allows::from_name(&new.allows).ok_or_else(|| {
             Refusal::unfit(
-                "allows must be verify-account, unfreeze-account, verify-contact, resume, force-drain, or \
-                 clear- and a reason",
+                "allows must be verify-account, unfreeze-account, verify-contact, resume, force-drain, \
+                 reuse-terminal, or clear- and a reason",
             )
         })?;
         Ok(Command::FileEvidence {
@@ -757,7 +767,7 @@ async fn send_code(
 /// A challenge, without its code
 #[utoipa::path(
     get, path = "/v1/challenges/{challenge}", tag = "challenges",
-    params(("challenge" = u64, Path)), responses((status = 200, body = Object))
+    params(("challenge" = u64, Path)), responses((status = 200, body = ChallengeView))
 )]
 async fn show_challenge(
     State(admin): State<Admin>,

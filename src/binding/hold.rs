@@ -142,7 +142,7 @@ impl HoldState {
 }
 
 /// What has to be said when a hold is placed.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Explained {
     /// Why.
     pub reason: String,

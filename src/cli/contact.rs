@@ -311,7 +311,8 @@ enum EvidenceVerb {
 struct Evidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
     about: String,
-    /// verify-account, unfreeze-account, verify-contact, resume, force-drain or clear-REASON
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal or
+    /// clear-REASON
     allows: String,
     /// What it is
     note: String,

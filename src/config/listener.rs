@@ -8,9 +8,17 @@ use rustls::ServerConfig;
 use super::{Dialects, Reader, Upstreams};
 use crate::base::document::{Located, Section};
 use crate::base::limits;
+use crate::binding::SerialRule;
 use crate::net::session::SessionLimits;
 use crate::security::tls;
 use crate::switch::{ListenSettings, UpstreamSettings};
+
+const SERIALS: [(&str, SerialRule); 4] = [
+    ("ignore", SerialRule::Ignore),
+    ("watch", SerialRule::Watch),
+    ("check", SerialRule::Check),
+    ("require", SerialRule::Require),
+];
 
 impl Reader<'_, '_> {
     pub(super) fn listener(
@@ -51,6 +59,7 @@ impl Reader<'_, '_> {
             );
             self.problems.error(&text.span, message);
         }
+        let serials = section.choice("serials", &SERIALS, SerialRule::default());
         let has_mac = self.mac(&section);
         self.code_entry(&section, has_mac);
         let sign_on_required =
@@ -69,6 +78,7 @@ impl Reader<'_, '_> {
             // Until MACs are verified nothing that a terminal sends is proof of who it is.
             authentic: false,
             code_entry: false,
+            serials,
             handshake_timeout: settings.handshake_timeout,
             handshakes_max: settings.handshakes_max,
             handshakes_per_address_max: settings.handshakes_per_address_max,

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use crate::base::document::{Document, Located, Problem, Problems, Section, Severity};
 use crate::base::limits;
+use crate::binding::dormancy::DORMANT_MONTHS_MAX;
+use crate::binding::watch::BindingRules;
 use crate::iso8583::Dialect;
 use crate::switch::{NotifySettings, StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
 use crate::telemetry::log::{LogFormat, check_level};
@@ -173,6 +175,7 @@ impl Reader<'_, '_> {
         let (admin_socket, admin_https) = self.admin(&root, &store);
         let monitor_address = self.monitor(&root);
         let notify = self.notify(&root);
+        let bindings = Self::bindings(&root, &keeping);
         let limits = root.section("limits");
         let in_flight_max = limits
             .as_ref()
@@ -202,6 +205,7 @@ impl Reader<'_, '_> {
                 data_key_file,
                 journal_gather,
                 keeping,
+                bindings,
                 in_flight_max: usize::try_from(in_flight_max).unwrap_or(usize::MAX),
                 memory_bytes_max: memory_bytes_max as u64,
             },
@@ -349,6 +353,33 @@ impl Reader<'_, '_> {
         read.keeping = self.keeping(&store);
         store.finish();
         read
+    }
+
+    /// What `[bindings]` says.
+    fn bindings(root: &Section<'_, '_>, keeping: &StoreKeeping) -> BindingRules {
+        let default = BindingRules::default();
+        let Some(section) = root.section("bindings") else {
+            return default;
+        };
+        let range = BindingRules::QUARANTINE_MIN..=BindingRules::QUARANTINE_MAX;
+        let rules = BindingRules {
+            quarantine: section.duration("quarantine", range, default.quarantine),
+            dormant_months: section
+                .integer("dormant_months", 0..=DORMANT_MONTHS_MAX.into())
+                .and_then(|months| u32::try_from(months).ok())
+                .unwrap_or(default.dormant_months),
+        };
+        // Who traded must not look idle because nothing is left that shows it.
+        let shown = keeping.journal.min(keeping.transactions);
+        if Duration::from_secs(u64::from(rules.dormant_months) * 31 * 86_400) > shown {
+            section.problems().error(
+                &section.span_of("dormant_months"),
+                "bindings.dormant_months is longer than store.journal_keep or store.transactions_keep: what \
+                 shows that a terminal traded would be gone",
+            );
+        }
+        section.finish();
+        rules
     }
 
     /// How long what is stored is kept, and the room set aside.

@@ -16,6 +16,7 @@ use super::stans::{StanPolicy, Stans};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
 use crate::base::{AcquirerId, Clock};
 use crate::binding::Directory;
+use crate::binding::SerialRule;
 use crate::iso8583::{Dialect, Index};
 use crate::net::session::SessionLimits;
 use crate::net::{Group, Handled, Pending, Session, Terminals, Upstream};
@@ -107,6 +108,7 @@ impl Driven {
             sign_on_required: false,
             authentic: false,
             code_entry: false,
+            serials: SerialRule::Watch,
             group: 0,
             metrics: Arc::clone(&plan.listener_metrics),
         };

@@ -19,6 +19,7 @@ mod effects;
 mod entry;
 mod exceptions;
 mod forward;
+mod idle;
 mod keeper;
 mod local;
 mod lookup;
@@ -43,7 +44,7 @@ use bytes::BytesMut;
 use crate::base::calendar::Civil;
 use crate::base::clock::Moment;
 use crate::base::{AcquirerId, Amount, Clock, MerchantId, Stan, TerminalId, TxnId};
-use crate::binding::{Directory, TerminalKey};
+use crate::binding::{Directory, SerialRule, TerminalKey};
 use crate::iso8583::{Dialect, FieldSet};
 use crate::net::mux::Waiting as WaitingNumber;
 use crate::net::{Group, LinkChoice, Pending, Session};
@@ -82,6 +83,8 @@ pub(crate) struct ListenerPolicy {
     pub(crate) authentic: bool,
     /// Whether codes may be entered at terminals.
     pub(crate) code_entry: bool,
+    /// What is made of the device that a message names.
+    pub(crate) serials: SerialRule,
     /// Position of the group its requests go to.
     pub(crate) group: usize,
     pub(crate) metrics: Arc<ListenerMetrics>,

@@ -77,6 +77,9 @@ names! {
         "Answers to terminals, by listener and code class (approved, declined, failed).";
     DECLINED = "posgate_declined_total", Count, counter,
         "Requests declined here and not by an upstream, by reason.";
+    ALERTS = "posgate_alerts_total", Count, counter,
+        "Alerts that began, by kind (late-message, late-device: of a terminal or device whose binding is closed; \
+         other-device: than is bound; revoked-contact: given up by one merchant, entered for another).";
     REPEATED = "posgate_repeated_total", Count, counter,
         "Requests answered without being forwarded again, by kind (joined: the same one was in flight; repeated: \
          it was answered before; reversal-of-unknown: a reversal whose original was never seen).";
@@ -382,6 +385,11 @@ impl GroupMetrics {
 /// A text or an event was tried, with that result.
 pub fn parcel(way: &'static str, result: &'static str) {
     metrics::counter!(PARCELS, "way" => way, "result" => result).increment(1);
+}
+
+/// An alert begins.
+pub fn alert(kind: &'static str) {
+    metrics::counter!(ALERTS, "kind" => kind).increment(1);
 }
 
 /// So many texts and events wait.

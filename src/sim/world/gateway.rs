@@ -10,7 +10,9 @@ use bytes::BytesMut;
 use super::operator::Operator;
 use super::{Finding, LINKS, TIMEOUT};
 use crate::base::{AccountId, AcquirerId, BindingId, Clock, Stan, TerminalId, TxnId};
-use crate::binding::{Admission, BindingState, Directory, HoldSet, ReasonSet, TerminalKey};
+use crate::binding::{
+    Admission, BindingState, Directory, HoldSet, ReasonSet, SerialPrint, TerminalKey,
+};
 use crate::iso8583::{Dialect, Index, Message};
 use crate::net::{Handled, Session};
 use crate::security::DataKeys;
@@ -61,6 +63,7 @@ impl Remains {
                 state: BindingState::Active,
                 reasons: ReasonSet::EMPTY,
                 holds: HoldSet::EMPTY,
+                device: SerialPrint::NONE,
             };
             operator.bind(key_of(*who), admission);
         }

@@ -16,6 +16,7 @@ mod hostile_host;
 mod inquiries;
 mod kept;
 mod notices;
+mod numbered;
 mod originals;
 mod race;
 mod recovery;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::admin::{Api, new_key};
 use super::batches::{NOTHING, Sums, settlement};
 use super::fixture::{SHOP, Setup, Till, World, eventually, prometheus};
-use super::wire::{Draft, Wire};
+use super::wire::{Draft, PATIENCE, Wire};
 
 const BEGIN: &str = "<!-- story: written by the test -->\n";
 const END: &str = "<!-- end of the story -->\n";
@@ -163,6 +163,24 @@ impl Story {
         answer["number"]
             .as_u64()
             .unwrap_or_else(|| panic!("{path}: {answer}"))
+    }
+
+    /// Transactions, once the read model shows so many.
+    pub(super) async fn listed(&self, path: &str, count: usize) -> Vec<Value> {
+        let shown = async {
+            loop {
+                let (status, listed) = self.call(LI, "GET", path, &Value::Null).await;
+                assert_eq!(status, 200, "{listed}");
+                let rows = listed["transactions"].as_array().unwrap().clone();
+                if rows.len() >= count {
+                    return rows;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let rows = tokio::time::timeout(PATIENCE, shown).await.unwrap();
+        assert_eq!(rows.len(), count, "{rows:?}");
+        rows
     }
 
     /// The code that was sent last, as its receiver reads it.

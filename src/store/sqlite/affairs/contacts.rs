@@ -15,7 +15,7 @@ use crate::binding::contact::{
     self, ContactEvent, ContactKind, ContactRole, ContactState, guards_acceptance,
 };
 use crate::binding::refusal::two_persons;
-use crate::binding::unbinding::Proof;
+use crate::binding::unbinding::{Proof, WATCH};
 use crate::binding::{BindingEvent, BindingState, ReasonSet, Refusal, RependReason};
 use crate::store::command::{Allows, Notice, Sealed};
 
@@ -124,6 +124,7 @@ impl Step<'_> {
                 to_sql(self.now().0)
             ])?;
         let added = self.contact(from_sql(number))?;
+        self.was_given_up(merchant, &value.hash, "entered for")?;
         self.write_contact(&added, "contact.added", "", "")?;
         // Whoever is to be replaced hears of it, at the place where a stranger would not want them to.
         if replaces.is_some() && !pays {
@@ -234,6 +235,7 @@ impl Step<'_> {
         contact.state = contact::apply(contact.state, ContactEvent::Verify)?;
         contact.version += 1;
         self.one_identity(contact.merchant, contact.role, &contact.hash)?;
+        self.was_given_up(contact.merchant, &contact.hash, "verified for")?;
         self.write_contact(&contact, ContactEvent::Verify.event(), note, checker)?;
         if contact.replaces.is_some() {
             if contact.consent.is_some() {
@@ -434,11 +436,15 @@ impl Step<'_> {
         checker: &str,
     ) -> Stopped<()> {
         self.db
-            .prepare_cached("UPDATE contact SET state = ?2, version = ?3 WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE contact SET state = ?2, version = ?3, watched_until = CASE WHEN ?2 = 'revoked' \
+                 THEN ?4 ELSE 0 END WHERE id = ?1",
+            )?
             .execute(params![
                 to_sql(contact.id),
                 contact.state.name(),
-                contact.version
+                contact.version,
+                to_sql(self.now().after(WATCH).0)
             ])?;
         self.db
             .prepare_cached("INSERT INTO contact_change VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")?

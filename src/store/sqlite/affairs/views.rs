@@ -220,6 +220,36 @@ impl SqliteRegistry {
             .optional()
     }
 
+    pub(super) fn read_idle_candidates(
+        &self,
+        (after, up_to): (BindingId, BindingId),
+        before: Timestamp,
+    ) -> rusqlite::Result<(Vec<(TerminalKey, BindingId, u32)>, bool)> {
+        let mut all = self.db().prepare_cached(
+            "SELECT t.acquirer, t.terminal_id, b.id, b.version FROM binding b \
+             JOIN terminal t ON t.id = b.terminal WHERE b.id > ?1 AND b.id <= ?2 AND b.closed_at IS NULL \
+             AND b.state = 'active' AND b.spare = 0 AND b.opened_at < ?3 AND NOT EXISTS (SELECT 1 \
+             FROM binding_change c WHERE c.binding = b.id AND c.at >= ?3 AND c.event IN \
+             ('binding.activated', 'binding.reason_cleared', 'binding.resumed', 'binding.state_set', \
+             'binding.spare_ended'))",
+        )?;
+        let range = params![to_sql(after.0), to_sql(up_to.0), to_sql(before.0)];
+        let rows = all.query_map(range, |row| {
+            let terminal = row.get_ref(1)?.as_str()?;
+            let key = TerminalKey {
+                acquirer: AcquirerId(row.get(0)?),
+                terminal: TerminalId::parse(terminal).unwrap_or(TerminalId::from_padded([b' '; 8])),
+            };
+            Ok((key, BindingId(from_sql(row.get(2)?)), row.get(3)?))
+        })?;
+        let found = rows.collect::<rusqlite::Result<_>>()?;
+        let more = self
+            .db()
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM binding WHERE id > ?1)")?
+            .query_row([to_sql(up_to.0)], |row| row.get(0))?;
+        Ok((found, more))
+    }
+
     pub(super) fn read_case(&self, case: u64) -> rusqlite::Result<Option<CaseView>> {
         self.db()
             .prepare_cached(&format!("{CASE} WHERE f.id = ?1"))?
@@ -237,16 +267,20 @@ impl SqliteRegistry {
 
     pub(super) fn read_alerts(&self) -> rusqlite::Result<Vec<AlertView>> {
         let mut all = self.db().prepare_cached(&format!(
-            "SELECT t.terminal_id, l.binding, l.first_at, l.last_at, l.count FROM late_terminal l \
-             JOIN terminal t ON t.id = l.terminal ORDER BY l.rowid DESC LIMIT {ROWS_MAX}"
+            "SELECT id, kind, subject, terminal, binding, detail, first_at, last_at, count FROM alert \
+             ORDER BY id DESC LIMIT {ROWS_MAX}"
         ))?;
         let rows = all.query_map([], |row| {
             Ok(AlertView {
-                terminal_id: row.get(0)?,
-                binding: from_sql(row.get(1)?),
-                first_at_us: from_sql(row.get(2)?),
-                last_at_us: from_sql(row.get(3)?),
-                count: from_sql(row.get(4)?),
+                alert: from_sql(row.get(0)?),
+                kind: row.get(1)?,
+                subject: row.get(2)?,
+                terminal_id: row.get(3)?,
+                binding: row.get::<_, Option<i64>>(4)?.map(from_sql),
+                detail: row.get(5)?,
+                first_at_us: from_sql(row.get(6)?),
+                last_at_us: from_sql(row.get(7)?),
+                count: from_sql(row.get(8)?),
             })
         })?;
         rows.collect()
