@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -137,10 +137,36 @@ fn shown(event: &StoredEvent) -> Value {
     shown
 }
 
+/// The end of the trail.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditHead)]
+struct HeadShown {
+    /// Number of the last event; 0 when there is none
+    number: u64,
+    /// SHA-256 of its content, in hexadecimal
+    hash: String,
+    /// Both, as `NUMBER:HASH`: what a verdict compares with
+    head: String,
+}
+
+/// Whether the trail is as it was written.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditVerdict)]
+struct VerdictShown {
+    /// Whether it is
+    is_sound: bool,
+    /// Number of events that are, from the first on
+    sound: u64,
+    /// Its end
+    head: String,
+    /// What is wrong first; null when nothing is
+    problem: Option<String>,
+}
+
 /// The end of the trail: keep a copy elsewhere, and compare
 #[utoipa::path(
     get, path = "/v1/audit/head", tag = "audit",
-    responses((status = 200, body = Object))
+    responses((status = 200, body = HeadShown))
 )]
 async fn head(State(admin): State<Admin>) -> Result<Response, Refusal> {
     Ok(Json(admin.questions.ask(head_of).await?).into_response())
@@ -152,13 +178,18 @@ async fn head(State(admin): State<Admin>) -> Result<Response, Refusal> {
 /// When the store fails.
 pub fn head_of(inquiry: &mut Inquiry) -> Result<Value, InquiryError> {
     let head = inquiry.registry.head()?;
-    Ok(json!({ "number": head.number, "hash": head.hash.to_string(), "head": head.to_string() }))
+    let shown = HeadShown {
+        number: head.number,
+        hash: head.hash.to_string(),
+        head: head.to_string(),
+    };
+    Ok(serde_json::to_value(shown).unwrap_or_default())
 }
 
 /// Whether the trail is as it was written; reads all of it
 #[utoipa::path(
     get, path = "/v1/audit/verdict", tag = "audit", params(Kept),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = VerdictShown))
 )]
 async fn verdict(
     State(admin): State<Admin>,
@@ -181,10 +212,11 @@ fn kept(text: &str) -> Result<Head, Refusal> {
 pub fn verified(inquiry: &mut Inquiry, kept: Option<&Head>) -> Result<Value, InquiryError> {
     let Verdict { sound, head, wrong } = inquiry.registry.verify(kept)?;
     let told = wrong.as_ref().map(ToString::to_string);
-    Ok(json!({
-        "is_sound": wrong.is_none(),
-        "sound": sound,
-        "head": head.to_string(),
-        "problem": told,
-    }))
+    let shown = VerdictShown {
+        is_sound: wrong.is_none(),
+        sound,
+        head: head.to_string(),
+        problem: told,
+    };
+    Ok(serde_json::to_value(shown).unwrap_or_default())
 }
