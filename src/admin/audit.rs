@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -95,10 +95,22 @@ struct Kept {
     head: Option<String>,
 }
 
+/// A page of the trail.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditPage)]
+struct Page {
+    /// Newest first. Each has its `number`, `at_us`, `actor`, `event`, `subject`, `previous` and `hash`, and where there
+    /// are any `before`, `after`, `details` and `request`
+    #[schema(value_type = Vec<Object>)]
+    events: Vec<Value>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
+}
+
 /// Events, newest first
 #[utoipa::path(
     get, path = "/v1/audit", tag = "audit", params(Asked),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Page))
 )]
 async fn list(
     State(admin): State<Admin>,
@@ -126,8 +138,9 @@ pub fn page(inquiry: &mut Inquiry, asked: &Asked) -> Result<Value, InquiryError>
     found.truncate(limit);
     let last = found.last().filter(|_| more);
     let next = last.map(|event| format!("a{}", event.number));
-    let events: Vec<_> = found.iter().map(shown).collect();
-    Ok(json!({ "events": events, "next": next }))
+    let events = found.iter().map(shown).collect();
+    let page = Page { events, next };
+    Ok(serde_json::to_value(page).unwrap_or_default())
 }
 
 /// The content with its hash beside it. Without `hash` and in canonical form it is what the hash is of.

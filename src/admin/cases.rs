@@ -14,7 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
-use super::affairs::{Outcome, Recognised, one_of};
+use super::affairs::{Outcome, one_of};
+use super::contacts::Recognised;
 use super::extract::{IfMatch, Path, Write, versioned};
 use super::problem::{Refusal, blocking};
 use super::terminals::key_of;

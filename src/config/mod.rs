@@ -452,6 +452,7 @@ impl Reader<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binding::SerialRule;
 
     const SOUND: &str = r#"
 [store]
@@ -509,6 +510,46 @@ addresses = ["127.0.0.1:9583"]
                  only TLS protects them",
             ]
         );
+    }
+
+    #[test]
+    fn codes_at_terminals_need_macs_and_nothing_switches_either_on() {
+        for mac in ["none", "retail"] {
+            let text = SOUND.replace(
+                "mac = \"none\"",
+                &format!("mac = \"{mac}\"\ncode_entry = true"),
+            );
+            let found = check(&text).join("\n");
+            let told = if mac == "none" {
+                "posgate.toml:13:14: error: listener[1].code_entry needs MACs"
+            } else {
+                "listener[1].mac must be \"none\": message authentication is not built yet"
+            };
+            assert!(found.contains(told), "{found}");
+        }
+        let text = SOUND.replace("mac = \"none\"", "mac = \"none\"\ncode_entry = false");
+        let config = parse("posgate.toml", &text, Path::new("/nowhere")).unwrap();
+        let listener = &config.switch.listeners[0];
+        assert!(!listener.code_entry && !listener.authentic);
+        assert_eq!(listener.serials, SerialRule::Watch);
+        assert_eq!(config.switch.bindings, BindingRules::default());
+    }
+
+    #[test]
+    fn nobody_is_idle_for_longer_than_trade_is_remembered() {
+        let bindings = |settings: &str| check(&format!("{SOUND}\n[bindings]\n{settings}\n"));
+        assert_eq!(
+            bindings("dormant_months = 5").len(),
+            2,
+            "the usual warnings"
+        );
+        let found = bindings("dormant_months = 6").join("\n");
+        assert!(
+            found.contains("bindings.dormant_months is longer than"),
+            "{found}"
+        );
+        let found = bindings("quarantine = \"90d\"").join("\n");
+        assert!(found.contains("quarantine"), "{found}");
     }
 
     #[test]

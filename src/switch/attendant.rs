@@ -29,6 +29,8 @@ const HEARD_MAX: usize = 1_000;
 
 /// From one write of what a terminal was heard of to the next.
 const WRITTEN_EVERY: Duration = Duration::from_secs(60);
+/// Commands that are carried out as one.
+const TOGETHER: usize = 100;
 /// Terminals that are counted at a time; others are not.
 const NOISY_MAX: usize = 10_000;
 
@@ -99,7 +101,7 @@ pub(super) fn start_attendant(
                 &teller,
                 &mut idle,
                 clock.as_ref(),
-            )
+            );
         })
 }
 
@@ -136,8 +138,8 @@ fn attend(
             }
         }
         let due = noise.due(clock.now());
-        if !due.is_empty() {
-            carry_out(&registry, teller, clock, &due);
+        for some in due.chunks(TOGETHER) {
+            carry_out(&registry, teller, clock, some);
         }
         if clock.now().since(ticked) >= TICK_EVERY {
             ticked = clock.now();
@@ -148,8 +150,12 @@ fn attend(
             }
             carry_out(&registry, teller, clock, &[Command::Tick]);
             match idle.step(clock.wall()) {
-                Ok(found) if found.is_empty() => {}
-                Ok(found) => carry_out(&registry, teller, clock, &found),
+                // A few at a time: other changes wait meanwhile, and what cannot be done takes few others along.
+                Ok(found) => {
+                    for some in found.chunks(TOGETHER) {
+                        carry_out(&registry, teller, clock, some);
+                    }
+                }
                 Err(problem) => {
                     tracing::error!(problem = chain(&problem), "who is idle cannot be read");
                 }

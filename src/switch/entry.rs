@@ -293,3 +293,54 @@ fn of_terminal(entry: &Entry, at: Timestamp) -> Actor {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iso8583::Dialect;
+
+    #[test]
+    fn every_purpose_that_a_dialect_names_is_one_and_none_is_missing() {
+        let dialect = Dialect::shipped("unionpay-pos").unwrap();
+        let mut named: Vec<_> = dialect.code_entry().unwrap().purposes().collect();
+        let mut known: Vec<_> = Purpose::ALL.iter().map(|purpose| purpose.name()).collect();
+        named.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(named, known);
+    }
+
+    #[test]
+    fn what_the_store_says_is_told_apart() {
+        let verdict = |verdict| {
+            Ok(Done {
+                verdict: Some(verdict),
+                ..Done::default()
+            })
+        };
+        let locked = Refusal::Locked {
+            until: Timestamp(2),
+            now: Timestamp(1),
+        };
+        let missing = Refusal::Missing {
+            what: "a",
+            remedy: "b",
+        };
+        let not_there = RegistryError::NotThere {
+            what: "challenge",
+            name: String::new(),
+        };
+        for (judged, came) in [
+            (verdict(Verdict::Approved), Came::Right),
+            (verdict(Verdict::Wrong { left: 1 }), Came::Wrong),
+            (verdict(Verdict::Exhausted), Came::Exhausted),
+            (verdict(Verdict::Expired), Came::Over),
+            (verdict(Verdict::Used), Came::Over),
+            (Err(locked.into()), Came::Exhausted),
+            (Err(missing.into()), Came::NotAllowed),
+            (Err(not_there), Came::Over),
+            (Err(RegistryError::Reasons), Came::NotAllowed),
+        ] {
+            assert_eq!(Came::of(&judged), came, "{judged:?}");
+        }
+    }
+}
