@@ -129,6 +129,7 @@ fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::R
         crashes,
         links_lost,
         changes,
+        decisions,
         seconds,
     } = total.summary;
     for (seed, at, finding) in &total.found {
@@ -153,6 +154,7 @@ fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::R
                 "crashes": crashes,
                 "links_lost": links_lost,
                 "changes": changes,
+                "decisions": decisions,
                 "virtual_seconds": seconds,
                 "micros_each": u64::try_from(each).unwrap_or(u64::MAX),
             })
@@ -160,7 +162,7 @@ fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::R
     }
     output::line(format_args!(
         "{} worlds, {} with a finding: {requests} requests, {approved} approved, {reversed} reversed, {repeats} repeats, \
-         {crashes} crashes, {links_lost} links lost, {changes} changes by the operator, {seconds} s of virtual time; {each} us each",
+         {crashes} crashes, {links_lost} links lost, {changes} changes by the operator, {decisions} decisions about exceptions, {seconds} s of virtual time; {each} us each",
         total.worlds, total.found_count
     ))?;
     Ok(())
