@@ -32,7 +32,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn of(done: &Done) -> Self {
+    pub(super) fn of(done: &Done) -> Self {
         let (verdict, tries_left) = match done.verdict {
             None => (None, None),
             Some(Verdict::Approved) => (Some("approved"), None),

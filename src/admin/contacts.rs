@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +17,7 @@ use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactVal
 use crate::binding::unbinding::Proof;
 use crate::store::Registry;
 use crate::store::command::{Command, ContactView, Sealed};
-use crate::switch::{SEALED_FOR_CONTACT, hash};
+use crate::switch::SEALED_FOR_CONTACT;
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
-use super::affairs::{Outcome, unfit};
+use super::affairs::Outcome;
 use super::extract::Write;
 use super::problem::Refusal;
 use crate::store::Registry;

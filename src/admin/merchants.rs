@@ -17,7 +17,6 @@ use crate::binding::merchant::{IdentityKind, IdentityNumber, MerchantKind};
 use crate::security::DataKeys;
 use crate::store::Registry;
 use crate::store::command::{Command, MerchantView, Sealed};
-use crate::switch::hash;
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {

@@ -31,7 +31,8 @@ fn activation(till: &Till, stan: u32, serial: &str, code: &str) -> Draft {
 /// A code that is not that one.
 fn another(code: &str) -> String {
     let last = if code.ends_with('1') { '2' } else { '1' };
-    format!("{}{last}", &code[..5])
+    let begin: String = code.chars().take(5).collect();
+    format!("{begin}{last}")
 }
 
 impl Story {
