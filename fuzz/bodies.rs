@@ -2,9 +2,12 @@
 //! through them.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use posgate::base::document::Severity;
+use posgate::config::{self, ConfigError};
 use posgate::inspect;
 use posgate::iso8583::import::{Source, import};
 use posgate::iso8583::{
@@ -61,6 +64,32 @@ fn imported(source: Source, data: &[u8]) {
             assert_eq!(dialect.fields().len(), imported.fields);
         }
         Err(problems) => assert!(!problems.is_empty()),
+    }
+}
+
+/// Reads `data` as the configuration file of a folder that is not there: what is refused has its mistakes in
+/// the file, what is taken has warnings at most.
+pub(crate) fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    // A line feed ends a line; what stands behind the last one is a line as well.
+    let lines = text.split('\n').count();
+    let found = match config::parse("f", &text, Path::new("/nowhere")) {
+        Ok(config) => {
+            let mut severities = config.warnings.iter().map(|problem| problem.severity);
+            assert!(severities.all(|severity| severity == Severity::Warning));
+            config.warnings
+        }
+        Err(ConfigError::Problems(found)) => {
+            let mut severities = found.iter().map(|problem| problem.severity);
+            assert!(severities.any(|severity| severity == Severity::Error));
+            found
+        }
+        Err(ConfigError::Read { .. }) => panic!("a text was given"),
+    };
+    for problem in found {
+        assert!(problem.file == "f" && (1..=lines).contains(&problem.line));
+        assert!((1..=text.len() + 1).contains(&problem.column));
+        assert!(!problem.message.is_empty());
     }
 }
 
