@@ -511,17 +511,4 @@ impl Book {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_and_stop_growing() {
-        let wait = |attempts: u32| {
-            RETRY_MIN
-                .saturating_mul(1 << attempts.saturating_sub(1).min(6))
-                .min(RETRY_MAX)
-                .as_secs()
-        };
-        assert_eq!([0, 1, 2, 3, 6, 7, 50].map(wait), [1, 1, 2, 4, 32, 60, 60]);
-    }
-}
+mod tests;

@@ -874,6 +874,35 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_waits_for_what_may_still_count_in_it() {
+        let mut lane = lane();
+        let open = BatchNumber::FIRST;
+        assert!(lane.is_in_flight(open));
+        assert!(!lane.is_in_flight(open.next()));
+        lane.answered(TxnId(1), true, message("ok"));
+        assert!(!lane.is_in_flight(open));
+        // An enquiry counts nothing.
+        lane.accept(Moment(0), transaction(2, 2, 10, Fate::Expire));
+        assert!(!lane.is_in_flight(open));
+        lane.accept(Moment(0), transaction(3, 3, 10, Fate::Reverse));
+        lane.unanswered(TxnId(3));
+        assert!(!lane.is_in_flight(open), "what is owed holds up nothing");
+    }
+
+    #[test]
+    fn a_batch_is_closed_once_and_the_next_one_is_given() {
+        let mut lane = Lane::default();
+        assert!(!lane.has_closed(BatchNumber::default()));
+        let open = BatchNumber::FIRST.next();
+        lane.restore(open, true);
+        assert_eq!((lane.batch(), lane.is_signed_on()), (open, true));
+        assert!(lane.has_closed(BatchNumber::FIRST) && !lane.has_closed(open));
+        assert_eq!(lane.close_batch(open), open.next());
+        assert_eq!((lane.batch(), lane.is_signed_on()), (open.next(), false));
+        assert!(lane.has_closed(open) && !lane.has_closed(open.next()));
+    }
+
+    #[test]
     fn signing_off_twice_ends_one_batch() {
         let mut lane = Lane::default();
         assert_eq!(lane.sign_on(), BatchNumber::FIRST);
