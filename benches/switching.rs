@@ -19,8 +19,8 @@ use posgate::base::{
     RequestType, Stan, TerminalId, TxnId,
 };
 use posgate::binding::{
-    AccountStatus, Admission, BindingState, Decision, Directory, HoldSet, ReasonSet, TerminalKey,
-    decide,
+    AccountStatus, Admission, BindingState, Decision, Directory, HoldSet, ReasonSet, SerialPrint,
+    TerminalKey, decide,
 };
 use posgate::iso8583::Mti;
 use posgate::store::sqlite::SqliteFolder;
@@ -60,6 +60,7 @@ fn directory(terminals: u32) -> Directory {
             state: BindingState::Active,
             reasons: ReasonSet::EMPTY,
             holds: HoldSet::EMPTY,
+            device: SerialPrint::NONE,
         };
         directory.put(key(n), admission);
     }

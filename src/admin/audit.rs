@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -95,10 +95,22 @@ struct Kept {
     head: Option<String>,
 }
 
+/// A page of the trail.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditPage)]
+struct Page {
+    /// Newest first. Each has its `number`, `at_us`, `actor`, `event`, `subject`, `previous` and `hash`, and where there
+    /// are any `before`, `after`, `details` and `request`
+    #[schema(value_type = Vec<Object>)]
+    events: Vec<Value>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
+}
+
 /// Events, newest first
 #[utoipa::path(
     get, path = "/v1/audit", tag = "audit", params(Asked),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Page))
 )]
 async fn list(
     State(admin): State<Admin>,
@@ -126,8 +138,9 @@ pub fn page(inquiry: &mut Inquiry, asked: &Asked) -> Result<Value, InquiryError>
     found.truncate(limit);
     let last = found.last().filter(|_| more);
     let next = last.map(|event| format!("a{}", event.number));
-    let events: Vec<_> = found.iter().map(shown).collect();
-    Ok(json!({ "events": events, "next": next }))
+    let events = found.iter().map(shown).collect();
+    let page = Page { events, next };
+    Ok(serde_json::to_value(page).unwrap_or_default())
 }
 
 /// The content with its hash beside it. Without `hash` and in canonical form it is what the hash is of.
@@ -137,10 +150,36 @@ fn shown(event: &StoredEvent) -> Value {
     shown
 }
 
+/// The end of the trail.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditHead)]
+struct HeadShown {
+    /// Number of the last event; 0 when there is none
+    number: u64,
+    /// SHA-256 of its content, in hexadecimal
+    hash: String,
+    /// Both, as `NUMBER:HASH`: what a verdict compares with
+    head: String,
+}
+
+/// Whether the trail is as it was written.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuditVerdict)]
+struct VerdictShown {
+    /// Whether it is
+    is_sound: bool,
+    /// Number of events that are, from the first on
+    sound: u64,
+    /// Its end
+    head: String,
+    /// What is wrong first; null when nothing is
+    problem: Option<String>,
+}
+
 /// The end of the trail: keep a copy elsewhere, and compare
 #[utoipa::path(
     get, path = "/v1/audit/head", tag = "audit",
-    responses((status = 200, body = Object))
+    responses((status = 200, body = HeadShown))
 )]
 async fn head(State(admin): State<Admin>) -> Result<Response, Refusal> {
     Ok(Json(admin.questions.ask(head_of).await?).into_response())
@@ -152,13 +191,18 @@ async fn head(State(admin): State<Admin>) -> Result<Response, Refusal> {
 /// When the store fails.
 pub fn head_of(inquiry: &mut Inquiry) -> Result<Value, InquiryError> {
     let head = inquiry.registry.head()?;
-    Ok(json!({ "number": head.number, "hash": head.hash.to_string(), "head": head.to_string() }))
+    let shown = HeadShown {
+        number: head.number,
+        hash: head.hash.to_string(),
+        head: head.to_string(),
+    };
+    Ok(serde_json::to_value(shown).unwrap_or_default())
 }
 
 /// Whether the trail is as it was written; reads all of it
 #[utoipa::path(
     get, path = "/v1/audit/verdict", tag = "audit", params(Kept),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = VerdictShown))
 )]
 async fn verdict(
     State(admin): State<Admin>,
@@ -181,10 +225,11 @@ fn kept(text: &str) -> Result<Head, Refusal> {
 pub fn verified(inquiry: &mut Inquiry, kept: Option<&Head>) -> Result<Value, InquiryError> {
     let Verdict { sound, head, wrong } = inquiry.registry.verify(kept)?;
     let told = wrong.as_ref().map(ToString::to_string);
-    Ok(json!({
-        "is_sound": wrong.is_none(),
-        "sound": sound,
-        "head": head.to_string(),
-        "problem": told,
-    }))
+    let shown = VerdictShown {
+        is_sound: wrong.is_none(),
+        sound,
+        head: head.to_string(),
+        problem: told,
+    };
+    Ok(serde_json::to_value(shown).unwrap_or_default())
 }

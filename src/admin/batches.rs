@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -64,6 +64,23 @@ struct Close {
     batch: Option<u32>,
 }
 
+/// A batch that was ended by force.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchClosed)]
+struct Closed {
+    acquirer: String,
+    /// DE41
+    terminal_id: String,
+    /// The batch that ended
+    closed: u32,
+    /// The one that is open now
+    next: u32,
+    /// Who decided it
+    by: String,
+    /// Why
+    note: String,
+}
+
 /// How a terminal's batch stands
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/batch", tag = "batches",
@@ -88,7 +105,7 @@ async fn show(
     post, path = "/v1/terminals/{acquirer}/{terminal}/batch/close", tag = "batches",
     params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
     request_body = Close,
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Closed))
 )]
 async fn close(
     State(admin): State<Admin>,
@@ -121,14 +138,15 @@ async fn close(
             return Err(CloseRefused::NotDurable.into());
         }
         tracing::info!(terminal = %key.terminal, batch = %closed.batch, by, "a batch was closed by force");
-        Ok(Answer::ok(json!({
-            "acquirer": acquirer,
-            "terminal_id": terminal,
-            "closed": closed.batch.get(),
-            "next": closed.next.get(),
-            "by": by,
-            "note": note,
-        })))
+        let shown = Closed {
+            acquirer,
+            terminal_id: terminal,
+            closed: closed.batch.get(),
+            next: closed.next.get(),
+            by,
+            note,
+        };
+        Ok(Answer::ok(serde_json::to_value(shown).unwrap_or_default()))
     };
     admin.decide(&write, begun, "batch.closed", work).await
 }

@@ -3,14 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
-use super::affairs::{Outcome, hash, one_of};
+use super::affairs::{Outcome, one_of};
 use super::extract::{IfMatch, Path, Write};
 use super::problem::{Refusal, blocking};
 use super::terminals::key_of;
@@ -20,8 +19,9 @@ use crate::binding::hold::{Explained, HoldScope};
 use crate::binding::{ReasonSet, RependReason};
 use crate::security::DataKeys;
 use crate::store::Registry;
-use crate::store::command::Command;
-use crate::store::registry::RegistryError;
+use crate::store::command::{AlertView, Command, HoldView};
+use crate::store::registry::{BindingChange, RegistryError};
+use crate::switch::{Matter, hash};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
@@ -48,6 +48,9 @@ struct NewBinding {
     account_id: String,
     /// Serial number of a device in stock
     serial: String,
+    /// Number of the evidence (reuse-terminal) that another person filed, for a terminal id that is kept from others
+    /// after its end
+    evidence: Option<u64>,
 }
 
 /// Ask for a binding; its device is reserved, nothing may be done with it yet
@@ -66,6 +69,7 @@ async fn request(
             merchant: merchant.map_err(|wrong| Refusal::unfit(wrong.to_string()))?,
             account: new.account_id,
             serial: new.serial,
+            evidence: new.evidence,
         })
     };
     admin.command(write, None, make).await
@@ -107,6 +111,13 @@ enum Act {
         reason: String,
         /// Number of the evidence that another person filed
         evidence: u64,
+    },
+    /// It is a spare, which may be idle, or is none any more
+    Spare {
+        /// Whether it is
+        spare: bool,
+        /// Why
+        note: String,
     },
     /// It is stopped
     Suspend {
@@ -185,12 +196,16 @@ fn command_of(
             let row = registry.show(key)?;
             let row = row.ok_or_else(|| Refusal::unknown("terminal", terminal))?;
             let code = Code::parse(&code).map_err(RegistryError::from)?;
-            let binding = row.admission.binding.0;
+            let matter = Matter {
+                purpose: Purpose::Bind,
+                subject: row.admission.binding.0,
+                payment: None,
+            };
             Command::ActivateBinding {
                 key,
                 serial,
                 challenge,
-                code: hash(keys, challenge, Purpose::Bind, binding, &code),
+                code: hash(keys, challenge, matter, &code),
             }
         }
         Act::Repend { reasons, note } => {
@@ -206,6 +221,7 @@ fn command_of(
             reason: one_of!(RependReason, "reason", &reason)?,
             evidence,
         },
+        Act::Spare { spare, note } => Command::SetSpare { key, spare, note },
         Act::Suspend { note } => Command::Suspend { key, note },
         Act::Resume { evidence } => Command::Resume { key, evidence },
         Act::RequestAccount { account_id, note } => Command::RequestAccountChange {
@@ -218,11 +234,59 @@ fn command_of(
     })
 }
 
+/// What changed a binding.
+#[derive(Debug, Serialize, ToSchema)]
+struct History {
+    /// Number of the binding
+    binding: u64,
+    /// Microseconds since 1970-01-01 UTC
+    opened_at_us: u64,
+    /// Oldest first
+    changes: Vec<Change>,
+}
+
+/// One change of a binding.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BindingChange)]
+struct Change {
+    /// The version that it led to
+    version: u32,
+    /// Microseconds since 1970-01-01 UTC
+    at_us: u64,
+    /// Who made it
+    by: String,
+    /// What happened
+    event: String,
+    /// State from then on
+    state: &'static str,
+    /// Why it was re-pending from then on
+    reasons: Vec<&'static str>,
+    /// Why, or what shows it
+    note: String,
+    /// The second person, where there had to be one
+    checker: String,
+}
+
+impl Change {
+    fn of(change: BindingChange) -> Self {
+        Self {
+            version: change.version,
+            at_us: change.at.0,
+            by: change.actor,
+            event: change.event,
+            state: change.state.name(),
+            reasons: change.reasons.iter().map(RependReason::name).collect(),
+            note: change.note,
+            checker: change.checker,
+        }
+    }
+}
+
 /// Everything that changed a terminal's present binding, oldest first
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/history", tag = "bindings",
     params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = History))
 )]
 async fn history(
     State(admin): State<Admin>,
@@ -234,24 +298,11 @@ async fn history(
         let row = registry.show(key)?;
         let row = row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
         let changes = registry.binding_changes(row.admission.binding)?;
-        let changes: Vec<_> = changes
-            .iter()
-            .map(|change| {
-                json!({
-                    "version": change.version,
-                    "at_us": change.at.0,
-                    "by": change.actor,
-                    "event": change.event,
-                    "state": change.state.name(),
-                    "reasons": change.reasons.iter().map(RependReason::name).collect::<Vec<_>>(),
-                    "note": change.note,
-                    "checker": change.checker,
-                })
-            })
-            .collect();
-        let binding = row.admission.binding.0;
-        let opened = row.opened_at.0;
-        let shown = json!({ "binding": binding, "opened_at_us": opened, "changes": changes });
+        let shown = History {
+            binding: row.admission.binding.0,
+            opened_at_us: row.opened_at.0,
+            changes: changes.into_iter().map(Change::of).collect(),
+        };
         Ok(Json(shown).into_response())
     })
     .await
@@ -300,11 +351,17 @@ async fn place_hold(
     admin.command(write, None, make).await
 }
 
+/// Holds of a terminal.
+#[derive(Debug, Serialize, ToSchema)]
+struct Holds {
+    holds: Vec<HoldView>,
+}
+
 /// Holds of a terminal, newest first
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/holds", tag = "holds",
     params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Holds))
 )]
 async fn list_holds(
     State(admin): State<Admin>,
@@ -314,7 +371,7 @@ async fn list_holds(
         let mut registry = admin.registry.lock();
         let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
         let holds = registry.hold_views(key)?;
-        Ok(Json(json!({ "holds": holds })).into_response())
+        Ok(Json(Holds { holds }).into_response())
     })
     .await
 }
@@ -361,14 +418,21 @@ async fn lift_hold(
     admin.command(write, None, make).await
 }
 
-/// Terminals that were heard of after their end, newest first
+/// What was heard of.
+#[derive(Debug, Serialize, ToSchema)]
+struct Alerts {
+    alerts: Vec<AlertView>,
+}
+
+/// Terminals, devices and contacts that were heard of after their end, and terminals that say they are another
+/// device, newest first
 #[utoipa::path(
-    get, path = "/v1/alerts", tag = "bindings", responses((status = 200, body = Object))
+    get, path = "/v1/alerts", tag = "bindings", responses((status = 200, body = Alerts))
 )]
 async fn alerts(State(admin): State<Admin>) -> Result<Response, Refusal> {
     blocking(move || {
         let found = admin.registry.lock().alert_views()?;
-        Ok(Json(json!({ "alerts": found })).into_response())
+        Ok(Json(Alerts { alerts: found }).into_response())
     })
     .await
 }

@@ -7,14 +7,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
-use super::affairs::{Outcome, Recognised, one_of};
+use super::affairs::{Outcome, one_of};
+use super::contacts::Recognised;
 use super::extract::{IfMatch, Path, Write, versioned};
 use super::problem::{Refusal, blocking};
 use super::terminals::key_of;
@@ -43,12 +44,18 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         .routes(routes!(replace_step))
 }
 
+/// Cases.
+#[derive(Debug, Serialize, ToSchema)]
+struct Cases {
+    cases: Vec<CaseView>,
+}
+
 /// Open cases, newest first
-#[utoipa::path(get, path = "/v1/cases", tag = "cases", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/v1/cases", tag = "cases", responses((status = 200, body = Cases)))]
 async fn list(State(admin): State<Admin>) -> Result<Response, Refusal> {
     blocking(move || {
         let cases = admin.registry.lock().case_views(true)?;
-        Ok(Json(json!({ "cases": cases })).into_response())
+        Ok(Json(Cases { cases }).into_response())
     })
     .await
 }
@@ -56,7 +63,7 @@ async fn list(State(admin): State<Admin>) -> Result<Response, Refusal> {
 /// A case with everything in it
 #[utoipa::path(
     get, path = "/v1/cases/{case}", tag = "cases",
-    params(("case" = u64, Path)), responses((status = 200, body = Object))
+    params(("case" = u64, Path)), responses((status = 200, body = CaseView))
 )]
 async fn show(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Response, Refusal> {
     let found = admin.case(case).await?;

@@ -13,6 +13,7 @@ use super::transactions::{amount_of, unknown};
 use super::when::written;
 use crate::base::{BindingId, Timestamp, TxnId, limits};
 use crate::binding::RependReason;
+use crate::binding::challenge::Payment;
 use crate::store::projection::kept_elements;
 use crate::store::record::{checksum_of, read_group};
 use crate::store::{
@@ -139,12 +140,13 @@ fn content(inquiry: &mut Inquiry, txn: TxnId, records: &[Found]) -> Result<Value
             _ => None,
         })
         .collect();
-    let (intent, binding) = match intent {
+    let (intent, binding, confirmed) = match intent {
         Some((intent, found)) => (
             intent_shown(inquiry, intent, found)?,
             binding_shown(inquiry, intent.binding, intent.version)?,
+            confirmation_shown(inquiry, intent)?,
         ),
-        None => (Value::Null, Value::Null),
+        None => (Value::Null, Value::Null, Value::Null),
     };
     let state = outcomes.last().map_or("open", |(o, _)| o.kind.name());
     Ok(json!({
@@ -156,6 +158,26 @@ fn content(inquiry: &mut Inquiry, txn: TxnId, records: &[Found]) -> Result<Value
         "reversal": reversal,
         "interventions": interventions,
         "binding": binding,
+        "payer_confirmation": confirmed,
+    }))
+}
+
+/// The code by which its payer confirmed it, shortly before it was made.
+fn confirmation_shown(inquiry: &mut Inquiry, intent: &Intent<'_>) -> Result<Value, StoreError> {
+    let payment = Payment {
+        stan: intent.stan,
+        amount: intent.amount,
+    };
+    let found = inquiry
+        .registry
+        .confirmation(intent.binding, &payment, intent.at)?;
+    Ok(found.map_or(Value::Null, |challenge| {
+        json!({
+            "challenge": challenge.challenge,
+            "contact": challenge.contact,
+            "sent_to": challenge.sent_to,
+            "approved_at": challenge.ended_at_us.map(|at| utc(Timestamp(at))),
+        })
     }))
 }
 

@@ -1,18 +1,22 @@
 //! `POST /v1/import`: terminals as CSV, all lines or none, with progress while it runs.
 //!
-//! The answer is one JSON object a line: progress, then the report or the problems. It begins with 200
-//! because it begins before the end is known; the last line says how it ended.
+//! The answer comes when the end is known, with the status that says it: 200 only when everything is committed and
+//! in the gate. Who accepts `application/x-ndjson` gets one JSON object a line instead, while it runs: progress,
+//! and at the end the report, the problems or why it failed. That answer begins with 200 before anything is known;
+//! one whose last line is none of these three was cut off.
 
 use std::io::{self, Read, Write as _};
 
 use aws_lc_rs::digest;
+use axum::Json;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -46,16 +50,30 @@ pub enum ImportEvent {
     Failed(String),
 }
 
+/// One JSON object a line.
+const LINES: &str = "application/x-ndjson";
+
 /// Pieces of the body that wait for the reader.
 const PIECES_MAX: usize = 16;
 
+/// What an import did.
+#[derive(Debug, Serialize, ToSchema)]
+struct Imported {
+    report: ImportReport,
+}
+
 /// Import terminals as CSV: all lines or none
 ///
-/// The answer is one JSON object a line: `progress`, and at the end `report`, `problems` or `failed`.
+/// 200 means that everything is committed and in the gate; 422 names every wrong line in `lines`, and nothing was
+/// changed. With `Accept: application/x-ndjson` the answer begins before the end is known, with 200 and one JSON
+/// object a line: `progress`, and at the end `report`, `problems` or `failed`.
 #[utoipa::path(
     post, path = "/v1/import", tag = "terminals",
     request_body(content = String, content_type = "text/csv"),
-    responses((status = 200, body = String, content_type = "application/x-ndjson"))
+    responses((status = 200, content(
+        (Imported = "application/json"),
+        (String = "application/x-ndjson"),
+    )))
 )]
 async fn import(
     State(admin): State<Admin>,
@@ -87,8 +105,21 @@ async fn import(
         Known::Nothing | Known::Answered(_) => {}
         other @ (Known::Begun | Known::Other | Known::Full) => return Err(other.into()),
     }
-    let (tell, told) = channel(PIECES_MAX);
     let registry = admin.registry.clone();
+    if !streams(&parts.headers) {
+        let actor = caller.actor(keyed.at);
+        let work = move || {
+            Ok(run(
+                &registry,
+                file,
+                &actor,
+                Some(&keyed),
+                &mut |_progress| {},
+            ))
+        };
+        return answered(blocking(work).await?);
+    }
+    let (tell, told) = channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
         let actor = caller.actor(keyed.at);
         let mut say = |event: &ImportEvent| {
@@ -100,8 +131,43 @@ async fn import(
         let last = run(&registry, file, &actor, Some(&keyed), &mut say);
         say(&last);
     });
-    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    let kind = [(header::CONTENT_TYPE, LINES)];
     Ok((kind, Body::new(Pieces(told))).into_response())
+}
+
+/// Whether the caller wants to see how far it is.
+fn streams(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|accepted| accepted.to_str().ok())
+        .any(|accepted| accepted.contains(LINES))
+}
+
+/// The end as an answer.
+fn answered(end: ImportEvent) -> Result<Response, Refusal> {
+    match end {
+        ImportEvent::Report(report) => Ok(Json(Imported { report }).into_response()),
+        ImportEvent::Problems(lines) => {
+            let count = lines.len();
+            let detail = format!("{count} lines are wrong; nothing was imported");
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            let mut problem = Refusal::new(status, "wrong lines", detail).shown();
+            problem["lines"] = serde_json::to_value(lines).unwrap_or_default();
+            let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+            Ok((status, kind, problem.to_string()).into_response())
+        }
+        ImportEvent::Failed(why) => Err(Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "not imported",
+            why,
+        )),
+        ImportEvent::Progress(_) => Err(Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "not imported",
+            "the import has no end",
+        )),
+    }
 }
 
 /// Takes everything into a file without a name; with the file, its SHA-256.

@@ -12,19 +12,25 @@
     reason = "utoipa's macros qualify what stands beside them"
 )]
 
+mod accounts;
 mod affairs;
 pub mod audit;
 mod batches;
 mod bindings;
 mod caller;
 mod cases;
+mod challenges;
+mod contacts;
 pub mod csv;
+mod devices;
 pub mod evidence;
 pub mod exceptions;
 mod extract;
+mod filed;
 mod import;
 pub mod inquiry;
 mod items;
+mod merchants;
 mod monitor;
 mod openapi;
 mod problem;
@@ -213,7 +219,12 @@ impl Admin {
 fn api() -> OpenApiRouter<Admin> {
     OpenApiRouter::with_openapi(openapi::about())
         .merge(terminals::router())
-        .merge(affairs::router())
+        .merge(accounts::router())
+        .merge(challenges::router())
+        .merge(contacts::router())
+        .merge(devices::router())
+        .merge(filed::router())
+        .merge(merchants::router())
         .merge(bindings::router())
         .merge(cases::router())
         .merge(batches::router())

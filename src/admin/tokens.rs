@@ -98,10 +98,18 @@ struct Asked {
     limit: Option<String>,
 }
 
+/// A page of tokens.
+#[derive(Debug, Serialize, ToSchema)]
+struct Tokens {
+    tokens: Vec<Shown>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
+}
+
 /// Tokens, oldest first, without their secrets
 #[utoipa::path(
     get, path = "/v1/tokens", tag = "tokens", params(Asked),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Tokens))
 )]
 async fn list(
     State(admin): State<Admin>,
@@ -122,7 +130,8 @@ async fn list(
         let last = page.last().map(|token| token.number);
         let next = rest.next().and(last).map(|number| format!("k{number}"));
         let shown: Vec<_> = page.iter().map(|token| Shown::of(token, now)).collect();
-        Ok(Json(serde_json::json!({ "tokens": shown, "next": next })).into_response())
+        let tokens = shown;
+        Ok(Json(Tokens { tokens, next }).into_response())
     })
     .await
 }

@@ -82,6 +82,32 @@ impl Civil {
     }
 }
 
+/// Days of a month, 1 to 12.
+#[must_use]
+pub const fn days_in_month(year: i64, month: u8) -> u8 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// The beginning of a day in UTC; `None` before 1970.
+#[must_use]
+pub fn midnight(year: i64, month: u8, day: u8) -> Option<Timestamp> {
+    // Years begin in March here, so that the leap day is the last of its year.
+    let year = year - i64::from(month <= 2);
+    let from_march = (i64::from(month) + 9) % 12;
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * from_march + 2) / 5 + i64::from(day) - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let days = u64::try_from(days).ok()?;
+    Some(Timestamp(days.saturating_mul(86_400_000_000)))
+}
+
 const fn two(value: u8) -> [u8; 2] {
     [b'0' + value / 10 % 10, b'0' + value % 10]
 }
@@ -118,6 +144,16 @@ mod tests {
             let text = theirs.strftime("%Y-%m-%d %H%M%S").to_string();
             let time = String::from_utf8(ours.time().to_vec()).unwrap();
             assert_eq!(format!("{} {time}", ours.date_text()), text);
+            let begins = midnight(ours.year, ours.month, ours.day).unwrap();
+            let in_day = u64::try_from(seconds).unwrap() % 86_400;
+            assert_eq!(
+                begins.0 / 1_000_000 + in_day,
+                u64::try_from(seconds).unwrap()
+            );
+            assert_eq!(
+                i8::try_from(days_in_month(ours.year, ours.month)).unwrap(),
+                theirs.days_in_month()
+            );
         }
     }
 }

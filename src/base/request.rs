@@ -9,6 +9,8 @@ pub enum RequestType {
     SignOn,
     /// Terminal signs off.
     SignOff,
+    /// Brings a code that somebody was sent.
+    CodeEntry,
     /// Download of master keys or of parameters.
     Download,
     /// Balance and other enquiries that move no money.
@@ -35,10 +37,11 @@ pub enum RequestType {
 
 impl RequestType {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Echo,
         Self::SignOn,
         Self::SignOff,
+        Self::CodeEntry,
         Self::Download,
         Self::Enquiry,
         Self::NewMoney,
@@ -59,6 +62,7 @@ impl RequestType {
             Self::Echo => "echo",
             Self::SignOn => "sign-on",
             Self::SignOff => "sign-off",
+            Self::CodeEntry => "code-entry",
             Self::Download => "download",
             Self::Enquiry => "enquiry",
             Self::NewMoney => "new-money",
@@ -87,6 +91,7 @@ impl RequestType {
             Self::Echo
             | Self::SignOn
             | Self::SignOff
+            | Self::CodeEntry
             | Self::Download
             | Self::Enquiry
             | Self::Reversal
@@ -97,11 +102,17 @@ impl RequestType {
     }
 
     /// Whether the request needs a signed-on terminal: everything but line tests, signing on and off,
-    /// downloads (terminals fetch keys before they can sign on), and reversals, which always pass.
+    /// codes and downloads (terminals are activated and fetch keys before they can sign on), and reversals, which
+    /// always pass.
     #[must_use]
     pub const fn needs_sign_on(self) -> bool {
         match self {
-            Self::Echo | Self::SignOn | Self::SignOff | Self::Download | Self::Reversal => false,
+            Self::Echo
+            | Self::SignOn
+            | Self::SignOff
+            | Self::CodeEntry
+            | Self::Download
+            | Self::Reversal => false,
             Self::Enquiry
             | Self::NewMoney
             | Self::Completion

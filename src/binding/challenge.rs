@@ -26,7 +26,7 @@ use std::time::Duration;
 use super::contact::ContactKind;
 use super::named::named_enum;
 use super::refusal::{Refusal, only_in};
-use crate::base::Timestamp;
+use crate::base::{Amount, Stan, Timestamp};
 
 /// Digits of a code: about 20 bits (NIST 800-63B-4, out-of-band secrets).
 pub const CODE_DIGITS: usize = 6;
@@ -156,6 +156,40 @@ impl ChallengeState {
             | Self::Undelivered
             | Self::Superseded
             | Self::Cancelled => false,
+        }
+    }
+}
+
+/// The one transaction that its payer confirms: by the trace number that it will have, and its amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Trace number that the terminal will send it under.
+    pub stan: Stan,
+    /// Amount, with its currency.
+    pub amount: Amount,
+}
+
+impl Payment {
+    /// Checks that a code for this purpose comes with a payment if it is for one, and only then.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check(purpose: Purpose, payment: Option<&Self>) -> Result<(), Refusal> {
+        let what = "the payment";
+        match (purpose == Purpose::PayerConfirm, payment) {
+            (true, None) => Err(Refusal::Missing {
+                what,
+                remedy: "a payer confirms one transaction: name its trace number, amount and currency",
+            }),
+            (false, Some(_)) => Err(Refusal::Value {
+                what,
+                problem: "belongs to a payer's confirmation only",
+            }),
+            (true, Some(payment)) if payment.amount.minor == 0 => Err(Refusal::Value {
+                what,
+                problem: "has no amount",
+            }),
+            (true, Some(_)) | (false, None) => Ok(()),
         }
     }
 }

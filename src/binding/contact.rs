@@ -45,6 +45,9 @@ named_enum!(
         Service = "service",
         /// Who is told when something is odd.
         Alert = "alert",
+        /// Somebody who pays there, and had this number entered beforehand: confirms payments, is told nothing else,
+        /// and speaks for the merchant in nothing.
+        Payer = "payer",
     }
 );
 

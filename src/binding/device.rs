@@ -20,6 +20,42 @@
 use super::named::named_enum;
 use super::refusal::{Refusal, only_in};
 
+/// A serial number as the gate compares it: a fingerprint, because the directory has a copy for every terminal. It
+/// is no secret, and no proof of anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SerialPrint(u64);
+
+impl SerialPrint {
+    /// No device is known.
+    pub const NONE: Self = Self(0);
+
+    /// Of a serial number without blanks around it; none of an empty one. FNV-1a.
+    #[must_use]
+    pub fn of(serial: &[u8]) -> Self {
+        if serial.is_empty() {
+            return Self::NONE;
+        }
+        let hash = serial
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        Self(hash.max(1))
+    }
+
+    /// Whether a message that names `said` comes from this device, as far as anybody knows.
+    #[must_use]
+    pub const fn agrees(self, said: Self) -> bool {
+        self.is_none() || said.is_none() || self.0 == said.0
+    }
+
+    /// Whether no device is known.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
 named_enum!(
     /// Where a device stands.
     DeviceState {

@@ -11,6 +11,7 @@ use std::sync::{Arc, RwLock};
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
+use super::device::SerialPrint;
 use super::gate::Undecidable;
 use super::hold::{HoldScope, HoldSet};
 use super::state::{AccountStatus, BindingState, ReasonSet};
@@ -42,6 +43,8 @@ pub struct Admission {
     pub reasons: ReasonSet,
     /// What is held for it.
     pub holds: HoldSet,
+    /// Its device.
+    pub device: SerialPrint,
 }
 
 impl Admission {
@@ -278,6 +281,7 @@ mod tests {
             state,
             reasons: ReasonSet::EMPTY,
             holds: HoldSet::EMPTY,
+            device: SerialPrint::NONE,
         }
     }
 

@@ -7,6 +7,7 @@
 //!
 //! No answer of the gate is ever a code on which a shop keeps the customer's card.
 
+use super::device::SerialPrint;
 use super::directory::Admission;
 use super::hold::HoldScope;
 use super::state::{AccountStatus, BindingState, ReasonSet, RependReason};
@@ -27,6 +28,8 @@ pub enum DeclineReason {
     Account(AccountStatus),
     /// A hold stops it; the scope says which.
     Held(HoldScope),
+    /// The message names another device than is bound, or none where it has to.
+    OtherDevice,
     /// The store could not say. Money fails closed.
     CannotDecide,
 }
@@ -55,6 +58,7 @@ impl DeclineReason {
             Self::Held(HoldScope::Settlement) => "hold-settlement",
             Self::Held(HoldScope::Refund) => "hold-refund",
             Self::Held(HoldScope::Download) => "hold-download",
+            Self::OtherDevice => "other-device",
             Self::CannotDecide => "cannot-decide",
         }
     }
@@ -158,6 +162,43 @@ fn by_holds(kind: RequestType, admission: Admission) -> Result<bool, HoldScope> 
     Ok(holds.contains(HoldScope::Settlement) && kind.moves_money())
 }
 
+/// What a listener makes of the serial number that a message names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SerialRule {
+    /// Nothing: it is not even looked for.
+    Ignore,
+    /// Another device raises an alert, and trades.
+    #[default]
+    Watch,
+    /// Another device takes no new money.
+    Check,
+    /// Nor does one that does not say which it is, where a device is bound.
+    Require,
+}
+
+/// What the device says about a request that the gate let pass: only new money is stopped, and never anything that
+/// undoes or ends something, because terminals name their device in sales only.
+///
+/// # Errors
+/// Why it is declined.
+pub const fn check_device(
+    rule: SerialRule,
+    kind: RequestType,
+    bound: SerialPrint,
+    said: SerialPrint,
+) -> Result<(), DeclineReason> {
+    let missing = said.is_none() && !bound.is_none();
+    let stops = match rule {
+        SerialRule::Ignore | SerialRule::Watch => false,
+        SerialRule::Check => !bound.agrees(said),
+        SerialRule::Require => missing || !bound.agrees(said),
+    };
+    if stops && matches!(kind, RequestType::NewMoney) {
+        return Err(DeclineReason::OtherDevice);
+    }
+    Ok(())
+}
+
 /// The directory cannot be trusted: not loaded yet, or cut off from its store for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecidable;
@@ -178,10 +219,13 @@ fn by_state(kind: RequestType, state: BindingState, reasons: ReasonSet) -> Verdi
         (_, BindingState::Unbound) => Refuse,
         (_, BindingState::Active) => Process,
 
-        (RequestType::SignOn | RequestType::SignOff, BindingState::Pending) => Refuse,
+        (
+            RequestType::SignOn | RequestType::SignOff | RequestType::CodeEntry,
+            BindingState::Pending,
+        ) => Refuse,
         // Re-pending terminals sign on again after a MAC error, and need to for their reversals;
-        // suspended and unbinding ones to drain.
-        (RequestType::SignOn | RequestType::SignOff, _) => Process,
+        // suspended and unbinding ones to drain. A code may be what they wait for.
+        (RequestType::SignOn | RequestType::SignOff | RequestType::CodeEntry, _) => Process,
 
         (RequestType::Download, BindingState::Activating) => Process,
         (RequestType::Download, BindingState::RePending) => {
@@ -223,6 +267,7 @@ const fn needs_merchant(kind: RequestType) -> bool {
     match kind {
         RequestType::Echo | RequestType::Download | RequestType::SignOff => false,
         RequestType::SignOn
+        | RequestType::CodeEntry
         | RequestType::Enquiry
         | RequestType::NewMoney
         | RequestType::Completion
@@ -240,6 +285,7 @@ const fn needs_merchant(kind: RequestType) -> bool {
 mod tests {
     use super::*;
     use crate::base::{AccountId, BindingId};
+    use crate::binding::device::SerialPrint;
     use crate::binding::hold::HoldSet;
 
     const SHOP: &str = "104512541110001";
@@ -253,6 +299,7 @@ mod tests {
             state,
             reasons,
             holds: HoldSet::EMPTY,
+            device: SerialPrint::NONE,
         }
     }
 
@@ -276,6 +323,7 @@ mod tests {
             (RequestType::Echo, "ppppppu"),
             (RequestType::SignOn, "xpppppu"),
             (RequestType::SignOff, "xpppppu"),
+            (RequestType::CodeEntry, "xpppppu"),
             (RequestType::Download, "xpppxxu"),
             (RequestType::Enquiry, "xxpxxxu"),
             (RequestType::NewMoney, "xxpxxxu"),
@@ -412,6 +460,7 @@ mod tests {
             (RequestType::Echo, "pppp"),
             (RequestType::SignOn, "pppp"),
             (RequestType::SignOff, "pppp"),
+            (RequestType::CodeEntry, "pppp"),
             (RequestType::Download, "pppx"),
             (RequestType::Enquiry, "xppp"),
             (RequestType::NewMoney, "xhpp"),
@@ -445,12 +494,42 @@ mod tests {
         }
     }
 
+    /// bindings test 3: a reversal does not name its device, and is taken; a sale that has to, and does not, is not.
+    #[test]
+    fn t03_only_new_money_depends_on_the_device_that_a_message_names() {
+        use SerialRule::{Check, Ignore, Require, Watch};
+        let (own, other, none) = (
+            SerialPrint::of(b"SN-1"),
+            SerialPrint::of(b"SN-2"),
+            SerialPrint::NONE,
+        );
+        // By rule: own device, another one, none said, none bound.
+        for (rule, expect) in [
+            (Ignore, [true, true, true, true]),
+            (Watch, [true, true, true, true]),
+            (Check, [true, false, true, true]),
+            (Require, [true, false, false, true]),
+        ] {
+            for kind in RequestType::ALL {
+                let pairs = [(own, own), (own, other), (own, none), (none, other)];
+                let got = pairs.map(|(bound, said)| check_device(rule, kind, bound, said).is_ok());
+                let always = kind != RequestType::NewMoney;
+                assert_eq!(
+                    got,
+                    expect.map(|passes| passes || always),
+                    "{rule:?} {kind:?}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn every_reason_has_a_name_of_its_own() {
         let mut reasons = vec![
             DeclineReason::UnknownTerminal,
             DeclineReason::WrongMerchant,
             DeclineReason::CannotDecide,
+            DeclineReason::OtherDevice,
         ];
         reasons.extend(
             HoldScope::ALL

@@ -11,7 +11,7 @@
 //! the check passes (the law against telecom fraud, article 32): a hold without them is not placed. Who
 //! placed a hold does not lift it alone.
 
-use super::named::named_enum;
+use super::named::{named_enum, named_set};
 use super::refusal::{Refusal, only_in, two_persons};
 
 named_enum!(
@@ -28,64 +28,10 @@ named_enum!(
     }
 );
 
-/// The scopes that are held for a binding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct HoldSet(u8);
-
-impl HoldSet {
-    /// Nothing is held.
-    pub const EMPTY: Self = Self(0);
-
-    const fn bit(scope: HoldScope) -> u8 {
-        match scope {
-            HoldScope::Acceptance => 1,
-            HoldScope::Settlement => 1 << 1,
-            HoldScope::Refund => 1 << 2,
-            HoldScope::Download => 1 << 3,
-        }
-    }
-
-    /// The set with one more scope.
-    #[must_use]
-    pub const fn with(self, scope: HoldScope) -> Self {
-        Self(self.0 | Self::bit(scope))
-    }
-
-    /// Whether the scope is held.
-    #[must_use]
-    pub const fn contains(self, scope: HoldScope) -> bool {
-        self.0 & Self::bit(scope) != 0
-    }
-
-    /// Whether nothing is held.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// As stored: one bit a scope.
-    #[must_use]
-    pub const fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// From the store; bits that mean nothing are dropped.
-    #[must_use]
-    pub fn from_bits(bits: u8) -> Self {
-        let known = HoldScope::ALL
-            .iter()
-            .fold(Self::EMPTY, |set, scope| set.with(*scope));
-        Self(bits & known.0)
-    }
-
-    /// The scopes in the set.
-    pub fn iter(self) -> impl Iterator<Item = HoldScope> {
-        HoldScope::ALL
-            .iter()
-            .copied()
-            .filter(move |scope| self.contains(*scope))
-    }
-}
+named_set!(
+    /// The scopes that are held for a binding.
+    HoldSet of HoldScope
+);
 
 named_enum!(
     /// Where a hold stands.
@@ -142,7 +88,7 @@ impl HoldState {
 }
 
 /// What has to be said when a hold is placed.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Explained {
     /// Why.
     pub reason: String,
@@ -227,6 +173,7 @@ mod tests {
         let set = HoldSet::EMPTY
             .with(HoldScope::Settlement)
             .with(HoldScope::Download);
+        assert_eq!(set.bits(), 0b1010, "as it is stored");
         assert_eq!(HoldSet::from_bits(set.bits()), set);
         assert_eq!(HoldSet::from_bits(0xF0), HoldSet::EMPTY);
         assert_eq!(

@@ -3,7 +3,7 @@
 //! [`gate`] decides every request with one pure function over a table of state × request type;
 //! [`directory`] is the in-memory look-up it decides from. [`life`] says how a binding gets from state to
 //! state; [`account`], [`device`], [`contact`], [`hold`] and [`challenge`] say it of what hangs on it;
-//! [`unbinding`] and [`replacement`] are the cases that end one. Every event that cannot happen is answered
+//! [`unbinding`] and [`replacement`] are the cases that end one, and [`watch`] is what is heard afterwards. Every event that cannot happen is answered
 //! with a [`Refusal`] that says what to do instead. Nothing here knows a socket, a clock, randomness or a
 //! store: `switch` loads the directory, `admin` changes store and directory together.
 //!
@@ -14,6 +14,7 @@ pub mod challenge;
 pub mod contact;
 pub mod device;
 pub mod directory;
+pub mod dormancy;
 pub mod drain;
 pub mod gate;
 pub mod hold;
@@ -24,9 +25,11 @@ pub mod refusal;
 pub mod replacement;
 pub mod state;
 pub mod unbinding;
+pub mod watch;
 
+pub use device::SerialPrint;
 pub use directory::{Admission, Directory, TerminalKey};
-pub use gate::{Decision, DeclineReason, decide};
+pub use gate::{Decision, DeclineReason, SerialRule, check_device, decide};
 pub use hold::{HoldScope, HoldSet};
 pub use life::{BindingEvent, Life};
 pub use refusal::Refusal;

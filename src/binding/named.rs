@@ -49,3 +49,70 @@ macro_rules! named_enum {
 }
 
 pub(super) use named_enum;
+
+/// A set of values of such an enum, a bit each in the order in which they are declared: what the store keeps. At most
+/// eight.
+macro_rules! named_set {
+    ($(#[$doc:meta])* $name:ident of $member:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct $name(u8);
+
+        impl $name {
+            /// Nothing is in it.
+            pub const EMPTY: Self = Self(0);
+
+            const fn bit(member: $member) -> u8 {
+                1 << member as u8
+            }
+
+            /// The set with one more.
+            #[must_use]
+            pub const fn with(self, member: $member) -> Self {
+                Self(self.0 | Self::bit(member))
+            }
+
+            /// The set without one.
+            #[must_use]
+            pub const fn without(self, member: $member) -> Self {
+                Self(self.0 & !Self::bit(member))
+            }
+
+            /// Whether it is in the set.
+            #[must_use]
+            pub const fn contains(self, member: $member) -> bool {
+                self.0 & Self::bit(member) != 0
+            }
+
+            /// Whether nothing is in it.
+            #[must_use]
+            pub const fn is_empty(self) -> bool {
+                self.0 == 0
+            }
+
+            /// As stored.
+            #[must_use]
+            pub const fn bits(self) -> u8 {
+                self.0
+            }
+
+            /// From the store; bits that mean nothing are dropped.
+            #[must_use]
+            pub fn from_bits(bits: u8) -> Self {
+                let known = $member::ALL
+                    .iter()
+                    .fold(Self::EMPTY, |set, member| set.with(*member));
+                Self(bits & known.0)
+            }
+
+            /// What is in it, in the order of declaration.
+            pub fn iter(self) -> impl Iterator<Item = $member> {
+                $member::ALL
+                    .iter()
+                    .copied()
+                    .filter(move |member| self.contains(*member))
+            }
+        }
+    };
+}
+pub(super) use named_set;

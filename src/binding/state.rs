@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::named::named_enum;
+use super::named::{named_enum, named_set};
 
 named_enum!(
     /// Where a binding stands in its life.
@@ -79,61 +79,12 @@ named_enum!(
     }
 );
 
-/// The set of reasons of a re-pending binding. It is active again only when the set is empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ReasonSet(u8);
+named_set!(
+    /// The set of reasons of a re-pending binding. It is active again only when the set is empty.
+    ReasonSet of RependReason
+);
 
 impl ReasonSet {
-    /// No reason.
-    pub const EMPTY: Self = Self(0);
-
-    /// The set with one more reason.
-    #[must_use]
-    pub const fn with(self, reason: RependReason) -> Self {
-        Self(self.0 | Self::bit(reason))
-    }
-
-    /// The set without a reason.
-    #[must_use]
-    pub const fn without(self, reason: RependReason) -> Self {
-        Self(self.0 & !Self::bit(reason))
-    }
-
-    /// Whether the reason is in the set.
-    #[must_use]
-    pub const fn contains(self, reason: RependReason) -> bool {
-        self.0 & Self::bit(reason) != 0
-    }
-
-    /// Whether no reason is left.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// As stored: one bit a reason.
-    #[must_use]
-    pub const fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// From the store; bits that mean nothing are dropped.
-    #[must_use]
-    pub fn from_bits(bits: u8) -> Self {
-        let known = RependReason::ALL
-            .iter()
-            .fold(Self::EMPTY, |set, r| set.with(*r));
-        Self(bits & known.0)
-    }
-
-    /// The reasons in the set.
-    pub fn iter(self) -> impl Iterator<Item = RependReason> {
-        RependReason::ALL
-            .iter()
-            .copied()
-            .filter(move |r| self.contains(*r))
-    }
-
     /// Reads `"phone+account"`; the empty text is the empty set.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -142,18 +93,6 @@ impl ReasonSet {
             set = set.with(RependReason::from_name(word.trim())?);
         }
         Some(set)
-    }
-
-    const fn bit(reason: RependReason) -> u8 {
-        match reason {
-            RependReason::Phone => 1,
-            RependReason::Account => 1 << 1,
-            RependReason::Device => 1 << 2,
-            RependReason::Location => 1 << 3,
-            RependReason::Dormant => 1 << 4,
-            RependReason::Identity => 1 << 5,
-            RependReason::Reconfirm => 1 << 6,
-        }
     }
 }
 
@@ -177,6 +116,11 @@ mod tests {
             .with(RependReason::Account)
             .with(RependReason::Phone);
         assert_eq!(set.to_string(), "phone+account");
+        let bits: Vec<_> = RependReason::ALL
+            .iter()
+            .map(|reason| ReasonSet::EMPTY.with(*reason).bits())
+            .collect();
+        assert_eq!(bits, [1, 2, 4, 8, 16, 32, 64], "as they are stored");
         assert_eq!(ReasonSet::parse("account+phone"), Some(set));
         assert_eq!(ReasonSet::parse("weather"), None);
         assert_eq!(ReasonSet::from_bits(set.bits()), set);

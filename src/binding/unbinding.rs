@@ -40,10 +40,8 @@ use crate::base::Timestamp;
 
 /// From its opening; a case that nobody finished is over then.
 pub const CASE_DAYS: u64 = 30;
-/// How long the terminal id and the old number are watched after the end.
+/// How long the terminal id, the device and a contact that was given up are watched after the end.
 pub const WATCH: Duration = Duration::from_secs(90 * 86_400);
-/// How long nobody else gets the terminal id.
-pub const QUARANTINE: Duration = Duration::from_secs(180 * 86_400);
 /// Documents of one case.
 pub const DOCUMENTS_MAX: usize = 50;
 

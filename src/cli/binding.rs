@@ -28,6 +28,8 @@ enum BindingVerb {
     Repend(With<Repend>),
     /// Clear one reason with evidence that somebody else filed
     Clear(With<Clear>),
+    /// Say that a terminal is a spare, which may be idle, or with --ended that it is none any more
+    Spare(With<Spare>),
     /// Stop a terminal
     Suspend(With<Noted>),
     /// Let a suspended terminal go on, with evidence that somebody else filed
@@ -77,6 +79,9 @@ struct Request {
     account: String,
     /// Serial number of a device in stock
     serial: String,
+    /// Number of the evidence (reuse-terminal) that another person filed, for a terminal id that is kept from others
+    #[arg(long, value_name = "NUMBER")]
+    evidence: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -134,6 +139,17 @@ struct Repend {
 }
 
 #[derive(Debug, clap::Args)]
+struct Spare {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Why
+    note: String,
+    /// It is none any more
+    #[arg(long)]
+    ended: bool,
+}
+
+#[derive(Debug, clap::Args)]
 struct Clear {
     #[command(flatten)]
     terminal: Terminal,
@@ -175,6 +191,7 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
             let body = json!({
                 "acquirer": asked.terminal.acquirer, "terminal_id": asked.terminal.terminal,
                 "merchant_id": asked.merchant, "account_id": asked.account, "serial": asked.serial,
+                "evidence": asked.evidence,
             });
             Ok(Ask::Make("/v1/bindings".into(), body))
         }),
@@ -195,6 +212,10 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
             let body = json!({
                 "action": "clear", "reason": asked.reason, "evidence": asked.evidence,
             });
+            Ok(asked.terminal.act(body))
+        }),
+        BindingVerb::Spare(with) => with.run(|asked| {
+            let body = json!({ "action": "spare", "spare": !asked.ended, "note": asked.note });
             Ok(asked.terminal.act(body))
         }),
         BindingVerb::Suspend(with) => with.run(noted("suspend")),

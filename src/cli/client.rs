@@ -347,7 +347,8 @@ impl Gateway {
         let request = self
             .request(Method::POST, path)
             .header("idempotency-key", new_key()?)
-            .header(header::CONTENT_TYPE, "text/csv");
+            .header(header::CONTENT_TYPE, "text/csv")
+            .header(header::ACCEPT, "application/x-ndjson");
         self.send(request.body(body)?).await
     }
 

@@ -105,7 +105,7 @@ struct ContactAdd {
     merchant: Merchant,
     /// phone or email
     kind: String,
-    /// owner, finance, operator, service or alert
+    /// owner, finance, operator, service or alert; payer for a customer who confirms payments by a code
     role: String,
     /// The number or address
     value: String,
@@ -202,14 +202,38 @@ enum ChallengeVerb {
 struct Send {
     /// Number of the contact
     contact: u64,
-    /// bind, verify-contact, change-phone-old, change-phone-new, change-account, unbind, replace or release-hold
+    /// bind, verify-contact, change-phone-old, change-phone-new, change-account, unbind, replace, release-hold or
+    /// payer-confirm
     purpose: String,
     /// Number of the binding, case or new contact that it is for; 0 for the contact itself
     #[arg(default_value_t = 0)]
     subject: u64,
+    #[command(flatten)]
+    payment: Payment,
     /// Where the person who asks for it is
     #[arg(long, default_value = "", value_name = "ADDRESS")]
     asked_from: String,
+}
+
+/// The payment that its payer confirms.
+#[derive(Debug, clap::Args)]
+struct Payment {
+    /// Trace number (DE11) that the terminal will send the payment under; for payer-confirm
+    #[arg(long, requires = "amount", value_name = "NUMBER")]
+    stan: Option<u32>,
+    /// Its amount, in the currency's smallest unit
+    #[arg(long, requires = "stan", value_name = "MINOR")]
+    amount: Option<u64>,
+    /// Its currency, as in DE49
+    #[arg(long, default_value = "156", value_name = "DIGITS")]
+    currency: String,
+}
+
+impl Payment {
+    fn body(&self) -> Option<serde_json::Value> {
+        let (stan, amount) = self.stan.zip(self.amount)?;
+        Some(json!({ "stan": stan, "amount": amount, "currency": self.currency }))
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -229,6 +253,8 @@ struct Check {
     /// Number of the binding, case or new contact that it is for; 0 for the contact itself
     #[arg(default_value_t = 0)]
     subject: u64,
+    #[command(flatten)]
+    payment: Payment,
 }
 
 impl std::fmt::Debug for Check {
@@ -246,7 +272,7 @@ pub fn challenge(args: ChallengeArgs) -> anyhow::Result<ExitCode> {
         ChallengeVerb::Send(with) => with.run(|send| {
             let body = json!({
                 "contact": send.contact, "purpose": send.purpose, "subject": send.subject,
-                "asked_from": send.asked_from,
+                "payment": send.payment.body(), "asked_from": send.asked_from,
             });
             Ok(Ask::Make("/v1/challenges".into(), body))
         }),
@@ -256,6 +282,7 @@ pub fn challenge(args: ChallengeArgs) -> anyhow::Result<ExitCode> {
         ChallengeVerb::Check(with) => with.run(|check| {
             let body = json!({
                 "code": check.code, "purpose": check.purpose, "subject": check.subject,
+                "payment": check.payment.body(),
             });
             let path = format!("/v1/challenges/{}/check", check.challenge);
             Ok(Ask::Make(path, body))
@@ -284,7 +311,8 @@ enum EvidenceVerb {
 struct Evidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
     about: String,
-    /// verify-account, unfreeze-account, verify-contact, resume, force-drain or clear-REASON
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal or
+    /// clear-REASON
     allows: String,
     /// What it is
     note: String,

@@ -129,6 +129,7 @@ fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::R
         crashes,
         links_lost,
         changes,
+        decisions,
         seconds,
     } = total.summary;
     for (seed, at, finding) in &total.found {
@@ -153,20 +154,22 @@ fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::R
                 "crashes": crashes,
                 "links_lost": links_lost,
                 "changes": changes,
+                "decisions": decisions,
                 "virtual_seconds": seconds,
                 "micros_each": u64::try_from(each).unwrap_or(u64::MAX),
             })
         ))?);
     }
     output::line(format_args!(
-        "{}, {} with a finding: {}, {approved} approved, {reversed} reversed, {}, \
-         {crashes} crashes, {} lost, {} by the operator, {seconds} s of virtual time; {each} us each",
+        "{}, {} with a finding: {}, {approved} approved, {reversed} reversed, {}, {crashes} crashes, {} lost, \
+         {} by the operator, {} about exceptions, {seconds} s of virtual time; {each} us each",
         Counted(total.worlds, "world"),
         total.found_count,
         Counted(requests, "request"),
         Counted(repeats, "repeat"),
         Counted(links_lost, "link"),
-        Counted(changes, "change")
+        Counted(changes, "change"),
+        Counted(decisions, "decision")
     ))?;
     Ok(())
 }

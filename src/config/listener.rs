@@ -8,9 +8,17 @@ use rustls::ServerConfig;
 use super::{Dialects, Reader, Upstreams};
 use crate::base::document::{Located, Section};
 use crate::base::limits;
+use crate::binding::SerialRule;
 use crate::net::session::SessionLimits;
 use crate::security::tls;
 use crate::switch::{ListenSettings, UpstreamSettings};
+
+const SERIALS: [(&str, SerialRule); 4] = [
+    ("ignore", SerialRule::Ignore),
+    ("watch", SerialRule::Watch),
+    ("check", SerialRule::Check),
+    ("require", SerialRule::Require),
+];
 
 impl Reader<'_, '_> {
     pub(super) fn listener(
@@ -51,7 +59,9 @@ impl Reader<'_, '_> {
             );
             self.problems.error(&text.span, message);
         }
-        self.mac(&section);
+        let serials = section.choice("serials", &SERIALS, SerialRule::default());
+        let has_mac = self.mac(&section);
+        self.code_entry(&section, has_mac);
         let sign_on_required =
             section.choice("sign_on", &[("required", true), ("optional", false)], true);
         let tls = self.server_tls(&section);
@@ -65,6 +75,10 @@ impl Reader<'_, '_> {
             acquirer: acquirer?.value.to_owned(),
             upstream: upstream?.value.to_owned(),
             sign_on_required,
+            // Until MACs are verified nothing that a terminal sends is proof of who it is.
+            authentic: false,
+            code_entry: false,
+            serials,
             handshake_timeout: settings.handshake_timeout,
             handshakes_max: settings.handshakes_max,
             handshakes_per_address_max: settings.handshakes_per_address_max,
@@ -91,9 +105,10 @@ impl Reader<'_, '_> {
             .find(|group| group.name == name.value)
     }
 
-    fn mac(&self, section: &Section<'_, '_>) {
+    /// Whether something other than "none" is written.
+    fn mac(&self, section: &Section<'_, '_>) -> bool {
         let Some(mac) = section.required_text("mac", "none") else {
-            return;
+            return false;
         };
         if mac.value == "none" {
             let message = format!(
@@ -101,12 +116,26 @@ impl Reader<'_, '_> {
                 section.path()
             );
             self.problems.warn(&mac.span, message);
+            false
         } else {
             let message = format!(
                 "{}.mac must be \"none\": message authentication is not built yet",
                 section.path()
             );
             self.problems.error(&mac.span, message);
+            true
+        }
+    }
+
+    /// Codes are taken from terminals only where their messages are authenticated: anybody else could try them.
+    fn code_entry(&self, section: &Section<'_, '_>, has_mac: bool) {
+        if section.flag("code_entry", false) && !has_mac {
+            let message = format!(
+                "{path}.code_entry needs MACs, and {path}.mac is \"none\": anybody who reaches the listener \
+                 could try codes; write code_entry = false, and have codes checked by `posgate challenge check`",
+                path = section.path()
+            );
+            self.problems.error(&section.span_of("code_entry"), message);
         }
     }
 

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use crate::base::document::{Document, Located, Problem, Problems, Section, Severity};
 use crate::base::limits;
+use crate::binding::dormancy::DORMANT_MONTHS_MAX;
+use crate::binding::watch::BindingRules;
 use crate::iso8583::Dialect;
 use crate::switch::{NotifySettings, StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
 use crate::telemetry::log::{LogFormat, check_level};
@@ -173,6 +175,7 @@ impl Reader<'_, '_> {
         let (admin_socket, admin_https) = self.admin(&root, &store);
         let monitor_address = self.monitor(&root);
         let notify = self.notify(&root);
+        let bindings = Self::bindings(&root, &keeping);
         let limits = root.section("limits");
         let in_flight_max = limits
             .as_ref()
@@ -202,6 +205,7 @@ impl Reader<'_, '_> {
                 data_key_file,
                 journal_gather,
                 keeping,
+                bindings,
                 in_flight_max: usize::try_from(in_flight_max).unwrap_or(usize::MAX),
                 memory_bytes_max: memory_bytes_max as u64,
             },
@@ -351,6 +355,33 @@ impl Reader<'_, '_> {
         read
     }
 
+    /// What `[bindings]` says.
+    fn bindings(root: &Section<'_, '_>, keeping: &StoreKeeping) -> BindingRules {
+        let default = BindingRules::default();
+        let Some(section) = root.section("bindings") else {
+            return default;
+        };
+        let range = BindingRules::QUARANTINE_MIN..=BindingRules::QUARANTINE_MAX;
+        let rules = BindingRules {
+            quarantine: section.duration("quarantine", range, default.quarantine),
+            dormant_months: section
+                .integer("dormant_months", 0..=DORMANT_MONTHS_MAX.into())
+                .and_then(|months| u32::try_from(months).ok())
+                .unwrap_or(default.dormant_months),
+        };
+        // Who traded must not look idle because nothing is left that shows it.
+        let shown = keeping.journal.min(keeping.transactions);
+        if Duration::from_secs(u64::from(rules.dormant_months) * 31 * 86_400) > shown {
+            section.problems().error(
+                &section.span_of("dormant_months"),
+                "bindings.dormant_months is longer than store.journal_keep or store.transactions_keep: what \
+                 shows that a terminal traded would be gone",
+            );
+        }
+        section.finish();
+        rules
+    }
+
     /// How long what is stored is kept, and the room set aside.
     fn keeping(&self, store: &Section<'_, '_>) -> StoreKeeping {
         let default = StoreKeeping::default();
@@ -421,6 +452,7 @@ impl Reader<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binding::SerialRule;
 
     const SOUND: &str = r#"
 [store]
@@ -478,6 +510,46 @@ addresses = ["127.0.0.1:9583"]
                  only TLS protects them",
             ]
         );
+    }
+
+    #[test]
+    fn codes_at_terminals_need_macs_and_nothing_switches_either_on() {
+        for mac in ["none", "retail"] {
+            let text = SOUND.replace(
+                "mac = \"none\"",
+                &format!("mac = \"{mac}\"\ncode_entry = true"),
+            );
+            let found = check(&text).join("\n");
+            let told = if mac == "none" {
+                "posgate.toml:13:14: error: listener[1].code_entry needs MACs"
+            } else {
+                "listener[1].mac must be \"none\": message authentication is not built yet"
+            };
+            assert!(found.contains(told), "{found}");
+        }
+        let text = SOUND.replace("mac = \"none\"", "mac = \"none\"\ncode_entry = false");
+        let config = parse("posgate.toml", &text, Path::new("/nowhere")).unwrap();
+        let listener = &config.switch.listeners[0];
+        assert!(!listener.code_entry && !listener.authentic);
+        assert_eq!(listener.serials, SerialRule::Watch);
+        assert_eq!(config.switch.bindings, BindingRules::default());
+    }
+
+    #[test]
+    fn nobody_is_idle_for_longer_than_trade_is_remembered() {
+        let bindings = |settings: &str| check(&format!("{SOUND}\n[bindings]\n{settings}\n"));
+        assert_eq!(
+            bindings("dormant_months = 5").len(),
+            2,
+            "the usual warnings"
+        );
+        let found = bindings("dormant_months = 6").join("\n");
+        assert!(
+            found.contains("bindings.dormant_months is longer than"),
+            "{found}"
+        );
+        let found = bindings("quarantine = \"90d\"").join("\n");
+        assert!(found.contains("quarantine"), "{found}");
     }
 
     #[test]

@@ -46,9 +46,9 @@ pub use again::again;
 pub use answer::answer;
 pub use codes::{CodeText, DeclineCode, ResponseCode, TerminalAction};
 pub use dialect::{
-    Dialect, EnvelopeAnswer, Exposure, Field, FieldType, Framing, HeaderPart, NetworkMessage,
-    NetworkRules, OriginalRoles, RepeatRules, ReversalRules, Roles, Scope, SettlementRules,
-    SubField, Variation, Writing,
+    CodeEntryRules, DeviceRules, Dialect, EnteredCode, EnvelopeAnswer, Exposure, Field, FieldType,
+    Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules, ReversalRules,
+    Roles, Scope, SettlementRules, SubField, Variation, Writing,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};

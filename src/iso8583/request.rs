@@ -41,6 +41,8 @@ pub enum Served {
     SignOff,
     /// The gateway: line test.
     Echo,
+    /// The gateway: it checks the code that the message brings.
+    CodeEntry,
     /// The gateway: it compares the batch's totals.
     Settlement,
     /// The gateway: it holds uploaded lines against the journal.
@@ -60,6 +62,7 @@ impl Served {
             Self::SignOn => "sign-on",
             Self::SignOff => "sign-off",
             Self::Echo => "echo",
+            Self::CodeEntry => "code-entry",
             Self::Settlement => "settlement",
             Self::BatchUpload => "batch-upload",
             Self::BatchUploadEnd => "batch-upload-end",

@@ -8,12 +8,13 @@
 //! Values of contacts and documents come sealed ([`Sealed`]): the store never sees them in clear.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::StoreError;
 use super::registry::{Actor, DirectoryChanges, RegistryError};
 use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::account::{AccountEvent, AccountKind};
-use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Purpose, Verdict};
+use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::device::DeviceEvent;
 use crate::binding::drain::{Impact, Outstanding};
@@ -23,6 +24,7 @@ use crate::binding::replacement::DeviceTest;
 use crate::binding::unbinding::{
     Channel, Claim, DocumentKind, Export, Proof, UnbindReason, WipeResult,
 };
+use crate::binding::watch::AlertKind;
 use crate::binding::{ReasonSet, RependReason, TerminalKey};
 
 /// A value that the store keeps without being able to read it.
@@ -191,6 +193,8 @@ pub enum Command {
         account: String,
         /// Serial number of a device in stock.
         serial: String,
+        /// Number of the evidence that another person filed; needed for a terminal id that is kept from others.
+        evidence: Option<u64>,
     },
     /// A second person approves a binding: the device may fetch keys and be activated.
     ApproveBinding {
@@ -234,6 +238,26 @@ pub enum Command {
         reason: RependReason,
         /// Number of the evidence that another person filed.
         evidence: u64,
+    },
+    /// A terminal is a spare, which may be idle, or is none any more.
+    SetSpare {
+        /// Terminal.
+        key: TerminalKey,
+        /// Whether it is.
+        spare: bool,
+        /// Why.
+        note: String,
+    },
+    /// A binding was found idle. Changes nothing when it has another version by now.
+    Dormant {
+        /// Terminal.
+        key: TerminalKey,
+        /// Binding.
+        binding: BindingId,
+        /// Version that was found.
+        version: u32,
+        /// For how many months.
+        months: u32,
     },
     /// A binding is stopped.
     Suspend {
@@ -304,7 +328,9 @@ pub enum Command {
         purpose: Purpose,
         /// What exactly: a binding, a case. 0 where the contact itself is meant.
         subject: u64,
-        /// Keyed hash of the code with the challenge's number, purpose and subject; made by the caller with
+        /// The transaction, when a payer confirms one.
+        payment: Option<Payment>,
+        /// Keyed hash of the code with the challenge's number, purpose, subject and payment; made by the caller with
         /// the number that [`Affairs::next_challenge`] gave.
         code: CodeHash,
         /// The number.
@@ -371,12 +397,26 @@ pub enum Command {
         /// What.
         step: ReplaceStep,
     },
-    /// A terminal that is no longer bound was heard of. Counted by the hour.
+    /// A terminal that is no longer bound was heard of. Told once an hour at most.
     HeardOf {
         /// Terminal.
         key: TerminalKey,
         /// How often.
         times: u32,
+        /// Serial number that it said last.
+        serial: Option<String>,
+    },
+    /// A bound terminal's message named another device. Told once an hour at most. Where the message is authentic
+    /// the device has to be verified anew.
+    OtherDevice {
+        /// Terminal.
+        key: TerminalKey,
+        /// How often.
+        times: u32,
+        /// Serial number that it said last.
+        serial: String,
+        /// Whether the messages' MACs were verified.
+        authentic: bool,
     },
     /// Time has passed: what is due happens.
     Tick,
@@ -397,6 +437,8 @@ pub enum Allows {
     Resume,
     /// A drain is cut short.
     ForceDrain,
+    /// A terminal id goes to somebody else before its quarantine is over.
+    ReuseTerminal,
 }
 
 impl Allows {
@@ -410,6 +452,7 @@ impl Allows {
             Self::ClearReason(reason) => format!("clear-{reason}"),
             Self::Resume => "resume".into(),
             Self::ForceDrain => "force-drain".into(),
+            Self::ReuseTerminal => "reuse-terminal".into(),
         }
     }
 
@@ -423,6 +466,7 @@ impl Allows {
             Self::VerifyContact,
             Self::Resume,
             Self::ForceDrain,
+            Self::ReuseTerminal,
         ]
         .into_iter()
         .chain(reasons)
@@ -493,6 +537,8 @@ pub struct Done {
     pub notices: Vec<Notice>,
     /// Which events programs have to be told.
     pub told: Vec<Told>,
+    /// Alerts that begin with it.
+    pub alerts: Vec<AlertKind>,
     /// What the gate has to learn.
     pub changes: DirectoryChanges,
 }
@@ -543,6 +589,41 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn next_challenge(&mut self) -> Result<u64, StoreError>;
+
+    /// The newest challenge for this purpose that a code entered at the terminal can belong to: of its open binding,
+    /// of its case, or of a contact of its merchant's; whatever became of it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn challenge_at(
+        &mut self,
+        key: TerminalKey,
+        purpose: Purpose,
+        payment: Option<&Payment>,
+    ) -> Result<Option<ChallengeView>, StoreError>;
+
+    /// The payer's confirmation of a binding's transaction that was accepted at that time: approved within the 20
+    /// minutes before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn confirmation(
+        &mut self,
+        binding: BindingId,
+        payment: &Payment,
+        at: Timestamp,
+    ) -> Result<Option<ChallengeView>, StoreError>;
+
+    /// Bindings with a number behind the first one and up to the second that may be idle: active, no spares, and
+    /// neither opened nor made active since that moment. With whether there are bindings behind them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn idle_candidates(
+        &mut self,
+        range: (BindingId, BindingId),
+        before: Timestamp,
+    ) -> Result<(Vec<(TerminalKey, BindingId, u32)>, bool), StoreError>;
 
     /// Terminals whose bindings took over from bindings of other terminals.
     ///
@@ -606,7 +687,7 @@ pub trait Affairs {
     /// When the store fails.
     fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError>;
 
-    /// Terminals that were heard of after their end, newest first.
+    /// What was heard of after its end, newest first.
     ///
     /// # Errors
     /// When the store fails.
@@ -621,7 +702,8 @@ pub trait Affairs {
 }
 
 /// A merchant as the registry shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Merchant)]
 pub struct MerchantView {
     /// DE42.
     pub merchant_id: String,
@@ -630,8 +712,10 @@ pub struct MerchantView {
     /// Merchant category code.
     pub mcc: String,
     /// Kind.
+    #[schema(value_type = String)]
     pub kind: MerchantKind,
     /// Which document says who it is.
+    #[schema(value_type = Option<String>)]
     pub identity_kind: Option<IdentityKind>,
     /// The end of its number.
     pub identity: String,
@@ -640,7 +724,8 @@ pub struct MerchantView {
 }
 
 /// A device as the registry shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Device)]
 pub struct DeviceView {
     /// Serial number.
     pub serial: String,
@@ -651,6 +736,7 @@ pub struct DeviceView {
     /// Who has it.
     pub custody: String,
     /// Names and check values of its keys.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub keys: Vec<(String, String)>,
     /// Terminal that it is bound to now.
     pub terminal_id: Option<String>,
@@ -659,19 +745,23 @@ pub struct DeviceView {
 }
 
 /// A contact as the registry shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Contact)]
 pub struct ContactView {
     /// Number.
     pub contact: u64,
     /// DE42 of its merchant.
     pub merchant_id: String,
     /// What it is.
+    #[schema(value_type = String)]
     pub kind: ContactKind,
     /// What it is for.
+    #[schema(value_type = String)]
     pub role: ContactRole,
     /// Masked value.
     pub value: String,
     /// State.
+    #[schema(value_type = String)]
     pub state: ContactState,
     /// The contact that it is to take the place of.
     pub replaces: Option<u64>,
@@ -686,15 +776,18 @@ pub struct ContactView {
 }
 
 /// A hold as the registry shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Hold)]
 pub struct HoldView {
     /// Number.
     pub hold: u64,
     /// DE41.
     pub terminal_id: String,
     /// What it stops.
+    #[schema(value_type = String)]
     pub scope: HoldScope,
     /// State.
+    #[schema(value_type = String)]
     pub state: HoldState,
     /// Why, what ends it, and how to appeal.
     #[serde(flatten)]
@@ -712,11 +805,13 @@ pub struct HoldView {
 }
 
 /// A challenge as the registry shows it; never its code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Challenge)]
 pub struct ChallengeView {
     /// Number.
     pub challenge: u64,
     /// What for.
+    #[schema(value_type = String)]
     pub purpose: Purpose,
     /// Contact that it was sent to.
     pub contact: u64,
@@ -724,16 +819,34 @@ pub struct ChallengeView {
     pub sent_to: String,
     /// Binding or case, 0 for the contact itself.
     pub subject: u64,
+    /// The payment that its payer confirms.
+    pub payment: Option<PaymentView>,
     /// State.
+    #[schema(value_type = String)]
     pub state: ChallengeState,
     /// Tries left.
     pub tries_left: u8,
     /// When its code ceases to be good.
     pub expires_at_us: u64,
+    /// When it was over, for whatever reason.
+    pub ended_at_us: Option<u64>,
+}
+
+/// A payment that its payer confirms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PaymentShown)]
+pub struct PaymentView {
+    /// Trace number (DE11).
+    pub stan: u32,
+    /// In the currency's smallest unit.
+    pub amount: u64,
+    /// As in DE49.
+    pub currency: String,
 }
 
 /// A case as the registry shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CaseFile)]
 pub struct CaseView {
     /// Number.
     pub case: u64,
@@ -748,6 +861,7 @@ pub struct CaseView {
     /// Version.
     pub version: u32,
     /// All of it.
+    #[schema(value_type = Object)]
     pub body: serde_json::Value,
     /// When it was opened.
     pub opened_at_us: u64,
@@ -756,13 +870,22 @@ pub struct CaseView {
     pub acquirer: AcquirerId,
 }
 
-/// A terminal that was heard of after its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Something that was heard of after its end, or under another's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Alert)]
 pub struct AlertView {
-    /// DE41.
+    /// Number.
+    pub alert: u64,
+    /// "late-message", "late-device", "other-device", "revoked-contact".
+    pub kind: String,
+    /// What was heard of, as the audit trail names it.
+    pub subject: String,
+    /// DE41 of the message; empty when it was none.
     pub terminal_id: String,
-    /// Binding that was closed.
-    pub binding: u64,
+    /// Binding that it concerns.
+    pub binding: Option<u64>,
+    /// In a few words; may be empty.
+    pub detail: String,
     /// First message of the hour.
     pub first_at_us: u64,
     /// Last one.

@@ -197,13 +197,14 @@ impl<E: Send + 'static> Journal<E> {
                         failpoint::pass(Point::JournalTaken);
                         let mut waits = 0;
                         let wait = || shared.wait_for_room(&mut waits);
+                        let began = gather.now();
                         let appended = shared.room.append(store.as_mut(), &group, records, wait);
                         if let Err(failure) = appended {
                             shared.lock().closed = true;
                             on_failure(failure);
                             return;
                         }
-                        metrics.group_written(records, group.len());
+                        metrics.group_written(records, group.len(), gather.now().since(began));
                         failpoint::pass(Point::JournalSynced);
                     }
                     on_durable(&mut effects.drain(..).map(Durable));

@@ -353,6 +353,12 @@ pub trait BindingReader {
     /// When reading fails.
     fn hanging_on(&mut self, binding: BindingId) -> Result<(Outstanding, i64), StoreError>;
 
+    /// Whether a transaction of a binding's was accepted since that moment and approved.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn approved_since(&mut self, binding: BindingId, since: Timestamp) -> Result<bool, StoreError>;
+
     /// Calls `each` with every transaction that a binding admitted, in the order of acceptance.
     ///
     /// # Errors

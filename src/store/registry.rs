@@ -11,6 +11,7 @@ use super::parcels::ParcelBook;
 use super::tokens::TokenBook;
 use super::writes::Writes;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
+use crate::binding::watch::BindingRules;
 use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, Refusal, TerminalKey};
 
 /// Why a change was refused or failed.
@@ -117,7 +118,17 @@ pub struct ImportLine {
 }
 
 /// What an import did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
+)]
 pub struct ImportReport {
     /// Lines read.
     pub lines: u64,
@@ -253,6 +264,8 @@ pub enum Channel {
     Socket,
     /// HTTPS.
     Https,
+    /// A terminal's message.
+    Terminal,
     /// No connection: Posgate itself, or a command on the store.
     Program,
 }
@@ -264,6 +277,7 @@ impl Channel {
         match self {
             Self::Socket => "socket",
             Self::Https => "https",
+            Self::Terminal => "terminal",
             Self::Program => "program",
         }
     }
@@ -276,6 +290,9 @@ pub trait Registry: Affairs + AuditTrail + ParcelBook + TokenBook + Writes + Sen
     /// # Errors
     /// When the store fails.
     fn acquirer(&mut self, name: &str) -> Result<AcquirerId, StoreError>;
+
+    /// What holds for all bindings from here on. Those of before keep what was decided then.
+    fn keep_to(&mut self, rules: BindingRules);
 
     /// Names of all acquirers by number.
     ///

@@ -7,35 +7,61 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::Switch;
 use super::dispatch::Dispatcher;
+use super::entry::Entry;
+use super::idle::IdleScan;
 use super::shared::SharedRegistry;
 use crate::base::Clock;
+use crate::base::calendar::Civil;
+use crate::base::clock::Moment;
 use crate::binding::TerminalKey;
 use crate::store::RegistryError;
 use crate::store::command::Command;
-use crate::store::registry::Actor;
+use crate::store::registry::{Actor, DirectoryChanges};
 use crate::telemetry::log::chain;
 
 /// How often time has its turn.
 const TICK_EVERY: Duration = Duration::from_secs(60);
-/// Messages that wait to be counted. Beyond it they are not: a flood is one alert with a lower number.
+/// What waits. Beyond it messages are not counted, so that a flood is one alert with a lower number, and codes are
+/// not taken.
 const HEARD_MAX: usize = 1_000;
 
-/// Where messages of terminals that are no longer bound are reported.
+/// From one write of what a terminal was heard of to the next.
+const WRITTEN_EVERY: Duration = Duration::from_secs(60);
+/// Commands that are carried out as one.
+const TOGETHER: usize = 100;
+/// Terminals that are counted at a time; others are not.
+const NOISY_MAX: usize = 10_000;
+
+/// What sessions hand over.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A terminal whose binding is closed sent something, and which device it says it is.
+    AfterEnd(TerminalKey, Option<Box<str>>),
+    /// A bound terminal says that it is another device than is bound, and whether the message is authentic.
+    OtherDevice(TerminalKey, Box<str>, bool),
+    /// A code was entered at a terminal.
+    Code(Entry),
+}
+
+/// Where sessions hand over what is not theirs to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Alerts(SyncSender<TerminalKey>);
+pub(crate) struct Alerts(SyncSender<Heard>);
 
 impl Alerts {
-    pub(super) fn new() -> (Self, Receiver<TerminalKey>) {
+    pub(super) fn new() -> (Self, Receiver<Heard>) {
         let (tell, heard) = sync_channel(HEARD_MAX);
         (Self(tell), heard)
     }
 
-    /// A terminal whose binding is closed was heard of. Never waits.
-    pub(super) fn heard_of(&self, key: TerminalKey) {
-        if self.0.try_send(key).is_err() {
-            tracing::debug!("a message of a terminal that is no longer bound is not counted");
+    /// Hands something over; false when there is no room. Never waits.
+    pub(super) fn tell(&self, heard: Heard) -> bool {
+        let taken = self.0.try_send(heard).is_ok();
+        if !taken {
+            tracing::debug!("a message is not counted: too many wait");
         }
+        taken
     }
 }
 
@@ -49,71 +75,241 @@ impl Teller {
         self.0.get_or_init(|| dispatcher);
     }
 
-    fn get(&self) -> Option<Arc<Dispatcher>> {
+    pub(super) fn get(&self) -> Option<Arc<Dispatcher>> {
         self.0.get()?.upgrade()
     }
 }
 
 /// Starts the thread; it ends when the switch is gone.
 pub(super) fn start_attendant(
+    switch: &Arc<Switch>,
     registry: &Arc<SharedRegistry>,
-    heard: Receiver<TerminalKey>,
+    heard: Receiver<Heard>,
     teller: Teller,
+    mut idle: IdleScan,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let registry = Arc::downgrade(registry);
+    // Weak, because the switch holds the other end of the channel: when it goes, the thread ends.
+    let (switch, registry) = (Arc::downgrade(switch), Arc::downgrade(registry));
     std::thread::Builder::new()
         .name("attendant".into())
-        .spawn(move || attend(&registry, &heard, &teller, clock.as_ref()))
+        .spawn(move || {
+            attend(
+                &switch,
+                &registry,
+                &heard,
+                &teller,
+                &mut idle,
+                clock.as_ref(),
+            );
+        })
 }
 
 fn attend(
+    switch: &Weak<Switch>,
     registry: &Weak<SharedRegistry>,
-    heard: &Receiver<TerminalKey>,
+    heard: &Receiver<Heard>,
     teller: &Teller,
+    idle: &mut IdleScan,
     clock: &dyn Clock,
 ) {
     let mut ticked = clock.now();
+    let mut noise = Noise::default();
+    // The head is in the log from the start on, and then once a day.
+    let mut day = String::new();
     loop {
         let wait = TICK_EVERY.saturating_sub(clock.now().since(ticked));
         let first = match heard.recv_timeout(wait) {
-            Ok(key) => Some(key),
+            Ok(heard) => Some(heard),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let Some(registry) = registry.upgrade() else {
+        let (Some(switch), Some(registry)) = (switch.upgrade(), registry.upgrade()) else {
             return;
         };
-        let mut counted: BTreeMap<TerminalKey, u32> = BTreeMap::new();
-        for key in first.into_iter().chain(heard.try_iter().take(HEARD_MAX)) {
-            let times = counted.entry(key).or_default();
-            *times = times.saturating_add(1);
+        for heard in first.into_iter().chain(heard.try_iter().take(HEARD_MAX)) {
+            match heard {
+                Heard::AfterEnd(key, serial) => noise.hear((key, Sort::AfterEnd), serial),
+                Heard::OtherDevice(key, serial, authentic) => {
+                    noise.hear((key, Sort::OtherDevice { authentic }), Some(serial));
+                }
+                // Somebody waits for it.
+                Heard::Code(entry) => switch.code_entered(&entry, &registry, teller),
+            }
         }
-        for (key, times) in counted {
-            tracing::warn!(terminal = %key.terminal, times, "a terminal that is no longer bound was heard of");
-            carry_out(&registry, teller, clock, &Command::HeardOf { key, times });
+        let due = noise.due(clock.now());
+        for some in due.chunks(TOGETHER) {
+            carry_out(&registry, teller, clock, some);
         }
         if clock.now().since(ticked) >= TICK_EVERY {
             ticked = clock.now();
-            carry_out(&registry, teller, clock, &Command::Tick);
+            let today = Civil::utc(clock.wall()).date_text();
+            if day != today {
+                day = today;
+                log_head(&registry);
+            }
+            carry_out(&registry, teller, clock, &[Command::Tick]);
+            match idle.step(clock.wall()) {
+                // A few at a time: other changes wait meanwhile, and what cannot be done takes few others along.
+                Ok(found) => {
+                    for some in found.chunks(TOGETHER) {
+                        carry_out(&registry, teller, clock, some);
+                    }
+                }
+                Err(problem) => {
+                    tracing::error!(problem = chain(&problem), "who is idle cannot be read");
+                }
+            }
         }
     }
 }
 
-fn carry_out(registry: &SharedRegistry, teller: &Teller, clock: &dyn Clock, command: &Command) {
+/// Writes the end of the audit trail into the log, which lies elsewhere: a trail that ends before it was cut off.
+/// `posgate audit verify --head NUMBER:HASH` compares.
+pub(super) fn log_head(registry: &SharedRegistry) {
+    let head = registry.lock().head();
+    match head {
+        Ok(head) => tracing::info!(%head, "the end of the audit trail"),
+        Err(problem) => {
+            tracing::error!(
+                problem = chain(&problem),
+                "the end of the audit trail cannot be read"
+            );
+        }
+    }
+}
+
+/// What sort of noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    AfterEnd,
+    OtherDevice { authentic: bool },
+}
+
+/// What was heard of a terminal and is not written yet.
+#[derive(Debug, Default)]
+struct Counted {
+    times: u32,
+    serial: Option<Box<str>>,
+    /// When it was written last.
+    written: Option<Moment>,
+}
+
+/// Messages that are counted before they are written: the first at once, the others of a minute together, so that
+/// a terminal that cannot stop costs a write a minute.
+#[derive(Debug, Default)]
+struct Noise(BTreeMap<(TerminalKey, Sort), Counted>);
+
+impl Noise {
+    fn hear(&mut self, what: (TerminalKey, Sort), serial: Option<Box<str>>) {
+        if self.0.len() >= NOISY_MAX && !self.0.contains_key(&what) {
+            return;
+        }
+        let counted = self.0.entry(what).or_default();
+        counted.times = counted.times.saturating_add(1);
+        if serial.is_some() {
+            counted.serial = serial;
+        }
+    }
+
+    /// What is to be written now. Who has been quiet for a while is forgotten.
+    fn due(&mut self, now: Moment) -> Vec<Command> {
+        let mut due = Vec::new();
+        self.0.retain(|(key, sort), counted| {
+            let rests = counted
+                .written
+                .is_some_and(|written| now.since(written) < WRITTEN_EVERY);
+            if rests {
+                return true;
+            }
+            if counted.times == 0 {
+                return false;
+            }
+            let (key, times) = (*key, std::mem::take(&mut counted.times));
+            counted.written = Some(now);
+            let serial = counted.serial.take().map(String::from);
+            due.push(match sort {
+                Sort::AfterEnd => Command::HeardOf { key, times, serial },
+                Sort::OtherDevice { authentic } => Command::OtherDevice {
+                    key,
+                    authentic: *authentic,
+                    times,
+                    serial: serial.unwrap_or_default(),
+                },
+            });
+            true
+        });
+        due
+    }
+}
+
+/// Carries commands out together: all of them or none.
+fn carry_out(registry: &SharedRegistry, teller: &Teller, clock: &dyn Clock, commands: &[Command]) {
     let actor = Actor::program("posgate", clock.wall());
     let dispatcher = teller.get();
     let done = registry.change(|registry| {
-        let done = registry.carry_out(command, None, &actor)?;
-        if let Some(dispatcher) = &dispatcher {
-            dispatcher.tell(registry, &done)?;
+        let mut changes = DirectoryChanges::default();
+        for command in commands {
+            let done = registry.carry_out(command, None, &actor)?;
+            if let Some(dispatcher) = &dispatcher {
+                dispatcher.tell(registry, &done)?;
+            }
+            for kind in &done.alerts {
+                tracing::warn!(
+                    kind = kind.name(),
+                    "{}; see `posgate binding alerts`",
+                    kind.event()
+                );
+            }
+            changes.add(done.changes);
         }
-        Ok::<_, RegistryError>(((), done.changes))
+        Ok::<_, RegistryError>(((), changes))
     });
     if let Some(dispatcher) = dispatcher {
         dispatcher.wake();
     }
     if let Err(problem) = done {
         tracing::error!(problem = chain(&problem), "what is due could not be done");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{AcquirerId, TerminalId};
+
+    #[test]
+    fn the_first_is_written_at_once_and_the_others_of_a_minute_together() {
+        let mut noise = Noise::default();
+        let key = |terminal: &str| TerminalKey {
+            acquirer: AcquirerId(1),
+            terminal: TerminalId::parse(terminal).unwrap(),
+        };
+        let at = |seconds: u64| Moment(seconds * 1_000_000);
+        let mut written = Vec::new();
+        for second in 0..200 {
+            for _ in 0..10 {
+                noise.hear((key("T1"), Sort::AfterEnd), None);
+            }
+            for command in noise.due(at(second)) {
+                let Command::HeardOf { times, .. } = command else {
+                    panic!("{command:?}");
+                };
+                written.push((second, times));
+            }
+        }
+        assert_eq!(written, [(0, 10), (60, 600), (120, 600), (180, 600)]);
+        // Quiet from here on: what is left is written, and then it is forgotten.
+        assert_eq!(noise.due(at(240)).len(), 1);
+        assert_eq!(noise.due(at(300)).len(), 0);
+        assert!(noise.0.is_empty());
+        for number in 0..NOISY_MAX + 5 {
+            let key = key(&format!("{number}"));
+            noise.hear(
+                (key, Sort::OtherDevice { authentic: false }),
+                Some("SN".into()),
+            );
+        }
+        assert_eq!(noise.0.len(), NOISY_MAX);
     }
 }

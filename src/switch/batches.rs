@@ -135,6 +135,7 @@ impl Switch {
             | Served::SignOn
             | Served::SignOff
             | Served::Echo
+            | Served::CodeEntry
             | Served::Unserved => Ok(Handled::Close("not-a-settlement")),
         };
         match done {

@@ -9,20 +9,23 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::effects::{Delivery, Effect};
-use super::exceptions::Exceptions;
+use super::exceptions::{ExceptionError, Exceptions};
 use super::lookup::{Job, Lookups};
 use super::owed::OwedBook;
 use super::stans::{StanPolicy, Stans};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
 use crate::base::{AcquirerId, Clock};
 use crate::binding::Directory;
+use crate::binding::SerialRule;
 use crate::iso8583::{Dialect, Index};
 use crate::net::session::SessionLimits;
 use crate::net::{Group, Handled, Pending, Session, Terminals, Upstream};
 use crate::security::DataKeys;
 use crate::store::journal::ByHand;
 use crate::store::projection::project_round;
-use crate::store::{Journal, JournalStore, ReadModel, StoreError};
+use crate::store::{
+    Intervention, Journal, JournalStore, ReadModel, StoreError, TransactionRow, Verb,
+};
 use crate::telemetry::metrics::{GroupMetrics, ListenerMetrics};
 use crate::transaction::Lanes;
 
@@ -105,6 +108,9 @@ impl Driven {
             acquirer: AcquirerId(0),
             dialect: Arc::clone(&plan.dialect),
             sign_on_required: false,
+            authentic: false,
+            code_entry: false,
+            serials: SerialRule::Watch,
             group: 0,
             metrics: Arc::clone(&plan.listener_metrics),
         };
@@ -248,6 +254,39 @@ impl Driven {
             answered += 1;
         }
         Ok(answered)
+    }
+
+    /// What is parked, from the read model brought up to date.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn exceptions(&mut self) -> Result<Vec<TransactionRow>, StoreError> {
+        while project_round(self.reader.as_mut(), self.model.as_mut())? > 0 {}
+        let mut parked = Vec::new();
+        self.model.parked(&mut |row| parked.push(row))?;
+        Ok(parked)
+    }
+
+    /// A person decides about something parked. Nobody waits until that is durable.
+    ///
+    /// # Errors
+    /// As [`Switch::resend`] and [`Switch::close_exception`].
+    pub(crate) fn decide(
+        &mut self,
+        row: &TransactionRow,
+        done: &Intervention,
+    ) -> Result<(), ExceptionError> {
+        let told = match done.verb {
+            Verb::Resend => self.switch.resend(row, self.reader.as_mut(), done)?,
+            Verb::Close => self.switch.close_exception(row, done)?,
+        };
+        drop(told);
+        Ok(())
+    }
+
+    /// What waits for a person.
+    pub(crate) fn parked(&self) -> usize {
+        self.switch.exceptions.len()
     }
 
     /// What is owed to the upstream.

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::Switch;
 use super::effects::Effect;
+use super::owed::Owed;
 use super::recovery::records_of;
 use super::reversals::NewlyOwed;
 use crate::base::{Fate, TxnId};
@@ -51,11 +52,15 @@ pub enum ExceptionError {
     Store(#[from] StoreError),
 }
 
+/// One that waits for a person.
 #[derive(Debug)]
-struct Parked {
-    group: String,
+pub(super) struct Parked {
+    /// Name of its group.
+    pub(super) group: String,
     /// Times it was sent; unknown when that was before a restart.
-    attempts: Option<u32>,
+    pub(super) attempts: Option<u32>,
+    /// What was sent; unknown when that was before a restart.
+    pub(super) owed: Option<Owed>,
 }
 
 #[derive(Debug, Default)]
@@ -88,25 +93,29 @@ impl Exceptions {
     }
 
     /// Takes one in.
-    pub(super) fn park(&self, txn: TxnId, group: &str, attempts: Option<u32>) {
+    pub(super) fn park(&self, txn: TxnId, parked: Parked) {
         let mut list = self.lock();
-        let parked = Parked {
-            group: group.to_owned(),
-            attempts,
-        };
+        let group = parked.group.clone();
         if list.parked.insert(txn, parked).is_none() {
-            list.count(group, |count| count.saturating_add(1));
+            list.count(&group, |count| count.saturating_add(1));
         }
     }
 
-    /// Takes one out; whether it was there.
-    pub(super) fn take(&self, txn: TxnId) -> bool {
+    /// Takes one out, if it is there.
+    pub(super) fn take(&self, txn: TxnId) -> Option<Parked> {
         let mut list = self.lock();
-        let taken = list.parked.remove(&txn);
-        if let Some(parked) = &taken {
-            list.count(&parked.group, |count| count.saturating_sub(1));
-        }
-        taken.is_some()
+        let parked = list.parked.remove(&txn)?;
+        list.count(&parked.group, |count| count.saturating_sub(1));
+        Some(parked)
+    }
+
+    fn holds(&self, txn: TxnId) -> bool {
+        self.lock().parked.contains_key(&txn)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().parked.len()
     }
 
     /// How often one was sent, if that is known.
@@ -164,6 +173,7 @@ impl Switch {
             lane.closed(row.txn);
             self.journal
                 .append(Effect::Nothing, |out| closed.encode(out))?;
+            self.exceptions.take(row.txn);
             Ok(())
         })
     }
@@ -179,7 +189,7 @@ impl Switch {
     ) -> Result<oneshot::Receiver<()>, ExceptionError> {
         let (tell, told) = oneshot::channel();
         self.lanes.with(row.key, |lane| {
-            if !self.exceptions.take(row.txn) {
+            if !self.exceptions.holds(row.txn) {
                 return Err(ExceptionError::NotParked);
             }
             // A lane of a group that is not configured does not know it.

@@ -12,11 +12,14 @@
 mod answers;
 mod attendant;
 mod batches;
+mod codes;
 mod dispatch;
 pub(crate) mod driven;
 mod effects;
+mod entry;
 mod exceptions;
 mod forward;
+mod idle;
 mod keeper;
 mod local;
 mod lookup;
@@ -41,7 +44,7 @@ use bytes::BytesMut;
 use crate::base::calendar::Civil;
 use crate::base::clock::Moment;
 use crate::base::{AcquirerId, Amount, Clock, MerchantId, Stan, TerminalId, TxnId};
-use crate::binding::{Directory, TerminalKey};
+use crate::binding::{Directory, SerialRule, TerminalKey};
 use crate::iso8583::{Dialect, FieldSet};
 use crate::net::mux::Waiting as WaitingNumber;
 use crate::net::{Group, LinkChoice, Pending, Session};
@@ -56,6 +59,7 @@ use owed::OwedBook;
 use stans::Stans;
 
 pub use batches::{BatchClosed, CloseRefused};
+pub use codes::{Matter, draw, hash};
 pub use dispatch::{Dispatcher, NotQueued, NotifySettings, Ways};
 pub use exceptions::ExceptionError;
 pub use keeper::StoreKeeping;
@@ -75,6 +79,12 @@ pub(crate) struct ListenerPolicy {
     pub(crate) dialect: Arc<Dialect>,
     /// Whether financial requests need a sign-on first (77 otherwise).
     pub(crate) sign_on_required: bool,
+    /// Whether MACs of requests were verified before they get here: nothing else may change a binding.
+    pub(crate) authentic: bool,
+    /// Whether codes may be entered at terminals.
+    pub(crate) code_entry: bool,
+    /// What is made of the device that a message names.
+    pub(crate) serials: SerialRule,
     /// Position of the group its requests go to.
     pub(crate) group: usize,
     pub(crate) metrics: Arc<ListenerMetrics>,
@@ -177,7 +187,7 @@ pub struct Switch {
     pub(crate) in_flight_max: usize,
     pub(crate) lookups: lookup::Lookups,
     pub(crate) exceptions: Exceptions,
-    /// Where messages of terminals that are no longer bound are reported.
+    /// Where codes and messages of terminals that are no longer bound are handed over.
     pub(crate) alerts: attendant::Alerts,
     pub(crate) rrn: AtomicUsize,
 }

@@ -45,14 +45,36 @@ pub(crate) enum Duty {
     Reversal {
         /// Key the original's answer is found by: should it still come, it is noticed.
         original: MatchKey,
-        /// Until then "no such original" proves nothing, because the original may still arrive.
-        doubtful_until: Moment,
+        /// Whether "no such original" is the truth.
+        doubt: Doubt,
     },
     /// Ask once more. Done when the upstream answers, whatever it says.
     Repeat {
         /// Amount that was asked for, minor units.
         asked: u64,
     },
+}
+
+/// When an upstream's "no such original" is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    /// To what is sent before it proves nothing, because the original may still arrive.
+    until: Moment,
+    /// From then on it cannot be the late answer to a sending that proved nothing.
+    trusted_from: Moment,
+    /// The original was approved: it is there, whatever is said of it.
+    approved: bool,
+}
+
+impl Doubt {
+    /// Of an original that may be on its way until then.
+    pub(crate) fn until(until: Moment) -> Self {
+        Self {
+            until,
+            trusted_from: Moment::default(),
+            approved: false,
+        }
+    }
 }
 
 /// One reversal or repeat that is owed.
@@ -68,6 +90,23 @@ pub(crate) struct Owed {
     pub(crate) after: Option<LinkChoice>,
 }
 
+impl Owed {
+    /// Goes on with the doubts of the same reversal that was parked. Without them each new start would doubt anew
+    /// and, with few attempts, never come to an end. `settled`: when what a fallen link carried has arrived or
+    /// is lost.
+    pub(super) fn continue_from(&mut self, parked: &Self, links: &Group, settled: Moment) {
+        if let Duty::Reversal { doubt, .. } = &mut self.duty
+            && let Duty::Reversal { doubt: before, .. } = parked.duty
+        {
+            *doubt = before;
+            self.after = parked.after.filter(|choice| links.is_current(*choice));
+            if parked.after.is_some() && self.after.is_none() {
+                doubt.until = settled.max(doubt.until);
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     owed: Owed,
@@ -77,10 +116,6 @@ struct Entry {
     refusal: Option<[u8; 2]>,
     /// When it was last sent.
     sent_at: Moment,
-    /// From then on "no such original" cannot be the late answer to a sending that proved nothing.
-    trusted_from: Moment,
-    /// The original was approved: it is there, whatever is said of it.
-    approved: bool,
     /// The link it is out on; `None` while it waits to be sent.
     out: Option<LinkChoice>,
     wake_at: Moment,
@@ -188,8 +223,6 @@ impl OwedBook {
                 attempts: 0,
                 refusal: None,
                 sent_at: Moment::default(),
-                trusted_from: Moment::default(),
-                approved: false,
                 out: None,
                 wake_at: now,
             },
@@ -284,8 +317,9 @@ impl OwedBook {
         let mut book = self.lock();
         if let Some(txn) = book.originals.get(original).copied()
             && let Some(entry) = book.entries.get_mut(&txn)
+            && let Duty::Reversal { doubt, .. } = &mut entry.owed.duty
         {
-            entry.approved = true;
+            doubt.approved = true;
         }
         let (owed, _) = book.unfound.get(original)?;
         if terminal.is_some_and(|named| named != owed.key.terminal) {
@@ -301,10 +335,11 @@ impl OwedBook {
     pub(super) fn link_lost(&self, link: usize, now: Moment, settled: Moment) {
         let mut book = self.lock();
         book.entries.values_mut().for_each(|entry| {
-            if let Duty::Reversal { doubtful_until, .. } = &mut entry.owed.duty
+            if let Duty::Reversal { doubt, .. } = &mut entry.owed.duty
                 && entry.owed.after.is_some_and(|choice| choice.link == link)
             {
-                *doubtful_until = settled.max(*doubtful_until);
+                doubt.until = settled.max(doubt.until);
+                entry.owed.after = None;
             }
         });
         let mut lost: Vec<_> = book
@@ -389,19 +424,20 @@ impl Entry {
     /// Whether "no such original" is the truth: it answers a sending that the original cannot have been
     /// behind, and nothing shows that there is one.
     fn believes_there_is_none(&self, now: Moment) -> bool {
-        let doubtful_until = match self.owed.duty {
-            Duty::Reversal { doubtful_until, .. } => doubtful_until,
-            Duty::Repeat { .. } => return false,
-        };
-        !self.approved && self.sent_at >= doubtful_until && now >= self.trusted_from
+        match self.owed.duty {
+            Duty::Reversal { doubt, .. } => {
+                !doubt.approved && self.sent_at >= doubt.until && now >= doubt.trusted_from
+            }
+            Duty::Repeat { .. } => false,
+        }
     }
 
     fn was_sent(&mut self, now: Moment, timeout: Duration) {
         self.sent_at = now;
-        if let Duty::Reversal { doubtful_until, .. } = self.owed.duty
-            && now < doubtful_until
+        if let Duty::Reversal { doubt, .. } = &mut self.owed.duty
+            && now < doubt.until
         {
-            self.trusted_from = now.after(timeout.saturating_mul(ANSWERS_LATE_BY));
+            doubt.trusted_from = now.after(timeout.saturating_mul(ANSWERS_LATE_BY));
         }
     }
 }

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use super::Switch;
 use super::effects::Effect;
+use super::exceptions::Parked;
 use super::remake::Original;
 use super::reversals::NewlyOwed;
 use crate::base::Fate;
@@ -52,7 +53,14 @@ impl Switch {
         failpoint::pass(Point::RecoveryRead);
         let groups = self.groups.iter().map(|group| group.name.as_str());
         self.exceptions.begin(groups);
-        model.parked(&mut |row| self.exceptions.park(row.txn, &row.group, None))?;
+        model.parked(&mut |row| {
+            let parked = Parked {
+                group: row.group,
+                attempts: None,
+                owed: None,
+            };
+            self.exceptions.park(row.txn, parked);
+        })?;
         let mut stranded: BTreeMap<String, usize> = BTreeMap::new();
         let mut taken_up = TakenUp::default();
         let mut intents = Intents::default();
@@ -126,7 +134,12 @@ impl Switch {
                 txn = row.txn.0, terminal = %row.key.terminal,
                 "what is owed for a transaction cannot be made from the journal; a person has to decide: see `posgate exception list`"
             );
-            self.exceptions.park(row.txn, &row.group, Some(0));
+            let parked = Parked {
+                group: row.group.clone(),
+                attempts: Some(0),
+                owed: None,
+            };
+            self.exceptions.park(row.txn, parked);
             self.journal_end(row.txn, OutcomeKind::Parked, *b"  ");
             return;
         };

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Switch;
+use super::attendant::Heard;
 use super::forward::{Memory, Passed};
+use super::{ListenerPolicy, Switch};
 use crate::base::{RequestType, limits};
 use crate::binding::gate::Undecidable;
-use crate::binding::{AccountStatus, Admission, Decision, DeclineReason, TerminalKey, decide};
+use crate::binding::{
+    AccountStatus, Admission, Decision, DeclineReason, SerialPrint, SerialRule, TerminalKey,
+    check_device, decide,
+};
 use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Misshapen, Request, Served};
 use crate::net::{Handled, Session, Terminals};
 use crate::telemetry::metrics::{self, AnswerClass};
@@ -59,9 +63,7 @@ impl Switch {
         let epoch = self.directory.epoch();
         let (found, account) = self.present(key);
         let decision = decide(found, account, request.kind, message.merchant());
-        if decision == Decision::Decline(DeclineReason::Unbound) {
-            self.alerts.heard_of(key);
-        }
+        let decision = self.look_at_device(policy, message, request, key, decision);
         match decision {
             Decision::Decline(reason)
                 if let Ok(Some(admission)) = found
@@ -88,6 +90,7 @@ impl Switch {
                 Served::SignOn => self.sign_on(session, message, request, key),
                 Served::SignOff => self.sign_off(session, message, request, key),
                 Served::Echo => self.echo(session, message, request),
+                Served::CodeEntry => self.enter_code(session, message, request, key),
                 Served::Settlement | Served::BatchUpload | Served::BatchUploadEnd => {
                     self.on_batch(session, message, request, key)
                 }
@@ -112,6 +115,47 @@ impl Switch {
                     self.forward(&passed, None, Memory::Lane)
                 }
             },
+        }
+    }
+
+    /// Compares the device that a message names with the bound one, and reports who is heard of after the end.
+    fn look_at_device(
+        &self,
+        policy: &ListenerPolicy,
+        message: &Message<'_>,
+        request: &Request,
+        key: TerminalKey,
+        decision: Decision,
+    ) -> Decision {
+        let named = policy
+            .dialect
+            .device()
+            .filter(|_| policy.serials != SerialRule::Ignore);
+        let text = |serial: &[u8]| String::from_utf8_lossy(serial).into();
+        match decision {
+            Decision::Decline(DeclineReason::Unbound) => {
+                let serial = named.and_then(|device| device.serial(message, text));
+                self.alerts.tell(Heard::AfterEnd(key, serial));
+                decision
+            }
+            Decision::Decline(_) => decision,
+            Decision::Pass { admission, .. } => {
+                let Some(device) = named else {
+                    return decision;
+                };
+                let said = device.serial(message, SerialPrint::of);
+                let said = said.unwrap_or(SerialPrint::NONE);
+                if !admission.device.agrees(said)
+                    && let Some(serial) = device.serial(message, text)
+                {
+                    self.alerts
+                        .tell(Heard::OtherDevice(key, serial, policy.authentic));
+                }
+                match check_device(policy.serials, request.kind, admission.device, said) {
+                    Ok(()) => decision,
+                    Err(reason) => Decision::Decline(reason),
+                }
+            }
         }
     }
 
@@ -194,6 +238,7 @@ pub(super) const fn may_have_passed(reason: DeclineReason) -> bool {
         | DeclineReason::Held(_) => true,
         DeclineReason::UnknownTerminal
         | DeclineReason::WrongMerchant
+        | DeclineReason::OtherDevice
         | DeclineReason::CannotDecide => false,
     }
 }
@@ -203,9 +248,58 @@ pub(super) const fn code_of(reason: DeclineReason) -> DeclineCode {
     match reason {
         DeclineReason::UnknownTerminal | DeclineReason::Unbound => DeclineCode::UnknownTerminal,
         DeclineReason::WrongMerchant => DeclineCode::WrongMerchant,
-        DeclineReason::State(_) | DeclineReason::Account(_) | DeclineReason::Held(_) => {
-            DeclineCode::NotAllowed
-        }
+        DeclineReason::State(_)
+        | DeclineReason::Account(_)
+        | DeclineReason::Held(_)
+        | DeclineReason::OtherDevice => DeclineCode::NotAllowed,
         DeclineReason::CannotDecide => DeclineCode::CannotDecide,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::{BindingState, HoldScope};
+    use crate::iso8583::Dialect;
+
+    /// bindings test 12: for no reason of the gate's, in no dialect, does a shop keep the customer's card.
+    #[test]
+    fn t12_no_refusal_makes_a_shop_keep_a_card() {
+        const KEEPS: [&[u8; 2]; 13] = [
+            b"04", b"07", b"33", b"34", b"35", b"36", b"37", b"38", b"41", b"43", b"67", b"P4",
+            b"P7",
+        ];
+        let mut reasons = vec![
+            DeclineReason::UnknownTerminal,
+            DeclineReason::Unbound,
+            DeclineReason::WrongMerchant,
+            DeclineReason::OtherDevice,
+            DeclineReason::CannotDecide,
+        ];
+        reasons.extend(BindingState::ALL.iter().map(|s| DeclineReason::State(*s)));
+        reasons.extend(
+            AccountStatus::ALL
+                .iter()
+                .map(|s| DeclineReason::Account(*s)),
+        );
+        reasons.extend(HoldScope::ALL.iter().map(|s| DeclineReason::Held(*s)));
+        let mut looked_at = 0;
+        for name in Dialect::shipped_names() {
+            let dialect = Dialect::shipped(name).unwrap();
+            if !dialect.serves() {
+                continue;
+            }
+            let own = reasons
+                .iter()
+                .map(|reason| dialect.decline(code_of(*reason)));
+            let entered = dialect.code_entry().into_iter();
+            let entered = entered.flat_map(|rules| [rules.wrong, rules.exhausted, rules.over]);
+            for code in own.chain(entered) {
+                looked_at += 1;
+                assert!(!KEEPS.contains(&code.as_bytes()), "{name}: {code}");
+                assert!(!dialect.is_approval(code), "{name}: {code}");
+            }
+        }
+        assert!(looked_at > 2 * reasons.len());
     }
 }

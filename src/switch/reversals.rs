@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::effects::Effect;
+use super::exceptions::Parked;
 use super::lookup::Job;
-use super::owed::{Answered, Duty, Exhausted, Owed, Pace, Said};
+use super::owed::{Answered, Doubt, Duty, Exhausted, Owed, Pace, Said};
 use super::remake::{self, Original};
 use super::{Switch, UpstreamGroup, Waiting};
 use crate::base::clock::Moment;
@@ -177,7 +178,7 @@ impl Switch {
             key,
             duty: Duty::Reversal {
                 original,
-                doubtful_until: self.clock.now().after(upstream.timeout),
+                doubt: Doubt::until(self.clock.now().after(upstream.timeout)),
             },
             match_key: reversal_key(upstream, key, upstream_stan),
             after: None,
@@ -259,12 +260,20 @@ impl Switch {
     pub(super) fn owe(&self, new: NewlyOwed) -> bool {
         let NewlyOwed {
             group,
-            owed,
+            mut owed,
             frame,
             code,
         } = new;
         // Whoever owes what was parked has decided: a person, or the terminal with its own reversal.
-        self.exceptions.take(owed.txn);
+        if let Some(parked) = self
+            .exceptions
+            .take(owed.txn)
+            .and_then(|parked| parked.owed)
+        {
+            let upstream = &self.groups[group];
+            let settled = self.clock.now().after(upstream.timeout);
+            owed.continue_from(&parked, &upstream.links, settled);
+        }
         let kind = match owed.duty {
             Duty::Reversal { .. } => {
                 self.groups[group].metrics.reversal("owed");
@@ -409,8 +418,12 @@ impl Switch {
         }
         self.lanes.with(owed.key, |lane| {
             lane.parked(owed.txn);
-            self.exceptions
-                .park(owed.txn, &upstream.name, Some(attempts));
+            let parked = Parked {
+                group: upstream.name.clone(),
+                attempts: Some(attempts),
+                owed: Some(owed),
+            };
+            self.exceptions.park(owed.txn, parked);
             self.journal_end(owed.txn, OutcomeKind::Parked, refusal.unwrap_or(*b"  "));
         });
     }

@@ -11,9 +11,10 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::attendant::{Alerts, Teller, start_attendant};
+use super::attendant::{Alerts, Teller, log_head, start_attendant};
 use super::effects::{Delivery, Effect, Handoff};
 use super::exceptions::Exceptions;
+use super::idle::IdleScan;
 use super::keeper::Keeper;
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
@@ -154,6 +155,7 @@ impl Running {
         }
         let keys = Arc::new(DataKeys::load_or_create(&key_file)?);
         let mut registry: Box<dyn Registry> = Box::new(folder.registry()?);
+        registry.keep_to(settings.bindings);
         let directory = Arc::new(Directory::new());
         load_directory(registry.as_mut(), &directory)?;
         let mut model: Box<dyn ReadModel> = Box::new(folder.read_model()?);
@@ -213,7 +215,15 @@ impl Running {
         let registry = SharedRegistry::new(registry, directory).before_lanes(lanes);
         let registry = Arc::new(registry);
         let teller = Teller::default();
-        let attendant = start_attendant(&registry, heard, teller.clone(), Arc::clone(clock));
+        let idle = IdleScan::new(folder.clone(), settings.bindings.dormant_months);
+        let attendant = start_attendant(
+            &switch,
+            &registry,
+            heard,
+            teller.clone(),
+            idle,
+            Arc::clone(clock),
+        );
         let attendant = attendant.map_err(StartError::Thread)?;
         let retention = Retention::open(&folder)?;
         let keeper = Keeper::start(room, retention, settings.keeping, Arc::clone(clock))
@@ -243,6 +253,7 @@ impl Running {
             failed,
             mut threads,
             keeper,
+            registry,
             _lock: lock,
             ..
         } = self;
@@ -273,6 +284,10 @@ impl Running {
             threads.into_iter().all(|thread| thread.join().is_ok())
         });
         let joined = joined.await.unwrap_or(false);
+        let told = tokio::task::spawn_blocking(move || log_head(&registry)).await;
+        if told.is_err() {
+            tracing::error!("the end of the audit trail cannot be told");
+        }
         drop(lock);
         finished && ended && joined && !failed.load(Ordering::Acquire)
     }
@@ -345,6 +360,9 @@ fn policies(
             acquirer,
             dialect: Arc::clone(&listener.dialect),
             sign_on_required: listener.sign_on_required,
+            authentic: listener.authentic,
+            code_entry: listener.code_entry,
+            serials: listener.serials,
             group,
             metrics: Arc::new(ListenerMetrics::new(&listener.name)),
         });

@@ -10,6 +10,8 @@ use rustls::{ClientConfig, ServerConfig};
 
 use super::{StanPolicy, StoreKeeping};
 use crate::base::{MerchantId, TerminalId};
+use crate::binding::SerialRule;
+use crate::binding::watch::BindingRules;
 use crate::iso8583::Dialect;
 use crate::net::session::SessionLimits;
 
@@ -37,6 +39,13 @@ pub struct ListenSettings {
     pub upstream: String,
     /// Whether financial requests need a sign-on first.
     pub sign_on_required: bool,
+    /// Whether the MACs of requests are verified before the switch sees them. The configuration always says no,
+    /// because they are not verified yet; only what is authentic may change a binding.
+    pub authentic: bool,
+    /// Whether codes may be entered at terminals; needs `authentic`.
+    pub code_entry: bool,
+    /// What is made of the device that a message names.
+    pub serials: SerialRule,
     /// From accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,
     /// Unfinished handshakes.
@@ -112,6 +121,8 @@ pub struct SwitchSettings {
     pub journal_gather: Duration,
     /// File with the data keys; in the store's folder when not given.
     pub data_key_file: Option<PathBuf>,
+    /// What holds for all bindings.
+    pub bindings: BindingRules,
     /// Requests in flight, all groups together.
     pub in_flight_max: usize,
     /// Memory of the process at which no more is accepted, in bytes; the control group's limit when 0.

@@ -10,6 +10,7 @@ use crate::binding::contact::ContactKind;
 use crate::store::command::{ContactView, Done};
 use crate::store::parcels::Way;
 use crate::store::{Registry, RegistryError, StoreError};
+use crate::telemetry::metrics;
 
 /// How long a notice is of use.
 const NOTICE_LIFE: Duration = Duration::from_secs(86_400);
@@ -29,6 +30,9 @@ impl Dispatcher {
             };
             let subject = format!("Posgate: {}", notice.event);
             self.text(registry, &contact, &subject, &notice.text, NOTICE_LIFE)?;
+        }
+        for kind in &done.alerts {
+            metrics::alert(kind.name());
         }
         for told in &done.told {
             let event = OutsideEvent {

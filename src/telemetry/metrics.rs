@@ -77,6 +77,9 @@ names! {
         "Answers to terminals, by listener and code class (approved, declined, failed).";
     DECLINED = "posgate_declined_total", Count, counter,
         "Requests declined here and not by an upstream, by reason.";
+    ALERTS = "posgate_alerts_total", Count, counter,
+        "Alerts that began, by kind (late-message, late-device: of a terminal or device whose binding is closed; \
+         other-device: than is bound; revoked-contact: given up by one merchant, entered for another).";
     REPEATED = "posgate_repeated_total", Count, counter,
         "Requests answered without being forwarded again, by kind (joined: the same one was in flight; repeated: \
          it was answered before; reversal-of-unknown: a reversal whose original was never seen).";
@@ -126,6 +129,8 @@ names! {
         "Bytes written to the journal.";
     JOURNAL_GROUP_RECORDS = "posgate_journal_group_records", Count, histogram,
         "Records in one synced group.";
+    JOURNAL_WRITE_SECONDS = "posgate_journal_write_seconds", Seconds, histogram,
+        "What writing and syncing one group took; waits for room on a full disk included.";
     PROJECTION_LAG = "posgate_projection_lag_groups", Count, gauge,
         "Journal groups that the read model does not show yet.";
     STORE_FREE_BYTES = "posgate_store_free_bytes", Bytes, gauge,
@@ -153,6 +158,7 @@ pub struct JournalMetrics {
     records: Counter,
     bytes: Counter,
     group_records: Histogram,
+    write_seconds: Histogram,
 }
 
 impl std::fmt::Debug for JournalMetrics {
@@ -168,17 +174,19 @@ impl Default for JournalMetrics {
             records: metrics::counter!(JOURNAL_RECORDS),
             bytes: metrics::counter!(JOURNAL_BYTES),
             group_records: metrics::histogram!(JOURNAL_GROUP_RECORDS),
+            write_seconds: metrics::histogram!(JOURNAL_WRITE_SECONDS),
         }
     }
 }
 
 impl JournalMetrics {
-    /// A group of that many records and bytes was synced.
-    pub fn group_written(&self, records: u32, bytes: usize) {
+    /// A group of that many records and bytes was synced, in that time.
+    pub fn group_written(&self, records: u32, bytes: usize, took: Duration) {
         self.groups.increment(1);
         self.records.increment(u64::from(records));
         self.bytes.increment(bytes as u64);
         self.group_records.record(f64::from(records));
+        self.write_seconds.record(took);
     }
 }
 
@@ -382,6 +390,11 @@ impl GroupMetrics {
 /// A text or an event was tried, with that result.
 pub fn parcel(way: &'static str, result: &'static str) {
     metrics::counter!(PARCELS, "way" => way, "result" => result).increment(1);
+}
+
+/// An alert begins.
+pub fn alert(kind: &'static str) {
+    metrics::counter!(ALERTS, "kind" => kind).increment(1);
 }
 
 /// So many texts and events wait.

@@ -82,6 +82,7 @@ pub fn may_follow(
         RequestType::Echo
         | RequestType::SignOn
         | RequestType::SignOff
+        | RequestType::CodeEntry
         | RequestType::Download
         | RequestType::Enquiry
         | RequestType::NewMoney

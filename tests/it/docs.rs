@@ -141,12 +141,13 @@ fn what_the_example_in_deploy_comments_out_is_the_default() {
 
 /// Headings of `docs/configuration.md` as written in the file, and how a probe for unknown keys reaches
 /// the section.
-const SECTIONS: [(&str, &str); 14] = [
+const SECTIONS: [(&str, &str); 15] = [
     ("The top of the file", ""),
     ("[store]", "[store]"),
     ("[log]", "[log]"),
     ("[admin]", "[admin]"),
     ("[admin.tls]", "[admin]\n[admin.tls]"),
+    ("[bindings]", "[bindings]"),
     ("[notify.sms]", "[notify.sms]"),
     ("[notify.email]", "[notify.email]"),
     ("[[webhook]]", "[[webhook]]"),

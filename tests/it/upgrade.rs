@@ -6,7 +6,7 @@ use std::path::Path;
 
 use posgate::base::{AccountId, AcquirerId, BatchNumber, BindingId, Stan, TerminalId};
 use posgate::binding::{AccountStatus, BindingState, TerminalKey};
-use posgate::store::command::DeviceName;
+use posgate::store::command::{Affairs, DeviceName};
 use posgate::store::projection::project_round;
 use posgate::store::sqlite::{SqliteFolder, StoreFile, check};
 use posgate::store::{JournalStore, OutcomeKind, ReadModel, Registry};
@@ -132,4 +132,50 @@ fn a_registry_of_schema_2_gets_devices_and_keeps_its_history() {
         .unwrap();
     assert_eq!(bindings, 5);
     assert_eq!(accounts[1], (AccountId(2), AccountStatus::Frozen));
+}
+
+/// Alerts of terminals that were heard of are alerts like others, contacts that were given up are watched, and a
+/// code that is on its way is for no payment.
+#[test]
+fn a_registry_of_schema_7_keeps_its_alerts_and_watches_what_was_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/schema-7/registry.sql");
+    let file = place.path().join("registry.db");
+    let db = rusqlite::Connection::open(&file).unwrap();
+    db.execute_batch(&fs::read_to_string(dump).unwrap())
+        .unwrap();
+    drop(db);
+    let folder = SqliteFolder::open(place.path()).unwrap();
+    let mut registry = folder.registry().unwrap();
+    let alerts = registry.alert_views().unwrap();
+    let shown: Vec<_> = alerts
+        .iter()
+        .map(|a| (a.kind.as_str(), a.subject.as_str(), a.binding, a.count))
+        .collect();
+    let late = |count| ("late-message", "terminal acme/T0000003", Some(3), count);
+    assert_eq!(shown, [late(2), late(7)]);
+    assert!(alerts[0].first_at_us > alerts[1].first_at_us);
+    let code = registry.challenge_view(1).unwrap().unwrap();
+    assert_eq!(
+        (code.payment, code.ended_at_us, code.subject),
+        (None, None, 1)
+    );
+    let terminal = TerminalKey {
+        acquirer: AcquirerId(1),
+        terminal: TerminalId::parse("T0000002").unwrap(),
+    };
+    let shown = registry.show(terminal).unwrap().unwrap();
+    assert_eq!(shown.admission.state, BindingState::RePending);
+    assert_eq!(shown.serial, "SN-2");
+    drop(registry);
+    let db = rusqlite::Connection::open(&file).unwrap();
+    let mut all = db
+        .prepare("SELECT watched_until FROM contact ORDER BY id")
+        .unwrap();
+    let watched: Vec<i64> = all
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(watched, [0, 1_795_305_600_000_005 + 90 * 86_400_000_000, 0]);
 }

@@ -11,7 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::admin::Admin;
 use crate::base::{AcquirerId, Clock, MerchantId, SystemClock, TerminalId};
-use crate::binding::{AccountStatus, BindingState, ReasonSet, RependReason};
+use crate::binding::watch::BindingRules;
+use crate::binding::{AccountStatus, BindingState, ReasonSet, RependReason, SerialRule};
 use crate::iso8583::{Dialect, ResponseCode};
 use crate::net::session::SessionLimits;
 use crate::security::tls;
@@ -244,6 +245,9 @@ fn settings(
             acquirer: "demo".into(),
             upstream: "host".into(),
             sign_on_required: true,
+            authentic: false,
+            code_entry: false,
+            serials: SerialRule::Watch,
             handshake_timeout: seconds(5),
             handshakes_max: 256,
             handshakes_per_address_max: 0,
@@ -278,6 +282,7 @@ fn settings(
             frame_bytes_max: 8_192,
         }],
         store: StoreChoice::Sqlite(folder.join(STORE)),
+        bindings: BindingRules::default(),
         journal_gather: Duration::ZERO,
         keeping: StoreKeeping {
             reserve_bytes: 8 << 20,

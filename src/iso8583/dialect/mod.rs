@@ -3,6 +3,8 @@
 //! Compiled once, then shared and never changed. The shipped ones are part of the program; a configured
 //! directory adds to them or replaces them.
 
+mod code_entry;
+mod device;
 mod fields;
 mod parse;
 mod requests;
@@ -26,6 +28,8 @@ use super::mti::Mti;
 use super::request::{MessageRule, Request, Rows};
 use super::subfield::Layout;
 
+pub use code_entry::{CodeEntryRules, EnteredCode};
+pub use device::DeviceRules;
 pub use rules::{
     EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
     ReversalRules, Roles,
@@ -109,6 +113,8 @@ pub struct Dialect {
     reversal: ReversalRules,
     repeats: RepeatRules,
     settlement: Option<SettlementRules>,
+    code_entry: Option<CodeEntryRules>,
+    device: Option<DeviceRules>,
     network: NetworkRules,
     warnings: Vec<Problem>,
 }
@@ -367,6 +373,18 @@ impl Dialect {
     #[must_use]
     pub const fn settlement(&self) -> Option<&SettlementRules> {
         self.settlement.as_ref()
+    }
+
+    /// How a code is entered at a terminal, when the dialect has a message for it.
+    #[must_use]
+    pub const fn code_entry(&self) -> Option<&CodeEntryRules> {
+        self.code_entry.as_ref()
+    }
+
+    /// Where a message says which device it comes from, when the dialect knows.
+    #[must_use]
+    pub const fn device(&self) -> Option<&DeviceRules> {
+        self.device.as_ref()
     }
 
     /// What the gateway itself sends upstream.

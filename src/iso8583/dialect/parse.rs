@@ -3,6 +3,8 @@
 use crate::base::document::{Ancestor, Document, Problem, Problems, Section, Severity};
 use crate::base::limits;
 
+use super::code_entry;
+use super::device;
 use super::fields;
 use super::requests;
 use super::settings;
@@ -167,6 +169,8 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let (rows, answer_echo) = requests::rows(&root, &table);
     let messages = requests::messages(&root, &table);
     let settlement = settlement::rules(&root, &table, rows.requests());
+    let device = device::rules(&root, &layouts);
+    let code_entry = code_entry::rules(&root, &table, rows.requests());
     let codes = settings::codes(&root, &table, reversal.as_ref(), serves);
     let network = settings::network(&root, &table);
     root.finish();
@@ -190,6 +194,8 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         reversal: reversal?,
         repeats,
         settlement,
+        code_entry,
+        device,
         network,
         warnings: Vec::new(),
     })
@@ -203,6 +209,8 @@ fn serves(root: &Section<'_, '_>) -> bool {
         "reversal",
         "repeats",
         "settlement",
+        "code_entry",
+        "device",
         "declines",
         "network",
     ];

@@ -16,11 +16,12 @@ const BOOKS: [(&str, Books); 3] = [
     ("none", Books::None),
 ];
 
-const SERVED: [(&str, Served); 8] = [
+const SERVED: [(&str, Served); 9] = [
     ("forward", Served::Forward),
     ("sign-on", Served::SignOn),
     ("sign-off", Served::SignOff),
     ("echo", Served::Echo),
+    ("code-entry", Served::CodeEntry),
     ("settlement", Served::Settlement),
     ("batch-upload", Served::BatchUpload),
     ("batch-upload-end", Served::BatchUploadEnd),
@@ -340,6 +341,7 @@ const fn moves_money(kind: RequestType) -> bool {
         RequestType::Echo
         | RequestType::SignOn
         | RequestType::SignOff
+        | RequestType::CodeEntry
         | RequestType::Download
         | RequestType::Enquiry
         | RequestType::QrQuery

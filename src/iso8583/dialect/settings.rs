@@ -326,7 +326,7 @@ fn code(section: &Section<'_, '_>, key: &'static str) -> Option<ResponseCode> {
     parse_code(section, &section.text(key)?)
 }
 
-fn required_code(section: &Section<'_, '_>, key: &'static str) -> Option<ResponseCode> {
+pub(super) fn required_code(section: &Section<'_, '_>, key: &'static str) -> Option<ResponseCode> {
     parse_code(section, &section.required_text(key, "96")?)
 }
 

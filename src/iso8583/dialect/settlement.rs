@@ -158,9 +158,12 @@ pub(super) fn rules(
 ) -> Option<SettlementRules> {
     let needs = rows.iter().find(|row| match row.served {
         Served::Settlement | Served::BatchUpload | Served::BatchUploadEnd => true,
-        Served::Forward | Served::SignOn | Served::SignOff | Served::Echo | Served::Unserved => {
-            false
-        }
+        Served::Forward
+        | Served::SignOn
+        | Served::SignOff
+        | Served::Echo
+        | Served::CodeEntry
+        | Served::Unserved => false,
     });
     let Some(section) = root.section("settlement") else {
         if let Some(row) = needs {

@@ -162,6 +162,7 @@ impl OpenDesk<'_> {
                 _,
                 Some(
                     Served::Unserved
+                    | Served::CodeEntry
                     | Served::Settlement
                     | Served::BatchUpload
                     | Served::BatchUploadEnd,
@@ -229,6 +230,7 @@ impl Case<'_> {
             RequestType::Echo
             | RequestType::SignOn
             | RequestType::SignOff
+            | RequestType::CodeEntry
             | RequestType::Download
             | RequestType::Enquiry
             | RequestType::QrQuery

@@ -51,6 +51,8 @@ pub(super) enum Event {
     },
     /// The operator changes something.
     Operator,
+    /// A person looks at what is parked.
+    Exceptions,
     SyncBegins,
     SyncDone {
         life: u64,
@@ -101,6 +103,7 @@ impl Event {
             | Self::HangUp { .. }
             | Self::LinkUp { .. }
             | Self::Operator
+            | Self::Exceptions
             | Self::SyncBegins
             | Self::SyncDone { .. }
             | Self::Tick { .. }

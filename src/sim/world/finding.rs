@@ -60,6 +60,8 @@ pub enum Finding {
         /// STAN of the terminal.
         stan: Stan,
     },
+    /// What a person decided about something parked could not be done.
+    NotDecided(String),
     /// The gateway could not start on what it left behind.
     NoRestart(String),
     /// Not everything came to its end after all had healed (invariant 3).
@@ -68,6 +70,8 @@ pub enum Finding {
         owed: usize,
         /// What waits for the host.
         in_flight: usize,
+        /// What waits for a person.
+        parked: usize,
         /// Terminals that still have something to clear up.
         terminals: usize,
     },
@@ -107,6 +111,8 @@ pub struct Summary {
     pub links_lost: u64,
     /// Changes of bindings and accounts by an operator.
     pub changes: u64,
+    /// Decisions of a person about what was parked.
+    pub decisions: u64,
     /// Virtual time, seconds.
     pub seconds: u64,
 }
@@ -121,6 +127,7 @@ impl Summary {
         self.crashes += other.crashes;
         self.links_lost += other.links_lost;
         self.changes += other.changes;
+        self.decisions += other.decisions;
         self.seconds += other.seconds;
     }
 }

@@ -9,8 +9,12 @@ use bytes::BytesMut;
 
 use super::operator::Operator;
 use super::{Finding, LINKS, TIMEOUT};
-use crate::base::{AccountId, AcquirerId, BindingId, Clock, Stan, TerminalId, TxnId};
-use crate::binding::{Admission, BindingState, Directory, HoldSet, ReasonSet, TerminalKey};
+use crate::base::{
+    AccountId, AcquirerId, BindingId, Clock, Note, PersonName, Stan, TerminalId, Timestamp, TxnId,
+};
+use crate::binding::{
+    Admission, BindingState, Directory, HoldSet, ReasonSet, SerialPrint, TerminalKey,
+};
 use crate::iso8583::{Dialect, Index, Message};
 use crate::net::{Handled, Session};
 use crate::security::DataKeys;
@@ -19,9 +23,11 @@ use crate::store::memory::{MemoryJournal, MemoryReadModel};
 use crate::store::projection::project_round;
 use crate::store::read_model::TerminalTotal;
 use crate::store::record::{self, Record};
-use crate::store::{Intent, OutcomeKind, ReadModel, StoreError};
-use crate::switch::StanPolicy;
+use crate::store::{
+    Intent, Intervention, OutcomeKind, ReadModel, StoreError, TransactionRow, Verb,
+};
 use crate::switch::driven::{Driven, Plan, Stores};
+use crate::switch::{ExceptionError, StanPolicy};
 use crate::telemetry::metrics::{GroupMetrics, ListenerMetrics};
 
 /// What outlives the process.
@@ -46,6 +52,7 @@ impl Remains {
         dialect: Arc<Dialect>,
         stan: StanPolicy,
         clock: Arc<dyn Clock>,
+        attempts_max: u32,
         terminals: &[Identity],
     ) -> Self {
         let directory = Directory::new();
@@ -61,6 +68,7 @@ impl Remains {
                 state: BindingState::Active,
                 reasons: ReasonSet::EMPTY,
                 holds: HoldSet::EMPTY,
+                device: SerialPrint::NONE,
             };
             operator.bind(key_of(*who), admission);
         }
@@ -72,7 +80,7 @@ impl Remains {
             dialect,
             stan,
             timeout: TIMEOUT,
-            attempts_max: 10_000,
+            attempts_max,
             links: LINKS,
             directory,
             keys: Arc::new(keys),
@@ -296,9 +304,40 @@ impl Gateway {
         self.driven.in_flight()
     }
 
-    /// Nothing is awaited or owed, and nothing waits for the disk.
+    pub(super) fn parked(&self) -> usize {
+        self.driven.parked()
+    }
+
+    /// What waits for a person, by the read model.
+    pub(super) fn exceptions(&mut self) -> Result<Vec<TransactionRow>, StoreError> {
+        self.driven.exceptions()
+    }
+
+    /// A person decides about something parked. `false` when it is not parked any more.
+    pub(super) fn decide(
+        &mut self,
+        row: &TransactionRow,
+        verb: Verb,
+        at: Timestamp,
+    ) -> Result<bool, ExceptionError> {
+        let sound = "a sound name, and a sound note";
+        let done = Intervention {
+            txn: row.txn,
+            at,
+            verb,
+            name: PersonName::parse("Li Wei").unwrap_or_else(|_wrong| unreachable!("{sound}")),
+            note: Note::parse("asked the bank").unwrap_or_else(|_wrong| unreachable!("{sound}")),
+        };
+        match self.driven.decide(row, &done) {
+            Ok(()) => Ok(true),
+            Err(ExceptionError::NotParked) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Nothing is awaited, owed or parked, and nothing waits for the disk.
     pub(super) fn is_quiet(&self) -> bool {
-        self.owed() == 0 && self.in_flight() == 0 && !self.has_unsynced()
+        self.owed() + self.in_flight() + self.parked() == 0 && !self.has_unsynced()
     }
 
     /// Intents that became durable since this was asked last.

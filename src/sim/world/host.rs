@@ -166,6 +166,22 @@ impl Host {
         }
     }
 
+    /// Undoes a request by hand, because a person asks for it. `false` when there is none with that number.
+    pub(super) fn undo(&mut self, terminal: TerminalId, stan: Stan) -> bool {
+        let mut of = self
+            .rows
+            .iter_mut()
+            .filter(|((of, _, number), _)| (*of, *number) == (terminal, stan));
+        let Some((_, row)) = of.next() else {
+            return false;
+        };
+        if row.state == State::Approved {
+            row.state = State::Reversed;
+            self.reversed += 1;
+        }
+        true
+    }
+
     /// What stands in a terminal's favour: how many, and their sum.
     pub(super) fn stands(&self, terminal: TerminalId) -> (u64, i64) {
         self.rows

@@ -22,10 +22,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use crate::base::clock::ManualClock;
-use crate::base::{Clock, MerchantId, Moment, TerminalId};
+use crate::base::{Clock, Fate, MerchantId, Moment, TerminalId};
 use crate::iso8583::{Dialect, Index};
 use crate::sim::message::{Identity, Phrases};
 use crate::sim::time::local_time;
+use crate::store::Verb;
 use crate::switch::StanPolicy;
 
 use event::Event;
@@ -46,6 +47,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Links to the host.
 const LINKS: usize = 2;
+/// How often a person looks at what is parked.
+const EXCEPTIONS_EVERY: Duration = Duration::from_secs(10);
 /// Events after which a world heals though not all terminals have done what they were to do.
 const EVENTS_BEFORE_HEALING: u64 = 50_000;
 /// Events after which a world runs in circles.
@@ -134,7 +137,8 @@ impl<'t> World<'t> {
         let clock = Arc::new(ManualClock::default());
         let whole: Vec<_> = (1..=TERMINALS).map(identity).collect();
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-        let remains = Remains::new(Arc::clone(&dialect), stan, shared, &whole);
+        let attempts_max = rates.attempts_max;
+        let remains = Remains::new(Arc::clone(&dialect), stan, shared, attempts_max, &whole);
         Self {
             tell,
             rates,
@@ -177,6 +181,7 @@ impl<'t> World<'t> {
             let wait = self.within(self.rates.operator_rests);
             self.after(wait, Event::Operator);
         }
+        self.after(EXCEPTIONS_EVERY, Event::Exceptions);
         let mut end = Moment(u64::MAX);
         while let Some(Reverse((at, _, slot))) = self.queue.pop() {
             if at > end {
@@ -222,6 +227,7 @@ impl<'t> World<'t> {
                 | Event::HangUp { .. }
                 | Event::LinkUp { .. }
                 | Event::Operator
+                | Event::Exceptions
                 | Event::SyncBegins
                 | Event::Tick { .. }
                 | Event::Crash,
@@ -245,6 +251,7 @@ impl<'t> World<'t> {
         Finding::NotSettled {
             owed: gateway.map_or(0, Gateway::owed),
             in_flight: gateway.map_or(0, Gateway::in_flight),
+            parked: gateway.map_or(0, Gateway::parked),
             terminals: self.terminals.iter().filter(|t| !t.is_done()).count(),
         }
     }
@@ -324,6 +331,7 @@ impl<'t> World<'t> {
                 }
             }
             Event::Operator => self.operate(),
+            Event::Exceptions => self.decide()?,
             Event::SyncBegins => {
                 if let Some(gateway) = &mut self.gateway {
                     gateway.begin_sync();
@@ -373,6 +381,37 @@ impl<'t> World<'t> {
         self.tell(|_| told);
         let wait = self.within(self.rates.operator_rests);
         self.after(wait, Event::Operator);
+    }
+
+    /// A person has what is parked sent again, or has the host undo it by hand and closes it.
+    fn decide(&mut self) -> Result<(), Finding> {
+        self.after(EXCEPTIONS_EVERY, Event::Exceptions);
+        let at = self.clock.wall();
+        let Some(gateway) = &mut self.gateway else {
+            return Ok(());
+        };
+        if gateway.parked() == 0 {
+            return Ok(());
+        }
+        for row in gateway.exceptions().map_err(restart_failed)? {
+            if !self.healed && self.random.bool() {
+                continue;
+            }
+            // What is to be repeated is not undone, and what the host has never seen may still come there.
+            let undone = row.fate == Fate::Reverse
+                && self.random.bool()
+                && self.host.undo(row.key.terminal, row.upstream_stan);
+            let verb = if undone { Verb::Close } else { Verb::Resend };
+            let decided = gateway.decide(&row, verb, at);
+            let decided = decided.map_err(|problem| Finding::NotDecided(problem.to_string()))?;
+            self.summary.decisions += u64::from(decided);
+            if let Some(tell) = &mut self.tell {
+                let (terminal, stan) = (row.key.terminal, row.stan.get());
+                let told = format!("{} {terminal} stan {stan}: {decided}", verb.name());
+                tell(self.clock.now(), told);
+            }
+        }
+        Ok(())
     }
 
     /// Carries away what the gateway has put out, and lets it look up and sync.

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::sim::chance::Chance;
 
+/// So often nothing is sent in a world that comes to its end.
+const ATTEMPTS_MAX: u32 = 10_000;
+
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rates {
@@ -47,6 +50,8 @@ pub(super) struct Rates {
     pub(super) travel_max: Duration,
     /// Longest sync.
     pub(super) sync_max: Duration,
+    /// Times a reversal or repeat is sent before a person has to decide.
+    pub(super) attempts_max: u32,
     /// Longest time between two changes of a binding or account; zero for none.
     pub(super) operator_rests: Duration,
     /// Whether the host remembers a reversal that came before its original.
@@ -81,6 +86,7 @@ impl Rates {
             crashes: 0,
             travel_max: Duration::ZERO,
             sync_max: Duration::ZERO,
+            attempts_max: ATTEMPTS_MAX,
             operator_rests: Duration::ZERO,
             host_bars: false,
         };
@@ -88,6 +94,10 @@ impl Rates {
             crashes: if random.bool() { random.u32(1..=3) } else { 0 },
             travel_max: Duration::from_micros(random.u64(100..300_000)),
             sync_max: Duration::from_micros(random.u64(100..50_000)),
+            attempts_max: match random.u32(0..4) {
+                0 => random.u32(1..=4),
+                _ => ATTEMPTS_MAX,
+            },
             operator_rests: match random.u32(0..3) {
                 0 => Duration::from_millis(random.u64(100..10_000)),
                 _ => Duration::ZERO,

@@ -60,6 +60,11 @@ impl Gather {
         }
     }
 
+    /// The clock that it tells by.
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// So many effects were taken just now.
     pub(super) fn taken(&mut self, effects: usize) {
         let now = self.clock.now();

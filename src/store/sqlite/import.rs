@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::registry::{state_told, write_state};
 use super::{audit, from_sql, to_sql};
-use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, limits};
-use crate::binding::{Admission, BindingState, HoldSet, ReasonSet, TerminalKey};
+use crate::base::calendar::Civil;
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp, limits};
+use crate::binding::{Admission, BindingState, HoldSet, ReasonSet, SerialPrint, TerminalKey};
 use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, LineProblem};
 
 /// See the module.
@@ -187,6 +188,7 @@ impl<'c> Import<'c> {
             state: line.state.unwrap_or(BindingState::Active),
             reasons: line.reasons,
             holds: HoldSet::EMPTY,
+            device: SerialPrint::of(line.serial.as_bytes()),
         };
         match open {
             // The terminal was bound once and its binding is closed: a line that names no state does not
@@ -196,6 +198,11 @@ impl<'c> Import<'c> {
                 && self.was_closed(terminal.0, merchant, account)? =>
             {
                 self.report.unchanged += 1;
+            }
+            None if admission.state.is_open()
+                && let Some(reason) = self.quarantined(line, terminal, merchant)? =>
+            {
+                self.problem(line.line, reason);
             }
             None => {
                 let closed_at = (!admission.state.is_open()).then(|| to_sql(self.actor.at.0));
@@ -253,6 +260,7 @@ impl<'c> Import<'c> {
             Some((id, _, _, version, state, reasons)) => {
                 admission.binding = BindingId(from_sql(id));
                 admission.version = version + 1;
+                admission.device = self.bound_device(id)?;
                 write_state(self.db, admission, self.actor)?;
                 let before = Admission {
                     version,
@@ -274,6 +282,48 @@ impl<'c> Import<'c> {
         self.db
             .prepare_cached("SELECT name FROM acquirer WHERE id = ?1")?
             .query_row([id.0], |row| row.get(0))
+    }
+
+    /// Why a terminal id cannot go to this merchant yet.
+    fn quarantined(
+        &self,
+        line: &ImportLine,
+        (terminal, is_new): (i64, bool),
+        merchant: i64,
+    ) -> rusqlite::Result<Option<String>> {
+        if is_new {
+            return Ok(None);
+        }
+        let until: Option<i64> = self
+            .db
+            .prepare_cached(
+                "SELECT quarantined_until FROM terminal WHERE id = ?1 AND quarantined_until > ?2 \
+                 AND ?3 <> (SELECT merchant FROM binding WHERE terminal = ?1 ORDER BY id DESC LIMIT 1)",
+            )?
+            .query_row(params![terminal, to_sql(self.actor.at.0), merchant], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(until.map(|until| {
+            let until = Civil::utc(Timestamp(from_sql(until))).date_text();
+            format!(
+                "terminal {} was another merchant's and goes to nobody else before {until}; request a binding \
+                 with evidence (reuse-terminal) that another person filed",
+                line.terminal
+            )
+        }))
+    }
+
+    /// The device of a binding, as the gate compares it.
+    fn bound_device(&self, binding: i64) -> rusqlite::Result<SerialPrint> {
+        self.db
+            .prepare_cached(
+                "SELECT coalesce(d.serial, t.serial) FROM binding b JOIN terminal t ON t.id = b.terminal \
+                 LEFT JOIN device d ON d.id = b.device WHERE b.id = ?1",
+            )?
+            .query_row([binding], |row| {
+                Ok(SerialPrint::of(row.get_ref(0)?.as_str()?.as_bytes()))
+            })
     }
 
     /// Whether the terminal's latest binding was this one and is closed: nothing is left to say.

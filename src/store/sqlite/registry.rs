@@ -9,8 +9,11 @@ use super::import::Import;
 use super::query::open_to_read;
 use super::{StoreFile, Sync, affairs, audit, from_sql, open, parcels, to_sql, tokens, writes};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
+use crate::binding::unbinding::WATCH;
+use crate::binding::watch::BindingRules;
 use crate::binding::{
-    AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, TerminalKey,
+    AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, SerialPrint,
+    TerminalKey,
 };
 use crate::store::StoreError;
 use crate::store::audit::Entry;
@@ -91,6 +94,9 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     writes::MIGRATION,
     tokens::MIGRATION,
     parcels::MIGRATION,
+    affairs::schema::PAYMENTS,
+    affairs::schema::ALERTS,
+    affairs::schema::SPARES,
 ];
 
 /// See the module.
@@ -98,6 +104,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
 pub struct SqliteRegistry {
     db: Connection,
     path: PathBuf,
+    rules: BindingRules,
 }
 
 impl SqliteRegistry {
@@ -106,6 +113,7 @@ impl SqliteRegistry {
         Ok(Self {
             db: open_to_read(path, MIGRATIONS)?,
             path: path.to_owned(),
+            rules: BindingRules::default(),
         })
     }
 
@@ -118,11 +126,16 @@ impl SqliteRegistry {
         Ok(Self {
             db,
             path: path.to_owned(),
+            rules: BindingRules::default(),
         })
     }
 
     pub(super) const fn db(&self) -> &Connection {
         &self.db
+    }
+
+    pub(super) const fn rules(&self) -> BindingRules {
+        self.rules
     }
 
     pub(super) const fn db_mut(&mut self) -> &mut Connection {
@@ -131,12 +144,16 @@ impl SqliteRegistry {
 }
 
 const SHOW: &str = "SELECT a.id, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
-    b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial), \
+    b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial) AS serial, \
     b.opened_at, b.closed_at FROM binding b JOIN terminal t ON t.id = b.terminal \
     JOIN acquirer a ON a.id = t.acquirer JOIN merchant m ON m.id = b.merchant \
     JOIN account c ON c.id = b.account LEFT JOIN device d ON d.id = b.device ";
 
 impl Registry for SqliteRegistry {
+    fn keep_to(&mut self, rules: BindingRules) {
+        self.rules = rules;
+    }
+
     fn acquirer(&mut self, name: &str) -> Result<AcquirerId, StoreError> {
         let add = |db: &Connection| -> rusqlite::Result<AcquirerId> {
             db.execute("INSERT OR IGNORE INTO acquirer(name) VALUES (?1)", [name])?;
@@ -174,8 +191,9 @@ impl Registry for SqliteRegistry {
             }
             let mut bindings = self.db.prepare(
                 "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, \
-                 b.state, b.reasons, b.holds FROM binding b JOIN terminal t ON t.id = b.terminal \
-                 JOIN merchant m ON m.id = b.merchant ORDER BY b.id",
+                 b.state, b.reasons, b.holds, coalesce(d.serial, t.serial) AS serial FROM binding b \
+                 JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant \
+                 LEFT JOIN device d ON d.id = b.device ORDER BY b.id",
             )?;
             let mut rows = bindings.query([])?;
             while let Some(row) = rows.next()? {
@@ -488,6 +506,13 @@ pub(super) fn write_state(
          FROM binding WHERE id = ?1",
     )?
     .execute(params![id, at, actor.name])?;
+    if !after.state.is_open() {
+        let until = to_sql(actor.at.after(WATCH).0);
+        db.prepare_cached(
+            "UPDATE terminal SET watched_until = ?2 WHERE id = (SELECT terminal FROM binding WHERE id = ?1)",
+        )?
+        .execute(params![id, until])?;
+    }
     Ok(())
 }
 
@@ -502,7 +527,8 @@ pub(super) fn state_of(name: &str) -> BindingState {
     BindingState::from_name(name).unwrap_or(BindingState::Suspended)
 }
 
-/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons, holds.
+/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons, holds; and one with the
+/// name `serial`.
 pub(super) fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
     let terminal = row.get_ref(1)?.as_str()?;
     let merchant = row.get_ref(5)?.as_str()?;
@@ -519,6 +545,11 @@ pub(super) fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admi
         state: state_of(state),
         reasons: ReasonSet::from_bits(row.get(7)?),
         holds: HoldSet::from_bits(row.get(8)?),
+        device: SerialPrint::of(
+            row.get_ref("serial")?
+                .as_bytes_or_null()?
+                .unwrap_or_default(),
+        ),
     };
     Ok((key, admission))
 }

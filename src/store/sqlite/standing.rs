@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::read_model::row_of;
 use super::{SqliteReader, from_sql, to_sql};
-use crate::base::BindingId;
+use crate::base::{BindingId, Timestamp};
 use crate::binding::drain::Outstanding;
 use crate::store::read_model::BindingReader;
 use crate::store::{StoreError, TransactionRow};
@@ -13,6 +13,21 @@ impl BindingReader for SqliteReader {
     fn hanging_on(&mut self, binding: BindingId) -> Result<(Outstanding, i64), StoreError> {
         hanging_on(self.db(), to_sql(binding.0))
             .map_err(StoreError::engine("reading what hangs on a binding"))
+    }
+
+    fn approved_since(&mut self, binding: BindingId, since: Timestamp) -> Result<bool, StoreError> {
+        // From the newest batch back: who trades is found at the first row.
+        self.db()
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM (SELECT at, outcome FROM txn WHERE binding = ?1 \
+                 ORDER BY batch DESC, stan DESC) WHERE outcome = 'approved' AND at >= ?2)",
+            )
+            .and_then(|mut one| {
+                one.query_row(params![to_sql(binding.0), to_sql(since.0)], |row| {
+                    row.get(0)
+                })
+            })
+            .map_err(StoreError::engine("reading whether a binding traded"))
     }
 
     fn of_binding(

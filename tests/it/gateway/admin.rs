@@ -203,13 +203,55 @@ impl Api {
 
     /// The last line of an import's answer.
     pub(super) async fn import(&self, csv: &str) -> Value {
-        let (status, body) = self.call("POST", "/v1/import", csv.to_owned()).await;
-        assert_eq!(status, 200, "{body}");
-        serde_json::from_str(body.lines().last().unwrap()).unwrap()
+        let key = new_key();
+        let headers = [
+            ("content-type", "text/csv"),
+            ("idempotency-key", key.as_str()),
+            ("accept", "application/x-ndjson"),
+        ];
+        let told = self
+            .request("POST", "/v1/import", &headers, csv.to_owned())
+            .await;
+        assert_eq!(told.status, 200, "{told:?}");
+        serde_json::from_str(told.text.lines().last().unwrap()).unwrap()
     }
 }
 
 const HEADER: &str = "terminal_id,merchant_id,account_id,state,reasons\n";
+
+/// Who does not ask for lines gets the end as a status: 200 says that it is in the gate.
+#[tokio::test]
+async fn an_import_is_answered_with_200_only_when_it_is_committed() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let api = Api::serve(&world);
+    let key = new_key();
+    let headers = [
+        ("content-type", "text/csv"),
+        ("idempotency-key", key.as_str()),
+    ];
+    let bad = format!("{HEADER}G0000001,{SHOP},account-7,asleep,\n");
+    let told = api.request("POST", "/v1/import", &headers, bad).await;
+    assert_eq!((told.status, told.problem().as_str()), (422, "wrong lines"));
+    assert_eq!(told.json()["lines"][0]["line"], 2, "{told:?}");
+    let key = new_key();
+    let headers = [
+        ("content-type", "text/csv"),
+        ("idempotency-key", key.as_str()),
+    ];
+    let good = format!("{HEADER}G0000001,{SHOP},account-7,active,\n");
+    for _ in 0..2 {
+        // The second time it is the answer of the first.
+        let told = api
+            .request("POST", "/v1/import", &headers, good.clone())
+            .await;
+        assert_eq!(told.status, 200, "{told:?}");
+        assert_eq!(told.json()["report"]["bound"], 1, "{told:?}");
+    }
+    let mut till = world.till(1).await;
+    till.who.terminal = "G0000001".into();
+    let (_, answer) = till.sell(&mut link, 2, "00").await;
+    assert_eq!(answer.code(), "00");
+}
 
 #[tokio::test]
 async fn an_import_takes_all_lines_or_none_and_names_every_bad_one() {

@@ -19,8 +19,9 @@ fn bind_anew(world: &World) {
     });
 }
 
+/// bindings test 2.
 #[tokio::test]
-async fn a_former_shops_sale_is_undone_and_not_the_new_ones() {
+async fn t02_a_former_shops_sale_is_undone_and_not_the_new_ones() {
     for stan in [StanPolicy::Pass, StanPolicy::Own] {
         let setup = Setup {
             stan,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use posgate::base::{Clock, MerchantId, SystemClock, TerminalId};
-use posgate::binding::{AccountStatus, BindingState, ReasonSet, RependReason};
+use posgate::binding::watch::BindingRules;
+use posgate::binding::{AccountStatus, BindingState, ReasonSet, RependReason, SerialRule};
 use posgate::iso8583::Dialect;
 use posgate::net::session::SessionLimits;
 use posgate::security::tls;
@@ -49,6 +50,10 @@ pub(super) struct Setup {
     pub(super) dialect: &'static str,
     pub(super) tls: bool,
     pub(super) sign_on_required: bool,
+    /// As if MACs were verified, and codes may be entered.
+    pub(super) codes: bool,
+    pub(super) serials: SerialRule,
+    pub(super) bindings: BindingRules,
     pub(super) stan: StanPolicy,
     pub(super) timeout: Duration,
     pub(super) attempts_max: u32,
@@ -73,6 +78,9 @@ impl Setup {
             dialect: UNIONPAY,
             tls: false,
             sign_on_required: false,
+            codes: false,
+            serials: SerialRule::Watch,
+            bindings: BindingRules::default(),
             stan: StanPolicy::Pass,
             timeout: seconds(15),
             attempts_max: 60,
@@ -133,6 +141,9 @@ impl Setup {
                 acquirer: "acme".into(),
                 upstream: name.clone(),
                 sign_on_required: self.sign_on_required,
+                authentic: self.codes,
+                code_entry: self.codes,
+                serials: self.serials,
                 handshake_timeout: self.handshake_timeout,
                 handshakes_max: self.handshakes_max,
                 handshakes_per_address_max: 0,
@@ -170,6 +181,7 @@ impl Setup {
             in_flight_max: 10_000,
             journal_gather: Duration::ZERO,
             keeping: self.keeping,
+            bindings: self.bindings,
             memory_bytes_max: 0,
         };
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
@@ -220,6 +232,7 @@ pub(super) struct Bound {
     pub(super) merchant: String,
     pub(super) account: String,
     pub(super) account_status: AccountStatus,
+    pub(super) serial: String,
     pub(super) state: BindingState,
 }
 
@@ -230,6 +243,7 @@ impl Bound {
             merchant: SHOP.into(),
             account: "account-1".into(),
             account_status: AccountStatus::Verified,
+            serial: String::new(),
             state: BindingState::Active,
         }
     }
@@ -294,7 +308,7 @@ impl World {
             account: bound.account.as_str().into(),
             account_kind: "bank-card".into(),
             account_status: bound.account_status,
-            serial: "".into(),
+            serial: bound.serial.as_str().into(),
             state: Some(bound.state),
             reasons,
         };

@@ -134,13 +134,18 @@ async fn money_before_sign_on_and_of_another_batch_gets_77() {
     world.stop(till).await;
 }
 
+/// bindings test 11: what cannot be decided is 96, never 97, known terminal or not.
 #[tokio::test]
-async fn money_fails_closed_while_the_directory_is_not_trusted() {
+async fn t11_money_fails_closed_while_the_directory_is_not_trusted() {
     let (world, _link) = Setup::new().start_with_link().await;
     let mut till = world.till(1).await;
     world.running.switch.directory().set_trusted(false);
     assert_eq!(till.code(&till.who.sale(1, 100)).await, "96");
+    let mut never_bound = world.till(999).await;
+    assert_eq!(never_bound.code(&never_bound.who.sale(1, 100)).await, "96");
     world.running.switch.directory().set_trusted(true);
+    assert_eq!(never_bound.code(&never_bound.who.sale(2, 100)).await, "97");
+    drop(never_bound);
     world.stop(till).await;
 }
 

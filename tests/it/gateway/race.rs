@@ -49,7 +49,7 @@ fn set(world: &World, number: u32, state: BindingState, reasons: ReasonSet) -> u
     changed.unwrap()
 }
 
-/// Number 18 of the binding tests: a sale and a state change race 10,000 times.
+/// bindings test 18: a sale and a state change race 10,000 times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t18_no_sale_is_journalled_after_the_change_that_ended_its_state() {
     let dialect = posgate::iso8583::Dialect::shipped(UNIONPAY).unwrap();
@@ -170,7 +170,7 @@ async fn t18_no_sale_is_journalled_after_the_change_that_ended_its_state() {
     }
 }
 
-/// Number 6 of the binding tests: an account that turns invalid reaches every terminal on it within a second,
+/// bindings test 6: an account that turns invalid reaches every terminal on it within a second,
 /// and before the call returns.
 #[tokio::test]
 async fn t06_an_account_that_turns_invalid_stops_every_terminal_on_it_at_once() {

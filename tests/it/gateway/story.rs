@@ -16,22 +16,22 @@ use serde_json::{Value, json};
 use super::admin::{Api, new_key};
 use super::batches::{NOTHING, Sums, settlement};
 use super::fixture::{SHOP, Setup, Till, World, eventually, prometheus};
-use super::wire::{Draft, Wire};
+use super::wire::{Draft, PATIENCE, Wire};
 
 const BEGIN: &str = "<!-- story: written by the test -->\n";
 const END: &str = "<!-- end of the story -->\n";
-const LI: &str = "Li Wei";
-const WANG: &str = "Wang Fang";
+pub(super) const LI: &str = "Li Wei";
+pub(super) const WANG: &str = "Wang Fang";
 const SHA: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A gateway with two people at its API and a shop at its terminals, and what was said so far.
-struct Story {
-    world: World,
-    link: Wire,
-    api: Api,
-    outbox: PathBuf,
+pub(super) struct Story {
+    pub(super) world: World,
+    pub(super) link: Wire,
+    pub(super) api: Api,
+    pub(super) outbox: PathBuf,
     tokens: BTreeMap<&'static str, String>,
-    tills: BTreeMap<String, Till>,
+    pub(super) tills: BTreeMap<String, Till>,
     codes_read: usize,
     clock: Arc<Shifted>,
     text: String,
@@ -56,7 +56,11 @@ impl Clock for Shifted {
 }
 
 impl Story {
-    async fn begin() -> Self {
+    pub(super) async fn begin() -> Self {
+        Self::with(Setup::new()).await
+    }
+
+    pub(super) async fn with(setup: Setup) -> Self {
         let clock = Arc::new(Shifted {
             machine: SystemClock::new(),
             ahead: AtomicU64::new(0),
@@ -64,7 +68,7 @@ impl Story {
         let setup = Setup {
             terminals: 0,
             clock: Some(Arc::clone(&clock) as Arc<dyn Clock>),
-            ..Setup::new()
+            ..setup
         };
         let (world, link) = setup.start_with_link().await;
         let outbox = world.folder.path().join("outbox");
@@ -115,7 +119,7 @@ impl Story {
         self.text.push('\n');
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         who: &'static str,
         method: &str,
@@ -140,7 +144,7 @@ impl Story {
     }
 
     /// One request and what came of it, both in the story.
-    async fn ask(&mut self, who: &'static str, path: &str, body: Value) -> Value {
+    pub(super) async fn ask(&mut self, who: &'static str, path: &str, body: Value) -> Value {
         let method = if path.starts_with("/v1/merchants") && !path.ends_with("contacts") {
             "PUT"
         } else {
@@ -154,15 +158,33 @@ impl Story {
     }
 
     /// The same, when it has to succeed.
-    async fn does(&mut self, who: &'static str, path: &str, body: Value) -> u64 {
+    pub(super) async fn does(&mut self, who: &'static str, path: &str, body: Value) -> u64 {
         let answer = self.ask(who, path, body).await;
         answer["number"]
             .as_u64()
             .unwrap_or_else(|| panic!("{path}: {answer}"))
     }
 
+    /// Transactions, once the read model shows so many.
+    pub(super) async fn listed(&self, path: &str, count: usize) -> Vec<Value> {
+        let shown = async {
+            loop {
+                let (status, listed) = self.call(LI, "GET", path, &Value::Null).await;
+                assert_eq!(status, 200, "{listed}");
+                let rows = listed["transactions"].as_array().unwrap().clone();
+                if rows.len() >= count {
+                    return rows;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let rows = tokio::time::timeout(PATIENCE, shown).await.unwrap();
+        assert_eq!(rows.len(), count, "{rows:?}");
+        rows
+    }
+
     /// The code that was sent last, as its receiver reads it.
-    async fn code(&mut self) -> String {
+    pub(super) async fn code(&mut self) -> String {
         let (outbox, read) = (self.outbox.clone(), self.codes_read);
         let codes = move || -> Vec<(String, String)> {
             let text = fs::read_to_string(&outbox).unwrap_or_default();
@@ -189,7 +211,7 @@ impl Story {
     }
 
     /// Sends a code and brings it back.
-    async fn proves(&mut self, contact: u64, purpose: &str, subject: u64) -> u64 {
+    pub(super) async fn proves(&mut self, contact: u64, purpose: &str, subject: u64) -> u64 {
         let body = json!({ "contact": contact, "purpose": purpose, "subject": subject });
         let challenge = self.does(LI, "/v1/challenges", body).await;
         let code = self.code().await;
@@ -217,7 +239,12 @@ impl Story {
     }
 
     /// What a terminal asks and hears. A request that is let through is answered by the upstream.
-    async fn at(&mut self, terminal: &str, what: &str, draft: impl Fn(&Till) -> Draft) -> String {
+    pub(super) async fn at(
+        &mut self,
+        terminal: &str,
+        what: &str,
+        draft: impl Fn(&Till) -> Draft,
+    ) -> String {
         let mut till = self.till(terminal).await;
         till.send(&draft(&till)).await;
         let answer = tokio::select! {
@@ -239,12 +266,12 @@ impl Story {
         code
     }
 
-    async fn sells(&mut self, terminal: &str, stan: u32) -> String {
+    pub(super) async fn sells(&mut self, terminal: &str, stan: u32) -> String {
         self.at(terminal, "sale of 10.00", |till| till.who.sale(stan, 1_000))
             .await
     }
 
-    async fn state_of(&mut self, terminal: &str) -> String {
+    pub(super) async fn state_of(&mut self, terminal: &str) -> String {
         let path = format!("/v1/terminals/acme/{terminal}");
         let (status, shown) = self.call(LI, "GET", &path, &Value::Null).await;
         assert_eq!(status, 200, "{shown}");
@@ -256,7 +283,7 @@ impl Story {
         state
     }
 
-    async fn act(&mut self, who: &'static str, terminal: &str, body: Value) -> Value {
+    pub(super) async fn act(&mut self, who: &'static str, terminal: &str, body: Value) -> Value {
         self.ask(who, &format!("/v1/terminals/acme/{terminal}/actions"), body)
             .await
     }
@@ -574,7 +601,7 @@ async fn the_story_that_the_documentation_tells() {
 
 impl Story {
     /// Lets minutes pass.
-    fn wait(&mut self, minutes: u64) {
+    pub(super) fn wait(&mut self, minutes: u64) {
         self.clock
             .ahead
             .fetch_add(minutes * 60_000_000, Ordering::Relaxed);

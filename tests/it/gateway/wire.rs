@@ -39,6 +39,11 @@ impl Draft {
         self
     }
 
+    /// A field as it is written.
+    pub(super) fn value(&self, de: u8) -> &[u8] {
+        &self.fields[&de]
+    }
+
     /// The same fields under another message type.
     pub(super) fn retyped(self, mti: &str) -> Self {
         Self {
@@ -107,6 +112,11 @@ impl Seen {
 
     pub(super) fn has(&self, de: u8) -> bool {
         self.fields.contains_key(&de)
+    }
+
+    /// A field as it came.
+    pub(super) fn raw(&self, de: u8) -> &[u8] {
+        &self.fields[&de]
     }
 
     /// A field as text; empty when it is not there.

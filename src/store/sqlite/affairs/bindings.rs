@@ -7,10 +7,10 @@ use crate::base::{AccountId, BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{CodeHash, Purpose, Verdict};
 use crate::binding::device::{DeviceEvent, DeviceState};
 use crate::binding::refusal::two_persons;
-use crate::binding::unbinding::{QUARANTINE, WATCH};
+use crate::binding::unbinding::WATCH;
 use crate::binding::{
     Admission, BindingEvent, BindingState, HoldSet, Life, ReasonSet, Refusal, RependReason,
-    TerminalKey,
+    SerialPrint, TerminalKey,
 };
 use crate::store::command::{AccountName, Allows, DeviceName};
 
@@ -21,6 +21,7 @@ impl Step<'_> {
         merchant: MerchantId,
         account: &str,
         serial: &str,
+        evidence: Option<u64>,
     ) -> Stopped<()> {
         let merchant_row = self.merchant(key.acquirer, merchant)?;
         let account = self.account(&AccountName {
@@ -35,7 +36,9 @@ impl Step<'_> {
             }
             .into());
         }
-        let held = self.new_binding(key, merchant_row, merchant, account.id, serial, None)?;
+        let terminal = self.free_terminal(key, serial, evidence)?;
+        let whose = (merchant_row, merchant);
+        let held = self.new_binding(key, terminal, whose, account.id, serial, None)?;
         self.done.number = held.admission.binding.0;
         self.done.version = held.admission.version;
         Ok(())
@@ -45,13 +48,12 @@ impl Step<'_> {
     pub(super) fn new_binding(
         &mut self,
         key: TerminalKey,
-        merchant: i64,
-        merchant_id: MerchantId,
+        terminal: i64,
+        (merchant, merchant_id): (i64, MerchantId),
         account: AccountId,
         serial: &str,
         predecessor: Option<BindingId>,
     ) -> Stopped<Held> {
-        let terminal = self.free_terminal(key, serial)?;
         let name = DeviceName {
             acquirer: key.acquirer,
             serial: serial.to_owned(),
@@ -92,6 +94,7 @@ impl Step<'_> {
             state: Life::REQUESTED.state,
             reasons: Life::REQUESTED.reasons,
             holds: HoldSet::EMPTY,
+            device: SerialPrint::of(serial.as_bytes()),
         };
         self.done.changes.bindings.push((key, admission));
         let acquirer = self.acquirer_name(key.acquirer)?;
@@ -112,8 +115,14 @@ impl Step<'_> {
         })
     }
 
-    /// The row of a terminal id that nobody has.
-    fn free_terminal(&self, key: TerminalKey, serial: &str) -> Stopped<i64> {
+    /// The row of a terminal id that nobody has. One that is kept from others after its end is given with evidence
+    /// that another person filed.
+    pub(super) fn free_terminal(
+        &self,
+        key: TerminalKey,
+        serial: &str,
+        evidence: Option<u64>,
+    ) -> Stopped<i64> {
         let found: Option<(i64, u64, bool)> = self
             .db
             .prepare_cached(
@@ -140,13 +149,19 @@ impl Step<'_> {
                 remedy: "unbind or replace that terminal first",
             }
             .into()),
-            Some((_, until, false)) if self.now().0 < until => Err(Refusal::Early {
-                what: "giving the terminal id to somebody else",
-                at: Timestamp(until),
-                now: self.now(),
+            Some((_, until, false)) if self.now().0 < until && evidence.is_none() => {
+                Err(Refusal::Early {
+                    what: "giving the terminal id away without evidence that another person filed",
+                    at: Timestamp(until),
+                    now: self.now(),
+                }
+                .into())
             }
-            .into()),
-            Some((id, _, false)) => {
+            Some((id, until, false)) => {
+                if self.now().0 < until {
+                    let about = self.subject(key)?;
+                    self.use_evidence(evidence, &about, Allows::ReuseTerminal)?;
+                }
                 self.db
                     .prepare_cached("UPDATE terminal SET serial = ?2 WHERE id = ?1")?
                     .execute(params![id, serial])?;
@@ -262,6 +277,58 @@ impl Step<'_> {
         self.notify(held.merchant, "binding.repended", &text)
     }
 
+    /// Says whether a terminal is a spare.
+    pub(super) fn set_spare(&mut self, key: TerminalKey, spare: bool, note: &str) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        said("why", note)?;
+        let is_spare: bool = self.db.query_row(
+            "SELECT spare FROM binding WHERE id = ?1",
+            [to_sql(held.admission.binding.0)],
+            |row| row.get(0),
+        )?;
+        if is_spare == spare {
+            let (what, problem) = ("whether it is a spare", "is known already");
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        self.db
+            .prepare_cached("UPDATE binding SET spare = ?2 WHERE id = ?1")?
+            .execute(params![to_sql(held.admission.binding.0), spare])?;
+        let event = if spare {
+            "binding.spare_begun"
+        } else {
+            "binding.spare_ended"
+        };
+        let because = Because {
+            event,
+            note,
+            checker: "",
+        };
+        self.write_binding(&held, &held, because)?;
+        Ok(())
+    }
+
+    /// A binding was found idle: it waits for somebody to look, unless something happened to it since.
+    pub(super) fn dormant(
+        &mut self,
+        key: TerminalKey,
+        (binding, version): (BindingId, u32),
+        months: u32,
+    ) -> Stopped<()> {
+        let held = self.binding_by_id(binding.0)?;
+        let admission = held.admission;
+        if admission.version != version || admission.state != BindingState::Active {
+            return Ok(());
+        }
+        let note = format!("no approved transaction for {months} months");
+        let reasons = ReasonSet::EMPTY.with(RependReason::Dormant);
+        self.event(&held, BindingEvent::Repend(reasons), &note, "")?;
+        let text = format!(
+            "terminal {} takes no new payments: {note}; have it confirmed that it is still yours",
+            key.terminal
+        );
+        self.notify(held.merchant, "binding.repended", &text)
+    }
+
     pub(super) fn clear_reason(
         &mut self,
         key: TerminalKey,
@@ -323,7 +390,11 @@ impl Step<'_> {
             .prepare_cached(
                 "UPDATE terminal SET watched_until = ?2, quarantined_until = ?3 WHERE id = ?1",
             )?
-            .execute(params![held.terminal, until(WATCH), until(QUARANTINE)])?;
+            .execute(params![
+                held.terminal,
+                until(WATCH),
+                until(self.rules.quarantine)
+            ])?;
         if let Some(device) = held.device {
             let device = self.device_by_id(device)?;
             if matches!(device.state, DeviceState::Deployed | DeviceState::InRepair) {
@@ -363,54 +434,6 @@ impl Step<'_> {
             }
             .into());
         }
-        Ok(())
-    }
-
-    /// A message came from a terminal whose binding is closed.
-    pub(super) fn heard_of(&mut self, key: TerminalKey, times: u32) -> Stopped<()> {
-        const HOUR: u64 = 3_600_000_000;
-        let now = self.now().0;
-        let found: Option<(i64, i64)> = self
-            .db
-            .prepare_cached(
-                "SELECT t.id, b.id FROM terminal t JOIN binding b ON b.terminal = t.id \
-                 WHERE t.acquirer = ?1 AND t.terminal_id = ?2 AND t.watched_until > ?3 \
-                 AND b.closed_at IS NOT NULL ORDER BY b.id DESC LIMIT 1",
-            )?
-            .query_row(
-                params![key.acquirer.0, key.terminal.as_str(), to_sql(now)],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?;
-        let Some((terminal, binding)) = found else {
-            return Ok(());
-        };
-        let counted = self
-            .db
-            .prepare_cached(
-                "UPDATE late_terminal SET last_at = ?3, count = count + ?4 WHERE rowid = \
-                 (SELECT max(rowid) FROM late_terminal WHERE terminal = ?1 AND first_at > ?2)",
-            )?
-            .execute(params![
-                terminal,
-                to_sql(now.saturating_sub(HOUR)),
-                to_sql(now),
-                times
-            ])?;
-        if counted == 0 {
-            self.db
-                .prepare_cached("INSERT INTO late_terminal VALUES (?1, ?2, ?3, ?3, ?4)")?
-                .execute(params![terminal, binding, to_sql(now), times])?;
-            let subject = self.subject(key)?;
-            self.tell(
-                "risk.late_message_after_unbind",
-                subject,
-                serde_json::Value::Null,
-                serde_json::json!({ "binding": binding }),
-                serde_json::Value::Null,
-            )?;
-        }
-        self.done.number = from_sql(binding);
         Ok(())
     }
 }

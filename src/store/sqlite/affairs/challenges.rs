@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use super::contacts::ContactRow;
 use super::{Step, Stopped, from_sql, to_sql};
-use crate::base::Timestamp;
+use crate::base::{Amount, Timestamp};
 use crate::binding::Refusal;
 use crate::binding::challenge::{
-    Challenge, ChallengeState, CodeHash, Delivery, Purpose, Sends, Verdict, may_check, may_send,
+    Challenge, ChallengeState, CodeHash, Delivery, Payment, Purpose, Sends, Verdict, may_check,
+    may_send,
 };
-use crate::binding::contact::{ContactEvent, ContactKind, ContactState};
+use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 
 /// Failures of one contact that are looked at.
 const FAILURES_READ: u32 = 200;
@@ -30,20 +31,25 @@ impl Step<'_> {
     pub(super) fn challenge(
         &mut self,
         contact: u64,
-        purpose: Purpose,
-        subject: u64,
+        (purpose, subject, payment): (Purpose, u64, Option<&Payment>),
         code: &CodeHash,
         number: u64,
         asked_from: &str,
     ) -> Stopped<()> {
+        Payment::check(purpose, payment)?;
         let contact = self.contact(contact)?;
         may_carry(&contact, purpose)?;
-        let binding = self.binding_of_subject(purpose, subject)?;
+        let binding = self.binding_of_subject(purpose, subject, &contact)?;
         let now = self.now();
         may_check(now, &self.failures(&contact.hash)?)?;
         let to_contact = self.sent_since_yesterday("target = ?2", &contact.hash)?;
         let for_binding = match binding {
-            Some(binding) => self.sent_since_yesterday("binding = ?2", to_sql(binding))?,
+            // A shop has more payers than it has changes: each payer's number has its own limit.
+            Some(_) if purpose == Purpose::PayerConfirm => Vec::new(),
+            Some(binding) => {
+                let of_shop = "binding = ?2 AND purpose <> 'payer-confirm'";
+                self.sent_since_yesterday(of_shop, to_sql(binding))?
+            }
             None => Vec::new(),
         };
         let from_place = if asked_from.is_empty() {
@@ -69,23 +75,29 @@ impl Step<'_> {
             ],
         )?;
         // A newer code voids the older ones for the same thing.
+        let (stan, amount, currency) = columns(payment);
         self.db
             .prepare_cached(
                 "UPDATE challenge SET state = 'superseded', ended_at = ?4 WHERE contact = ?1 \
-                 AND purpose = ?2 AND subject = ?3 AND state IN ('created', 'sent', 'delivered')",
+                 AND purpose = ?2 AND subject = ?3 AND stan IS ?5 AND amount IS ?6 AND currency IS ?7 \
+                 AND state IN ('created', 'sent', 'delivered')",
             )?
             .execute(params![
                 to_sql(contact.id),
                 purpose.name(),
                 to_sql(subject),
-                to_sql(now.0)
+                to_sql(now.0),
+                stan,
+                amount,
+                currency
             ])?;
         let ttl = purpose.ttl(contact.kind);
         let expires_at = now.0 + u64::try_from(ttl.as_micros()).unwrap_or(0);
         self.db
             .prepare_cached(
                 "INSERT INTO challenge(id, purpose, contact, subject, target, binding, asked_from, code, \
-                 state, sent_at, expires_at) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,'created',?9,?10)",
+                 state, sent_at, expires_at, stan, amount, currency) \
+                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,'created',?9,?10,?11,?12,?13)",
             )?
             .execute(params![
                 to_sql(number),
@@ -97,7 +109,10 @@ impl Step<'_> {
                 asked_from,
                 code.0,
                 to_sql(now.0),
-                to_sql(expires_at)
+                to_sql(expires_at),
+                stan,
+                amount,
+                currency
             ])?;
         self.done.number = number;
         self.done.version = 1;
@@ -210,12 +225,17 @@ impl Step<'_> {
     }
 
     /// Whether anybody may be asked for a code about this, and the binding that its limits count by.
-    fn binding_of_subject(&self, purpose: Purpose, subject: u64) -> Stopped<Option<u64>> {
-        match purpose {
-            Purpose::VerifyContact => Ok(None),
+    fn binding_of_subject(
+        &self,
+        purpose: Purpose,
+        subject: u64,
+        contact: &ContactRow,
+    ) -> Stopped<Option<u64>> {
+        let held = match purpose {
+            Purpose::VerifyContact => return Ok(None),
             Purpose::ChangePhoneOld | Purpose::ChangePhoneNew => {
                 self.contact(subject)?;
-                Ok(None)
+                return Ok(None);
             }
             Purpose::Unbind | Purpose::Replace => {
                 let binding: Option<i64> = self
@@ -224,16 +244,19 @@ impl Step<'_> {
                     .query_row([to_sql(subject)], |row| row.get(0))
                     .optional()?;
                 let binding = binding.ok_or_else(|| Self::not_there("case", subject))?;
-                Ok(Some(from_sql(binding)))
+                self.binding_by_id(from_sql(binding))?
             }
             Purpose::Bind
             | Purpose::ChangeAccount
             | Purpose::ReleaseHold
-            | Purpose::PayerConfirm => {
-                let held = self.binding_by_id(subject)?;
-                Ok(Some(held.admission.binding.0))
-            }
+            | Purpose::PayerConfirm => self.binding_by_id(subject)?,
+        };
+        if contact.merchant != held.merchant {
+            let what = "the contact";
+            let problem = "is another merchant's than the terminal is";
+            return Err(Refusal::Value { what, problem }.into());
         }
+        Ok(Some(held.admission.binding.0))
     }
 
     fn failures(&self, target: &[u8]) -> Stopped<Vec<Timestamp>> {
@@ -316,6 +339,23 @@ fn may_carry(contact: &ContactRow, purpose: Purpose) -> Result<(), Refusal> {
         let remedy = "an e-mail address alone does not carry this";
         return Err(Refusal::Missing { what, remedy });
     }
+    let is_payer = contact.role == ContactRole::Payer;
+    let concerns = match purpose {
+        // Anybody's number is verified the same way.
+        Purpose::VerifyContact | Purpose::ChangePhoneOld | Purpose::ChangePhoneNew => true,
+        Purpose::PayerConfirm => is_payer,
+        Purpose::Bind
+        | Purpose::ChangeAccount
+        | Purpose::Unbind
+        | Purpose::Replace
+        | Purpose::ReleaseHold => !is_payer,
+    };
+    if !concerns {
+        let what = "the contact";
+        let problem =
+            "has another role: payers confirm payments and nothing else, and nobody else does";
+        return Err(Refusal::Value { what, problem });
+    }
     let proven = contact.state == ContactState::Verified;
     let to_be_proven = matches!(contact.state, ContactState::Pending | ContactState::Suspect);
     let fits = match purpose {
@@ -337,6 +377,15 @@ fn may_carry(contact: &ContactRow, purpose: Purpose) -> Result<(), Refusal> {
         state: contact.state.name(),
         verb: "sent a code for this",
         remedy: "choose one that is verified, or verify it first",
+    })
+}
+
+/// A payment as its columns: trace number, amount, currency.
+pub(super) fn columns(payment: Option<&Payment>) -> (Option<u32>, Option<i64>, Option<String>) {
+    payment.map_or((None, None, None), |payment| {
+        let Amount { minor, currency } = payment.amount;
+        let stan = payment.stan.get();
+        (Some(stan), Some(to_sql(minor)), Some(currency.to_string()))
     })
 }
 

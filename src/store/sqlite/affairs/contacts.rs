@@ -15,16 +15,18 @@ use crate::binding::contact::{
     self, ContactEvent, ContactKind, ContactRole, ContactState, guards_acceptance,
 };
 use crate::binding::refusal::two_persons;
-use crate::binding::unbinding::Proof;
+use crate::binding::unbinding::{Proof, WATCH};
 use crate::binding::{BindingEvent, BindingState, ReasonSet, Refusal, RependReason};
 use crate::store::command::{Allows, Notice, Sealed};
 
-/// Contacts of one merchant that are not revoked.
+/// Contacts of one merchant that are not revoked, payers aside.
 const CONTACTS_MAX: u32 = 50;
+/// Payers of one merchant that are not revoked.
+const PAYERS_MAX: u32 = 10_000;
 
 /// How long the old holder's word is good, in microseconds: 20 minutes (NIST 800-63B, binding of a new
 /// authenticator).
-const CONSENT_GOOD_FOR: u64 = 20 * 60_000_000;
+pub(super) const CONSENT_GOOD_FOR: u64 = 20 * 60_000_000;
 
 /// How long a change waits that staff agreed to because the old number cannot be asked: 12 hours.
 const COOLING: u64 = 12 * 3_600_000_000;
@@ -63,12 +65,14 @@ impl Step<'_> {
         replaces: Option<u64>,
     ) -> Stopped<()> {
         let merchant = self.merchant(acquirer, merchant)?;
+        let pays = role == ContactRole::Payer;
         let held: u32 = self.db.query_row(
-            "SELECT count(*) FROM contact WHERE merchant = ?1 AND state <> 'revoked'",
-            [merchant],
+            "SELECT count(*) FROM contact WHERE merchant = ?1 AND state <> 'revoked' \
+             AND (role = 'payer') = ?2",
+            params![merchant, pays],
             |row| row.get(0),
         )?;
-        if held >= CONTACTS_MAX {
+        if held >= if pays { PAYERS_MAX } else { CONTACTS_MAX } {
             let (what, problem) = (
                 "the list of contacts",
                 "is full; revoke one that is not used",
@@ -91,12 +95,15 @@ impl Step<'_> {
             }
             .into());
         }
-        self.one_identity(merchant, value.hash.as_slice())?;
+        self.one_identity(merchant, role, value.hash.as_slice())?;
         if let Some(old) = replaces {
             let old = self.contact(old)?;
-            if old.merchant != merchant || old.kind != kind || old.state == ContactState::Revoked {
+            let same = old.merchant == merchant
+                && old.kind == kind
+                && (old.role == ContactRole::Payer) == pays;
+            if !same || old.state == ContactState::Revoked {
                 let what = "the contact to be replaced";
-                let problem = "is of another merchant or kind, or is revoked";
+                let problem = "is of another merchant or kind, is a payer's, or is revoked";
                 return Err(Refusal::Value { what, problem }.into());
             }
         }
@@ -117,9 +124,10 @@ impl Step<'_> {
                 to_sql(self.now().0)
             ])?;
         let added = self.contact(from_sql(number))?;
+        self.was_given_up(merchant, &value.hash, "entered for")?;
         self.write_contact(&added, "contact.added", "", "")?;
         // Whoever is to be replaced hears of it, at the place where a stranger would not want them to.
-        if replaces.is_some() {
+        if replaces.is_some() && !pays {
             let text = format!("a change to {} was asked for", value.masked);
             self.notify(merchant, "contact.change_requested", &text)?;
         }
@@ -127,14 +135,18 @@ impl Step<'_> {
     }
 
     /// A number that is verified for another identity is not taken: contact and identity are one to one.
-    /// A merchant whose identity nobody entered is an identity of its own.
-    fn one_identity(&self, merchant: i64, hash: &[u8]) -> Stopped<()> {
+    /// A merchant whose identity nobody entered is an identity of its own. A payer's number is the payer's, at as
+    /// many shops as the payer likes.
+    fn one_identity(&self, merchant: i64, role: ContactRole, hash: &[u8]) -> Stopped<()> {
+        if role == ContactRole::Payer {
+            return Ok(());
+        }
         let other: Option<String> = self
             .db
             .prepare_cached(
                 "SELECT o.merchant_id FROM contact c JOIN merchant o ON o.id = c.merchant \
                  JOIN merchant m ON m.id = ?1 WHERE c.value_hash = ?2 AND c.state = 'verified' \
-                 AND c.merchant <> ?1 AND c.kind = 'phone' \
+                 AND c.merchant <> ?1 AND c.kind = 'phone' AND c.role <> 'payer' \
                  AND (o.identity_hash IS NULL OR o.identity_hash IS NOT m.identity_hash) LIMIT 1",
             )?
             .query_row(params![merchant, hash], |row| row.get(0))
@@ -222,7 +234,8 @@ impl Step<'_> {
     ) -> Stopped<()> {
         contact.state = contact::apply(contact.state, ContactEvent::Verify)?;
         contact.version += 1;
-        self.one_identity(contact.merchant, &contact.hash)?;
+        self.one_identity(contact.merchant, contact.role, &contact.hash)?;
+        self.was_given_up(contact.merchant, &contact.hash, "verified for")?;
         self.write_contact(&contact, ContactEvent::Verify.event(), note, checker)?;
         if contact.replaces.is_some() {
             if contact.consent.is_some() {
@@ -326,7 +339,9 @@ impl Step<'_> {
             .into());
         }
         // Before the state is written: whoever loses the contact is told there too.
-        self.notify(contact.merchant, event.event(), note)?;
+        if contact.role != ContactRole::Payer {
+            self.notify(contact.merchant, event.event(), note)?;
+        }
         self.write_contact(&contact, event.event(), note, "")?;
         if is_last {
             let reasons = ReasonSet::EMPTY.with(RependReason::Phone);
@@ -421,11 +436,15 @@ impl Step<'_> {
         checker: &str,
     ) -> Stopped<()> {
         self.db
-            .prepare_cached("UPDATE contact SET state = ?2, version = ?3 WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE contact SET state = ?2, version = ?3, watched_until = CASE WHEN ?2 = 'revoked' \
+                 THEN ?4 ELSE 0 END WHERE id = ?1",
+            )?
             .execute(params![
                 to_sql(contact.id),
                 contact.state.name(),
-                contact.version
+                contact.version,
+                to_sql(self.now().after(WATCH).0)
             ])?;
         self.db
             .prepare_cached("INSERT INTO contact_change VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")?

@@ -18,6 +18,7 @@ mod tests;
 mod time;
 mod unbindings;
 mod views;
+mod watch;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -25,7 +26,9 @@ use serde_json::{Value, json};
 use super::registry::admission_of;
 use super::{SqliteRegistry, audit, from_sql, to_sql};
 use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
+use crate::binding::challenge::{Payment, Purpose};
 use crate::binding::drain::Impact;
+use crate::binding::watch::BindingRules;
 use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
 use crate::store::StoreError;
 use crate::store::audit::Entry;
@@ -43,6 +46,7 @@ impl Affairs for SqliteRegistry {
         actor: &Actor,
     ) -> Result<Done, RegistryError> {
         let fail = StoreError::engine;
+        let rules = self.rules();
         let savepoint = self
             .db_mut()
             .savepoint()
@@ -51,6 +55,7 @@ impl Affairs for SqliteRegistry {
             db: &savepoint,
             actor,
             expected,
+            rules,
             done: Done::default(),
         };
         // A wrong code is counted although it opens nothing; only a refusal takes everything back.
@@ -66,6 +71,35 @@ impl Affairs for SqliteRegistry {
             .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM challenge")
             .and_then(|mut one| one.query_row([], |row| row.get(0).map(from_sql)))
             .map_err(StoreError::engine("numbering a challenge"))
+    }
+
+    fn challenge_at(
+        &mut self,
+        key: TerminalKey,
+        purpose: Purpose,
+        payment: Option<&Payment>,
+    ) -> Result<Option<ChallengeView>, StoreError> {
+        self.read_challenge_at(key, purpose, payment)
+            .map_err(StoreError::engine("reading a challenge"))
+    }
+
+    fn confirmation(
+        &mut self,
+        binding: BindingId,
+        payment: &Payment,
+        at: Timestamp,
+    ) -> Result<Option<ChallengeView>, StoreError> {
+        self.read_confirmation(binding, payment, at)
+            .map_err(StoreError::engine("reading a payer's confirmation"))
+    }
+
+    fn idle_candidates(
+        &mut self,
+        range: (BindingId, BindingId),
+        before: Timestamp,
+    ) -> Result<(Vec<(TerminalKey, BindingId, u32)>, bool), StoreError> {
+        self.read_idle_candidates(range, before)
+            .map_err(StoreError::engine("reading who may be idle"))
     }
 
     fn successors(&mut self) -> Result<Vec<(TerminalKey, BindingId)>, StoreError> {
@@ -174,6 +208,7 @@ pub(super) struct Step<'c> {
     actor: &'c Actor,
     /// Version that the caller saw of what the command is about.
     expected: Option<u32>,
+    rules: BindingRules,
     done: Done,
 }
 
@@ -264,7 +299,8 @@ impl Step<'_> {
                 merchant,
                 account,
                 serial,
-            } => self.request_binding(*key, *merchant, account, serial),
+                evidence,
+            } => self.request_binding(*key, *merchant, account, serial, *evidence),
             Command::ApproveBinding { key, network } => self.approve_binding(*key, network),
             Command::RejectBinding { key, note } => self.reject_binding(*key, note),
             Command::ActivateBinding {
@@ -279,6 +315,13 @@ impl Step<'_> {
                 reason,
                 evidence,
             } => self.clear_reason(*key, *reason, *evidence),
+            Command::SetSpare { key, spare, note } => self.set_spare(*key, *spare, note),
+            Command::Dormant {
+                key,
+                binding,
+                version,
+                months,
+            } => self.dormant(*key, (*binding, *version), *months),
             Command::Suspend { key, note } => self.suspend(*key, note),
             Command::Resume { key, evidence } => self.resume(*key, *evidence),
             Command::RequestAccountChange { key, account, note } => {
@@ -299,10 +342,14 @@ impl Step<'_> {
                 contact,
                 purpose,
                 subject,
+                payment,
                 code,
                 number,
                 asked_from,
-            } => self.challenge(*contact, *purpose, *subject, code, *number, asked_from),
+            } => {
+                let about = (*purpose, *subject, payment.as_ref());
+                self.challenge(*contact, about, code, *number, asked_from)
+            }
             Command::CheckCode {
                 challenge,
                 purpose,
@@ -325,7 +372,15 @@ impl Step<'_> {
                 note,
             } => self.open_replacement(*key, *new_key, serial, note),
             Command::Replacement { case, step } => self.replacement(*case, step),
-            Command::HeardOf { key, times } => self.heard_of(*key, *times),
+            Command::HeardOf { key, times, serial } => {
+                self.heard_of(*key, *times, serial.as_deref())
+            }
+            Command::OtherDevice {
+                key,
+                times,
+                serial,
+                authentic,
+            } => self.other_device(*key, serial, *times, *authentic),
             Command::Tick => self.tick(),
         }
     }
@@ -534,9 +589,9 @@ impl Step<'_> {
 
     /// Tells the merchant's contacts that are verified now.
     fn notify(&mut self, merchant: i64, event: &'static str, text: &str) -> Stopped<()> {
-        let mut all = self
-            .db
-            .prepare_cached("SELECT id FROM contact WHERE merchant = ?1 AND state = 'verified'")?;
+        let mut all = self.db.prepare_cached(
+            "SELECT id FROM contact WHERE merchant = ?1 AND state = 'verified' AND role <> 'payer'",
+        )?;
         let rows = all.query_map([merchant], |row| row.get(0).map(from_sql))?;
         for contact in rows {
             let contact = contact?;
@@ -551,8 +606,9 @@ impl Step<'_> {
 }
 
 const HELD: &str = "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
-    b.reasons, b.holds, b.terminal, b.merchant, b.device, b.opened_by FROM binding b \
-    JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant";
+    b.reasons, b.holds, b.terminal, b.merchant, b.device, b.opened_by, coalesce(d.serial, t.serial) AS serial \
+    FROM binding b JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant \
+    LEFT JOIN device d ON d.id = b.device";
 
 fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
     let (key, admission) = admission_of(row)?;

@@ -38,10 +38,11 @@ impl Step<'_> {
                            collide in STAN and batch";
             return Err(Refusal::Value { what, problem }.into());
         }
+        let terminal = self.free_terminal(new_key, serial, None)?;
         let new = self.new_binding(
             new_key,
-            old.merchant,
-            old.admission.merchant,
+            terminal,
+            (old.merchant, old.admission.merchant),
             old.admission.account,
             serial,
             Some(old.admission.binding),

@@ -1,6 +1,48 @@
 //! The tables of what hangs on a binding. Histories are append-only, and closed bindings are left alone: the
 //! database itself refuses what would change them.
 
+/// What a payer's confirmation is for.
+pub(in crate::store::sqlite) const PAYMENTS: &str = "
+ALTER TABLE challenge ADD COLUMN stan INTEGER;
+ALTER TABLE challenge ADD COLUMN amount INTEGER;        -- smallest unit
+ALTER TABLE challenge ADD COLUMN currency TEXT;         -- DE49
+CREATE INDEX challenge_contact ON challenge(contact, id);
+";
+
+/// Which terminals are spares: they may be idle.
+pub(in crate::store::sqlite) const SPARES: &str = "
+ALTER TABLE binding ADD COLUMN spare INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Alerts of every kind, and contacts that are watched after they were given up.
+pub(in crate::store::sqlite) const ALERTS: &str = "
+CREATE TABLE alert (
+    id       INTEGER PRIMARY KEY,
+    kind     TEXT NOT NULL,
+    subject  TEXT NOT NULL,     -- as the audit trail names it
+    terminal TEXT NOT NULL,     -- DE41; may be empty
+    binding  INTEGER REFERENCES binding,
+    detail   TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL,
+    count    INTEGER NOT NULL
+);
+CREATE INDEX alert_of ON alert(kind, subject, id);
+INSERT INTO alert(kind, subject, terminal, binding, detail, first_at, last_at, count)
+    SELECT 'late-message', 'terminal ' || a.name || '/' || t.terminal_id, t.terminal_id, l.binding, '',
+        l.first_at, l.last_at, l.count
+    FROM late_terminal l JOIN terminal t ON t.id = l.terminal JOIN acquirer a ON a.id = t.acquirer
+    ORDER BY l.rowid;
+DROP TABLE late_terminal;
+
+ALTER TABLE contact ADD COLUMN watched_until INTEGER NOT NULL DEFAULT 0;
+-- 90 days from when they were given up.
+UPDATE contact SET watched_until = 7776000000000 + coalesce((
+        SELECT max(c.at) FROM contact_change c WHERE c.contact = contact.id AND c.state = 'revoked'
+    ), 0)
+    WHERE state = 'revoked';
+";
+
 pub(in crate::store::sqlite) const MIGRATION: &str = "
 ALTER TABLE acquirer ADD COLUMN licence TEXT NOT NULL DEFAULT '';
 

@@ -1,9 +1,9 @@
 //! Commands from end to end, each against a registry of its own.
 
 use super::*;
-use crate::base::{MerchantId, TerminalId};
+use crate::base::{Amount, Currency, MerchantId, Stan, TerminalId};
 use crate::binding::account::{AccountEvent, AccountKind};
-use crate::binding::challenge::{CodeHash, Delivery, Purpose, Verdict};
+use crate::binding::challenge::{CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::device::DeviceEvent;
 use crate::binding::drain::Outstanding;
@@ -13,9 +13,10 @@ use crate::binding::replacement::DeviceTest;
 use crate::binding::unbinding::{
     Channel, Claim, Export, Proof, UnbindReason, WipeResult, documents_of,
 };
+use crate::binding::watch::BindingRules;
 use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet};
 use crate::store::command::{AccountName, Allows, ReplaceStep, Sealed, UnbindStep};
-use crate::store::registry::Registry;
+use crate::store::registry::{ImportLine, Registry};
 
 const RIGHT: CodeHash = CodeHash([1; 32]);
 const WRONG: CodeHash = CodeHash([2; 32]);
@@ -145,6 +146,16 @@ impl Desk {
 
     /// Sends a code; the challenge's number.
     fn send(&mut self, contact: u64, purpose: Purpose, subject: u64) -> Result<u64, RegistryError> {
+        self.send_for(contact, purpose, subject, None)
+    }
+
+    fn send_for(
+        &mut self,
+        contact: u64,
+        purpose: Purpose,
+        subject: u64,
+        payment: Option<Payment>,
+    ) -> Result<u64, RegistryError> {
         let number = self.registry.next_challenge().unwrap();
         let sent = self.by(
             MAKER,
@@ -152,6 +163,7 @@ impl Desk {
                 contact,
                 purpose,
                 subject,
+                payment,
                 code: RIGHT,
                 number,
                 asked_from: String::new(),
@@ -183,6 +195,7 @@ impl Desk {
             merchant: merchant(),
             account: "A-001".into(),
             serial: serial.into(),
+            evidence: None,
         });
         done.number
     }
@@ -325,6 +338,7 @@ fn one_device_and_one_terminal_id_are_one_binding() {
         merchant: merchant(),
         account: "A-001".into(),
         serial: serial.into(),
+        evidence: None,
     };
     assert!(
         desk.refused(MAKER, request("T2", "SN1"))
@@ -371,8 +385,9 @@ fn a_change_for_another_version_than_the_one_seen_is_refused() {
     assert_eq!(done.version, 4);
 }
 
+/// bindings test 5: of two reasons one is cleared, and it still waits.
 #[test]
-fn broken_before_made_waits_for_the_new_phone_and_both_reasons_need_proof() {
+fn t05_broken_before_made_waits_for_the_new_phone_and_both_reasons_need_proof() {
     let mut desk = Desk::new();
     desk.active("T1", "SN1");
     let refused = desk.refused(MAKER, revoke(desk.phone, false));
@@ -482,7 +497,7 @@ fn a_number_that_cannot_be_asked_any_more_goes_after_a_night() {
     assert_eq!(desk.contact_state(new), ContactState::Verified);
 }
 
-/// Number 7 of the binding tests.
+/// bindings test 7.
 #[test]
 fn t07_a_code_is_good_once_for_its_own_purpose_until_its_time_or_a_newer_one() {
     let mut desk = Desk::new();
@@ -555,6 +570,7 @@ fn codes_are_limited_by_number_by_binding_and_by_place() {
                 contact: phone,
                 purpose: Purpose::VerifyContact,
                 subject: 0,
+                payment: None,
                 code: RIGHT,
                 number: challenge,
                 asked_from: "203.0.113.7".into(),
@@ -564,7 +580,7 @@ fn codes_are_limited_by_number_by_binding_and_by_place() {
     }
 }
 
-/// Number 4 of the binding tests, the part with codes.
+/// bindings test 4, the part with codes.
 #[test]
 fn t04_a_flood_of_codes_locks_the_number_and_leaves_the_terminal_active() {
     let mut desk = Desk::new();
@@ -627,7 +643,93 @@ fn two_bounces_in_a_row_make_a_number_suspect_and_one_does_not() {
     assert_eq!(desk.state("T1").0, BindingState::Active);
 }
 
-/// Number 13 of the binding tests.
+#[test]
+fn a_payer_confirms_one_payment_and_speaks_for_the_merchant_in_nothing() {
+    let mut desk = Desk::new();
+    let binding = desk.active("T1", "SN1");
+    let payer = desk.phone_of(7, ContactRole::Payer, None);
+    desk.prove(payer);
+    let payment = |stan, minor| {
+        let currency = Currency::CNY;
+        Some(Payment {
+            stan: Stan::new(stan).unwrap(),
+            amount: Amount { minor, currency },
+        })
+    };
+    let confirm = Purpose::PayerConfirm;
+    desk.now += 2 * MINUTE;
+    let shop = desk.phone;
+    for (contact, purpose, payment) in [
+        (shop, confirm, payment(7, 1_000)),
+        (payer, Purpose::ReleaseHold, None),
+        (payer, confirm, None),
+        (payer, confirm, payment(7, 0)),
+        (shop, Purpose::ReleaseHold, payment(7, 1_000)),
+    ] {
+        assert!(desk.send_for(contact, purpose, binding, payment).is_err());
+    }
+    let first = desk.send_for(payer, confirm, binding, payment(7, 1_000));
+    let first = first.unwrap();
+    // A code for another payment does not void it; one for the same does.
+    desk.now += 2 * MINUTE;
+    let second = desk.send_for(payer, confirm, binding, payment(8, 1_000));
+    let second = second.unwrap();
+    desk.now += 2 * MINUTE;
+    let third = desk.send_for(payer, confirm, binding, payment(8, 1_000));
+    let third = third.unwrap();
+    assert_eq!(desk.answer(first, confirm, RIGHT), Verdict::Approved);
+    assert_eq!(desk.answer(second, confirm, RIGHT), Verdict::Used);
+    assert_eq!(desk.answer(third, confirm, RIGHT), Verdict::Approved);
+    let confirmed = |desk: &mut Desk, stan, after| {
+        let at = Timestamp(desk.now + after);
+        let payment: Payment = payment(stan, 1_000).unwrap();
+        let found = desk.registry.confirmation(BindingId(binding), &payment, at);
+        found.unwrap().map(|challenge| challenge.challenge)
+    };
+    assert_eq!(confirmed(&mut desk, 7, 0), Some(first));
+    assert_eq!(confirmed(&mut desk, 8, 20 * MINUTE), Some(third));
+    assert_eq!(confirmed(&mut desk, 8, 20 * MINUTE + 1), None);
+    assert_eq!(confirmed(&mut desk, 9, 0), None);
+    // Payers have limits of their own: the shop's are not used up.
+    for _ in 0..3 {
+        desk.now += 2 * MINUTE;
+        desk.send(shop, Purpose::ReleaseHold, binding).unwrap();
+    }
+    // What happens to the shop is not the payer's business, and a shop that loses its phone waits all the same.
+    let lost = desk.ok(revoke(shop, true));
+    assert!(lost.notices.iter().all(|notice| notice.contact != payer));
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "phone".into()));
+    // The same person pays elsewhere too.
+    let other = MerchantId::parse("104110041200002").unwrap();
+    desk.ok(Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: other,
+        name: "Other".into(),
+        mcc: "5812".into(),
+        kind: None,
+        identity: None,
+    });
+    let elsewhere = desk.ok(Command::AddContact {
+        acquirer: AcquirerId(1),
+        merchant: other,
+        kind: ContactKind::Phone,
+        role: ContactRole::Payer,
+        value: sealed(7),
+        replaces: None,
+    });
+    desk.prove(elsewhere.number);
+    // Not for a terminal of another merchant.
+    desk.now += 2 * MINUTE;
+    let refused = desk.send_for(elsewhere.number, confirm, binding, payment(9, 1_000));
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("another merchant")
+    );
+}
+
+/// bindings test 13.
 #[test]
 fn t13_a_number_belongs_to_one_identity_until_it_is_given_up() {
     let mut desk = Desk::new();
@@ -752,7 +854,7 @@ fn money_is_redirected_by_two_persons_and_to_the_merchants_own_verified_account(
     assert!(desk.refused(CHECKER, approve()).contains("missing"));
 }
 
-/// Number 17 of the binding tests, the part of the registry.
+/// bindings test 17, the part of the registry.
 #[test]
 fn t17_a_hold_is_explained_appealed_and_lifted_by_another() {
     let mut desk = Desk::new();
@@ -904,6 +1006,7 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
         merchant: merchant(),
         account: "A-001".into(),
         serial: "SN2".into(),
+        evidence: None,
     };
     assert!(
         desk.refused(MAKER, request.clone())
@@ -913,6 +1016,7 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
         desk.ok(Command::HeardOf {
             key: key("T1"),
             times: 1,
+            serial: None,
         });
         desk.now += 10 * MINUTE;
     }
@@ -920,6 +1024,7 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
     desk.ok(Command::HeardOf {
         key: key("T1"),
         times: 1,
+        serial: None,
     });
     let alerts = desk.registry.alert_views().unwrap();
     let counts: Vec<_> = alerts.iter().map(|alert| alert.count).collect();
@@ -928,13 +1033,312 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
     desk.ok(Command::HeardOf {
         key: key("T1"),
         times: 1,
+        serial: None,
     });
     assert_eq!(desk.registry.alert_views().unwrap().len(), 2);
     desk.now += 91 * DAY;
     desk.ok(request);
 }
 
-/// Number 16 of the binding tests.
+impl Desk {
+    /// Ends an active terminal by its case.
+    fn unbound(&mut self, terminal: &str) {
+        assert_eq!(terminal, "T1", "the claim names its device");
+        let case = submitted(self);
+        let impact = self.impact();
+        self.checked(step(case, UnbindStep::Approve(Box::new(impact))));
+        self.ok(Command::Tick);
+        self.ok(step(case, UnbindStep::Drained(Outstanding::default())));
+    }
+
+    /// Kinds, subjects and counts of alerts, oldest first.
+    fn alerts(&mut self) -> Vec<(String, String, u64)> {
+        let mut all = self.registry.alert_views().unwrap();
+        all.reverse();
+        all.into_iter()
+            .map(|alert| (alert.kind, alert.subject, alert.count))
+            .collect()
+    }
+}
+
+fn alert(kind: &str, subject: &str, count: u64) -> (String, String, u64) {
+    (kind.into(), subject.into(), count)
+}
+
+#[test]
+fn an_alert_is_told_at_once_and_then_once_an_hour_with_its_count() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.unbound("T1");
+    let mut told = Vec::new();
+    for minute in 0..150 {
+        let done = desk.ok(Command::HeardOf {
+            key: key("T1"),
+            times: 40,
+            serial: None,
+        });
+        assert_eq!(done.alerts.len(), done.told.len());
+        told.extend(done.told.into_iter().map(|event| (minute, event)));
+        desk.now += MINUTE;
+    }
+    let shown: Vec<_> = told
+        .iter()
+        .map(|(minute, event)| {
+            let data = &event.data;
+            (*minute, event.event, data["count_before"].as_u64())
+        })
+        .collect();
+    let event = "risk.late_message_after_unbind";
+    assert_eq!(
+        shown,
+        [
+            (0, event, None),
+            (60, event, Some(2_400)),
+            (120, event, Some(2_400))
+        ]
+    );
+    assert_eq!(told[1].1.object, "alert 2");
+    let late = |count| alert("late-message", "terminal acme/T1", count);
+    assert_eq!(desk.alerts(), [late(2_400), late(2_400), late(1_200)]);
+}
+
+#[test]
+fn a_device_that_was_unbound_is_heard_of_under_any_terminal_id() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.active("T2", "SN2");
+    desk.unbound("T1");
+    let other = |serial: &str| Command::OtherDevice {
+        key: key("T2"),
+        times: 2,
+        serial: serial.into(),
+        authentic: false,
+    };
+    // Two things are told: that it is not the bound device, and whose it was.
+    let done = desk.ok(other("SN1"));
+    let kinds: Vec<_> = done.alerts.iter().map(|kind| kind.name()).collect();
+    assert_eq!(kinds, ["other-device", "late-device"]);
+    desk.ok(other("SN9"));
+    assert_eq!(
+        desk.alerts(),
+        [
+            alert("other-device", "terminal acme/T2", 4),
+            alert("late-device", "device acme/SN1", 2),
+        ]
+    );
+    assert_eq!(
+        desk.state("T2").0,
+        BindingState::Active,
+        "nothing proves it"
+    );
+    // With the old terminal id it is the terminal that is heard of, and says which device it is.
+    desk.ok(Command::HeardOf {
+        key: key("T1"),
+        times: 1,
+        serial: Some("SN1".into()),
+    });
+    let last = &desk.registry.alert_views().unwrap()[0];
+    assert_eq!(
+        (last.kind.as_str(), last.detail.as_str()),
+        ("late-message", "device SN1")
+    );
+    desk.now += 91 * DAY;
+    let done = desk.ok(other("SN1"));
+    let kinds: Vec<_> = done.alerts.iter().map(|kind| kind.name()).collect();
+    assert_eq!(kinds, ["other-device"], "90 days are over");
+}
+
+#[test]
+fn another_device_is_doubted_when_its_message_is_authentic_and_only_then() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let other = |authentic| Command::OtherDevice {
+        key: key("T1"),
+        times: 1,
+        serial: "SN9".into(),
+        authentic,
+    };
+    let done = desk.ok(other(false));
+    assert!(done.changes.bindings.is_empty());
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    let done = desk.ok(other(true));
+    assert_eq!(done.changes.bindings.len(), 1);
+    assert_eq!(done.notices.len(), 1);
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "device".into()));
+    let version = desk.admission("T1").version;
+    desk.ok(other(true));
+    assert_eq!(
+        desk.admission("T1").version,
+        version,
+        "it is in doubt already"
+    );
+}
+
+/// bindings test 14: a spare may be idle, another terminal is looked at.
+#[test]
+fn t14_an_idle_terminal_waits_for_re_verification_and_a_spare_does_not() {
+    let mut desk = Desk::new();
+    let idle = desk.active("T1", "SN1");
+    let spare = desk.active("T2", "SN2");
+    let spare_is = |spare| Command::SetSpare {
+        key: key("T2"),
+        spare,
+        note: "for the till in the corner".into(),
+    };
+    desk.ok(spare_is(true));
+    assert!(
+        desk.refused(MAKER, spare_is(true))
+            .contains("known already")
+    );
+    let candidates = |desk: &mut Desk, before: u64| {
+        let all = (BindingId(0), BindingId(1_000));
+        let before = Timestamp(before);
+        let (found, more) = desk.registry.idle_candidates(all, before).unwrap();
+        assert!(!more);
+        let numbers = found.iter().map(|(_, binding, _)| binding.0);
+        numbers.collect::<Vec<_>>()
+    };
+    let opened = desk.now;
+    desk.now += 92 * DAY;
+    assert_eq!(candidates(&mut desk, opened + DAY), [idle]);
+    // Not before it was made active.
+    assert!(candidates(&mut desk, opened - 40 * MINUTE).is_empty());
+    let dormant = |desk: &mut Desk, version| {
+        desk.ok(Command::Dormant {
+            key: key("T1"),
+            binding: BindingId(idle),
+            version,
+            months: 3,
+        })
+    };
+    // It was changed since it was found: nothing happens.
+    let version = desk.admission("T1").version;
+    dormant(&mut desk, version - 1);
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    let done = dormant(&mut desk, version);
+    assert_eq!(done.notices.len(), 1);
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::RePending, "dormant".into())
+    );
+    // Who was confirmed is not idle for another three months.
+    let evidence = desk.evidence(
+        "terminal acme/T1",
+        Allows::ClearReason(RependReason::Dormant),
+    );
+    desk.checked(Command::ClearReason {
+        key: key("T1"),
+        reason: RependReason::Dormant,
+        evidence,
+    });
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    let confirmed = desk.now;
+    assert!(candidates(&mut desk, confirmed).is_empty());
+    assert_eq!(candidates(&mut desk, confirmed + 1), [idle]);
+    desk.now += DAY;
+    desk.ok(spare_is(false));
+    let now = desk.now;
+    assert!(!candidates(&mut desk, now).contains(&spare), "from here on");
+    assert!(candidates(&mut desk, now + 1).contains(&spare));
+}
+
+#[test]
+fn a_contact_that_was_given_up_is_watched_where_others_enter_it() {
+    let mut desk = Desk::new();
+    let other = MerchantId::parse("104110041200002").unwrap();
+    desk.ok(Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: other,
+        name: "Other".into(),
+        mcc: "5812".into(),
+        kind: None,
+        identity: None,
+    });
+    let enter = |desk: &mut Desk, merchant, role| {
+        desk.ok(Command::AddContact {
+            acquirer: AcquirerId(1),
+            merchant,
+            kind: ContactKind::Phone,
+            role,
+            value: sealed(1),
+            replaces: None,
+        })
+    };
+    desk.ok(revoke(desk.phone, true));
+    // Where it was given up it may come back.
+    let back = enter(&mut desk, merchant(), ContactRole::Service);
+    assert!(back.alerts.is_empty());
+    let added = enter(&mut desk, other, ContactRole::Owner);
+    assert_eq!(added.alerts.len(), 1);
+    desk.prove(added.number);
+    let subject = format!("contact {}", desk.phone);
+    assert_eq!(desk.alerts(), [alert("revoked-contact", &subject, 2)]);
+    let shown = &desk.registry.alert_views().unwrap()[0];
+    assert_eq!(shown.detail, "verified for merchant acme/104110041200002");
+    desk.now += 91 * DAY;
+    let later = enter(&mut desk, other, ContactRole::Finance);
+    assert!(later.alerts.is_empty());
+}
+
+#[test]
+fn a_terminal_id_is_kept_from_others_unless_two_persons_say_why() {
+    let mut desk = Desk::new();
+    let days = |days: u64| std::time::Duration::from_secs(days * 86_400);
+    desk.registry.keep_to(BindingRules {
+        quarantine: days(200),
+        ..BindingRules::default()
+    });
+    desk.active("T1", "SN1");
+    desk.unbound("T1");
+    let request = |evidence| Command::RequestBinding {
+        key: key("T1"),
+        merchant: merchant(),
+        account: "A-001".into(),
+        serial: "SN2".into(),
+        evidence,
+    };
+    desk.now += 199 * DAY;
+    let told = desk.refused(MAKER, request(None));
+    assert!(told.contains("giving the terminal id away"), "{told}");
+    // An import gives it to nobody else either.
+    let line = ImportLine {
+        line: 2,
+        acquirer: AcquirerId(1),
+        terminal: TerminalId::parse("T1").unwrap(),
+        merchant: MerchantId::parse("104110041200002").unwrap(),
+        merchant_name: "Other".into(),
+        mcc: "5812".into(),
+        account: "A-002".into(),
+        account_kind: "bank-card".into(),
+        account_status: AccountStatus::Verified,
+        serial: "".into(),
+        state: Some(BindingState::Active),
+        reasons: ReasonSet::EMPTY,
+    };
+    let actor = Actor::program(MAKER, Timestamp(desk.now));
+    let imported = desk
+        .registry
+        .import(&mut std::iter::once(Ok(line)), &actor, &mut |_| {});
+    let Err(RegistryError::Lines(problems)) = imported else {
+        panic!("{imported:?}");
+    };
+    assert!(
+        problems[0].reason.contains("goes to nobody else before"),
+        "{problems:?}"
+    );
+    let about = "terminal acme/T1";
+    let wrong = desk.evidence(about, Allows::Resume);
+    desk.refused(CHECKER, request(Some(wrong)));
+    let filed = desk.evidence(about, Allows::ReuseTerminal);
+    assert!(
+        desk.refused(MAKER, request(Some(filed)))
+            .contains("another person")
+    );
+    let bound = desk.checked(request(Some(filed)));
+    assert!(bound.number > 1);
+}
+
+/// bindings test 16.
 #[test]
 fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
     let mut desk = Desk::new();

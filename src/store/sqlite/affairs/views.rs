@@ -3,16 +3,46 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::super::{SqliteRegistry, from_sql, to_sql};
-use crate::base::{AcquirerId, BindingId, MerchantId, TerminalId};
+use super::challenges::columns;
+use super::contacts::CONSENT_GOOD_FOR;
+use crate::base::{AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::TerminalKey;
-use crate::binding::challenge::{ChallengeState, Purpose, TRIES_MAX};
+use crate::binding::challenge::{ChallengeState, Payment, Purpose, TRIES_MAX};
 use crate::binding::contact::{ContactKind, ContactRole, ContactState};
 use crate::binding::drain::Impact;
 use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::store::command::{
-    AlertView, CaseView, ChallengeView, ContactView, DeviceName, DeviceView, HoldView, MerchantView,
+    AlertView, CaseView, ChallengeView, ContactView, DeviceName, DeviceView, HoldView,
+    MerchantView, PaymentView,
 };
+
+const CHALLENGE: &str = "SELECT h.id, h.purpose, h.contact, c.masked, h.subject, h.state, h.tries, h.expires_at, \
+    h.stan, h.amount, h.currency, h.ended_at FROM challenge h JOIN contact c ON c.id = h.contact";
+
+fn challenge_view(row: &Row<'_>) -> rusqlite::Result<ChallengeView> {
+    let (purpose, state): (String, String) = (row.get(1)?, row.get(5)?);
+    let tries: u8 = row.get(6)?;
+    let (stan, amount): (Option<u32>, Option<i64>) = (row.get(8)?, row.get(9)?);
+    let (currency, ended_at): (Option<String>, Option<i64>) = (row.get(10)?, row.get(11)?);
+    let payment = stan.zip(amount).zip(currency);
+    Ok(ChallengeView {
+        challenge: from_sql(row.get(0)?),
+        purpose: Purpose::from_name(&purpose).unwrap_or(Purpose::VerifyContact),
+        contact: from_sql(row.get(2)?),
+        sent_to: row.get(3)?,
+        subject: from_sql(row.get(4)?),
+        payment: payment.map(|((stan, amount), currency)| PaymentView {
+            stan,
+            amount: from_sql(amount),
+            currency,
+        }),
+        state: ChallengeState::from_name(&state).unwrap_or(ChallengeState::Cancelled),
+        tries_left: TRIES_MAX.saturating_sub(tries),
+        expires_at_us: from_sql(row.get(7)?),
+        ended_at_us: ended_at.map(from_sql),
+    })
+}
 
 /// Rows of one list.
 const ROWS_MAX: u32 = 1_000;
@@ -119,25 +149,105 @@ impl SqliteRegistry {
 
     pub(super) fn read_challenge(&self, challenge: u64) -> rusqlite::Result<Option<ChallengeView>> {
         self.db()
-            .prepare_cached(
-                "SELECT h.id, h.purpose, h.contact, c.masked, h.subject, h.state, h.tries, h.expires_at \
-                 FROM challenge h JOIN contact c ON c.id = h.contact WHERE h.id = ?1",
-            )?
-            .query_row([to_sql(challenge)], |row| {
-                let (purpose, state): (String, String) = (row.get(1)?, row.get(5)?);
-                let tries: u8 = row.get(6)?;
-                Ok(ChallengeView {
-                    challenge: from_sql(row.get(0)?),
-                    purpose: Purpose::from_name(&purpose).unwrap_or(Purpose::VerifyContact),
-                    contact: from_sql(row.get(2)?),
-                    sent_to: row.get(3)?,
-                    subject: from_sql(row.get(4)?),
-                    state: ChallengeState::from_name(&state).unwrap_or(ChallengeState::Cancelled),
-                    tries_left: TRIES_MAX.saturating_sub(tries),
-                    expires_at_us: from_sql(row.get(7)?),
-                })
-            })
+            .prepare_cached(&format!("{CHALLENGE} WHERE h.id = ?1"))?
+            .query_row([to_sql(challenge)], challenge_view)
             .optional()
+    }
+
+    pub(super) fn read_challenge_at(
+        &self,
+        key: TerminalKey,
+        purpose: Purpose,
+        payment: Option<&Payment>,
+    ) -> rusqlite::Result<Option<ChallengeView>> {
+        let (stan, amount, currency) = columns(payment);
+        let of_binding = match purpose {
+            // These are for a contact of the merchant's.
+            Purpose::VerifyContact | Purpose::ChangePhoneOld | Purpose::ChangePhoneNew => {
+                "c.merchant = b.merchant AND h.binding IS NULL"
+            }
+            Purpose::Bind
+            | Purpose::ChangeAccount
+            | Purpose::Unbind
+            | Purpose::Replace
+            | Purpose::ReleaseHold
+            | Purpose::PayerConfirm => "h.binding = b.id",
+        };
+        self.db()
+            .prepare_cached(&format!(
+                "{CHALLENGE} JOIN binding b ON {of_binding} JOIN terminal t ON t.id = b.terminal \
+                 WHERE t.acquirer = ?1 AND t.terminal_id = ?2 AND b.closed_at IS NULL AND h.purpose = ?3 \
+                 AND h.stan IS ?4 AND h.amount IS ?5 AND h.currency IS ?6 ORDER BY h.id DESC LIMIT 1"
+            ))?
+            .query_row(
+                params![
+                    key.acquirer.0,
+                    key.terminal.as_str(),
+                    purpose.name(),
+                    stan,
+                    amount,
+                    currency
+                ],
+                challenge_view,
+            )
+            .optional()
+    }
+
+    pub(super) fn read_confirmation(
+        &self,
+        binding: BindingId,
+        payment: &Payment,
+        at: Timestamp,
+    ) -> rusqlite::Result<Option<ChallengeView>> {
+        let (stan, amount, currency) = columns(Some(payment));
+        self.db()
+            .prepare_cached(&format!(
+                "{CHALLENGE} WHERE h.binding = ?1 AND h.purpose = 'payer-confirm' AND h.state = 'approved' \
+                 AND h.stan = ?2 AND h.amount = ?3 AND h.currency = ?4 AND h.ended_at BETWEEN ?5 AND ?6 \
+                 ORDER BY h.id DESC LIMIT 1"
+            ))?
+            .query_row(
+                params![
+                    to_sql(binding.0),
+                    stan,
+                    amount,
+                    currency,
+                    to_sql(at.0.saturating_sub(CONSENT_GOOD_FOR)),
+                    to_sql(at.0)
+                ],
+                challenge_view,
+            )
+            .optional()
+    }
+
+    pub(super) fn read_idle_candidates(
+        &self,
+        (after, up_to): (BindingId, BindingId),
+        before: Timestamp,
+    ) -> rusqlite::Result<(Vec<(TerminalKey, BindingId, u32)>, bool)> {
+        let mut all = self.db().prepare_cached(
+            "SELECT t.acquirer, t.terminal_id, b.id, b.version FROM binding b \
+             JOIN terminal t ON t.id = b.terminal WHERE b.id > ?1 AND b.id <= ?2 AND b.closed_at IS NULL \
+             AND b.state = 'active' AND b.spare = 0 AND b.opened_at < ?3 AND NOT EXISTS (SELECT 1 \
+             FROM binding_change c WHERE c.binding = b.id AND c.at >= ?3 AND c.event IN \
+             ('binding.activated', 'binding.reason_cleared', 'binding.resumed', 'binding.state_set', \
+             'binding.spare_ended'))",
+        )?;
+        let range = params![to_sql(after.0), to_sql(up_to.0), to_sql(before.0)];
+        let rows = all.query_map(range, |row| {
+            let terminal = row.get_ref(1)?.as_str()?;
+            let key = TerminalKey {
+                acquirer: AcquirerId(row.get(0)?),
+                terminal: TerminalId::parse(terminal).unwrap_or(TerminalId::from_padded([b' '; 8])),
+            };
+            Ok((key, BindingId(from_sql(row.get(2)?)), row.get(3)?))
+        })?;
+        let found = rows.collect::<rusqlite::Result<_>>()?;
+        let more = self
+            .db()
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM binding WHERE id > ?1)")?
+            .query_row([to_sql(up_to.0)], |row| row.get(0))?;
+        Ok((found, more))
     }
 
     pub(super) fn read_case(&self, case: u64) -> rusqlite::Result<Option<CaseView>> {
@@ -157,16 +267,20 @@ impl SqliteRegistry {
 
     pub(super) fn read_alerts(&self) -> rusqlite::Result<Vec<AlertView>> {
         let mut all = self.db().prepare_cached(&format!(
-            "SELECT t.terminal_id, l.binding, l.first_at, l.last_at, l.count FROM late_terminal l \
-             JOIN terminal t ON t.id = l.terminal ORDER BY l.rowid DESC LIMIT {ROWS_MAX}"
+            "SELECT id, kind, subject, terminal, binding, detail, first_at, last_at, count FROM alert \
+             ORDER BY id DESC LIMIT {ROWS_MAX}"
         ))?;
         let rows = all.query_map([], |row| {
             Ok(AlertView {
-                terminal_id: row.get(0)?,
-                binding: from_sql(row.get(1)?),
-                first_at_us: from_sql(row.get(2)?),
-                last_at_us: from_sql(row.get(3)?),
-                count: from_sql(row.get(4)?),
+                alert: from_sql(row.get(0)?),
+                kind: row.get(1)?,
+                subject: row.get(2)?,
+                terminal_id: row.get(3)?,
+                binding: row.get::<_, Option<i64>>(4)?.map(from_sql),
+                detail: row.get(5)?,
+                first_at_us: from_sql(row.get(6)?),
+                last_at_us: from_sql(row.get(7)?),
+                count: from_sql(row.get(8)?),
             })
         })?;
         rows.collect()

@@ -1,0 +1,189 @@
+//! Contacts of merchants: phones and e-mail addresses, and how one takes the place of another.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Admin;
+use super::affairs::{Outcome, merchant_id, no_key, one_of, unfit};
+use super::extract::{IfMatch, Path, Write};
+use super::problem::{Refusal, blocking};
+use super::terminals::acquirer_of;
+use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactValue};
+use crate::binding::unbinding::Proof;
+use crate::store::Registry;
+use crate::store::command::{Command, ContactView, Sealed};
+use crate::switch::SEALED_FOR_CONTACT;
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(list_contacts, add_contact))
+        .routes(routes!(contact_event))
+        .routes(routes!(consent))
+}
+
+/// A contact, as it is entered.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewContact {
+    /// phone or email
+    kind: String,
+    /// owner, finance, operator, service or alert; payer for a customer who confirms payments by a code
+    role: String,
+    /// The number or address; it is sealed, and shown masked
+    value: String,
+    /// Number of the contact whose place it is to take, once both agreed
+    replaces: Option<u64>,
+}
+
+/// Enter a contact; it proves nothing until it is verified
+#[utoipa::path(
+    post, path = "/v1/merchants/{acquirer}/{merchant}/contacts", tag = "contacts",
+    params(("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42")),
+    request_body = NewContact, responses((status = 200, body = Outcome))
+)]
+async fn add_contact(
+    State(admin): State<Admin>,
+    Path((acquirer, merchant)): Path<(String, String)>,
+    write: Write<NewContact>,
+) -> Result<Response, Refusal> {
+    let keys = admin.switch.keys.clone();
+    let make = move |registry: &mut dyn Registry, new: NewContact| {
+        let kind = one_of!(ContactKind, "kind", &new.kind)?;
+        let value = ContactValue::parse(kind, &new.value).map_err(unfit)?;
+        let clear = value.expose().as_bytes();
+        Ok(Command::AddContact {
+            acquirer: acquirer_of(registry, &acquirer)?,
+            merchant: merchant_id(&merchant)?,
+            kind,
+            role: one_of!(ContactRole, "role", &new.role)?,
+            value: Sealed {
+                sealed: keys
+                    .seal_value(clear, SEALED_FOR_CONTACT)
+                    .map_err(|problem| no_key(&problem))?,
+                hash: keys.hash_value(&[b"contact", kind.name().as_bytes(), clear]),
+                masked: value.masked(),
+            },
+            replaces: new.replaces,
+        })
+    };
+    admin.command(write, None, make).await
+}
+
+/// Contacts of a merchant.
+#[derive(Debug, Serialize, ToSchema)]
+struct Contacts {
+    contacts: Vec<ContactView>,
+}
+
+/// Contacts of a merchant, masked
+#[utoipa::path(
+    get, path = "/v1/merchants/{acquirer}/{merchant}/contacts", tag = "contacts",
+    params(("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42")),
+    responses((status = 200, body = Contacts))
+)]
+async fn list_contacts(
+    State(admin): State<Admin>,
+    Path((acquirer, merchant)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let id = acquirer_of(registry.as_mut(), &acquirer)?;
+        let found = registry.contact_views(id, merchant_id(&merchant)?)?;
+        Ok(Json(Contacts { contacts: found }).into_response())
+    })
+    .await
+}
+
+/// What happens to a contact.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ContactHappening {
+    /// verify, suspect or revoke
+    event: String,
+    /// Why
+    #[serde(default)]
+    note: String,
+    /// Number of the evidence that another person filed; needed to verify without a code
+    evidence: Option<u64>,
+    /// Give up the last verified phone of the owner too; the merchant's terminals wait for another
+    #[serde(default)]
+    last_too: bool,
+}
+
+/// Verify a contact by evidence, doubt it, or give it up
+#[utoipa::path(
+    post, path = "/v1/contacts/{contact}/events", tag = "contacts",
+    params(
+        ("contact" = u64, Path),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = ContactHappening, responses((status = 200, body = Outcome))
+)]
+async fn contact_event(
+    State(admin): State<Admin>,
+    Path(contact): Path<u64>,
+    IfMatch(version): IfMatch,
+    write: Write<ContactHappening>,
+) -> Result<Response, Refusal> {
+    let make = move |_registry: &mut dyn Registry, new: ContactHappening| {
+        Ok(Command::Contact {
+            contact,
+            event: one_of!(ContactEvent, "event", &new.event)?,
+            note: new.note,
+            evidence: new.evidence,
+            last_too: new.last_too,
+        })
+    };
+    admin.command(write, version, make).await
+}
+
+/// How somebody was recognised.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recognised {
+    /// Number of a challenge that was approved within 20 minutes
+    pub(super) challenge: Option<u64>,
+    /// Name of the colleague who saw the originals too, at the counter
+    pub(super) seen_with: Option<String>,
+}
+
+impl Recognised {
+    /// As the case takes it; `by` is whoever asks.
+    pub(super) fn proof(self, by: &str) -> Result<Proof, Refusal> {
+        match (self.challenge, self.seen_with) {
+            (Some(challenge), None) => Ok(Proof::Challenge(challenge)),
+            (None, Some(second)) => Ok(Proof::Counter {
+                first: by.to_owned(),
+                second,
+            }),
+            (Some(_), Some(_)) | (None, None) => Err(Refusal::unfit(
+                "say either the challenge that was approved, or who saw the originals with you",
+            )),
+        }
+    }
+}
+
+/// The holder of the contact that is to go agrees to its replacement
+#[utoipa::path(
+    post, path = "/v1/contacts/{contact}/consent", tag = "contacts",
+    params(("contact" = u64, Path, description = "The new contact")),
+    request_body = Recognised, responses((status = 200, body = Outcome))
+)]
+async fn consent(
+    State(admin): State<Admin>,
+    Path(contact): Path<u64>,
+    write: Write<Recognised>,
+) -> Result<Response, Refusal> {
+    let by = write.actor().name;
+    let make = move |_registry: &mut dyn Registry, new: Recognised| {
+        let proof = new.proof(&by)?;
+        Ok(Command::ConsentToChange { contact, proof })
+    };
+    admin.command(write, None, make).await
+}

@@ -1,0 +1,161 @@
+//! Devices: serial numbers, custody, check values of their keys.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Admin;
+use super::affairs::{Outcome, one_of};
+use super::extract::{IfMatch, Path, Write, versioned};
+use super::problem::{Refusal, blocking};
+use super::terminals::acquirer_of;
+use crate::binding::device::DeviceEvent;
+use crate::store::Registry;
+use crate::store::command::{Command, DeviceName, DeviceView};
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(add_device))
+        .routes(routes!(show_device))
+        .routes(routes!(device_event))
+        .routes(routes!(load_keys))
+}
+
+/// A device, as it is put on the inventory.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewDevice {
+    /// Serial number
+    serial: String,
+    /// Maker and model
+    #[serde(default)]
+    model: String,
+    /// Who has it
+    #[serde(default)]
+    custody: String,
+}
+
+/// Put a device on the inventory
+#[utoipa::path(
+    post, path = "/v1/devices/{acquirer}", tag = "devices",
+    params(("acquirer" = String, Path)),
+    request_body = NewDevice, responses((status = 200, body = Outcome))
+)]
+async fn add_device(
+    State(admin): State<Admin>,
+    Path(acquirer): Path<String>,
+    write: Write<NewDevice>,
+) -> Result<Response, Refusal> {
+    let make = move |registry: &mut dyn Registry, new: NewDevice| {
+        Ok(Command::AddDevice {
+            device: DeviceName {
+                acquirer: acquirer_of(registry, &acquirer)?,
+                serial: new.serial,
+            },
+            model: new.model,
+            custody: new.custody,
+        })
+    };
+    admin.command(write, None, make).await
+}
+
+/// A device
+#[utoipa::path(
+    get, path = "/v1/devices/{acquirer}/{serial}", tag = "devices",
+    params(("acquirer" = String, Path), ("serial" = String, Path)),
+    responses((status = 200, body = DeviceView))
+)]
+async fn show_device(
+    State(admin): State<Admin>,
+    Path((acquirer, serial)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let acquirer = acquirer_of(registry.as_mut(), &acquirer)?;
+        let name = DeviceName { acquirer, serial };
+        let found = registry.device_view(&name)?;
+        let found = found.ok_or_else(|| Refusal::unknown("device", &name.serial))?;
+        let version = found.version;
+        Ok(versioned(Json(found), version))
+    })
+    .await
+}
+
+/// What happens to a device.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DeviceHappening {
+    /// reserve, release, deploy, repair, lose, find, order-wipe, wiped, wipe-failed, restock or retire
+    event: String,
+    /// Who has it from now on; empty leaves it
+    #[serde(default)]
+    custody: String,
+    /// Why
+    #[serde(default)]
+    note: String,
+}
+
+/// Say what happened to a device
+#[utoipa::path(
+    post, path = "/v1/devices/{acquirer}/{serial}/events", tag = "devices",
+    params(
+        ("acquirer" = String, Path), ("serial" = String, Path),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = DeviceHappening, responses((status = 200, body = Outcome))
+)]
+async fn device_event(
+    State(admin): State<Admin>,
+    Path((acquirer, serial)): Path<(String, String)>,
+    IfMatch(version): IfMatch,
+    write: Write<DeviceHappening>,
+) -> Result<Response, Refusal> {
+    let make = move |registry: &mut dyn Registry, new: DeviceHappening| {
+        Ok(Command::Device {
+            device: DeviceName {
+                acquirer: acquirer_of(registry, &acquirer)?,
+                serial,
+            },
+            event: one_of!(DeviceEvent, "event", &new.event)?,
+            custody: new.custody,
+            note: new.note,
+        })
+    };
+    admin.command(write, version, make).await
+}
+
+/// Check values of the keys that were loaded.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LoadedKeys {
+    /// Name and check value (6 to 16 hexadecimal digits) of each; never a key
+    check_values: std::collections::BTreeMap<String, String>,
+}
+
+/// Say which keys were loaded into a device, by their check values
+#[utoipa::path(
+    post, path = "/v1/devices/{acquirer}/{serial}/keys", tag = "devices",
+    params(("acquirer" = String, Path), ("serial" = String, Path)),
+    request_body = LoadedKeys, responses((status = 200, body = Outcome))
+)]
+async fn load_keys(
+    State(admin): State<Admin>,
+    Path((acquirer, serial)): Path<(String, String)>,
+    write: Write<LoadedKeys>,
+) -> Result<Response, Refusal> {
+    let make = move |registry: &mut dyn Registry, new: LoadedKeys| {
+        Ok(Command::LoadKeys {
+            device: DeviceName {
+                acquirer: acquirer_of(registry, &acquirer)?,
+                serial,
+            },
+            check_values: new.check_values.into_iter().collect(),
+        })
+    };
+    admin.command(write, None, make).await
+}

@@ -1,0 +1,62 @@
+//! Evidence that one person files for another to act on.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Admin;
+use super::affairs::Outcome;
+use super::extract::Write;
+use super::problem::Refusal;
+use crate::store::Registry;
+use crate::store::command::{Allows, Command};
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(file_evidence))
+}
+
+/// What shows that something may be done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewEvidence {
+    /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
+    about: String,
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal or
+    /// clear-REASON
+    allows: String,
+    /// What it is
+    note: String,
+    /// SHA-256 of a file; may be empty
+    #[serde(default)]
+    sha256: String,
+}
+
+/// File evidence for another person to act on, once and within a week
+#[utoipa::path(
+    post, path = "/v1/evidence", tag = "evidence",
+    request_body = NewEvidence, responses((status = 200, body = Outcome))
+)]
+async fn file_evidence(
+    State(admin): State<Admin>,
+    write: Write<NewEvidence>,
+) -> Result<Response, Refusal> {
+    let make = |_registry: &mut dyn Registry, new: NewEvidence| {
+        let allows = Allows::from_name(&new.allows).ok_or_else(|| {
+            Refusal::unfit(
+                "allows must be verify-account, unfreeze-account, verify-contact, resume, force-drain, \
+                 reuse-terminal, or clear- and a reason",
+            )
+        })?;
+        Ok(Command::FileEvidence {
+            about: new.about,
+            allows,
+            note: new.note,
+            sha256: new.sha256,
+        })
+    };
+    admin.command(write, None, make).await
+}

@@ -1,0 +1,119 @@
+//! Merchants: who a shop is.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Admin;
+use super::affairs::{Outcome, merchant_id, no_key, one_of, unfit};
+use super::extract::{IfMatch, Path, Write, versioned};
+use super::problem::{Refusal, blocking};
+use super::terminals::acquirer_of;
+use crate::binding::merchant::{IdentityKind, IdentityNumber, MerchantKind};
+use crate::security::DataKeys;
+use crate::store::Registry;
+use crate::store::command::{Command, MerchantView, Sealed};
+
+/// All routes of this file.
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(show_merchant, set_merchant))
+}
+
+/// A merchant, as it is entered.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewMerchant {
+    /// Name; empty leaves what is there
+    #[serde(default)]
+    name: String,
+    /// Merchant category code, four digits; empty leaves what is there
+    #[serde(default)]
+    mcc: String,
+    /// enterprise, sole-trader, individual or institution
+    kind: Option<String>,
+    /// licence, identity-card or passport
+    identity_kind: Option<String>,
+    /// The document's number; it is sealed, and only its end is shown
+    identity: Option<String>,
+}
+
+/// Enter a merchant, or what is known of it by now
+#[utoipa::path(
+    put, path = "/v1/merchants/{acquirer}/{merchant}", tag = "merchants",
+    params(
+        ("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42"),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = NewMerchant, responses((status = 200, body = Outcome))
+)]
+async fn set_merchant(
+    State(admin): State<Admin>,
+    Path((acquirer, merchant)): Path<(String, String)>,
+    IfMatch(version): IfMatch,
+    write: Write<NewMerchant>,
+) -> Result<Response, Refusal> {
+    let keys = admin.switch.keys.clone();
+    let make = move |registry: &mut dyn Registry, new: NewMerchant| {
+        let kind = match &new.kind {
+            Some(kind) => Some(one_of!(MerchantKind, "kind", kind)?),
+            None => None,
+        };
+        let identity = match (&new.identity_kind, &new.identity) {
+            (Some(kind), Some(number)) => {
+                let kind = one_of!(IdentityKind, "identity_kind", kind)?;
+                let number = IdentityNumber::parse(kind, number).map_err(unfit)?;
+                Some((kind, sealed_identity(&keys, &number)?))
+            }
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                let told = "identity_kind and identity belong together";
+                return Err(Refusal::unfit(told));
+            }
+        };
+        Ok(Command::SetMerchant {
+            acquirer: acquirer_of(registry, &acquirer)?,
+            merchant: merchant_id(&merchant)?,
+            name: new.name,
+            mcc: new.mcc,
+            kind,
+            identity,
+        })
+    };
+    admin.command(write, version, make).await
+}
+
+fn sealed_identity(keys: &DataKeys, number: &IdentityNumber) -> Result<Sealed, Refusal> {
+    let (kind, clear) = (number.kind().name(), number.expose().as_bytes());
+    Ok(Sealed {
+        sealed: keys
+            .seal_value(clear, "identity")
+            .map_err(|problem| no_key(&problem))?,
+        hash: keys.hash_value(&[b"identity", kind.as_bytes(), clear]),
+        masked: number.tail().to_owned(),
+    })
+}
+
+/// A merchant
+#[utoipa::path(
+    get, path = "/v1/merchants/{acquirer}/{merchant}", tag = "merchants",
+    params(("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42")),
+    responses((status = 200, body = MerchantView))
+)]
+async fn show_merchant(
+    State(admin): State<Admin>,
+    Path((acquirer, merchant)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let id = acquirer_of(registry.as_mut(), &acquirer)?;
+        let found = registry.merchant_view(id, merchant_id(&merchant)?)?;
+        let found = found.ok_or_else(|| Refusal::unknown("merchant", &merchant))?;
+        let version = found.version;
+        Ok(versioned(Json(found), version))
+    })
+    .await
+}

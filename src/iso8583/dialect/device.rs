@@ -1,0 +1,115 @@
+//! Reads `[device]`: where a message says which device it comes from.
+
+use std::collections::BTreeMap;
+
+use crate::base::document::Section;
+use crate::iso8583::message::Message;
+use crate::iso8583::subfield::{Layout, Part, Parts, Tag};
+
+/// Where the serial number stands: a field, and in it a part of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRules {
+    field: u8,
+    path: Vec<Tag>,
+}
+
+impl DeviceRules {
+    /// Hands the serial number to `read`, without blanks around it. `None` when the message has none, or the field
+    /// breaks its layout.
+    pub fn serial<R>(&self, message: &Message<'_>, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let value = message.value(self.field)?;
+        let layout = message.dialect().layout(self.field)?;
+        let (first, rest) = self.path.split_first()?;
+        let mut part = find(layout.parts(&value), first)?;
+        for tag in rest {
+            part = find(part.parts()?, tag)?;
+        }
+        let serial = part.value();
+        let serial = serial.trim_ascii();
+        (!serial.is_empty()).then(|| read(serial))
+    }
+}
+
+fn find<'d, 'v>(parts: Parts<'d, 'v>, tag: &Tag) -> Option<Part<'d, 'v>> {
+    parts.map_while(Result::ok).find(|part| part.tag() == *tag)
+}
+
+/// Reads `[device]`, as in `serial = "59.A2.02"`; a dialect may leave it out.
+pub(super) fn rules(root: &Section<'_, '_>, layouts: &BTreeMap<u8, Layout>) -> Option<DeviceRules> {
+    let section = root.section("device")?;
+    let rules = section
+        .required_text("serial", "59.A2.02")
+        .and_then(|text| {
+            let read = path(text.value, layouts);
+            if read.is_none() {
+                section.problems().error(
+                    &text.span,
+                    format!("no part \"{}\" is defined in [subfields]", text.value),
+                );
+            }
+            read
+        });
+    section.finish();
+    rules
+}
+
+fn path(text: &str, layouts: &BTreeMap<u8, Layout>) -> Option<DeviceRules> {
+    let (field, parts) = text.split_once('.')?;
+    let field = field.parse().ok()?;
+    let mut layout = layouts.get(&field);
+    let mut path = Vec::new();
+    for name in parts.split('.') {
+        let tag = Tag::parse(name)?;
+        layout = layout?.rule(&tag)?.layout.as_ref();
+        path.push(tag);
+    }
+    Some(DeviceRules { field, path })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use crate::iso8583::Dialect;
+    use crate::iso8583::index::Index;
+    use crate::iso8583::mti::Mti;
+
+    const UNIONPAY: &str = include_str!("../../../protocols/unionpay-pos/dialect.toml");
+
+    fn check(de59: Option<&[u8]>, expect: Option<&str>) {
+        let dialect = Dialect::shipped("unionpay-pos").unwrap();
+        let mut out = BytesMut::new();
+        let mut writer = dialect.write(&mut out);
+        writer.envelope_default();
+        writer.mti(Mti::parse("0200").unwrap());
+        writer.text(41, b"T0000001");
+        if let Some(de59) = de59 {
+            writer.text(59, de59);
+        }
+        writer.finish().unwrap();
+        let mut index = Index::new();
+        let message = dialect.decode(&out[2..], &mut index).unwrap();
+        let rules = dialect.device().unwrap();
+        let serial = rules.serial(&message, |serial| {
+            String::from_utf8_lossy(serial).into_owned()
+        });
+        assert_eq!(serial.as_deref(), expect);
+    }
+
+    #[test]
+    fn the_serial_number_stands_where_the_dialect_says() {
+        check(Some(b"A2016010020402004SN-1"), Some("SN-1"));
+        check(Some(b"A1001xA2018010020402006SN-1  "), Some("SN-1"));
+        check(Some(b"A2008010020402"), None);
+        check(Some(b"A1001x"), None);
+        check(Some(b"rubbish"), None);
+        check(None, None);
+    }
+
+    #[test]
+    fn a_part_that_no_layout_has_is_a_mistake() {
+        let text = UNIONPAY.replacen("serial = \"59.A2.02\"", "serial = \"59.A2.09\"", 1);
+        let problems = Dialect::parse("x", &text).unwrap_err();
+        assert!(problems.iter().any(|p| p.message.contains("59.A2.09")));
+    }
+}

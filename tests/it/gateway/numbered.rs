@@ -1,0 +1,352 @@
+//! Tests of bindings that have a number and no better place: each catches a likely mistake.
+//!
+//! Not here: 9 (a wipe with an offline transaction left), because what a terminal holds offline is known to nobody
+//! before it uploads it; and of 10 the counters, because there are no limits yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use posgate::base::{AcquirerId, Clock, Moment, SystemClock, TerminalId, Timestamp};
+use posgate::binding::watch::BindingRules;
+use posgate::binding::{BindingState, ReasonSet, RependReason, SerialRule, TerminalKey};
+use posgate::store::RegistryError;
+use posgate::store::command::Command;
+use posgate::store::registry::Actor;
+use serde_json::{Value, json};
+
+use super::fixture::{Bound, SHOP, Setup, World, eventually};
+use super::story::{LI, Story, WANG};
+
+fn key(number: u32) -> TerminalKey {
+    TerminalKey {
+        acquirer: AcquirerId(1),
+        terminal: TerminalId::parse(&format!("T{number:07}")).unwrap(),
+    }
+}
+
+/// DE59 of a terminal that says its serial number.
+fn device(serial: &str) -> String {
+    let inner = format!("02{:03}{serial}", serial.len());
+    format!("A2{:03}{inner}", inner.len())
+}
+
+impl World {
+    fn does(&self, command: &Command) {
+        let actor = Actor::program("test", self.clock.wall());
+        let done = self.running.registry.change(|registry| {
+            let done = registry.carry_out(command, None, &actor)?;
+            Ok::<_, RegistryError>(((), done.changes))
+        });
+        done.unwrap();
+    }
+
+    fn state_of(&self, number: u32) -> (BindingState, ReasonSet) {
+        let found = self.running.switch.directory().find(key(number));
+        let admission = found.unwrap().unwrap();
+        (admission.state, admission.reasons)
+    }
+}
+
+/// bindings test 1: a sale that was approved is undone although its binding waits for re-verification by now, once.
+#[tokio::test]
+async fn t01_an_approved_sale_is_undone_once_while_its_binding_waits() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let mut till = world.till(1).await;
+    till.sell(&mut link, 7, "00").await;
+    world.does(&Command::Repend {
+        key: key(1),
+        reasons: ReasonSet::EMPTY.with(RependReason::Phone),
+        note: "number given up".into(),
+    });
+    assert_eq!(till.code(&till.who.sale(8, 1_000)).await, "58");
+    // The answer to 7 was lost on its way: the terminal undoes it, and again.
+    assert_eq!(till.code(&till.who.reversal(7, 1_000)).await, "00");
+    let reversal = link.next().await;
+    assert_eq!(
+        (reversal.mti.as_str(), reversal.text(11)),
+        ("0400", "000007")
+    );
+    link.send(&reversal.answered("00")).await;
+    eventually("nothing is owed", || world.running.switch.owed() == 0).await;
+    assert_eq!(till.code(&till.who.reversal(7, 1_000)).await, "00");
+    assert_eq!(world.reversals("sent"), 1);
+    world.stop(till).await;
+}
+
+/// bindings test 3: what a terminal says of its device decides its new money, and never its reversals.
+#[tokio::test]
+async fn t03_a_sale_names_the_bound_device_and_a_reversal_need_not() {
+    for (serials, without, other) in [
+        (SerialRule::Ignore, "00", "00"),
+        (SerialRule::Watch, "00", "00"),
+        (SerialRule::Check, "00", "58"),
+        (SerialRule::Require, "58", "58"),
+    ] {
+        let setup = Setup {
+            serials,
+            terminals: 0,
+            ..Setup::new()
+        };
+        let (world, mut link) = setup.start_with_link().await;
+        world.bind(&Bound {
+            serial: "SN-1".into(),
+            ..Bound::numbered(1)
+        });
+        let mut till = world.till(1).await;
+        let sale = |stan, de59: Option<&str>| {
+            let sale = till.who.sale(stan, 1_000);
+            match de59 {
+                Some(serial) => sale.set(59, device(serial)),
+                None => sale,
+            }
+        };
+        let drafts = [
+            (sale(1, Some("SN-1")), "00"),
+            (sale(2, None), without),
+            (sale(3, Some("SN-2")), other),
+        ];
+        for (draft, expect) in drafts {
+            till.send(&draft).await;
+            if expect == "00" {
+                let request = link.next().await;
+                link.send(&request.answered("00")).await;
+            }
+            assert_eq!(till.next().await.code(), expect, "{serials:?}");
+        }
+        assert_eq!(till.code(&till.who.reversal(1, 1_000)).await, "00");
+        let reversal = link.next().await;
+        link.send(&reversal.answered("00")).await;
+        eventually("nothing is owed", || world.running.switch.owed() == 0).await;
+        // Nobody has authenticated what it said: it trades on, and somebody is told.
+        assert_eq!(world.state_of(1).0, BindingState::Active);
+        let alerts = || world.running.registry.lock().alert_views().unwrap();
+        if serials == SerialRule::Ignore {
+            assert!(alerts().is_empty());
+        } else {
+            eventually("an alert is raised", || !alerts().is_empty()).await;
+            let alert = &alerts()[0];
+            assert_eq!((alert.kind.as_str(), alert.count), ("other-device", 1));
+            assert_eq!(alert.detail, "device SN-2");
+        }
+        world.stop(till).await;
+    }
+}
+
+/// bindings test 8: what was sold before an account change settles into the old account, also when that one is closed
+/// by then.
+#[tokio::test]
+async fn t08_what_was_sold_before_an_account_change_stays_with_the_old_account() {
+    let mut story = Story::begin().await;
+    let s = &mut story;
+    let csv = format!(
+        "acquirer,terminal_id,merchant_id,account_id,merchant_name,mcc,account_kind,account_status,serial,state,reasons\n\
+         acme,T0000001,{SHOP},A-001,Noodles,5812,bank-card,verified,SN-1,active,\n\
+         acme,T0000002,{SHOP},A-002,Noodles,5812,bank-card,verified,SN-2,active,\n"
+    );
+    assert_eq!(s.api.import(&csv).await["report"]["bound"], 2);
+    assert_eq!(s.sells("T0000001", 1).await, "00");
+    let change =
+        json!({ "action": "request-account", "account_id": "A-002", "note": "another bank" });
+    s.act(LI, "T0000001", change).await;
+    s.act(
+        WANG,
+        "T0000001",
+        json!({ "action": "approve-account", "network": "N-1" }),
+    )
+    .await;
+    let close = json!({ "event": "close", "note": "closed by the bank" });
+    s.ask(LI, "/v1/accounts/acme/A-001/events", close).await;
+    assert_eq!(s.sells("T0000001", 2).await, "00");
+    for (account, stan) in [("A-001", "000001"), ("A-002", "000002")] {
+        let path = format!("/v1/transactions?acquirer=acme&account={account}");
+        let rows = s.listed(&path, 1).await;
+        assert_eq!(rows[0]["stan"], stan, "{rows:?}");
+    }
+}
+
+/// bindings test 10, the part with numbers: what the old and the new device of a replacement number alike is told
+/// apart, and what the new one names is its own first.
+#[tokio::test]
+async fn t10_the_same_number_on_the_old_and_the_new_device_is_two_transactions() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let old = world
+        .running
+        .switch
+        .directory()
+        .find(key(1))
+        .unwrap()
+        .unwrap();
+    world
+        .running
+        .switch
+        .directory()
+        .succeed(key(2), old.binding);
+    let mut till_1 = world.till(1).await;
+    let mut till_2 = world.till(2).await;
+    till_1.sell(&mut link, 7, "00").await;
+    let (second, answer) = till_2.sell(&mut link, 7, "00").await;
+    assert_eq!((second.text(41), answer.code()), ("T0000002", "00"));
+    // The new one's void of 7 is of its own 7, the next of the old device's, and then there is none left.
+    for stan in [8, 9] {
+        till_2.send(&till_2.who.void(stan, 7, 1_000)).await;
+        if stan == 8 {
+            let void = link.next().await;
+            assert_eq!(void.text(41), "T0000002");
+            link.send(&void.answered("00")).await;
+            assert_eq!(till_2.next().await.code(), "00");
+        } else {
+            assert_ne!(till_2.next().await.code(), "00");
+        }
+    }
+    // The old device's own is untouched by it.
+    till_1.send(&till_1.who.void(8, 7, 1_000)).await;
+    let void = link.next().await;
+    assert_eq!(void.text(41), "T0000001");
+    link.send(&void.answered("00")).await;
+    assert_eq!(till_1.next().await.code(), "00");
+    world.stop((till_1, till_2)).await;
+}
+
+/// The machine's clock, some time ahead in every respect.
+#[derive(Debug)]
+struct Ahead {
+    machine: SystemClock,
+    /// Microseconds.
+    by: AtomicU64,
+    /// The same on the wall clock alone.
+    wall: AtomicU64,
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> Moment {
+        Moment(self.machine.now().0 + self.by.load(Ordering::Relaxed))
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.machine.wall().0 + self.wall.load(Ordering::Relaxed))
+    }
+}
+
+/// bindings test 14: three months without a sale; spares may be idle.
+#[tokio::test]
+async fn t14_who_sold_nothing_for_three_months_waits_and_spares_do_not() {
+    const DAY: u64 = 86_400_000_000;
+    let clock = Arc::new(Ahead {
+        machine: SystemClock::new(),
+        by: AtomicU64::new(0),
+        wall: AtomicU64::new(0),
+    });
+    let setup = Setup {
+        bindings: BindingRules {
+            dormant_months: 3,
+            ..BindingRules::default()
+        },
+        clock: Some(Arc::clone(&clock) as Arc<dyn Clock>),
+        ..Setup::new()
+    };
+    let (world, mut link) = setup.start_with_link().await;
+    world.does(&Command::SetSpare {
+        key: key(3),
+        spare: true,
+        note: "for the till in the corner".into(),
+    });
+    world.bind(&Bound {
+        state: BindingState::Unbound,
+        ..Bound::numbered(4)
+    });
+    let mut gone = world.till(4).await;
+    let mut till = world.till(1).await;
+    clock.wall.fetch_add(60 * DAY, Ordering::Relaxed);
+    let (_, answer) = till.sell(&mut link, 7, "00").await;
+    assert_eq!(answer.code(), "00");
+    clock.wall.fetch_add(40 * DAY, Ordering::Relaxed);
+    // Time has its turn once a minute, and sooner when something is heard.
+    let mut stan = 0;
+    let waits = tokio::time::timeout(Duration::from_secs(60), async {
+        while world.state_of(2).0 != BindingState::RePending {
+            clock.by.fetch_add(61_000_000, Ordering::Relaxed);
+            stan += 1;
+            assert_eq!(gone.code(&gone.who.sale(stan, 100)).await, "97");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    waits.await.expect("the idle one waits");
+    let dormant = ReasonSet::EMPTY.with(RependReason::Dormant);
+    assert_eq!(world.state_of(2), (BindingState::RePending, dormant));
+    assert_eq!(
+        world.state_of(1).0,
+        BindingState::Active,
+        "it sold something"
+    );
+    assert_eq!(world.state_of(3).0, BindingState::Active, "it is a spare");
+    world.stop((till, gone)).await;
+}
+
+/// bindings test 15: an answer carries DE41 and DE42 as they were received, whoever makes it.
+#[tokio::test]
+async fn t15_an_answer_names_terminal_and_merchant_as_the_request_did() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    world.bind(&Bound {
+        terminal: "T5".into(),
+        ..Bound::numbered(5)
+    });
+    let mut till = world.till(5).await;
+    till.who.terminal = "T5      ".into();
+    let asked = [
+        (till.who.sign_on(1), "00"),
+        (till.who.echo(2), "00"),
+        (till.who.sale(3, 1_000).set(42, "104110041200999"), "03"),
+        (till.who.sale(4, 1_000).set(41, "T6      "), "97"),
+    ];
+    for (draft, code) in asked {
+        let named = draft.clone();
+        let answer = till.ask(&draft).await;
+        assert_eq!(answer.code(), code);
+        for de in [41, 42] {
+            assert_eq!(answer.raw(de), named.value(de), "DE{de}");
+        }
+    }
+    let sale = till.who.sale(5, 1_000);
+    till.send(&sale).await;
+    let request = link.next().await;
+    link.send(&request.answered("00")).await;
+    let answer = till.next().await;
+    for de in [41, 42] {
+        assert_eq!(answer.raw(de), sale.value(de), "DE{de}");
+    }
+    world.stop(till).await;
+}
+
+/// bindings test 17: a terminal that stands elsewhere trades on, its payout waits, and the merchant can read why.
+#[tokio::test]
+async fn t17_a_hold_on_settlement_lets_a_terminal_trade_and_holds_its_money() {
+    let mut story = Story::begin().await;
+    let s = &mut story;
+    let csv = format!(
+        "acquirer,terminal_id,merchant_id,account_id,state\nacme,T0000001,{SHOP},A-001,active\n"
+    );
+    assert_eq!(s.api.import(&csv).await["report"]["bound"], 1);
+    assert_eq!(s.sells("T0000001", 1).await, "00");
+    let hold = json!({
+        "scope": "settlement", "reason": "position does not match the shop's address",
+        "remedy": "an inspection of the shop", "documents": "lease", "appeal": "service desk",
+    });
+    s.does(LI, "/v1/terminals/acme/T0000001/holds", hold).await;
+    assert_eq!(s.sells("T0000001", 2).await, "00");
+    let path = "/v1/terminals/acme/T0000001/holds";
+    let (_, holds) = s.call(LI, "GET", path, &Value::Null).await;
+    let shown = &holds["holds"][0];
+    assert_eq!(
+        shown["reason"], "position does not match the shop's address",
+        "{holds}"
+    );
+    assert_eq!(
+        (&shown["appeal"], &shown["state"]),
+        (&json!("service desk"), &json!("placed"))
+    );
+    let mut rows = s.listed("/v1/transactions", 2).await;
+    rows.sort_by_key(|row| row["stan"].as_str().unwrap().to_owned());
+    let held: Vec<_> = rows.iter().map(|row| &row["held"]).collect();
+    assert_eq!(held, [&json!(false), &json!(true)], "{rows:?}");
+}
