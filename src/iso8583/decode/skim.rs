@@ -20,11 +20,14 @@ pub(super) struct Passed<'s> {
 
 /// What is looked at on the way.
 pub(super) trait Look {
+    /// Whether all fields are noted in the index.
+    const ALL: bool;
+
     /// The fields among those that a message has that are walked over.
     fn reach(&self, present: FieldSet) -> FieldSet;
 
-    /// Whether the field is noted in the index.
-    fn notes(&self, de: u8) -> bool;
+    /// The fields that are, where not all are: those of a bitmap, the first lowest.
+    fn noted(&self, base: u8) -> u64;
 
     /// Looks at a field that is noted; false when its value is not allowed.
     fn field(&mut self, frame: &[u8], field: &Passed<'_>) -> bool;
@@ -54,14 +57,16 @@ pub(super) struct Part<'p> {
 pub(super) struct Structure;
 
 impl Look for Structure {
+    const ALL: bool = true;
+
     #[inline(always)]
     fn reach(&self, present: FieldSet) -> FieldSet {
         present
     }
 
     #[inline(always)]
-    fn notes(&self, _: u8) -> bool {
-        true
+    fn noted(&self, _: u8) -> u64 {
+        u64::MAX
     }
 
     #[inline(always)]
@@ -84,14 +89,16 @@ impl Look for Structure {
 pub(super) struct Values;
 
 impl Look for Values {
+    const ALL: bool = true;
+
     #[inline(always)]
     fn reach(&self, present: FieldSet) -> FieldSet {
         present
     }
 
     #[inline(always)]
-    fn notes(&self, _: u8) -> bool {
-        true
+    fn noted(&self, _: u8) -> u64 {
+        u64::MAX
     }
 
     #[inline(always)]
@@ -176,14 +183,16 @@ impl Part<'_> {
 pub(super) struct Named(pub(super) FieldSet);
 
 impl Look for Named {
+    const ALL: bool = false;
+
     #[inline(always)]
     fn reach(&self, present: FieldSet) -> FieldSet {
         reach(present, self.0)
     }
 
     #[inline(always)]
-    fn notes(&self, de: u8) -> bool {
-        self.0.contains(de)
+    fn noted(&self, base: u8) -> u64 {
+        self.0.bitmap(base).reverse_bits()
     }
 
     #[inline(always)]
@@ -245,21 +254,21 @@ impl Dialect {
     /// The fields of one bitmap, of which the first lies at `at`; gives where they end. `None` when a field is not
     /// defined, a length prefix makes no length, the frame is too short, or a value is not allowed.
     #[inline(always)]
-    fn skim_part(
+    fn skim_part<L: Look>(
         &self,
         walk: &Walk<'_>,
         at: usize,
         index: &mut Index,
         bitmap: u64,
         base: u8,
-        look: &mut impl Look,
+        look: &mut L,
     ) -> Option<usize> {
         if bitmap & !self.defined().bitmap(base) != 0 {
             return None;
         }
         let mut at = at;
         let mut fields = Fields::of(bitmap, base);
-        let present = fields.bits;
+        let (present, noted) = (fields.bits, look.noted(base));
         while let Some(de) = fields.next() {
             let spec = self.spec(de);
             let (units, bytes) = if spec.prefix == Prefix::Fixed {
@@ -274,7 +283,8 @@ impl Dialect {
             // 192 times 65535 bytes at most: no sum wraps.
             let start = at;
             at = at.wrapping_add(bytes.into());
-            if look.notes(de) {
+            let place = de.wrapping_sub(base).wrapping_sub(1);
+            if L::ALL || noted.wrapping_shr(place.into()) & 1 == 1 {
                 let span = Span {
                     start: narrow(start),
                     units,
