@@ -1,18 +1,50 @@
 //! What a message costs: decode, classify, rewrite, answer, encode. `benches/README.md` has the figures.
+//!
+//! `--count NAME TIMES` does one of them so many times and nothing else, for a tool that counts instructions.
 
 #![expect(
     clippy::expect_used,
     reason = "a bench of something broken has no result"
 )]
 
+mod by_hand;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use posgate::iso8583::{
-    Dialect, Envelope, FieldSet, FieldValue, Index, Mti, ResponseCode, Rewrite, answer, rewrite,
+    Dialect, Envelope, FieldSet, FieldValue, Index, Mti, ResponseCode, Rewrite, Scanner, answer,
+    rewrite,
 };
+
+/// What runs the bodies.
+trait Meter {
+    fn measure<T>(&mut self, name: &'static str, body: impl FnMut() -> T);
+}
+
+impl Meter for Criterion {
+    fn measure<T>(&mut self, name: &'static str, mut body: impl FnMut() -> T) {
+        self.bench_function(name, |bencher| bencher.iter(&mut body));
+    }
+}
+
+/// Runs one of them so many times.
+struct Counted {
+    name: String,
+    times: u64,
+}
+
+impl Meter for Counted {
+    fn measure<T>(&mut self, name: &'static str, mut body: impl FnMut() -> T) {
+        if self.name == name {
+            for _ in 0..self.times {
+                black_box(body());
+            }
+        }
+    }
+}
 
 /// The 19-field message that codecs are compared by: 238 ASCII bytes.
 const REFERENCE: &[u8] = b"0200723C448128E09000164761739001010010000000000000012345\
@@ -78,40 +110,64 @@ fn shipped(name: &str) -> Arc<Dialect> {
     Dialect::shipped(name).expect("shipped")
 }
 
-fn decode(c: &mut Criterion) {
+fn decode(meter: &mut impl Meter) {
     // Says how fast the machine is just now.
     let mut copy = [0; REFERENCE.len()];
-    c.bench_function("floor/copy-238-bytes", |b| {
-        b.iter(|| black_box(&mut copy).copy_from_slice(black_box(REFERENCE)));
+    meter.measure("floor/copy-238-bytes", || {
+        black_box(&mut copy).copy_from_slice(black_box(REFERENCE));
+    });
+    let mut places = [(0, 0); 65];
+    meter.measure("by-hand/ascii-19-fields", || {
+        let read = by_hand::scan::<true>(black_box(REFERENCE), black_box(&mut places));
+        read.expect("sound")
+    });
+    meter.measure("by-hand/ascii-19-fields-structure", || {
+        let read = by_hand::scan::<false>(black_box(REFERENCE), black_box(&mut places));
+        read.expect("sound")
     });
     let ascii = shipped("iso8583-1987-ascii");
     let mut index = Index::new();
-    c.bench_function("decode/ascii-19-fields", |b| {
-        b.iter(|| {
-            let message = ascii.decode(black_box(REFERENCE), &mut index);
-            black_box(message.expect("sound").fields())
-        });
+    meter.measure("decode/ascii-19-fields", || {
+        let message = ascii.decode(black_box(REFERENCE), &mut index);
+        black_box(message.expect("sound").fields())
+    });
+    meter.measure("decode/ascii-19-fields-structure", || {
+        let message = ascii.decode_structure(black_box(REFERENCE), &mut index);
+        black_box(message.expect("sound").fields())
     });
     let unionpay = shipped("unionpay-pos");
     let sale = sale(&unionpay);
-    c.bench_function("decode/unionpay-sale-14-fields", |b| {
-        b.iter(|| {
-            let message = unionpay.decode(black_box(&sale), &mut index);
-            black_box(message.expect("sound").fields())
-        });
+    meter.measure("decode/unionpay-sale-14-fields", || {
+        let message = unionpay.decode(black_box(&sale), &mut index);
+        black_box(message.expect("sound").fields())
+    });
+    meter.measure("decode/unionpay-sale-14-fields-structure", || {
+        let message = unionpay.decode_structure(black_box(&sale), &mut index);
+        black_box(message.expect("sound").fields())
+    });
+    // What a router wants: type, trace number and terminal.
+    let scanner = |dialect| Scanner::new(dialect, [11, 41]).expect("defined");
+    let (of_ascii, of_unionpay) = (scanner(ascii), scanner(unionpay));
+    meter.measure("scan/ascii-11-and-41", || {
+        let found = of_ascii.scan(black_box(REFERENCE), &mut index);
+        black_box(found.expect("sound").fields())
+    });
+    meter.measure("scan/unionpay-11-and-41", || {
+        let found = of_unionpay.scan(black_box(&sale), &mut index);
+        black_box(found.expect("sound").fields())
     });
 }
 
-fn use_decoded(c: &mut Criterion) {
+fn use_decoded(meter: &mut impl Meter) {
     let unionpay = shipped("unionpay-pos");
     let sale = sale(&unionpay);
     let mut index = Index::new();
     let message = unionpay.decode(&sale, &mut index).expect("sound");
-    c.bench_function("classify/unionpay-sale", |b| {
-        b.iter(|| unionpay.classify(black_box(&message)).map(|row| row.kind));
+    meter.measure("classify/unionpay-sale", || {
+        unionpay.classify(black_box(&message)).map(|row| row.kind)
     });
-    c.bench_function("match-key/unionpay-sale", |b| {
-        b.iter(|| black_box(&message).match_key());
+    meter.measure("match-key/unionpay-sale", || {
+        black_box(&message).match_key()
     });
     let mut out = BytesMut::with_capacity(4_096);
     let how = Rewrite {
@@ -122,11 +178,9 @@ fn use_decoded(c: &mut Criterion) {
             (41, FieldValue::Text(b"U0000001")),
         ],
     };
-    c.bench_function("rewrite/unionpay-sale", |b| {
-        b.iter(|| {
-            out.clear();
-            rewrite(black_box(&message), black_box(&how), &mut out)
-        });
+    meter.measure("rewrite/unionpay-sale", || {
+        out.clear();
+        rewrite(black_box(&message), black_box(&how), &mut out)
     });
     let row = unionpay.classify(&message);
     let code = ResponseCode::new(*b"58");
@@ -134,30 +188,25 @@ fn use_decoded(c: &mut Criterion) {
         (12, FieldValue::Digits(b"120000")),
         (13, FieldValue::Digits(b"1122")),
     ];
-    c.bench_function("answer/unionpay-sale", |b| {
-        b.iter(|| {
-            out.clear();
-            answer(black_box(&message), row, code, &extras, &mut out)
-        });
+    meter.measure("answer/unionpay-sale", || {
+        out.clear();
+        answer(black_box(&message), row, code, &extras, &mut out)
     });
 }
 
-fn encode(c: &mut Criterion) {
+fn encode(meter: &mut impl Meter) {
     let ascii = shipped("iso8583-1987-ascii");
     let mut out = BytesMut::with_capacity(4_096);
-    c.bench_function("encode/ascii-19-fields", |b| {
-        b.iter(|| {
-            out.clear();
-            reference(&ascii, &mut out);
-        });
-    });
+    reference(&ascii, &mut out);
     assert_eq!(&out[2..], REFERENCE);
-    c.bench_function("encode/ascii-19-fields-new-buffer", |b| {
-        b.iter(|| {
-            let mut fresh = BytesMut::new();
-            reference(&ascii, &mut fresh);
-            fresh
-        });
+    meter.measure("encode/ascii-19-fields", || {
+        out.clear();
+        reference(&ascii, &mut out);
+    });
+    meter.measure("encode/ascii-19-fields-new-buffer", || {
+        let mut fresh = BytesMut::new();
+        reference(&ascii, &mut fresh);
+        fresh
     });
 }
 
@@ -190,5 +239,21 @@ fn reference(dialect: &Dialect, out: &mut BytesMut) {
     writer.finish().expect("a sound message");
 }
 
-criterion_group!(benches, decode, use_decoded, encode);
-criterion_main!(benches);
+fn all(meter: &mut impl Meter) {
+    decode(meter);
+    use_decoded(meter);
+    encode(meter);
+}
+
+fn main() {
+    let mut arguments = std::env::args()
+        .skip_while(|each| each != "--count")
+        .skip(1);
+    if let (Some(name), Some(times)) = (arguments.next(), arguments.next()) {
+        let times = times.parse().expect("how many times");
+        return all(&mut Counted { name, times });
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    all(&mut criterion);
+    criterion.final_summary();
+}

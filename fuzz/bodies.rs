@@ -2,13 +2,17 @@
 //! through them.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use posgate::base::document::Severity;
+use posgate::config::{self, ConfigError};
 use posgate::inspect;
 use posgate::iso8583::import::{Source, import};
 use posgate::iso8583::{
-    Dialect, Envelope, FieldSet, Index, Message, ResponseCode, Rewrite, answer, rewrite,
+    DecodeError, Dialect, Envelope, FieldSet, Index, Message, ResponseCode, Rewrite, Scanner,
+    answer, rewrite,
 };
 use posgate::wire::{FrameCodec, Scan, scan};
 use tokio_util::codec::Decoder;
@@ -63,6 +67,32 @@ fn imported(source: Source, data: &[u8]) {
     }
 }
 
+/// Reads `data` as the configuration file of a folder that is not there: what is refused has its mistakes in
+/// the file, what is taken has warnings at most.
+pub(crate) fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    // A line feed ends a line; what stands behind the last one is a line as well.
+    let lines = text.split('\n').count();
+    let found = match config::parse("f", &text, Path::new("/nowhere")) {
+        Ok(config) => {
+            let mut severities = config.warnings.iter().map(|problem| problem.severity);
+            assert!(severities.all(|severity| severity == Severity::Warning));
+            config.warnings
+        }
+        Err(ConfigError::Problems(found)) => {
+            let mut severities = found.iter().map(|problem| problem.severity);
+            assert!(severities.any(|severity| severity == Severity::Error));
+            found
+        }
+        Err(ConfigError::Read { .. }) => panic!("a text was given"),
+    };
+    for problem in found {
+        assert!(problem.file == "f" && (1..=lines).contains(&problem.line));
+        assert!((1..=text.len() + 1).contains(&problem.column));
+        assert!(!problem.message.is_empty());
+    }
+}
+
 /// Writes `data`, a message in JSON, in each shipped dialect; what was written decodes.
 pub(crate) fn json(data: &[u8]) {
     let Ok(value) = serde_json::from_slice(data) else {
@@ -111,8 +141,12 @@ fn frames<'a>(
 }
 
 /// Decodes, asks the message (whole or not) for everything it has, answers it and sends it on.
-pub(crate) fn exercise(dialect: &Dialect, frame: &[u8]) {
+pub(crate) fn exercise(dialect: &Arc<Dialect>, frame: &[u8]) {
     let mut index = Index::new();
+    structure_agrees(dialect, frame);
+    for part in 0..4 {
+        scanner_agrees(dialect, frame, part);
+    }
     let sound = dialect.decode(frame, &mut index).is_ok_and(|message| {
         read_all(&message);
         sent_on_unchanged(&message);
@@ -128,6 +162,70 @@ pub(crate) fn exercise(dialect: &Dialect, frame: &[u8]) {
     if let Some(message) = message {
         read_all(&message);
         answered(&message);
+    }
+}
+
+/// Without a look at values the same fields lie in the same places, and the same breaks the structure.
+fn structure_agrees(dialect: &Dialect, frame: &[u8]) {
+    let (mut whole, mut bare) = (Index::new(), Index::new());
+    let structure = dialect.decode_structure(frame, &mut bare);
+    match (dialect.decode(frame, &mut whole), structure) {
+        (Ok(message), Ok(structure)) => same_fields(&message, &structure, message.fields()),
+        (Err(error), Err(found)) => {
+            let value = matches!(error, DecodeError::Character { .. });
+            assert!(value && found.offset() > error.offset() || found == error);
+        }
+        (Err(error), Ok(structure)) => {
+            assert!(matches!(error, DecodeError::Character { .. }));
+            read_all(&structure);
+        }
+        (Ok(_), Err(error)) => panic!("sound, but {error}"),
+    }
+}
+
+/// A scanner of one field in four finds what the full decode finds, and refuses what that refuses as far as it
+/// looks.
+fn scanner_agrees(dialect: &Arc<Dialect>, frame: &[u8], part: u8) {
+    let wanted = dialect.fields().iter().map(|field| field.number);
+    let wanted: FieldSet = wanted.filter(|de| de % 4 == part).collect();
+    let scanner = Scanner::new(Arc::clone(dialect), wanted.iter()).expect("defined");
+    let (mut whole, mut some) = (Index::new(), Index::new());
+    match (
+        dialect.decode(frame, &mut whole),
+        scanner.scan(frame, &mut some),
+    ) {
+        (Ok(message), Ok(found)) => {
+            assert_eq!(found.mti(), message.mti());
+            assert_eq!(found.fields(), message.fields().intersection(wanted));
+            for de in found.fields().iter() {
+                assert_eq!(found.field(de), message.field(de));
+                assert_eq!(found.length(de), message.length(de));
+                assert_eq!(found.value(de), message.value(de));
+            }
+        }
+        (Err(error), Err(found)) => {
+            let unseen = error.field().is_some_and(|de| !wanted.contains(de));
+            assert!(found == error || unseen && found.offset() > error.offset());
+        }
+        (Err(error), Ok(found)) => match error {
+            DecodeError::Trailer { .. } | DecodeError::LeftOver { .. } => {}
+            DecodeError::Character { field, .. } if !wanted.contains(field) => {}
+            other => {
+                let behind = other
+                    .field()
+                    .expect("a field that the scanner did not reach");
+                assert!(found.fields().iter().all(|de| de < behind));
+            }
+        },
+        (Ok(_), Err(error)) => panic!("sound, but {error}"),
+    }
+}
+
+fn same_fields(one: &Message<'_>, other: &Message<'_>, fields: FieldSet) {
+    assert_eq!((one.mti(), one.fields()), (other.mti(), other.fields()));
+    for de in fields.iter() {
+        assert_eq!(one.element(de), other.element(de));
+        assert_eq!(one.length(de), other.length(de));
     }
 }
 

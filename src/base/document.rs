@@ -74,6 +74,8 @@ pub struct Problems<'t> {
     /// Problems with the rank of their file.
     found: RefCell<Vec<(usize, Problem)>>,
     dropped: Cell<usize>,
+    /// Whether a text was no TOML: what it lacks says nothing then.
+    unreadable: Cell<bool>,
     /// Keys that were asked for, by the path of their table.
     asked: RefCell<BTreeSet<(String, &'static str)>>,
 }
@@ -88,6 +90,7 @@ impl<'t> Problems<'t> {
             sources: RefCell::new(vec![Source { file, text, base }]),
             found: RefCell::new(Vec::new()),
             dropped: Cell::new(0),
+            unreadable: Cell::new(false),
             asked: RefCell::new(BTreeSet::new()),
         }
     }
@@ -148,7 +151,24 @@ impl<'t> Problems<'t> {
         found
     }
 
+    /// Records mistakes of syntax, as offsets in a text whose own are counted from `base`. What is reported after
+    /// them is dropped: a parser that lost its way misses keys that are there.
+    fn syntax(&self, errors: Vec<toml::de::Error>, base: usize) {
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            let span = span.start + base..span.end + base;
+            self.put(Severity::Error, &span, error.message().to_owned());
+            self.unreadable.set(true);
+        }
+    }
+
     fn record(&self, severity: Severity, span: &Range<usize>, message: String) {
+        if !self.unreadable.get() {
+            self.put(severity, span, message);
+        }
+    }
+
+    fn put(&self, severity: Severity, span: &Range<usize>, message: String) {
         if self.found.borrow().len() >= limits::PROBLEMS_MAX {
             self.dropped.set(self.dropped.get() + 1);
             return;
@@ -186,13 +206,11 @@ pub struct Document<'t> {
 }
 
 impl<'t> Document<'t> {
-    /// Parses the text. Syntax errors become problems; what could be read is still there to be checked.
+    /// Parses the text. Mistakes of syntax become problems, and are then the only ones.
     #[must_use]
     pub fn parse(problems: &Problems<'t>, text: &'t str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
-            problems.error(&error.span().unwrap_or(0..0), error.message());
-        }
+        problems.syntax(errors, 0);
         Self { root }
     }
 
@@ -735,13 +753,15 @@ mod tests {
     }
 
     #[test]
-    fn syntax_errors_have_places_too() {
+    fn mistakes_of_syntax_have_places_and_no_followers() {
         let found = check("a = \n[b\n", |root| {
             let _ = root.text("a");
-            assert!(root.section("b").is_some());
+            let _ = root.required_text("c", "word");
+            root.error("something else");
         });
-        assert!(found.len() >= 2, "{found:?}");
+        assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("f.toml:1:"), "{found:?}");
+        assert!(found[1].starts_with("f.toml:2:"), "{found:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::output;
+use crate::base::Counted;
 use crate::base::document::{Problem, Severity};
 use crate::config::{self, ConfigError};
 
@@ -56,7 +57,11 @@ pub(super) fn report(problems: &[Problem]) -> std::io::Result<()> {
         .count();
     let warnings = problems.len() - mistakes;
     if !problems.is_empty() {
-        output::error_line(format_args!("{mistakes} mistakes, {warnings} warnings"))?;
+        output::error_line(format_args!(
+            "{}, {}",
+            Counted(mistakes, "mistake"),
+            Counted(warnings, "warning")
+        ))?;
     }
     Ok(())
 }

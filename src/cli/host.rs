@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::line;
 use crate::base::document::parse_duration;
-use crate::base::{BatchNumber, SystemClock, TerminalId};
+use crate::base::{BatchNumber, Counted, SystemClock, TerminalId};
 use crate::iso8583::{Dialect, ResponseCode};
 use crate::sim::certs::{MadeCerts, server_config};
 use crate::sim::chance::{Chance, Wait};
@@ -244,8 +244,14 @@ fn report(as_json: bool, c: &HostCounters, totals: &Totals) -> anyhow::Result<()
         return Ok(());
     }
     line(format_args!(
-        "{} connections, {} requests, {} answers: {} approved, {} declined, {} repeated, {} unusable",
-        c.connections, c.requests, c.answers, c.approved, c.declined, c.repeats, c.unusable
+        "{}, {}, {}: {} approved, {} declined, {} repeated, {} unusable",
+        Counted(c.connections, "connection"),
+        Counted(c.requests, "request"),
+        Counted(c.answers, "answer"),
+        c.approved,
+        c.declined,
+        c.repeats,
+        c.unusable
     ))?;
     line(format_args!(
         "reversals: {} undid, {} came again, {} found nothing; books: {} stand, net {} minor units",

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::output::line;
+use crate::base::Counted;
 use crate::sim::load::stats::{Latency, Spread, mebibytes};
 use crate::sim::load::{BaselineReport, HandshakeReport, IdleReport, LoadReport, Repetition, Side};
 
@@ -47,9 +48,10 @@ pub(super) fn trade(as_json: bool, terminals: usize, found: &LoadReport) -> io::
         .map(|(code, n)| format!("{code}: {n}"))
         .collect();
     line(format_args!(
-        "{:.0} messages/s over {:.1} s with {terminals} terminals",
+        "{:.0} messages/s over {:.1} s with {}",
         window.per_second(),
-        window.time().as_secs_f64()
+        window.time().as_secs_f64(),
+        Counted(terminals, "terminal")
     ))?;
     line(format_args!(
         "latency p50 {} us, p99 {} us, p99.9 {} us, max {} us",
@@ -118,8 +120,8 @@ pub(super) fn idle(as_json: bool, found: &IdleReport) -> io::Result<()> {
         }));
     }
     line(format_args!(
-        "{} sessions opened in {:.1} s, {} alive",
-        found.opened,
+        "{} opened in {:.1} s, {} alive",
+        Counted(found.opened, "session"),
         found.opening.as_secs_f64(),
         found.alive
     ))?;
@@ -177,8 +179,8 @@ pub(super) fn baseline(as_json: bool, found: &BaselineReport) -> io::Result<()> 
         }));
     }
     line(format_args!(
-        "medians of {} repetitions (range)",
-        found.repetitions.len()
+        "medians of {} (range)",
+        Counted(found.repetitions.len(), "repetition")
     ))?;
     for (name, side) in [
         (

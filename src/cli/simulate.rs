@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::json;
 
 use super::output;
-use crate::base::{Clock, Moment, SystemClock};
+use crate::base::{Clock, Counted, Moment, SystemClock};
 use crate::sim::world::{self, Finding, Summary};
 
 /// Runs the switch in simulated worlds: virtual time, lines that break, a host and terminals that misbehave, syncs
@@ -161,9 +161,15 @@ fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::R
         ))?);
     }
     output::line(format_args!(
-        "{} worlds, {} with a finding: {requests} requests, {approved} approved, {reversed} reversed, {repeats} repeats, \
-         {crashes} crashes, {links_lost} links lost, {changes} changes by the operator, {decisions} decisions about exceptions, {seconds} s of virtual time; {each} us each",
-        total.worlds, total.found_count
+        "{}, {} with a finding: {}, {approved} approved, {reversed} reversed, {}, \
+         {crashes} crashes, {} lost, {} by the operator, {} about exceptions, {seconds} s of virtual time; {each} us each",
+        Counted(total.worlds, "world"),
+        total.found_count,
+        Counted(requests, "request"),
+        Counted(repeats, "repeat"),
+        Counted(links_lost, "link"),
+        Counted(changes, "change"),
+        Counted(decisions, "decision")
     ))?;
     Ok(())
 }

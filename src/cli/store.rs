@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::output;
 use crate::base::calendar::Civil;
-use crate::base::{Clock, SystemClock};
+use crate::base::{Clock, Counted, SystemClock};
 use crate::config::{self, ConfigError};
 use crate::security::DataKeys;
 use crate::store::batch::BatchStep;
@@ -186,12 +186,12 @@ pub fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
         Err(problem) => return failed(problem),
     };
     output::line(format_args!(
-        "{}: {} groups up to {}, {} transactions, {} bindings; checked",
+        "{}: {} up to {}, {}, {}; checked",
         args.to.display(),
-        manifest.groups,
+        Counted(manifest.groups, "group"),
         manifest.last_sequence,
-        manifest.transactions,
-        manifest.bindings
+        Counted(manifest.transactions, "transaction"),
+        Counted(manifest.bindings, "binding")
     ))?;
     let keys = found.keys.map_or_else(
         || "the data key file".into(),
@@ -219,12 +219,12 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         .manifest
         .map_or_else(|| "an unknown time".into(), |manifest| manifest.made_at);
     output::line(format_args!(
-        "{}: as it was at {made_at}: {} groups up to {}, {} transactions, {} bindings",
+        "{}: as it was at {made_at}: {} up to {}, {}, {}",
         found.folder.display(),
-        restored.report.groups,
+        Counted(restored.report.groups, "group"),
         restored.report.last_sequence,
-        restored.report.transactions,
-        restored.report.bindings
+        Counted(restored.report.transactions, "transaction"),
+        Counted(restored.report.bindings, "binding")
     ))?;
     if let Some(aside) = restored.aside {
         output::line(format_args!("what was there is in {}", aside.display()))?;
@@ -300,12 +300,13 @@ fn rebuild(folder: &Path) -> anyhow::Result<ExitCode> {
         Err(problem) => return failed(problem),
     };
     output::line(format_args!(
-        "readmodel.db: {} transactions from {} groups",
-        rebuilt.transactions, rebuilt.groups
+        "readmodel.db: {} from {}",
+        Counted(rebuilt.transactions, "transaction"),
+        Counted(rebuilt.groups, "group")
     ))?;
     if rebuilt.taken_over > 0 {
         output::line(format_args!(
-            "{} of them are older than the journal and come from the read model before",
+            "of them from the read model before, older than the journal: {}",
             rebuilt.taken_over
         ))?;
     }
@@ -398,14 +399,14 @@ fn print_findings(folder: &Path, findings: &[Finding], more: u64) -> std::io::Re
 
 fn print_sound(folder: &Path, report: &Report) -> std::io::Result<()> {
     output::line(format_args!(
-        "{}: sound: {} groups up to {}, {} records, projected up to {}; {} transactions, {} bindings",
+        "{}: sound: {} up to {}, {}, projected up to {}; {}, {}",
         folder.display(),
-        report.groups,
+        Counted(report.groups, "group"),
         report.last_sequence,
-        report.records,
+        Counted(report.records, "record"),
         report.mark,
-        report.transactions,
-        report.bindings
+        Counted(report.transactions, "transaction"),
+        Counted(report.bindings, "binding")
     ))
 }
 
@@ -474,9 +475,8 @@ fn print_anew(anew: &Anew, date: u32) -> std::io::Result<()> {
     }
     if !anew.unknown.is_empty() {
         output::line(format_args!(
-            "{} transactions were in flight there: they are not reversed, and parked with code ?? \
-             and nothing booked. Ask the host",
-            anew.unknown.len()
+            "in flight there: {}, not reversed, and parked with code ?? and nothing booked. Ask the host",
+            Counted(anew.unknown.len(), "transaction")
         ))?;
     }
     Ok(())

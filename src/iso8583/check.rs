@@ -1,12 +1,12 @@
 //! Value checks, eight bytes at a time. Each test gives a word that is zero when all its bytes are allowed.
 //!
-//! A field shorter than a word is read together with what follows it, whose marks are then shifted out: no
-//! loop over single bytes.
+//! A field shorter than a word is read together with what stands beside it, whose marks are left out: no loop over
+//! single bytes.
 
-use super::dialect::{FieldSpec, Kind, Pad};
+use super::dialect::{Class, FieldSpec, Kind, Pad};
 use super::ebcdic;
 use super::form;
-use super::range::{self, DIGITS};
+use super::range::{DIGITS, PRINTABLE, Range, words};
 use super::word::{HIGH, LOW7, every, padded, rest_bits};
 
 /// Marks bytes that are not `0` to `9`, each in its own high bit.
@@ -22,16 +22,26 @@ const fn equal(word: u64, byte: u8) -> u64 {
     !((t & LOW7).wrapping_add(LOW7) | t) & HIGH
 }
 
+/// Marks nibbles above 9, each in its own low bit.
+const fn not_packed_digits(word: u64) -> u64 {
+    (word >> 3) & ((word >> 2) | (word >> 1)) & every(0x11)
+}
+
 /// Marks nibbles above 9, each in its own low bit; D is let pass where `separator` has ones.
 const fn not_packed(word: u64, separator: u64) -> u64 {
-    let above = (word >> 3) & ((word >> 2) | (word >> 1));
     let is_d = (word >> 3) & (word >> 2) & !(word >> 1) & word;
-    above & !(is_d & separator) & every(0x11)
+    not_packed_digits(word) & !(is_d & separator)
 }
 
 /// Marks bytes that are neither a digit nor the separator, which is written `=` or `D`.
+#[inline(always)]
 const fn not_track(word: u64) -> u64 {
-    not_digits(word) & !(equal(word, b'=') | equal(word, b'D'))
+    let other = not_digits(word);
+    // One word of a track has the separator.
+    if other == 0 {
+        return 0;
+    }
+    other & !(equal(word, b'=') | equal(word, b'D'))
 }
 
 /// Marks bytes that are no hexadecimal digits.
@@ -106,49 +116,43 @@ fn between(ahead: &[u8], len: usize, bad: impl Fn(u64) -> u64) -> u64 {
     found
 }
 
-/// Marks whatever the type of a field does not allow; 0 is a sound one. The field is the first `len` bytes
-/// of `ahead`, the rest of the frame, and `units` long.
+/// Whether a run of that class, the last `len` bytes of `upto`, is as such runs are as a rule. The fields of one that
+/// is not may be sound all the same: each must be looked at for itself.
 #[inline(always)]
-pub(super) fn marks(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u128 {
-    if let Some(range) = spec.range {
-        return range.marks(ahead, len);
+pub(super) fn plain(class: Class, upto: &[u8], len: usize) -> bool {
+    match class {
+        Class::Free => true,
+        Class::Alone => false,
+        Class::Digits => DIGITS.holds(upto, len),
+        Class::Text => PRINTABLE.holds(upto, len),
+        Class::Packed => words(upto, len, 0, not_packed_digits) == 0,
     }
-    if spec.kind == Kind::Bytes {
-        return 0;
+}
+
+/// Whether a field's value is what its type allows: the first `len` bytes of `ahead`, which may have more, and
+/// `units` long.
+pub(super) fn allows(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> bool {
+    match (Range::of(spec.kind), spec.kind) {
+        (Some(range), _) => ahead.get(..len).is_some_and(|text| range.allows(text, len)),
+        (None, Kind::Bytes) => true,
+        (None, _) => alone(spec, units, ahead, len),
     }
+}
+
+fn alone(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> bool {
     if spec.kind.is_packed() {
-        return packed(spec, units, ahead, len).into();
+        packed(spec, units, ahead, len) == 0
+    } else {
+        seldom(spec.kind, ahead.get(..len).unwrap_or_default())
     }
-    seldom(spec.kind, ahead, len)
 }
 
-/// Whether a value that is to be written, in ASCII, is allowed in the field. Asked before it is written: a
-/// word read right behind the bytes that make it up would have to wait for them.
+/// Whether a track that is to be written, in ASCII, holds digits and separators only.
+pub(super) fn allows_track(ascii: &[u8]) -> bool {
+    seldom(Kind::Track, ascii)
+}
+
 #[inline(always)]
-pub(super) fn allows(spec: &FieldSpec, ascii: &[u8]) -> bool {
-    if let Some(range) = spec.range {
-        return range.allows(ascii);
-    }
-    match spec.kind {
-        Kind::PackedDigits => DIGITS.allows(ascii),
-        Kind::PackedTrack | Kind::Track => seldom(Kind::Track, ascii, ascii.len()) == 0,
-        Kind::Digits
-        | Kind::Alphanumeric
-        | Kind::Text
-        | Kind::Bytes
-        | Kind::Hex
-        | Kind::EbcdicDigits
-        | Kind::EbcdicTrack
-        | Kind::EbcdicAlphanumeric
-        | Kind::EbcdicText
-        | Kind::EbcdicHex
-        | Kind::Undefined => false,
-    }
-}
-
-/// Out of line like the next, so that the walk itself stays in registers.
-#[cold]
-#[inline(never)]
 fn packed(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
     let separator = if spec.kind == Kind::PackedTrack {
         u64::MAX
@@ -159,21 +163,19 @@ fn packed(spec: &FieldSpec, units: u16, ahead: &[u8], len: usize) -> u64 {
     over(ahead, len, Ignored::of(spec, units), bad)
 }
 
-/// What a message has once or twice: out of the way of the rest.
-#[cold]
-#[inline(never)]
-fn seldom(kind: Kind, ahead: &[u8], len: usize) -> u128 {
+#[inline(always)]
+fn seldom(kind: Kind, field: &[u8]) -> bool {
+    let len = field.len();
     match kind {
-        Kind::Track if len >= 16 => range::track(ahead.get(..len).unwrap_or_default()),
-        Kind::Track => over(ahead, len, Ignored::NOTHING, not_track).into(),
-        Kind::Hex if len.is_multiple_of(2) => over(ahead, len, Ignored::NOTHING, not_hex).into(),
+        Kind::Track => words(field, len, every(b'0'), not_track) == 0,
+        Kind::Hex if len.is_multiple_of(2) => words(field, len, every(b'0'), not_hex) == 0,
         Kind::EbcdicDigits | Kind::EbcdicTrack | Kind::EbcdicAlphanumeric | Kind::EbcdicText => {
             let allowed = |byte: &u8| form::allows(kind, ebcdic::character(*byte));
-            u128::from(!ahead.get(..len).unwrap_or_default().iter().all(allowed))
+            field.iter().all(allowed)
         }
         Kind::EbcdicHex if len.is_multiple_of(2) => {
             let allowed = |byte: &u8| ebcdic::character(*byte).is_ascii_hexdigit();
-            u128::from(!ahead.get(..len).unwrap_or_default().iter().all(allowed))
+            field.iter().all(allowed)
         }
         Kind::Hex
         | Kind::EbcdicHex
@@ -183,7 +185,7 @@ fn seldom(kind: Kind, ahead: &[u8], len: usize) -> u128 {
         | Kind::PackedDigits
         | Kind::PackedTrack
         | Kind::Bytes
-        | Kind::Undefined => u128::MAX,
+        | Kind::Undefined => false,
     }
 }
 
@@ -213,7 +215,7 @@ pub(super) fn first_bad(spec: &FieldSpec, units: u16, field: &[u8]) -> usize {
             | Kind::PackedTrack
             | Kind::Bytes
             | Kind::Track
-            | Kind::Undefined => marks(spec, if padded { 1 } else { 2 }, &[*byte], 1) != 0,
+            | Kind::Undefined => !allows(spec, if padded { 1 } else { 2 }, &[*byte], 1),
         }
     };
     field.iter().enumerate().position(bad).unwrap_or(0)
@@ -274,7 +276,7 @@ mod tests {
                         let mut ahead = vec![good; len];
                         ahead[at] = byte;
                         ahead.extend(vec![0xFF; tail]);
-                        let got = marks(&spec, 2, &ahead, len) == 0;
+                        let got = allows(&spec, 2, &ahead, len);
                         assert_eq!(got, allowed(kind, byte), "{kind:?} {len} {at} {byte:02X}");
                         if !got {
                             assert_eq!(first_bad(&spec, 2, &ahead[..len]), at);
@@ -293,12 +295,12 @@ mod tests {
             let odd = u16::try_from(len * 2 - 1).unwrap();
             let mut field = vec![0x12; len];
             field[len - 1] = 0x1F;
-            assert_eq!(marks(&right, odd, &field, len), 0, "{len}");
-            assert_ne!(marks(&right, odd + 1, &field, len), 0, "{len}");
+            assert!(allows(&right, odd, &field, len), "{len}");
+            assert!(!allows(&right, odd + 1, &field, len), "{len}");
             field[len - 1] = 0x12;
             field[0] = 0xF2;
-            assert_eq!(marks(&left, odd, &field, len), 0, "{len}");
-            assert_ne!(marks(&left, odd + 1, &field, len), 0, "{len}");
+            assert!(allows(&left, odd, &field, len), "{len}");
+            assert!(!allows(&left, odd + 1, &field, len), "{len}");
         }
         assert_eq!(first_bad(&right, 5, &[0xF1, 0x23, 0x4F]), 0);
         assert_eq!(first_bad(&left, 5, &[0xF1, 0x23, 0x4F]), 2);
@@ -307,8 +309,8 @@ mod tests {
     #[test]
     fn empty_content_is_allowed() {
         for (kind, _) in KINDS {
-            assert_eq!(marks(&spec(kind), 0, &[0xFF; 8], 0), 0, "{kind:?}");
-            assert_eq!(marks(&spec(kind), 0, &[], 0), 0, "{kind:?}");
+            assert!(allows(&spec(kind), 0, &[0xFF; 8], 0), "{kind:?}");
+            assert!(allows(&spec(kind), 0, &[], 0), "{kind:?}");
         }
     }
 }

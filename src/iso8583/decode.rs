@@ -1,5 +1,7 @@
 //! From a frame to an index of offsets: MTI, bitmap, and the walk over the fields.
 
+mod skim;
+
 use nom::bytes::complete::take;
 
 use super::check;
@@ -9,6 +11,7 @@ use super::fieldset::FieldSet;
 use super::index::{Index, Span};
 use super::message::Message;
 use super::parsers::{Cut, Length, bitmap, cause, length, mti};
+use skim::{Named, Structure, Values};
 
 /// What happens to a field whose value is not allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,46 @@ enum OnBadValue {
     Stop,
     /// The field is left out and the walk goes on.
     LeaveOut,
+}
+
+/// What of a frame is read.
+#[derive(Clone, Copy)]
+struct Scope {
+    /// Fields whose values are looked at.
+    checked: FieldSet,
+    /// Whether the frame must end with its last field; else it is read up to the last of `checked`.
+    whole: bool,
+}
+
+impl Scope {
+    /// Every field and every value.
+    const VALUES: Self = Self {
+        checked: FieldSet::ALL,
+        whole: true,
+    };
+    /// Every field and no value.
+    const STRUCTURE: Self = Self {
+        checked: FieldSet::EMPTY,
+        whole: true,
+    };
+
+    const fn reach(&self, present: FieldSet) -> FieldSet {
+        if self.whole {
+            present
+        } else {
+            reach(present, self.checked)
+        }
+    }
+}
+
+/// The fields to walk over for those that are wanted: none behind the last of them. What a third bitmap will
+/// bring is not known before it is reached: all are walked over then.
+#[inline(always)]
+const fn reach(present: FieldSet, wanted: FieldSet) -> FieldSet {
+    if present.secondary() & FURTHER != 0 {
+        return present;
+    }
+    present.up_to_last_of(wanted)
 }
 
 /// The fields of one bitmap, ascending.
@@ -30,6 +73,11 @@ struct Fields {
 impl Fields {
     const fn of(bitmap: u64, base: u8) -> Self {
         let bits = bitmap.reverse_bits();
+        Self { bits, base }
+    }
+
+    /// Of a bitmap whose first field is lowest already.
+    const fn lowest_first(bits: u64, base: u8) -> Self {
         Self { bits, base }
     }
 
@@ -79,83 +127,60 @@ impl Dialect {
         frame: &'m [u8],
         index: &'m mut Index,
     ) -> Result<Message<'m>, DecodeError> {
-        let bare = self.framing().trailer.is_empty();
-        if !(bare && self.skim(frame, index)) {
-            self.walk(frame, index, OnBadValue::Stop)?;
+        let body = self.body(frame);
+        if !body.is_some_and(|body| self.skim(body, index, Values)) {
+            self.walk(frame, index, OnBadValue::Stop, Scope::VALUES)?;
         }
         Ok(Message::new(self, frame, index))
     }
 
-    /// Reads a sound frame and says whether it was one. What is wrong with a broken one is for
-    /// [`walk`](Self::walk) to tell, which reads it again: sound frames then carry no cost of errors.
+    /// Like [`decode`](Self::decode), but no value is looked at: for frames whose values were checked before or
+    /// are this program's own, since it was this program that wrote or kept them.
+    ///
+    /// Message type, bitmaps, length prefixes, the place of every field and the trailer are sound then. Not proved
+    /// is that digits are digits and text is text: a digit that is none reads as `?`, and a number that has one as
+    /// nothing or as any number. Nothing panics.
+    ///
+    /// # Errors
+    /// The first thing that breaks the dialect's structure, with its data element and offset.
     #[inline]
-    fn skim(&self, frame: &[u8], index: &mut Index) -> bool {
-        let Ok(mut walk) = self.head(frame, index) else {
-            return false;
-        };
-        let Ok(present) = self.bitmaps(&mut walk, index) else {
-            return false;
-        };
-        index.fields = present;
-        let mut found = 0;
-        let bytes = walk.frame.len();
-        // DE1 is the second bitmap itself, already read.
-        let first = present.primary() & !FURTHER;
-        let Some(rest) = self.skim_part(walk.rest, bytes, index, first, 0, &mut found) else {
-            return false;
-        };
-        walk.rest = rest;
-        if present.secondary() != 0 && !self.skim_rest(&mut walk, index, &mut found) {
-            return false;
+    pub fn decode_structure<'m>(
+        &'m self,
+        frame: &'m [u8],
+        index: &'m mut Index,
+    ) -> Result<Message<'m>, DecodeError> {
+        let body = self.body(frame);
+        if !body.is_some_and(|body| self.skim(body, index, Structure)) {
+            self.walk(frame, index, OnBadValue::Stop, Scope::STRUCTURE)?;
         }
-        found == 0 && walk.rest.is_empty()
+        Ok(Message::new(self, frame, index))
     }
 
-    /// The fields of the further bitmaps.
-    #[inline(always)]
-    fn skim_rest(&self, walk: &mut Walk<'_>, index: &mut Index, found: &mut u128) -> bool {
-        let bytes = walk.frame.len();
-        let Ok(third) = self.third_bitmap(walk, index) else {
-            return false;
-        };
-        let second = index.fields.secondary() & !third;
-        let Some(rest) = self.skim_part(walk.rest, bytes, index, second, 64, found) else {
-            return false;
-        };
-        walk.rest = rest;
-        let third = index.fields.third();
-        if third == 0 {
-            return true;
+    /// Reads the wanted fields and nothing behind the last of them; the message has no others.
+    #[inline]
+    pub(super) fn decode_named<'m>(
+        &'m self,
+        frame: &'m [u8],
+        index: &'m mut Index,
+        wanted: FieldSet,
+    ) -> Result<Message<'m>, DecodeError> {
+        let body = self.body(frame);
+        if !body.is_some_and(|body| self.skim(body, index, Named(wanted))) {
+            let (checked, whole) = (wanted, false);
+            self.walk(frame, index, OnBadValue::Stop, Scope { checked, whole })?;
         }
-        let rest = self.skim_part(walk.rest, bytes, index, third, 128, found);
-        walk.rest = rest.unwrap_or_default();
-        rest.is_some()
+        index.fields = index.fields.intersection(wanted);
+        Ok(Message::new(self, frame, index))
     }
 
-    /// The fields of one bitmap. Marks of forbidden characters are collected in `found`; `None` when a
-    /// length is wrong.
+    /// A frame without its trailer; `None` when it does not end with one.
     #[inline(always)]
-    fn skim_part<'m>(
-        &self,
-        mut rest: &'m [u8],
-        frame_bytes: usize,
-        index: &mut Index,
-        bitmap: u64,
-        base: u8,
-        found: &mut u128,
-    ) -> Option<&'m [u8]> {
-        let mut fields = Fields::of(bitmap, base);
-        while let Some(de) = fields.next() {
-            let spec = self.spec(de);
-            let (content, Length { units, bytes }) = length(spec, rest).ok()?;
-            let (after, _) = take::<_, _, Cut>(bytes)(content).ok()?;
-            *found |= check::marks(spec, units, content, bytes.into());
-            // `content` is a tail of the frame.
-            let start = narrow(frame_bytes.wrapping_sub(content.len()));
-            index.place(de, Span { start, units });
-            rest = after;
+    fn body<'m>(&self, frame: &'m [u8]) -> Option<&'m [u8]> {
+        let trailer = &self.framing().trailer;
+        if trailer.is_empty() {
+            return Some(frame);
         }
-        Some(rest)
+        frame.strip_suffix(trailer.as_slice())
     }
 
     /// Like [`decode`](Self::decode), but gives what can be trusted of a broken message beside the first
@@ -167,11 +192,11 @@ impl Dialect {
         frame: &'m [u8],
         index: &'m mut Index,
     ) -> (Option<Message<'m>>, Option<DecodeError>) {
-        let Err(first) = self.walk(frame, index, OnBadValue::Stop) else {
+        let Err(first) = self.walk(frame, index, OnBadValue::Stop, Scope::VALUES) else {
             return (Some(Message::new(self, frame, index)), None);
         };
         // The second walk can only end in another error; the first is the one to report.
-        let readable = match self.walk(frame, index, OnBadValue::LeaveOut) {
+        let readable = match self.walk(frame, index, OnBadValue::LeaveOut, Scope::VALUES) {
             Ok(()) => true,
             Err(error) => match error {
                 DecodeError::FrameTooLong { .. }
@@ -199,6 +224,7 @@ impl Dialect {
         frame: &[u8],
         index: &mut Index,
         on_bad_value: OnBadValue,
+        scope: Scope,
     ) -> Result<(), DecodeError> {
         index.fields = FieldSet::EMPTY;
         // A frame too short for its trailer is too short for the rest as well.
@@ -207,18 +233,24 @@ impl Dialect {
         let mut walk = self.head(body, index)?;
         let present = self.bitmaps(&mut walk, index)?;
         index.fields = present;
-        let first = present.primary() & !FURTHER;
-        self.half(&mut walk, index, first, 0, on_bad_value)?;
-        let third = match self.third_bitmap(&mut walk, index) {
-            Ok(third) => third,
-            Err(error) => {
-                index.fields = index.fields.below(65);
-                return Err(error);
-            }
-        };
-        let second = index.fields.secondary() & !third;
-        self.half(&mut walk, index, second, 64, on_bad_value)?;
-        self.half(&mut walk, index, index.fields.third(), 128, on_bad_value)?;
+        let how = (on_bad_value, scope.checked);
+        let reached = scope.reach(present);
+        self.half(&mut walk, index, reached.primary() & !FURTHER, 0, how)?;
+        if reached.secondary() != 0 {
+            let third = match self.third_bitmap(&mut walk, index) {
+                Ok(third) => third,
+                Err(error) => {
+                    index.fields = index.fields.below(65);
+                    return Err(error);
+                }
+            };
+            let reached = scope.reach(index.fields);
+            self.half(&mut walk, index, reached.secondary() & !third, 64, how)?;
+            self.half(&mut walk, index, reached.third(), 128, how)?;
+        }
+        if !scope.whole {
+            return Ok(());
+        }
         if !walk.rest.is_empty() {
             return Err(DecodeError::LeftOver {
                 offset: walk.offset(),
@@ -329,7 +361,7 @@ impl Dialect {
         index: &mut Index,
         bitmap: u64,
         base: u8,
-        on_bad_value: OnBadValue,
+        (on_bad_value, checked): (OnBadValue, FieldSet),
     ) -> Result<(), DecodeError> {
         let mut fields = Fields::of(bitmap, base);
         while let Some(de) = fields.next() {
@@ -346,7 +378,8 @@ impl Dialect {
             walk.rest = rest;
             // `content` is a tail of the frame.
             let start = walk.frame.len().wrapping_sub(content.len());
-            if check::marks(spec, units, content, field.len()) == 0 {
+            let looked_at = spec.kind == Kind::Undefined || checked.contains(de);
+            if !looked_at || check::allows(spec, units, content, field.len()) {
                 let start = narrow(start);
                 index.place(de, Span { start, units });
                 continue;

@@ -7,7 +7,7 @@ mod tests;
 
 use std::fmt;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::check;
 use super::dialect::{Dialect, EnvelopeAnswer, FieldSpec, Kind, MtiEncoding, Pad, Prefix};
@@ -17,9 +17,13 @@ use super::fieldset::FieldSet;
 use super::form::{self, Misfit};
 use super::hexadecimal;
 use super::mti::Mti;
+use super::range::{DIGITS, PRINTABLE, Range, TEXT};
+use super::word::every;
 
 /// Room asked for when a frame is begun: most messages fit, so the buffer grows at most once.
 const FRAME_BYTES_USUAL: usize = 1_024;
+/// How much more of that room is made ready to write in at a time, at least.
+const READY_BYTES: usize = 256;
 
 /// A value for a field, whatever its wire form.
 #[derive(Clone, Copy)]
@@ -56,9 +60,12 @@ impl fmt::Debug for FieldValue<'_> {
 #[must_use = "a frame is only complete after `finish`"]
 pub struct Writer<'o> {
     dialect: &'o Dialect,
+    /// What is written, and behind `at` room that is ready to be written in.
     out: &'o mut BytesMut,
     /// Where the frame's length prefix begins in `out`.
     start: usize,
+    /// Where the next byte goes: `start <= at <= out.len()`.
+    at: usize,
     /// Where the bitmap begins, 0 before the MTI is written.
     bitmap_at: usize,
     fields: FieldSet,
@@ -84,20 +91,23 @@ impl Dialect {
     pub fn write<'o>(&'o self, out: &'o mut BytesMut) -> Writer<'o> {
         let start = out.len();
         out.reserve(FRAME_BYTES_USUAL);
-        if !self.framing().lead.is_empty() {
-            out.put_slice(&self.framing().lead);
-        }
-        out.put_bytes(0, self.framing().length_bytes);
-        Writer {
+        out.resize(start.saturating_add(READY_BYTES), 0);
+        let mut writer = Writer {
             dialect: self,
             out,
             start,
+            at: start,
             bitmap_at: 0,
             upper_at: 0,
             fields: FieldSet::EMPTY,
             last: 1,
             error: None,
+        };
+        if !self.framing().lead.is_empty() {
+            writer.put(&self.framing().lead);
         }
+        writer.slot(self.framing().length_bytes);
+        writer
     }
 }
 
@@ -107,30 +117,54 @@ impl<'o> Writer<'o> {
         self.error.get_or_insert(error);
     }
 
+    /// The next `bytes` to write in. What stands in them is not known.
+    #[inline(always)]
+    fn slot(&mut self, bytes: usize) -> &mut [u8] {
+        let from = self.at;
+        let end = from.saturating_add(bytes);
+        self.at = end;
+        if end > self.out.len() {
+            self.grow(end);
+        }
+        self.out.get_mut(from..end).unwrap_or_default()
+    }
+
+    /// Makes room ready up to `end` and some more.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, end: usize) {
+        self.out.resize(end.saturating_add(READY_BYTES), 0);
+    }
+
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) {
+        self.slot(bytes.len()).copy_from_slice(bytes);
+    }
+
     /// Writes TPDU and header as given; their length must be the dialect's.
     pub fn envelope_raw(&mut self, bytes: &[u8]) {
         let needed = usize::from(self.dialect.envelope_bytes());
         let begun = self
             .start
             .saturating_add(self.dialect.framing().prefix_bytes());
-        if bytes.len() != needed || self.out.len() != begun || self.bitmap_at != 0 {
+        if bytes.len() != needed || self.at != begun || self.bitmap_at != 0 {
             self.fail(EncodeError::Envelope {
                 needed,
                 found: bytes.len(),
             });
             return;
         }
-        self.out.put_slice(bytes);
+        self.put(bytes);
     }
 
     /// Writes the envelope of an answer as the dialect says: usually the TPDU's source and destination change
     /// places, the header comes back, and its handling nibble becomes 0.
     pub fn envelope_answering(&mut self, request_envelope: &[u8]) {
-        let from = self.out.len();
+        let from = self.at;
         self.envelope_raw(request_envelope);
         let framing = self.dialect.framing();
         let tpdu_bytes = framing.tpdu.len();
-        let Some(envelope) = self.out.get_mut(from..) else {
+        let Some(envelope) = self.out.get_mut(from..self.at) else {
             return;
         };
         let Some((tpdu, header)) = envelope.split_at_mut_checked(tpdu_bytes) else {
@@ -159,8 +193,8 @@ impl<'o> Writer<'o> {
     /// Writes the dialect's own TPDU and header.
     pub fn envelope_default(&mut self) {
         let framing = self.dialect.framing();
-        self.out.put_slice(&framing.tpdu);
-        self.out.put_slice(&framing.header);
+        self.put(&framing.tpdu);
+        self.put(&framing.header);
     }
 
     /// Writes the message type and leaves room for the bitmap.
@@ -173,18 +207,17 @@ impl<'o> Writer<'o> {
         let begun = self
             .start
             .saturating_add(self.dialect.framing().prefix_bytes());
-        let found = self.out.len().saturating_sub(begun);
+        let found = self.at.saturating_sub(begun);
         if found != needed {
             self.fail(EncodeError::Envelope { needed, found });
         }
         match self.dialect.mti_encoding() {
-            MtiEncoding::Packed => self.out.put_u16(mti.packed()),
-            MtiEncoding::Ascii => self.out.put_slice(&mti.ascii()),
-            MtiEncoding::Ebcdic => self.out.put_slice(&mti.ascii().map(ebcdic::byte)),
+            MtiEncoding::Packed => self.put(&mti.packed().to_be_bytes()),
+            MtiEncoding::Ascii => self.put(&mti.ascii()),
+            MtiEncoding::Ebcdic => self.put(&mti.ascii().map(ebcdic::byte)),
         }
-        self.bitmap_at = self.out.len();
-        self.out
-            .put_bytes(0, self.dialect.bitmap_encoding().bytes().into());
+        self.bitmap_at = self.at;
+        self.slot(self.dialect.bitmap_encoding().bytes().into());
     }
 
     /// Notes the field as written and gives its wire form; `None` when it may not be written now.
@@ -205,7 +238,7 @@ impl<'o> Writer<'o> {
             return None;
         }
         if de > 64 && self.last <= 64 {
-            self.upper_at = self.out.len();
+            self.upper_at = self.at;
         }
         self.last = de;
         self.fields.insert(de);
@@ -225,28 +258,45 @@ impl<'o> Writer<'o> {
 
     /// Writes a number: fixed fields zero filled, variable ones as short as it goes.
     pub fn number(&mut self, de: u8, number: u64) {
-        // 20 digits hold every u64.
-        let mut digits = [b'0'; 20];
-        let mut zeros = digits.len();
-        let mut left = number;
-        for slot in digits.iter_mut().rev() {
-            *slot = b'0' | u8::try_from(left % 10).unwrap_or_default();
-            zeros = zeros.saturating_sub(1);
-            left /= 10;
-            if left == 0 {
-                break;
+        let (digits, zeros) = decimal(number);
+        let spec = self.dialect.spec(de);
+        let wide = digits.len().checked_sub(spec.max.into());
+        match wide {
+            // Digits need no check, and those in front are there already.
+            Some(from)
+                if spec.kind == Kind::Digits && spec.prefix == Prefix::Fixed && from <= zeros =>
+            {
+                if self.begin(de).is_some() {
+                    self.put(digits.get(from..).unwrap_or_default());
+                }
             }
+            Some(_) | None => self.digits(de, digits.get(zeros..).unwrap_or_default()),
         }
-        self.digits(de, digits.get(zeros..).unwrap_or_default());
     }
 
     /// Writes ASCII digits, with `=` as the separator of a track. A short value of a fixed field is zero
     /// filled on the left.
     pub fn digits(&mut self, de: u8, ascii: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
-        if !check::allows(spec, ascii) {
-            self.seldom(de, spec, ascii);
-            return;
+        let allowed = match spec.kind {
+            Kind::PackedDigits => DIGITS.allows(ascii, ascii.len()),
+            Kind::Track | Kind::PackedTrack => check::allows_track(ascii),
+            Kind::Digits => return self.checked(de, spec, &DIGITS, ascii, zeros_in_front),
+            Kind::Alphanumeric => {
+                return self.checked(de, spec, &PRINTABLE, ascii, zeros_in_front);
+            }
+            Kind::Text => return self.checked(de, spec, &TEXT, ascii, zeros_in_front),
+            Kind::Bytes
+            | Kind::Hex
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText
+            | Kind::EbcdicHex
+            | Kind::Undefined => false,
+        };
+        if !allowed {
+            return self.seldom(de, spec, ascii);
         }
         let Some(zeros) = self.open(de, spec, ascii.len()) else {
             return;
@@ -254,8 +304,8 @@ impl<'o> Writer<'o> {
         if spec.kind.is_packed() {
             self.pack(spec, zeros, ascii);
         } else {
-            self.fill(b'0', zeros);
-            self.out.put_slice(ascii);
+            self.slot(zeros).fill(b'0');
+            self.put(ascii);
         }
     }
 
@@ -269,25 +319,64 @@ impl<'o> Writer<'o> {
             | Kind::Track
             | Kind::EbcdicDigits
             | Kind::EbcdicTrack => self.digits(de, text),
-            Kind::Alphanumeric | Kind::Text | Kind::EbcdicAlphanumeric | Kind::EbcdicText => {
-                self.characters(de, text);
+            Kind::Alphanumeric => {
+                if let Some(spec) = self.begin(de) {
+                    self.checked(de, spec, &PRINTABLE, text, spaces_behind);
+                }
+            }
+            Kind::Text => {
+                if let Some(spec) = self.begin(de) {
+                    self.checked(de, spec, &TEXT, text, spaces_behind);
+                }
+            }
+            Kind::EbcdicAlphanumeric | Kind::EbcdicText => {
+                if let Some(spec) = self.begin(de) {
+                    self.seldom(de, spec, text);
+                }
             }
             Kind::Bytes | Kind::Hex | Kind::EbcdicHex => self.bytes(de, text),
             Kind::Undefined => self.fail(EncodeError::Undefined { field: de }),
         }
     }
 
-    fn characters(&mut self, de: u8, text: &[u8]) {
-        let Some(spec) = self.begin(de) else { return };
-        if !check::allows(spec, text) {
-            self.seldom(de, spec, text);
-            return;
-        }
-        let Some(spaces) = self.open(de, spec, text.len()) else {
-            return;
+    /// Writes a value whose characters are of a range, as they are.
+    #[inline(always)]
+    fn checked(
+        &mut self,
+        de: u8,
+        spec: &FieldSpec,
+        range: &Range,
+        value: &[u8],
+        fill: impl Fn(&mut [u8], usize) -> &mut [u8],
+    ) {
+        let len = value.len();
+        let Some(missing) = usize::from(spec.max).checked_sub(len) else {
+            return self.too_long(de, spec, range, value);
         };
-        self.out.put_slice(text);
-        self.fill(b' ', spaces);
+        let slot = match (spec.prefix, missing) {
+            (Prefix::Fixed, 0) => self.slot(len),
+            (Prefix::Fixed, _) => fill(self.slot(spec.max.into()), missing),
+            (prefix, _) => {
+                self.prefix(prefix, len);
+                self.slot(len)
+            }
+        };
+        if !range.take(value, slot) {
+            self.fail(EncodeError::Character { field: de });
+        }
+    }
+
+    /// The character is the mistake where both are wrong.
+    #[cold]
+    #[inline(never)]
+    fn too_long(&mut self, de: u8, spec: &FieldSpec, range: &Range, value: &[u8]) {
+        let found = value.len();
+        let (field, max) = (de, spec.max);
+        self.fail(if range.allows(value, found) {
+            EncodeError::Length { field, found, max }
+        } else {
+            EncodeError::Character { field }
+        });
     }
 
     /// Writes the bytes of a binary field; a fixed one must be given whole.
@@ -303,16 +392,15 @@ impl<'o> Writer<'o> {
         };
         match (spec.kind, self.open(de, spec, units)) {
             (_, None) => {}
-            (Kind::Bytes, Some(0)) => self.out.put_slice(bytes),
+            (Kind::Bytes, Some(0)) => self.put(bytes),
             (Kind::Hex, Some(0)) => {
                 let (eights, rest) = bytes.as_chunks::<8>();
                 for eight in eights {
-                    self.out
-                        .put_slice(&hexadecimal::sixteen(u64::from_be_bytes(*eight)));
+                    self.put(&hexadecimal::sixteen(u64::from_be_bytes(*eight)));
                 }
                 for byte in rest {
                     let [.., high, low] = hexadecimal::digits((*byte).into());
-                    self.out.put_slice(&[high, low]);
+                    self.put(&[high, low]);
                 }
             }
             (Kind::Bytes | Kind::Hex, Some(_)) => self.fail(EncodeError::Length {
@@ -351,7 +439,10 @@ impl<'o> Writer<'o> {
             return self.fail(EncodeError::Character { field: de });
         }
         let found = value.len();
-        match form::put(spec, value, self.out) {
+        self.out.truncate(self.at);
+        let put = form::put(spec, value, self.out);
+        self.at = self.out.len();
+        match put {
             Ok(()) => {}
             Err(Misfit::Character) => self.fail(EncodeError::Character { field: de }),
             Err(Misfit::Length) => {
@@ -369,7 +460,7 @@ impl<'o> Writer<'o> {
     #[inline]
     pub fn element(&mut self, de: u8, element: &[u8]) {
         if self.begin(de).is_some() {
-            self.out.put_slice(element);
+            self.put(element);
         }
     }
 
@@ -388,39 +479,95 @@ impl<'o> Writer<'o> {
         if spec.prefix == Prefix::Fixed {
             return Some(spec.max.saturating_sub(units).into());
         }
-        form::put_prefix(spec.prefix, units, self.out);
+        self.prefix(spec.prefix, units.into());
         Some(0)
     }
 
-    /// Appends filling; mostly there is none to append.
+    /// Writes a length prefix. The length is at most the field's largest.
     #[inline(always)]
-    fn fill(&mut self, byte: u8, count: usize) {
-        if count > 0 {
-            self.out.put_bytes(byte, count);
-        }
+    fn prefix(&mut self, prefix: Prefix, units: usize) {
+        let units = u16::try_from(units).unwrap_or(u16::MAX);
+        let mut slot = self.slot(prefix.bytes().into());
+        form::put_prefix(prefix, units, &mut slot);
     }
 
     /// Packs `zeros` zeros and the digits two a byte.
     fn pack(&mut self, spec: &FieldSpec, zeros: usize, ascii: &[u8]) {
         let odd = zeros.saturating_add(ascii.len()) % 2 == 1;
         let lead = zeros.saturating_add((odd && spec.pad == Pad::Left).into());
-        self.fill(0, lead / 2);
+        self.slot(lead / 2).fill(0);
         let mut rest = ascii;
         if lead % 2 == 1 {
-            if let Some((first, tail)) = rest.split_first() {
-                self.out.put_u8(form::nibble(*first));
-                rest = tail;
-            } else {
-                self.out.put_u8(0);
-            }
+            let first = rest.split_off_first();
+            self.put(&[first.map_or(0, |first| form::nibble(*first))]);
         }
-        let (pairs, last) = rest.as_chunks::<2>();
-        for [high, low] in pairs {
-            self.out
-                .put_u8((form::nibble(*high) << 4) | form::nibble(*low));
-        }
-        if let [high] = last {
-            self.out.put_u8(form::nibble(*high) << 4);
+        let slots = self.slot(rest.len().div_ceil(2));
+        for (slot, pair) in slots.iter_mut().zip(rest.chunks(2)) {
+            *slot = match pair {
+                [high, low] => (form::nibble(*high) << 4) | form::nibble(*low),
+                [high] => form::nibble(*high) << 4,
+                _ => 0,
+            };
         }
     }
+}
+
+/// Fills the beginning of a slot with zeros; gives the rest.
+#[cold]
+fn zeros_in_front(slot: &mut [u8], missing: usize) -> &mut [u8] {
+    let (filling, rest) = slot.split_at_mut_checked(missing).unwrap_or_default();
+    filling.fill(b'0');
+    rest
+}
+
+/// Fills the end of a slot with spaces; gives the rest.
+#[cold]
+fn spaces_behind(slot: &mut [u8], missing: usize) -> &mut [u8] {
+    let begin = slot.len().saturating_sub(missing);
+    let (rest, filling) = slot.split_at_mut_checked(begin).unwrap_or_default();
+    filling.fill(b' ');
+    rest
+}
+
+/// The decimal digits of a number with zeros before them, and how many of the zeros it does not need.
+fn decimal(number: u64) -> ([u8; 24], usize) {
+    const EIGHT: u64 = 100_000_000;
+    if number < EIGHT {
+        let word = eight_digits(number);
+        let mut digits = [b'0'; 24];
+        if let Some(slot) = digits.last_chunk_mut() {
+            *slot = word.wrapping_add(every(b'0')).to_le_bytes();
+        }
+        return (digits, zeros([0, 0, word]));
+    }
+    let (rest, low) = (number / EIGHT, number % EIGHT);
+    let (high, middle) = (rest / EIGHT, rest % EIGHT);
+    let words = [high, middle, low].map(eight_digits);
+    let mut digits = [0; 24];
+    let (slots, _) = digits.as_chunks_mut::<8>();
+    for (slot, word) in slots.iter_mut().zip(words) {
+        *slot = word.wrapping_add(every(b'0')).to_le_bytes();
+    }
+    (digits, zeros(words))
+}
+
+/// How many zeros stand before the first other digit, or before the last one.
+fn zeros(words: [u64; 3]) -> usize {
+    let zeros = match words {
+        [0, 0, low] => 16_u32.saturating_add((low | (1 << 56)).trailing_zeros() / 8),
+        [0, middle, _] => 8_u32.saturating_add(middle.trailing_zeros() / 8),
+        [high, _, _] => high.trailing_zeros() / 8,
+    };
+    usize::try_from(zeros).unwrap_or(0)
+}
+
+/// The eight decimal digits of a number below 100,000,000, the first in the lowest byte.
+const fn eight_digits(number: u64) -> u64 {
+    // In each lane the quotient is a product with a rounded-up reciprocal, exact for what a lane holds; no lane
+    // reaches into the next.
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = (fours.wrapping_mul(5_243) >> 19) & 0x0000_007F_0000_007F;
+    let pairs = hundreds | (fours.wrapping_sub(hundreds.wrapping_mul(100)) << 16);
+    let tens = (pairs.wrapping_mul(103) >> 10) & 0x000F_000F_000F_000F;
+    tens | (pairs.wrapping_sub(tens.wrapping_mul(10)) << 8)
 }

@@ -21,11 +21,19 @@ const fn place(de: u8) -> (usize, u64) {
     ((at >> 6) as usize, FIRST >> (at & 63))
 }
 
+/// The lowest bit that is set and all above it; nothing of nothing.
+#[inline(always)]
+const fn from_lowest(bits: u64) -> u64 {
+    bits | bits.wrapping_neg()
+}
+
 impl FieldSet {
     /// No data elements.
     pub const EMPTY: Self = Self([0; 3]);
     /// The highest data element that there can be.
     pub const LAST: u8 = 192;
+    /// All of them.
+    pub(super) const ALL: Self = Self([u64::MAX; 3]);
     /// All but DE1 and DE65, which are bitmaps themselves.
     pub(super) const CONTENT: Self = Self([!FIRST, !FIRST, u64::MAX]);
 
@@ -58,6 +66,32 @@ impl FieldSet {
     pub const fn third(self) -> u64 {
         let [_, _, third] = self.0;
         third
+    }
+
+    /// The bitmap whose first element is `base + 1`; none stands above 128.
+    #[inline(always)]
+    pub(super) const fn bitmap(self, base: u8) -> u64 {
+        let [primary, secondary, third] = self.0;
+        match base {
+            0 => primary,
+            64 => secondary,
+            128 => third,
+            _ => 0,
+        }
+    }
+
+    /// The elements up to the highest that `others` has as well; none when there is no such.
+    #[inline]
+    #[must_use]
+    pub(super) const fn up_to_last_of(self, others: Self) -> Self {
+        let ([a, b, c], [x, y, z]) = (self.0, self.intersection(others).0);
+        if z != 0 {
+            Self([a, b, c & from_lowest(z)])
+        } else if y != 0 {
+            Self([a, b & from_lowest(y), 0])
+        } else {
+            Self([a & from_lowest(x), 0, 0])
+        }
     }
 
     /// Whether the element is in the set. False outside 1 to 192.
@@ -243,6 +277,23 @@ mod tests {
         let set = FieldSet::EMPTY.with(0).with(193).with(255);
         assert!(set.is_empty());
         assert!(!set.contains(0) && !set.contains(193));
+    }
+
+    #[test]
+    fn elements_up_to_the_last_that_others_have() {
+        let set: FieldSet = [2, 11, 64, 65, 70, 128, 129, 192].into_iter().collect();
+        for last in 0..=255 {
+            let expect = if set.contains(last) {
+                set.below(last.saturating_add(1))
+            } else {
+                FieldSet::EMPTY
+            };
+            let others = FieldSet::EMPTY.with(last);
+            assert_eq!(set.up_to_last_of(others), expect, "{last}");
+        }
+        let others = [3, 11, 66, 100].into_iter().collect();
+        assert_eq!(set.up_to_last_of(others), set.below(12));
+        assert_eq!(set.up_to_last_of(FieldSet::ALL), set);
     }
 
     #[test]

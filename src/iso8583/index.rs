@@ -51,6 +51,13 @@ impl Index {
         self.spans[usize::from(de)] = span;
     }
 
+    /// The place that was last recorded for the field, of this message or an earlier one.
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+    #[inline(always)]
+    pub(super) fn placed(&self, de: u8) -> Span {
+        self.spans[usize::from(de)]
+    }
+
     /// A field's place, `None` when the message has no such field.
     #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     pub(super) fn span(&self, de: u8) -> Option<Span> {

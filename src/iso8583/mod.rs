@@ -38,6 +38,7 @@ mod parsers;
 mod range;
 mod request;
 mod rewrite;
+mod scanner;
 mod subfield;
 mod word;
 
@@ -61,6 +62,7 @@ pub use message::Message;
 pub use mti::Mti;
 pub use request::{Books, MessageRule, Misshapen, Request, Served, Uploads};
 pub use rewrite::{Envelope, Rewrite, rewrite};
+pub use scanner::{Excerpt, Scanner, ScannerError};
 pub use subfield::{
     Item, ItemValue, Layout, LayoutForm, LengthForm, Part, PartError, PartRule, PartWriteError,
     Parts, Tag, TagForm,

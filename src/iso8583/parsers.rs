@@ -111,20 +111,11 @@ pub(super) struct Length {
 }
 
 /// The length prefix of a field, or nothing when its length is fixed.
-#[inline(always)]
 pub(super) fn length<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, Length> {
     if spec.prefix == Prefix::Fixed {
         let (units, bytes) = (spec.max, spec.fixed_bytes);
-        Ok((input, Length { units, bytes }))
-    } else {
-        prefixed(spec, input)
+        return Ok((input, Length { units, bytes }));
     }
-}
-
-/// Out of line: three fields of four have no prefix.
-#[cold]
-#[inline(never)]
-fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, Length> {
     let (rest, prefix) = take(spec.prefix.bytes())(input)?;
     match announced(spec.prefix, prefix) {
         None => fail(Cut::Character),
@@ -136,69 +127,70 @@ fn prefixed<'m>(spec: &FieldSpec, input: &'m [u8]) -> Parsed<'m, Length> {
     }
 }
 
-/// The length that a prefix tells, `None` when one of its digits is none.
+/// The length that a prefix at the beginning of `input` tells; `None` when a digit is none or missing. What
+/// stands behind the prefix is not looked at.
 #[inline(always)]
-fn announced(prefix: Prefix, bytes: &[u8]) -> Option<u16> {
-    match (prefix, bytes) {
-        (Prefix::TextTwo, [tens, ones]) => number([b'0', b'0', *tens, *ones]),
-        (Prefix::TextThree, [hundreds, tens, ones]) => number([b'0', *hundreds, *tens, *ones]),
-        (Prefix::PackedTwo, [low]) => number([b'0', b'0', b'0' | (low >> 4), b'0' | (low & 0x0F)]),
-        // Lengths end at 999: the first nibble is 0.
-        (Prefix::PackedThree, [high, low]) if *high <= 0x0F => {
-            number([b'0', b'0' | high, b'0' | (low >> 4), b'0' | (low & 0x0F)])
+pub(super) fn announced(prefix: Prefix, input: &[u8]) -> Option<u16> {
+    match prefix {
+        Prefix::TextTwo => {
+            let [tens, ones] = *input.first_chunk()?;
+            number([b'0', tens, ones])
         }
-        (Prefix::PackedThree, _) => None,
-        (_, bytes) => seldom(prefix, bytes),
+        Prefix::TextThree => number(*input.first_chunk()?),
+        Prefix::PackedTwo => {
+            let [low] = *input.first_chunk()?;
+            number([b'0', b'0' | (low >> 4), b'0' | (low & 0x0F)])
+        }
+        Prefix::PackedThree => {
+            let [high, low] = *input.first_chunk()?;
+            // Lengths end at 999: the first nibble is 0, and what is not makes no digit.
+            number([high | b'0', b'0' | (low >> 4), b'0' | (low & 0x0F)]).filter(|_| high <= 9)
+        }
+        Prefix::BinaryOne => input.first().copied().map(u16::from),
+        Prefix::BinaryTwo => Some(u16::from_be_bytes(*input.first_chunk()?)),
+        Prefix::Fixed
+        | Prefix::PackedFour
+        | Prefix::TextOne
+        | Prefix::TextFour
+        | Prefix::EbcdicOne
+        | Prefix::EbcdicTwo
+        | Prefix::EbcdicThree
+        | Prefix::EbcdicFour => seldom(prefix, input),
     }
 }
 
 /// Prefixes that few networks have.
-fn seldom(prefix: Prefix, bytes: &[u8]) -> Option<u16> {
-    let zeros = [b'0'; 4];
-    let ebcdic = |byte: u8| byte ^ 0xC0;
-    match (prefix, bytes) {
-        (Prefix::PackedFour, [high, low]) => {
-            let [a, b] = [*high, *low].map(|byte| [b'0' | (byte >> 4), b'0' | (byte & 0x0F)]);
-            number([a, b].as_flattened().try_into().ok()?)
-        }
-        (Prefix::TextOne, [ones]) => number([b'0', b'0', b'0', *ones]),
-        (Prefix::TextFour, bytes) => number(bytes.try_into().ok()?),
-        (
-            Prefix::EbcdicOne | Prefix::EbcdicTwo | Prefix::EbcdicThree | Prefix::EbcdicFour,
-            bytes,
-        ) => {
-            let mut digits = zeros;
-            for (digit, byte) in digits.iter_mut().rev().zip(bytes.iter().rev()) {
-                // The digits are 0xF0 to 0xF9: one bit pattern away from ASCII.
-                *digit = ebcdic(*byte);
-            }
-            number(digits)
-        }
-        (Prefix::BinaryOne, [low]) => Some((*low).into()),
-        (Prefix::BinaryTwo, [high, low]) => Some(u16::from_be_bytes([*high, *low])),
-        (
-            Prefix::Fixed
-            | Prefix::PackedTwo
-            | Prefix::PackedThree
-            | Prefix::TextOne
-            | Prefix::TextTwo
-            | Prefix::TextThree
-            | Prefix::PackedFour
-            | Prefix::BinaryOne
-            | Prefix::BinaryTwo,
-            _,
-        ) => None,
+#[inline(never)]
+fn seldom(prefix: Prefix, input: &[u8]) -> Option<u16> {
+    let bytes = input.get(..prefix.bytes().into())?;
+    // EBCDIC digits are 0xF0 to 0xF9.
+    let zone = if matches!(prefix, Prefix::TextOne | Prefix::TextFour) {
+        b'0'
+    } else {
+        0xF0
+    };
+    let digit = |byte: &u8| Some(byte ^ zone).filter(|digit| *digit <= 9);
+    let join = |sum: u16, digit: u8| sum.wrapping_mul(10).wrapping_add(digit.into());
+    if prefix == Prefix::PackedFour {
+        return bytes.iter().try_fold(0, |sum, byte| {
+            let (high, low) = (byte >> 4, byte & 0x0F);
+            (high <= 9 && low <= 9).then(|| join(join(sum, high), low))
+        });
     }
+    // At most four digits.
+    bytes
+        .iter()
+        .try_fold(0, |sum, byte| Some(join(sum, digit(byte)?)))
 }
 
-/// The number that four ASCII digits make.
+/// The number that three ASCII digits make.
 #[inline(always)]
-fn number(digits: [u8; 4]) -> Option<u16> {
-    let digits = digits.map(|digit| u16::from(digit.wrapping_sub(b'0')));
-    let sound = digits.iter().all(|digit| *digit <= 9);
-    // At most 9999 when sound.
-    let number = digits.iter().fold(0_u16, |sum, digit| {
-        sum.wrapping_mul(10).wrapping_add(*digit)
-    });
-    sound.then_some(number)
+fn number(digits: [u8; 3]) -> Option<u16> {
+    let [a, b, c] = digits.map(|digit| u16::from(digit ^ b'0'));
+    // At most 255 each: no sum wraps but of what is no digit.
+    let number = a
+        .wrapping_mul(100)
+        .wrapping_add(b.wrapping_mul(10))
+        .wrapping_add(c);
+    (a <= 9 && b <= 9 && c <= 9).then_some(number)
 }

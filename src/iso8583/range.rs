@@ -1,64 +1,34 @@
-//! Checks characters against a range: sixteen at a time in a form that becomes a few vector instructions
-//! where so many bytes can be read, else eight at a time.
+//! Checks characters against a range, eight at a time.
 
 use super::dialect::Kind;
 use super::word::{HIGH, LOW7, every, padded, rest_bits};
 
-/// How many characters the wide form looks at in one go.
-const WIDTH: usize = 16;
-
 /// A range of characters, never with the control character 0x7F.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Range {
-    /// The lowest character in every lane.
-    lowest: [u8; WIDTH],
-    /// Highest minus lowest in every lane.
-    span: [u8; WIDTH],
+    lowest: u8,
     /// Reaches 0x80 from the lowest character upwards.
     from_lowest: u64,
     /// Reaches 0x80 above the highest ASCII character.
     above_highest: u64,
-    /// The high bits where bytes above 0x7F are not allowed.
-    ascii_only: u64,
+    /// Whether bytes above 0x7F are allowed as well.
+    beyond_ascii: bool,
 }
 
 /// The decimal digits.
-pub(super) static DIGITS: Range = Range::new(b'0', b'9');
+pub(super) static DIGITS: Range = Range::new(b'0', b'9', false);
 /// Printable ASCII characters.
-static PRINTABLE: Range = Range::new(b' ', b'~');
+pub(super) static PRINTABLE: Range = Range::new(b' ', b'~', false);
 /// Printable characters of whatever code.
-static ANY_TEXT: Range = Range::new(b' ', 0xFF);
-
-/// All ones in the first `len` lanes, for every length up to the width.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "evaluated by the compiler, which refuses what is out of bounds"
-)]
-static KEEP: [[u8; WIDTH]; WIDTH + 1] = {
-    let mut keep = [[0; WIDTH]; WIDTH + 1];
-    let mut len = 0;
-    while len <= WIDTH {
-        let mut lane = 0;
-        while lane < len {
-            keep[len][lane] = 0xFF;
-            lane += 1;
-        }
-        len += 1;
-    }
-    keep
-};
+pub(super) static TEXT: Range = Range::new(b' ', b'~', true);
 
 impl Range {
-    const fn new(lowest: u8, highest: u8) -> Self {
-        // `wide`: bytes above 0x7F are allowed, and of ASCII all but 0x7F.
-        let wide = highest > 0x7F;
-        let highest_ascii = if wide { 0x7E } else { highest };
+    const fn new(lowest: u8, highest: u8, beyond_ascii: bool) -> Self {
         Self {
-            lowest: [lowest; WIDTH],
-            span: [highest.wrapping_sub(lowest); WIDTH],
+            lowest,
             from_lowest: every(0x80_u8.wrapping_sub(lowest)),
-            above_highest: every(0x7F_u8.wrapping_sub(highest_ascii)),
-            ascii_only: if wide { 0 } else { HIGH },
+            above_highest: every(0x7F_u8.wrapping_sub(highest)),
+            beyond_ascii,
         }
     }
 
@@ -66,7 +36,7 @@ impl Range {
     pub(super) const fn of(kind: Kind) -> Option<&'static Self> {
         match kind {
             Kind::Digits => Some(&DIGITS),
-            Kind::Text => Some(&ANY_TEXT),
+            Kind::Text => Some(&TEXT),
             Kind::Alphanumeric => Some(&PRINTABLE),
             Kind::Undefined
             | Kind::PackedDigits
@@ -82,108 +52,126 @@ impl Range {
         }
     }
 
-    /// Marks whatever is outside in the first `len` bytes of `ahead`; 0 when nothing is.
+    /// Whether all of the last `len` bytes of `upto` are in the range.
     #[inline(always)]
-    pub(super) fn marks(&self, ahead: &[u8], len: usize) -> u128 {
-        match (ahead.first_chunk(), KEEP.get(len)) {
-            (Some(characters), Some(keep)) => self.wide(*characters) & u128::from_le_bytes(*keep),
-            (_, _) => self.elsewhere(ahead, len),
-        }
+    pub(super) fn allows(&self, upto: &[u8], len: usize) -> bool {
+        self.holds(upto, len) || (self.beyond_ascii && self.allows_all(upto, len))
     }
 
-    /// Whether all characters are in the range.
+    /// Whether all of the last `len` bytes of `upto` are ASCII characters of the range.
     #[inline(always)]
-    pub(super) fn allows(&self, text: &[u8]) -> bool {
-        if text.len() > WIDTH {
-            self.long(text) == 0
-        } else {
-            self.short(text) == 0
-        }
+    pub(super) fn holds(&self, upto: &[u8], len: usize) -> bool {
+        let fill = every(self.lowest);
+        words(upto, len, fill, |word| self.ascii(word)) & HIGH == 0
     }
 
-    /// The end of a frame, and what is longer than the wide form.
+    /// Like [`allows`](Self::allows), for a text with bytes above 0x7F.
     #[cold]
     #[inline(never)]
-    fn elsewhere(&self, ahead: &[u8], len: usize) -> u128 {
-        let text = ahead.get(..len).unwrap_or_default();
-        if len > WIDTH {
-            self.long(text)
-        } else {
-            self.short(text).into()
-        }
+    fn allows_all(&self, upto: &[u8], len: usize) -> bool {
+        words(upto, len, every(self.lowest), |word| self.exact(word)) & HIGH == 0
     }
 
-    /// A mark in every lane that is outside the range, or 0x7F.
+    /// Copies a text into a slot of its length, and says whether all characters are in the range.
     #[inline(always)]
-    fn wide(&self, characters: [u8; WIDTH]) -> u128 {
-        // All by value: compilers then need not ask whether the arrays overlap.
-        let (mut marks, span) = (characters, self.span);
-        for (mark, lowest) in marks.iter_mut().zip(self.lowest) {
-            *mark = mark.wrapping_sub(lowest);
+    pub(super) fn take(&self, text: &[u8], slot: &mut [u8]) -> bool {
+        // Two halves that overlap, as words where there are so many characters.
+        if let (8..=16, Some(first), Some(last)) =
+            (text.len(), text.first_chunk::<8>(), text.last_chunk::<8>())
+        {
+            put_ends(slot, *first, *last);
+            let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+            return (self.exact(first) | self.exact(last)) & HIGH == 0;
         }
-        for (mark, span) in marks.iter_mut().zip(span) {
-            *mark = mark.saturating_sub(span);
+        if let (4..=7, Some(first), Some(last)) =
+            (text.len(), text.first_chunk::<4>(), text.last_chunk::<4>())
+        {
+            put_ends(slot, *first, *last);
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            return self.exact((u64::from(first) << 32) | u64::from(last)) & HIGH == 0;
         }
-        for (mark, character) in marks.iter_mut().zip(characters) {
-            *mark |= 1_u8.saturating_sub(character ^ 0x7F);
+        if text.len() > 16 {
+            slot.copy_from_slice(text);
+            return self.allows(text, text.len());
         }
-        u128::from_le_bytes(marks)
+        let mut word = every(self.lowest);
+        for (to, from) in slot.iter_mut().zip(text) {
+            *to = *from;
+            word = (word << 8) | u64::from(*from);
+        }
+        self.exact(word) & HIGH == 0
     }
 
-    /// More than sixteen characters.
-    fn long(&self, text: &[u8]) -> u128 {
-        all_wide(text, |characters| self.wide(characters))
-    }
-
-    /// Up to sixteen characters as two words that overlap, or as one word.
+    /// Has no high bit exactly if all eight are ASCII characters of the range.
     #[inline(always)]
-    fn short(&self, text: &[u8]) -> u64 {
-        match (text.first_chunk(), text.last_chunk()) {
-            (Some(first), Some(last)) => {
-                self.word(u64::from_le_bytes(*first)) | self.word(u64::from_le_bytes(*last))
-            }
-            (_, _) => {
-                // Fewer than eight: the marks of the padding fall out at the high end.
-                let marks = self.word(u64::from_le_bytes(padded(text)));
-                marks.checked_shl(rest_bits(text.len())).unwrap_or(0)
-            }
-        }
+    const fn ascii(&self, word: u64) -> u64 {
+        // 0x7F + 0x7F < 0x100: no byte carries into the next but one above 0x7F, which is marked by itself.
+        word | !word.wrapping_add(self.from_lowest) | word.wrapping_add(self.above_highest)
     }
 
     /// Marks bytes outside, each in its own high bit.
     #[inline(always)]
-    const fn word(&self, word: u64) -> u64 {
+    const fn exact(&self, word: u64) -> u64 {
         let low = word & LOW7;
         // 0x7F + 0x7F < 0x100: no byte carries into the next.
         let outside = !low.wrapping_add(self.from_lowest) | low.wrapping_add(self.above_highest);
-        ((outside & !word) | (word & self.ascii_only)) & HIGH
+        if self.beyond_ascii {
+            outside & !word
+        } else {
+            outside | word
+        }
     }
 }
 
-/// Runs `wide` over a text of at least sixteen characters: the last sixteen overlap those before.
+/// Joins what `marks` makes of the words in the last `len` bytes of `upto`. Fewer than eight are read together with
+/// what stands before them, in whose place `fill` is put.
 #[inline(always)]
-fn all_wide(text: &[u8], wide: impl Fn([u8; WIDTH]) -> u128) -> u128 {
-    let mut found = text.last_chunk().map_or(u128::MAX, |last| wide(*last));
-    let mut rest = text;
-    while let Some((characters, tail)) = rest.split_first_chunk() {
-        found |= wide(*characters);
-        rest = tail;
+pub(super) fn words(upto: &[u8], len: usize, fill: u64, marks: impl Fn(u64) -> u64) -> u64 {
+    let last = u64::from_le_bytes(match upto.last_chunk() {
+        Some(last) => *last,
+        None => filled(upto),
+    });
+    if len < 8 {
+        let keep = u64::MAX.checked_shl(rest_bits(len)).unwrap_or(0);
+        return marks((last & keep) | (fill & !keep));
+    }
+    let text = upto
+        .len()
+        .checked_sub(len)
+        .and_then(|from| upto.get(from..));
+    let (pairs, rest) = text.unwrap_or_default().as_chunks::<16>();
+    // The last eight overlap those before.
+    let mut found = marks(last);
+    if let Some(eight) = rest.first_chunk() {
+        found |= marks(u64::from_le_bytes(*eight));
+    }
+    for pair in pairs {
+        if let ([one, other], _) = pair.as_chunks() {
+            found |= marks(u64::from_le_bytes(*one)) | marks(u64::from_le_bytes(*other));
+        }
     }
     found
 }
 
-/// Marks what a track of at least sixteen characters may not hold: anything but digits and the separator,
-/// which is written `=` or `D`.
-pub(super) fn track(text: &[u8]) -> u128 {
-    all_wide(text, |characters| {
-        let mut allowed = [0; WIDTH];
-        for (allowed, character) in allowed.iter_mut().zip(characters) {
-            let separator = 1_u8.saturating_sub(character ^ b'=');
-            let letter = 1_u8.saturating_sub(character ^ b'D');
-            *allowed = 0_u8.wrapping_sub(separator | letter);
-        }
-        DIGITS.wide(characters) & !u128::from_le_bytes(allowed)
-    })
+/// Fewer than eight bytes at the end of eight.
+#[cold]
+#[inline(never)]
+fn filled(bytes: &[u8]) -> [u8; 8] {
+    let missing = 8_usize.saturating_sub(bytes.len());
+    let mut filled = padded(bytes);
+    filled.rotate_right(missing);
+    filled
+}
+
+/// Writes the first and the last bytes of a slot, which may overlap.
+#[inline(always)]
+fn put_ends<const N: usize>(slot: &mut [u8], first: [u8; N], last: [u8; N]) {
+    if let Some(to) = slot.first_chunk_mut() {
+        *to = first;
+    }
+    if let Some(to) = slot.last_chunk_mut() {
+        *to = last;
+    }
 }
 
 #[cfg(test)]
@@ -192,27 +180,27 @@ mod tests {
 
     #[test]
     fn every_way_to_look_gives_the_same() {
-        for range in [&DIGITS, &PRINTABLE, &ANY_TEXT] {
-            for len in (0..=18).chain([31, 32, 33]) {
+        let lengths = (0..=18_usize).chain([31, 32, 33]);
+        for (range, most) in [(&DIGITS, b'9'), (&PRINTABLE, b'~'), (&TEXT, 0xFF)] {
+            for len in lengths.clone() {
                 for at in 0..len {
                     for byte in 0..=255 {
                         let mut text = vec![b'5'; len];
                         text[at] = byte;
-                        let expect = byte >= range.lowest[0]
-                            && byte - range.lowest[0] <= range.span[0]
-                            && byte != 0x7F;
-                        assert_eq!(range.allows(&text), expect, "{len} {at} {byte:02X}");
+                        let expect = (range.lowest..=most).contains(&byte) && byte != 0x7F;
+                        let mut slot = vec![0; len];
                         assert_eq!(
-                            range.marks(&text, len) == 0,
+                            range.take(&text, &mut slot),
                             expect,
                             "{len} {at} {byte:02X}"
                         );
-                        text.extend([0; WIDTH]);
-                        assert_eq!(
-                            range.marks(&text, len) == 0,
-                            expect,
-                            "{len} {at} {byte:02X}"
-                        );
+                        assert_eq!(slot, text);
+                        assert_eq!(range.allows(&text, len), expect, "{len} {at} {byte:02X}");
+                        for before in [0, 0x7F, 0x80, 0xFF] {
+                            let mut behind = vec![before; 9];
+                            behind.extend_from_slice(&text);
+                            assert_eq!(range.allows(&behind, len), expect, "{len} {at} {byte:02X}");
+                        }
                     }
                 }
             }

@@ -64,8 +64,10 @@ impl fmt::Display for Chance {
 impl std::str::FromStr for Chance {
     type Err = ChanceError;
 
+    /// As people write it on a command line: the percent sign may be left out, `5` is `5%`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text).ok_or(ChanceError)
+        let read = Self::parse(text).or_else(|| Self::parse(&format!("{text}%")));
+        read.ok_or(ChanceError)
     }
 }
 
@@ -149,6 +151,10 @@ mod tests {
             assert_eq!(Chance::parse(text), Some(Chance(want)), "{text}");
             assert_eq!(Chance(want).to_string(), text);
         }
+        assert_eq!("5".parse(), Ok(Chance::percent(5)));
+        assert_eq!("0.25".parse(), "0.25%".parse::<Chance>());
+        assert_eq!("101".parse::<Chance>(), Err(ChanceError));
+        assert_eq!("5%%".parse::<Chance>(), Err(ChanceError));
         for text in ["1", "101%", "-1%", "1.%", ".5%", "0.00001%", "%", "1e1%"] {
             assert_eq!(Chance::parse(text), None, "{text}");
         }

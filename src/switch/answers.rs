@@ -299,7 +299,8 @@ impl Switch {
         let prefix = dialect.framing().prefix_bytes();
         let mut index = Index::new();
         let sent = waiting.sent.get(prefix..).unwrap_or_default();
-        let Ok(request) = dialect.decode(sent, &mut index) else {
+        // This process wrote it from a message that it had checked.
+        let Ok(request) = dialect.decode_structure(sent, &mut index) else {
             waiting.session.give_up();
             return;
         };
@@ -392,7 +393,8 @@ fn terminals_numbers<'w>(
 fn with_envelope(dialect: &iso8583::Dialect, answer: &Bytes, waiting: &Waiting) -> Option<Bytes> {
     let prefix = dialect.framing().prefix_bytes();
     let mut index = Index::new();
-    let message = dialect.decode(answer.get(prefix..)?, &mut index).ok()?;
+    let answer = answer.get(prefix..)?;
+    let message = dialect.decode_structure(answer, &mut index).ok()?;
     let how = Rewrite {
         envelope: Envelope::Answering(waiting.envelope.as_slice()),
         drop: FieldSet::EMPTY,

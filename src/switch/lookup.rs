@@ -153,7 +153,8 @@ impl Switch {
     pub(super) fn looked_up(&self, job: &Job, model: &mut dyn ReadModel) {
         let policy = self.policy(&job.session);
         let mut index = Index::new();
-        let decoded = policy.dialect.decode(&job.frame, &mut index);
+        // Decoded in full when it came in.
+        let decoded = policy.dialect.decode_structure(&job.frame, &mut index);
         let Ok(message) = decoded else {
             job.session.give_up();
             return;

@@ -101,9 +101,9 @@ fn third_bitmaps_stand_behind_the_second_or_among_the_fields() {
     let text = "name = \"d\"\ntitle = \"d\"\n[framing]\nlength_bytes = 2\n[message]\nbitmaps = 3\n\
         third_bitmap = \"in-place\"\n[fields]\n3 = { en = \"code\", type = \"n\", max = 6 }\n\
         70 = { en = \"more\", type = \"n\", max = 3 }\n130 = { en = \"most\", type = \"ans\", length = \"LL\", max = 20 }\n";
-    let in_place = Dialect::parse("d.toml", text).unwrap();
+    let in_place = Arc::new(Dialect::parse("d.toml", text).unwrap());
     let all = [(3, &b"000000"[..]), (70, b"301"), (130, b"xyz")];
-    for (dialect, third_at) in [(&*plain, 2 + 4 + 16), (&in_place, 2 + 4 + 16 + 6)] {
+    for (dialect, third_at) in [(&plain, 2 + 4 + 16), (&in_place, 2 + 4 + 16 + 6)] {
         for chosen in 1_u8..8 {
             let fields: Vec<_> = (0..3)
                 .filter(|bit| chosen >> bit & 1 == 1)

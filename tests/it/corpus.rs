@@ -44,6 +44,11 @@ fn json_of_the_corpus_breaks_nothing() {
 }
 
 #[test]
+fn configurations_of_the_corpus_break_nothing() {
+    replay("config", bodies::config);
+}
+
+#[test]
 fn subfields_of_the_corpus_break_nothing() {
     replay("subfields", bodies::subfields);
 }
@@ -93,4 +98,9 @@ fn damaged_files_of_other_programs_break_nothing() {
     damage("import_jpos", bodies::import_jpos);
     damage("import_moov", bodies::import_moov);
     damage("json", bodies::json);
+}
+
+#[test]
+fn damaged_configurations_break_nothing() {
+    damage("config", bodies::config);
 }

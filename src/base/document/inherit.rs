@@ -31,10 +31,7 @@ impl<'t> Document<'t> {
         for ancestor in ancestors {
             let base = problems.add(ancestor.file, ancestor.text);
             let (root, errors) = DeTable::parse_recoverable(ancestor.text);
-            for error in errors {
-                let span = error.span().unwrap_or(0..0);
-                problems.error(&(span.start + base..span.end + base), error.message());
-            }
+            problems.syntax(errors, base);
             layers.push(shift_table(root, base));
         }
         let mut layers = layers.into_iter().rev();

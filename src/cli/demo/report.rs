@@ -5,6 +5,7 @@ use std::io;
 
 use super::Args;
 use super::world::{Books, World};
+use crate::base::Counted;
 use crate::base::TerminalId;
 use crate::cli::output;
 use crate::sim::load::stats::Latency;
@@ -162,10 +163,10 @@ impl Report {
         let latency = Latency::of(&fleet.latency);
         output::line(format_args!(""))?;
         output::line(format_args!(
-            "{} terminals, {} s: {} requests, {} approved, {} declined",
-            self.terminals,
+            "{}, {} s: {}, {} approved, {} declined",
+            Counted(self.terminals, "terminal"),
             self.seconds,
-            fleet.sent,
+            Counted(fleet.sent, "request"),
             fleet.approved,
             fleet.declined_total()
         ))?;

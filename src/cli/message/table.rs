@@ -1,5 +1,6 @@
 //! Messages as people read them.
 
+use crate::base::Counted;
 use crate::inspect::{self, Content, Description, Element, Fault, Guess, Language, Layout, Reveal};
 
 /// Longest name that still decides how wide the column of names is.
@@ -18,10 +19,10 @@ pub(super) struct Look {
 /// One line on what the bytes were taken as.
 pub(super) fn taken_as(guess: &Guess) -> String {
     format!(
-        "{}, {}, {} bytes ({})",
+        "{}, {}, {} ({})",
         guess.dialect.name(),
         guess.layout.name(),
-        guess.input.len(),
+        Counted(guess.input.len(), "byte"),
         guess.notation.name()
     )
 }
@@ -126,7 +127,7 @@ fn row(element: &Element, depth: usize, look: Look, rows: &mut Vec<Row>) {
     let mut values = match &element.content {
         // The parts say it again, and better.
         Content::Bytes(bytes) if !element.parts.is_empty() => {
-            vec![format!("{} bytes", bytes.len())]
+            vec![Counted(bytes.len(), "byte").to_string()]
         }
         Content::Bytes(_) | Content::Digits(_) | Content::Text(_) => wrapped(&text),
     };

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::super::{check::report, output};
+use crate::base::Counted;
 use crate::base::document::{Problem, Severity};
 use crate::base::limits;
 use crate::iso8583::Dialect;
@@ -106,7 +107,9 @@ fn check(file: &Path) -> anyhow::Result<Vec<Problem>> {
         let (name, fields) = (dialect.name(), dialect.fields().len());
         let file = file.display();
         output::line(format_args!(
-            "{file}: {name} is sound, {fields} fields, {tried} sample messages, {serves}"
+            "{file}: {name} is sound, {}, {}, {serves}",
+            Counted(fields, "field"),
+            Counted(tried, "sample message")
         ))?;
     }
     Ok(problems)

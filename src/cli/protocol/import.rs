@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::super::{check::report, output};
+use crate::base::Counted;
 use crate::base::limits;
 use crate::iso8583::Dialect;
 use crate::iso8583::import::{Source, import};
@@ -65,9 +66,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .and_then(|()| fs::write(&made, &imported.text))
         .with_context(|| format!("{} cannot be written", made.display()))?;
     output::line(format_args!(
-        "{}: {} fields of {}; `posgate protocol check {}` checks it",
+        "{}: {} of {}; `posgate protocol check {}` checks it",
         made.display(),
-        imported.fields,
+        Counted(imported.fields, "field"),
         source.name(),
         args.output.display()
     ))?;

@@ -6,6 +6,7 @@ use std::io;
 use super::books::{JournalBooks, Wrong};
 use super::operator::Changes;
 use super::world::Done;
+use crate::base::Counted;
 use crate::cli::output;
 use crate::sim::fleet::Snapshot;
 use crate::sim::host::HostCounters;
@@ -78,23 +79,28 @@ impl Report {
         } = self;
         let line = output::line;
         line(format_args!(
-            "{} kills, {} of them before the first approval after a start; {} stops, {} drains, {} fail points; {} s",
-            done.kills, done.early, done.stops, done.drains, done.points, self.seconds
+            "{}, {} of them before the first approval after a start; {}, {}, {}; {} s",
+            Counted(done.kills, "kill"),
+            done.early,
+            Counted(done.stops, "stop"),
+            Counted(done.drains, "drain"),
+            Counted(done.points, "fail point"),
+            self.seconds
         ))?;
         if done.ended > 0 {
             line(format_args!(
-                "the gateway ended {} times by itself",
-                done.ended
+                "the gateway ended {} by itself",
+                Counted(done.ended, "time")
             ))?;
         }
         line(format_args!(
-            "{} requests, {} approved, {} unanswered, {} repeats, {} reversals acknowledged, {} sessions broken",
-            fleet.sent,
+            "{}, {} approved, {} unanswered, {}, {} acknowledged, {} broken",
+            Counted(fleet.sent, "request"),
             fleet.approved,
             fleet.unanswered,
-            fleet.repeats,
-            fleet.reversals_acknowledged,
-            fleet.broken
+            Counted(fleet.repeats, "repeat"),
+            Counted(fleet.reversals_acknowledged, "reversal"),
+            Counted(fleet.broken, "session")
         ))?;
         let faults: Vec<_> = host_did
             .faults()
@@ -103,11 +109,11 @@ impl Report {
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
         line(format_args!(
-            "host: {} requests, answers: {}; {} reversed, {} repeats",
-            host_did.requests,
+            "host: {}, answers: {}; {} reversed, {}",
+            Counted(host_did.requests, "request"),
             faults.join(", "),
             host_did.reversed,
-            host_did.repeats
+            Counted(host_did.repeats, "repeat")
         ))?;
         line(format_args!(
             "start to first approval: p50 {} ms, p99 {} ms, longest {} ms",
@@ -122,8 +128,10 @@ impl Report {
         self.print_findings()?;
         let Wrong { lost, doubled } = self.wrong();
         line(format_args!(
-            "books of terminals, host and journal ({} records): {} approvals, {} minor units; {lost} lost, {doubled} doubled",
-            journal.records, self.terminals.approved, self.terminals.net_minor
+            "books of terminals, host and journal ({}): {}, {} minor units; {lost} lost, {doubled} doubled",
+            Counted(journal.records, "record"),
+            Counted(self.terminals.approved, "approval"),
+            self.terminals.net_minor
         ))
     }
 

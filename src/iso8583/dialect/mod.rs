@@ -37,8 +37,8 @@ pub use rules::{
 pub use settlement::SettlementRules;
 pub(super) use table::Prefix;
 use table::Table;
+pub(super) use table::{Class, FieldSpec, Kind, Pad, Runs};
 pub use table::{Exposure, Field, FieldType, SubField};
-pub(super) use table::{FieldSpec, Kind, Pad};
 pub use variant::{Scope, Variation, Writing};
 
 /// How the message type is written.
@@ -412,6 +412,17 @@ impl Dialect {
 
     pub(super) const fn third_place(&self) -> ThirdBitmap {
         self.third
+    }
+
+    /// Fields that there are: never a bitmap.
+    pub(super) const fn defined(&self) -> FieldSet {
+        self.table.defined()
+    }
+
+    /// The runs of the bitmap whose first field is DE `base + 1`.
+    #[inline(always)]
+    pub(super) const fn runs(&self, base: u8) -> &Runs {
+        self.table.runs(base)
     }
 
     #[inline(always)]

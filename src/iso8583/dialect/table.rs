@@ -1,7 +1,6 @@
 //! The field table: what decoding needs packed small, what people need beside it.
 
 use crate::iso8583::fieldset::FieldSet;
-use crate::iso8583::range::Range;
 
 /// What a field may hold (ISO 8583:1987 section 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,16 +175,110 @@ pub(crate) enum Pad {
     Right,
 }
 
-/// One row of the table that decoding walks: sixteen bytes.
+/// What is looked at together: fields of one class that touch each other are a run, checked in one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Any bytes: nothing to look at.
+    Free,
+    /// ASCII digits.
+    Digits,
+    /// Characters, printable ASCII as a rule.
+    Text,
+    /// Packed digits, nibbles that pad them zero as a rule.
+    Packed,
+    /// Whatever is looked at field by field.
+    Alone,
+}
+
+impl Class {
+    const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Bytes => Self::Free,
+            Kind::Digits => Self::Digits,
+            Kind::Alphanumeric | Kind::Text => Self::Text,
+            Kind::PackedDigits => Self::Packed,
+            Kind::PackedTrack
+            | Kind::Hex
+            | Kind::Track
+            | Kind::EbcdicDigits
+            | Kind::EbcdicTrack
+            | Kind::EbcdicAlphanumeric
+            | Kind::EbcdicText
+            | Kind::EbcdicHex
+            | Kind::Undefined => Self::Alone,
+        }
+    }
+
+    /// Whether a field with that length prefix carries on a run: the prefix is of the class as well.
+    const fn carries_on(self, prefix: Prefix) -> bool {
+        match (self, prefix) {
+            (Self::Free | Self::Alone, _) => false,
+            (_, Prefix::Fixed)
+            | (
+                Self::Digits | Self::Text,
+                Prefix::TextOne | Prefix::TextTwo | Prefix::TextThree | Prefix::TextFour,
+            )
+            | (Self::Packed, Prefix::PackedTwo | Prefix::PackedThree | Prefix::PackedFour) => true,
+            (_, _) => false,
+        }
+    }
+}
+
+/// The fields of one bitmap by their class, the first field lowest.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Runs {
+    digits: u64,
+    text: u64,
+    packed: u64,
+    /// Those that carry on no run.
+    anew: u64,
+}
+
+impl Runs {
+    const fn set(&mut self, bit: u64, spec: &FieldSpec) {
+        self.digits &= !bit;
+        self.text &= !bit;
+        self.packed &= !bit;
+        self.anew &= !bit;
+        match spec.class {
+            Class::Digits => self.digits |= bit,
+            Class::Text => self.text |= bit,
+            Class::Packed => self.packed |= bit,
+            Class::Free | Class::Alone => {}
+        }
+        if !spec.class.carries_on(spec.prefix) {
+            self.anew |= bit;
+        }
+    }
+
+    /// Those of the present fields that begin a run: the one before is of another class.
+    #[inline(always)]
+    pub(crate) const fn begun(&self, present: u64) -> u64 {
+        let first = present & present.wrapping_neg();
+        first
+            | (present & self.anew)
+            | Self::behind_others(present, self.digits)
+            | Self::behind_others(present, self.text)
+            | Self::behind_others(present, self.packed)
+    }
+
+    /// Those of the class that stand behind one that is not: a carry goes from each other field through what is not
+    /// present to the next that is.
+    #[inline(always)]
+    const fn behind_others(present: u64, class: u64) -> u64 {
+        let others = present & !class;
+        (others << 1).wrapping_add(!present) & present & class
+    }
+}
+
+/// One row of the table that decoding walks: eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FieldSpec {
     pub(crate) kind: Kind,
     pub(crate) prefix: Prefix,
     pub(crate) pad: Pad,
-    /// 1 when two units share a byte, else 0.
-    packed: u8,
-    /// What the content may consist of, where that is a range of characters.
-    pub(crate) range: Option<&'static Range>,
+    /// What it is looked at together with.
+    pub(crate) class: Class,
     /// Bytes of a fixed field's content.
     pub(crate) fixed_bytes: u16,
     /// Most units (digits, else bytes); of a fixed field the exact number. At most 999.
@@ -196,14 +289,12 @@ impl FieldSpec {
     pub(crate) const UNDEFINED: Self = Self::new(Kind::Undefined, Prefix::Fixed, Pad::Right, 0);
 
     pub(crate) const fn new(kind: Kind, prefix: Prefix, pad: Pad, max: u16) -> Self {
-        let packed = if kind.is_packed() { 1 } else { 0 };
         Self {
             kind,
             prefix,
             pad,
-            packed,
-            fixed_bytes: bytes(packed, max),
-            range: Range::of(kind),
+            class: Class::of(kind),
+            fixed_bytes: bytes(kind, max),
             max,
         }
     }
@@ -211,18 +302,18 @@ impl FieldSpec {
     /// Bytes that `units` take on the wire, without a prefix.
     #[inline(always)]
     pub(crate) const fn content_bytes(&self, units: u16) -> u16 {
-        bytes(self.packed, units)
+        bytes(self.kind, units)
     }
 }
 
-/// Bytes of `units`, two of which share a byte when `packed` is 1. At most 999 units.
+/// Bytes of `units`, of which there are at most 9999.
 #[inline(always)]
-#[expect(
-    clippy::as_conversions,
-    reason = "widening: `u16::from` is not const yet"
-)]
-const fn bytes(packed: u8, units: u16) -> u16 {
-    units.wrapping_add(packed as u16) >> packed
+const fn bytes(kind: Kind, units: u16) -> u16 {
+    if kind.is_packed() {
+        units.wrapping_add(1) >> 1
+    } else {
+        units
+    }
 }
 
 /// A field as people know it.
@@ -280,6 +371,10 @@ pub(crate) struct Table {
     /// By data element; what the dialect does not define is undefined here, DE0, DE1 and DE65 always.
     specs: [FieldSpec; 256],
     fields: Vec<Field>,
+    /// Fields that there are.
+    defined: FieldSet,
+    /// Of each bitmap.
+    runs: [Runs; 3],
     /// Fields that everybody may see.
     open: FieldSet,
 }
@@ -289,13 +384,20 @@ impl Table {
         Self {
             specs: [FieldSpec::UNDEFINED; 256],
             fields: Vec::new(),
+            defined: FieldSet::EMPTY,
+            runs: [Runs {
+                digits: 0,
+                text: 0,
+                packed: 0,
+                anew: 0,
+            }; 3],
             open: FieldSet::EMPTY,
         }
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     pub(crate) fn define(&mut self, field: Field, spec: FieldSpec) {
-        self.specs[usize::from(field.number)] = spec;
+        self.respecify(field.number, spec);
+        self.defined.insert(field.number);
         self.open = match field.exposure {
             Exposure::Open => self.open.with(field.number),
             Exposure::Masked | Exposure::Chip | Exposure::Secret => self.open.without(field.number),
@@ -308,6 +410,21 @@ impl Table {
     #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
     pub(crate) fn respecify(&mut self, de: u8, spec: FieldSpec) {
         self.specs[usize::from(de)] = spec;
+        let at = de.wrapping_sub(1);
+        if let Some(runs) = self.runs.get_mut(usize::from(at >> 6)) {
+            runs.set(1 << (at & 63), &spec);
+        }
+    }
+
+    /// The runs of the bitmap whose first field is DE `base + 1`.
+    #[inline(always)]
+    pub(crate) const fn runs(&self, base: u8) -> &Runs {
+        let [first, second, third] = &self.runs;
+        match base {
+            0 => first,
+            64 => second,
+            _ => third,
+        }
     }
 
     #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
@@ -320,6 +437,10 @@ impl Table {
         &self.fields
     }
 
+    pub(crate) const fn defined(&self) -> FieldSet {
+        self.defined
+    }
+
     pub(crate) const fn open(&self) -> FieldSet {
         self.open
     }
@@ -330,5 +451,51 @@ impl Table {
             .binary_search_by_key(&de, |known| known.number)
             .ok()?;
         self.fields.get(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_begins_where_the_field_before_is_of_another_class() {
+        use {Kind as K, Prefix as L};
+        let kinds = [
+            (K::Digits, L::Fixed),
+            (K::Digits, L::TextTwo),
+            (K::Digits, L::BinaryOne),
+            (K::Text, L::Fixed),
+            (K::Alphanumeric, L::TextThree),
+            (K::PackedDigits, L::PackedTwo),
+            (K::PackedDigits, L::TextTwo),
+            (K::Bytes, L::Fixed),
+            (K::Hex, L::Fixed),
+        ];
+        let mut random = fastrand::Rng::with_seed(8_583);
+        for _ in 0..2_000 {
+            let mut runs = Runs::default();
+            let rows: Vec<_> = (0..64)
+                .map(|at| {
+                    let (kind, prefix) = random.choice(kinds).unwrap();
+                    let spec = FieldSpec::new(kind, prefix, Pad::Left, 4);
+                    runs.set(1 << at, &spec);
+                    spec
+                })
+                .collect();
+            let present = random.u64(..) & random.u64(..);
+            let mut before = None;
+            let mut expect = 0;
+            for (at, spec) in rows.iter().enumerate() {
+                if present >> at & 1 == 1 {
+                    let joins = spec.class.carries_on(spec.prefix);
+                    if !joins || before != Some(spec.class) {
+                        expect |= 1 << at;
+                    }
+                    before = Some(spec.class);
+                }
+            }
+            assert_eq!(runs.begun(present), expect, "{present:064b}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What is only known at the end of a message: bitmaps and length.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::Writer;
 use crate::iso8583::dialect::{BitmapEncoding, ThirdBitmap};
@@ -21,7 +21,10 @@ impl Writer<'_> {
             self.close();
         }
         match self.error {
-            None => Ok(()),
+            None => {
+                self.out.truncate(self.at);
+                Ok(())
+            }
             Some(error) => {
                 self.out.truncate(self.start);
                 Err(error)
@@ -43,7 +46,7 @@ impl Writer<'_> {
             // First what stands behind: the second bitmap then moves the third, if it stands in place.
             let at = match self.dialect.third_place() {
                 ThirdBitmap::InPlace if self.upper_at != 0 => self.upper_at,
-                ThirdBitmap::InPlace => self.out.len(),
+                ThirdBitmap::InPlace => self.at,
                 ThirdBitmap::AfterSecond | ThirdBitmap::None => second_at,
             };
             self.make_room(at, bytes);
@@ -55,7 +58,7 @@ impl Writer<'_> {
         }
         put_bitmap(self.out, self.bitmap_at, encoding, self.fields.primary());
         if !self.dialect.framing().trailer.is_empty() {
-            self.out.put_slice(&self.dialect.framing().trailer);
+            self.put(&self.dialect.framing().trailer);
         }
         self.announce();
     }
@@ -63,8 +66,8 @@ impl Writer<'_> {
     /// Moves the fields behind a further bitmap. Rare: no shipped request needs DE65 or more but reversals
     /// and network management.
     fn make_room(&mut self, from: usize, bytes: usize) {
-        let end = self.out.len();
-        self.out.put_bytes(0, bytes);
+        let end = self.at;
+        self.slot(bytes);
         self.out.copy_within(from..end, from.saturating_add(bytes));
     }
 
@@ -72,8 +75,7 @@ impl Writer<'_> {
     fn announce(&mut self) {
         let framing = self.dialect.framing();
         let bytes = self
-            .out
-            .len()
+            .at
             .saturating_sub(self.start)
             .saturating_sub(framing.prefix_bytes());
         let max = framing.frame_bytes_max();

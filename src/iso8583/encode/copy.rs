@@ -1,7 +1,5 @@
 //! Fields taken over from a received message.
 
-use bytes::BufMut;
-
 use super::Writer;
 use crate::iso8583::dialect::{Kind, ThirdBitmap};
 use crate::iso8583::fieldset::FieldSet;
@@ -74,6 +72,6 @@ impl Writer<'_> {
     /// Appends wire bytes of several fields at once.
     pub(in crate::iso8583) fn run(&mut self, fields: FieldSet, bytes: &[u8]) {
         self.fields = self.fields.union(fields);
-        self.out.put_slice(bytes);
+        self.put(bytes);
     }
 }

@@ -222,7 +222,7 @@ impl<'d, 'v> Parts<'d, 'v> {
             })?;
         let offset = self.offset(content);
         let (rest, content) = split(content, bytes.into(), offset)?;
-        if check::marks(spec, units, content, content.len()) != 0 {
+        if !check::allows(spec, units, content, content.len()) {
             return Err(PartError::Character { offset });
         }
         let part = Part {
