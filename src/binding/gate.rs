@@ -165,10 +165,11 @@ fn by_holds(kind: RequestType, admission: Admission) -> Result<bool, HoldScope> 
 /// What a listener makes of the serial number that a message names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SerialRule {
-    /// Nothing: it is not even looked for.
+    /// Nothing: it is not even looked for. Serial numbers that people imported may be written otherwise than
+    /// terminals write theirs, and then every one of them would raise alerts.
+    #[default]
     Ignore,
     /// Another device raises an alert, and trades.
-    #[default]
     Watch,
     /// Another device takes no new money.
     Check,

@@ -531,7 +531,7 @@ addresses = ["127.0.0.1:9583"]
         let config = parse("posgate.toml", &text, Path::new("/nowhere")).unwrap();
         let listener = &config.switch.listeners[0];
         assert!(!listener.code_entry && !listener.authentic);
-        assert_eq!(listener.serials, SerialRule::Watch);
+        assert_eq!(listener.serials, SerialRule::Ignore);
         assert_eq!(config.switch.bindings, BindingRules::default());
     }
 

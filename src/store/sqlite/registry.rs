@@ -144,7 +144,7 @@ impl SqliteRegistry {
 }
 
 const SHOW: &str = "SELECT a.id, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
-    b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial) AS serial, \
+    b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial), \
     b.opened_at, b.closed_at FROM binding b JOIN terminal t ON t.id = b.terminal \
     JOIN acquirer a ON a.id = t.acquirer JOIN merchant m ON m.id = b.merchant \
     JOIN account c ON c.id = b.account LEFT JOIN device d ON d.id = b.device ";
@@ -191,13 +191,13 @@ impl Registry for SqliteRegistry {
             }
             let mut bindings = self.db.prepare(
                 "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, \
-                 b.state, b.reasons, b.holds, coalesce(d.serial, t.serial) AS serial FROM binding b \
+                 b.state, b.reasons, b.holds, coalesce(d.serial, t.serial) FROM binding b \
                  JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant \
                  LEFT JOIN device d ON d.id = b.device ORDER BY b.id",
             )?;
             let mut rows = bindings.query([])?;
             while let Some(row) = rows.next()? {
-                let (key, admission) = admission_of(row)?;
+                let (key, admission) = admission_of(row, 9)?;
                 binding(key, admission);
             }
             Ok(())
@@ -527,9 +527,12 @@ pub(super) fn state_of(name: &str) -> BindingState {
     BindingState::from_name(name).unwrap_or(BindingState::Suspended)
 }
 
-/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons, holds; and one with the
-/// name `serial`.
-pub(super) fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admission)> {
+/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons, holds; and the device's
+/// serial number at `serial`.
+pub(super) fn admission_of(
+    row: &Row<'_>,
+    serial: usize,
+) -> rusqlite::Result<(TerminalKey, Admission)> {
     let terminal = row.get_ref(1)?.as_str()?;
     let merchant = row.get_ref(5)?.as_str()?;
     let state = row.get_ref(6)?.as_str()?;
@@ -545,17 +548,13 @@ pub(super) fn admission_of(row: &Row<'_>) -> rusqlite::Result<(TerminalKey, Admi
         state: state_of(state),
         reasons: ReasonSet::from_bits(row.get(7)?),
         holds: HoldSet::from_bits(row.get(8)?),
-        device: SerialPrint::of(
-            row.get_ref("serial")?
-                .as_bytes_or_null()?
-                .unwrap_or_default(),
-        ),
+        device: SerialPrint::of(row.get_ref(serial)?.as_bytes_or_null()?.unwrap_or_default()),
     };
     Ok((key, admission))
 }
 
 fn binding_row(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
-    let (key, admission) = admission_of(row)?;
+    let (key, admission) = admission_of(row, 14)?;
     let closed_at: Option<i64> = row.get(16)?;
     Ok(BindingRow {
         key,

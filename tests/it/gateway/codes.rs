@@ -166,6 +166,18 @@ async fn a_terminal_is_activated_by_the_code_that_is_entered_there() {
     let actor = &event["actor"];
     assert_eq!(actor["name"], "terminal T0000002", "{event}");
     assert_eq!(actor["channel"], "terminal", "{event}");
+    // What was entered is on no disk: neither the code nor the message that brought it is journalled.
+    let entered = format!("01{code}");
+    for file in fs::read_dir(s.world.folder.path().join("store")).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let mut places = bytes.windows(entered.len());
+        assert!(
+            !places.any(|place| place == entered.as_bytes()),
+            "{}",
+            path.display()
+        );
+    }
 }
 
 #[tokio::test]

@@ -311,6 +311,22 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// The payment that a challenge is for, as the trail shows it.
+    fn payment_of(&self, number: u64) -> Stopped<Option<Value>> {
+        let found = self
+            .db
+            .prepare_cached(
+                "SELECT stan, amount, currency FROM challenge WHERE id = ?1 AND stan IS NOT NULL",
+            )?
+            .query_row([to_sql(number)], |row| {
+                let (stan, amount): (u32, i64) = (row.get(0)?, row.get(1)?);
+                let currency: String = row.get(2)?;
+                Ok(json!({ "stan": stan, "amount": amount, "currency": currency }))
+            })
+            .optional()?;
+        Ok(found)
+    }
+
     fn tell_challenge(
         &mut self,
         event: &'static str,
@@ -318,7 +334,10 @@ impl Step<'_> {
         purpose: Purpose,
         contact: u64,
     ) -> Stopped<()> {
-        let after = json!({ "purpose": purpose.name(), "contact": contact });
+        let mut after = json!({ "purpose": purpose.name(), "contact": contact });
+        if let Some(payment) = self.payment_of(number)? {
+            after["payment"] = payment;
+        }
         let subject = format!("challenge {number}");
         // Its states come in this order; a later one is a later version.
         let version = match event {

@@ -606,12 +606,12 @@ impl Step<'_> {
 }
 
 const HELD: &str = "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
-    b.reasons, b.holds, b.terminal, b.merchant, b.device, b.opened_by, coalesce(d.serial, t.serial) AS serial \
+    b.reasons, b.holds, b.terminal, b.merchant, b.device, b.opened_by, coalesce(d.serial, t.serial) \
     FROM binding b JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant \
     LEFT JOIN device d ON d.id = b.device";
 
 fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
-    let (key, admission) = admission_of(row)?;
+    let (key, admission) = admission_of(row, 13)?;
     Ok(Held {
         key,
         admission,

@@ -670,6 +670,8 @@ fn a_payer_confirms_one_payment_and_speaks_for_the_merchant_in_nothing() {
     }
     let first = desk.send_for(payer, confirm, binding, payment(7, 1_000));
     let first = first.unwrap();
+    let told = desk.registry.challenge_view(first).unwrap().unwrap();
+    assert_eq!(told.payment.map(|p| (p.stan, p.amount)), Some((7, 1_000)));
     // A code for another payment does not void it; one for the same does.
     desk.now += 2 * MINUTE;
     let second = desk.send_for(payer, confirm, binding, payment(8, 1_000));
@@ -679,7 +681,18 @@ fn a_payer_confirms_one_payment_and_speaks_for_the_merchant_in_nothing() {
     let third = third.unwrap();
     assert_eq!(desk.answer(first, confirm, RIGHT), Verdict::Approved);
     assert_eq!(desk.answer(second, confirm, RIGHT), Verdict::Used);
-    assert_eq!(desk.answer(third, confirm, RIGHT), Verdict::Approved);
+    let approved = desk.ok(Command::CheckCode {
+        challenge: third,
+        purpose: confirm,
+        code: RIGHT,
+    });
+    assert_eq!(approved.verdict, Some(Verdict::Approved));
+    // Who confirmed what is in the trail and told to programs.
+    let told = &approved.told[0];
+    assert_eq!(
+        (told.event, &told.data["payment"]["stan"]),
+        ("challenge.approved", &json!(8))
+    );
     let confirmed = |desk: &mut Desk, stan, after| {
         let at = Timestamp(desk.now + after);
         let payment: Payment = payment(stan, 1_000).unwrap();
