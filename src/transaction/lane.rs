@@ -790,6 +790,55 @@ mod tests {
     }
 
     #[test]
+    fn what_was_accepted_meanwhile_is_newer_than_what_the_store_tells() {
+        let reach = |batch, highest| Reach {
+            binding: BindingId(1),
+            batch,
+            highest,
+            until: Moment(1_000),
+        };
+        let first = BatchNumber::FIRST;
+        let mut lane = empty();
+        lane.accept(Moment(0), transaction(9, 9, 10, Fate::Reverse));
+        lane.answered(TxnId(9), true, message("ok"));
+        lane.learn(reach(first, Some(stan(5))), None);
+        assert_eq!(lane.judge(&proposal(8, 10)), Acceptance::LookUp);
+        assert_eq!(lane.judge(&proposal(10, 10)), Acceptance::New);
+        // The store knows a higher one than the lane.
+        lane.learn(reach(first, Some(stan(20))), None);
+        assert_eq!(lane.judge(&proposal(10, 10)), Acceptance::LookUp);
+        assert_eq!(lane.judge(&proposal(21, 10)), Acceptance::New);
+        // What is accepted in another batch, or below, does not move it.
+        let other = Transaction {
+            batch: first.next(),
+            ..transaction(30, 30, 10, Fate::Expire)
+        };
+        lane.accept(Moment(0), other);
+        lane.accept(Moment(0), transaction(4, 4, 10, Fate::Expire));
+        assert_eq!(lane.judge(&proposal(20, 11)), Acceptance::LookUp);
+        assert_eq!(lane.judge(&proposal(21, 10)), Acceptance::New);
+        // Another batch is begun anew.
+        lane.learn(reach(first.next(), None), None);
+        let next = Proposal {
+            batch: first.next(),
+            ..proposal(1, 10)
+        };
+        assert_eq!(lane.judge(&next), Acceptance::New);
+        assert_eq!(lane.judge(&proposal(21, 10)), Acceptance::LookUp);
+    }
+
+    #[test]
+    fn what_could_not_be_journalled_was_never_there() {
+        let mut lane = lane();
+        assert!(lane.find(BatchNumber::FIRST, stan(1), None).is_some());
+        lane.forget(TxnId(2));
+        assert_eq!(lane.judge(&proposal(2, 10)), Acceptance::Busy);
+        lane.forget(TxnId(1));
+        assert!(lane.find(BatchNumber::FIRST, stan(1), None).is_none());
+        assert_eq!(lane.judge(&proposal(2, 10)), Acceptance::New);
+    }
+
+    #[test]
     fn a_stan_means_another_request_once_its_window_has_passed() {
         let mut lane = lane();
         lane.answered(TxnId(1), true, message("ok"));
