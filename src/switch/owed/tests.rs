@@ -1,3 +1,5 @@
+//! The book of what is owed, without a switch around it: what is sent when, and which answers are believed.
+
 use super::*;
 use crate::base::{AcquirerId, Stan};
 use crate::store::Journal;

@@ -127,7 +127,7 @@ async fn a_backup_is_taken_from_a_gateway_at_work_and_put_back() {
     eventually("the sale is projected", || {
         place
             .succeeds(&["store", "check"])
-            .contains(" 1 transactions")
+            .contains(" 1 transaction")
     })
     .await;
     let told = place.succeeds(&["backup", "copy"]);
@@ -141,7 +141,7 @@ async fn a_backup_is_taken_from_a_gateway_at_work_and_put_back() {
     let refused = place.fails(1, &["restore", "copy"]);
     assert!(refused.contains("--overwrite"), "{refused}");
     let told = place.succeeds(&["restore", "copy", "--overwrite"]);
-    assert!(told.contains(" 1 transactions"), "{told}");
+    assert!(told.contains(" 1 transaction"), "{told}");
     let (serving, mut link) = place.serve(&[]).await;
     sells(&place, &serving, &mut link, 3).await;
     assert_eq!(serving.terminate().await.code(), Some(0));
