@@ -262,7 +262,13 @@ impl ReadModel for MemoryReadModel {
             .range(..=(binding, batch, last))
             .next_back()
             .filter(|(place, _)| (place.0, place.1) == (binding, batch));
-        Ok(highest.and_then(|((.., stan), txn)| Some((*stan, shown.rows.get(txn)?.at))))
+        let highest = highest.and_then(|((.., stan), txn)| Some((*stan, shown.rows.get(txn)?.at)));
+        let mut tombstones = shown.tombstones.range(..=(binding, batch, last));
+        let tombstone = tombstones
+            .next_back()
+            .filter(|(place, _)| (place.0, place.1) == (binding, batch))
+            .map(|((.., stan), at)| (*stan, *at));
+        Ok(highest.max(tombstone))
     }
 
     fn follow_ups(&mut self, original: TxnId) -> Result<FollowUps, StoreError> {

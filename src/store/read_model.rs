@@ -231,7 +231,7 @@ pub trait ReadModel: BatchModel + Send {
         stan: Stan,
     ) -> Result<Option<Timestamp>, StoreError>;
 
-    /// The highest STAN of a batch and when it was accepted; `None` for an empty batch.
+    /// The highest STAN of a batch, of a request or a tombstone, and when it came; `None` for an empty batch.
     ///
     /// # Errors
     /// When reading fails.

@@ -280,7 +280,9 @@ impl Switch {
             }
             let Some(row) = found else {
                 let until = self.until(Some(self.clock.wall()), window);
-                lane.take_up(tombstone(job, message, binding, until));
+                // Accepted like a request: the original must be looked up even when the lane has forgotten this.
+                let now = self.clock.now();
+                lane.accept(now, tombstone(job, message, binding, until));
                 let record = Record::Tombstone {
                     key: job.key,
                     binding,

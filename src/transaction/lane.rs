@@ -900,6 +900,22 @@ mod tests {
     }
 
     #[test]
+    fn an_original_after_its_reversal_is_looked_up_though_the_lane_has_forgotten_both() {
+        let mut lane = empty();
+        for n in 1..20 {
+            let tomb = Transaction {
+                number: None,
+                state: State::Tombstone,
+                ..transaction(0, n, 0, Fate::Reverse)
+            };
+            lane.accept(Moment(0), tomb);
+        }
+        assert_eq!(lane.judge(&proposal(1, 10)), Acceptance::LookUp);
+        assert_eq!(lane.judge(&proposal(19, 10)), Acceptance::Undone);
+        assert_eq!(lane.judge(&proposal(20, 10)), Acceptance::New);
+    }
+
+    #[test]
     fn a_reversal_with_the_former_shops_number_does_not_touch_the_new_shop() {
         let mut lane = lane();
         lane.answered(TxnId(1), true, message(""));

@@ -275,8 +275,13 @@ impl ReadModel for SqliteReadModel {
     ) -> Result<Option<(Stan, Timestamp)>, StoreError> {
         self.db
             .prepare_cached(
-                "SELECT stan, at FROM txn WHERE binding = ?1 AND batch = ?2 \
-                 ORDER BY stan DESC, id DESC LIMIT 1",
+                "SELECT stan, at FROM ( \
+                     SELECT stan, at FROM txn WHERE binding = ?1 AND batch = ?2 \
+                     ORDER BY stan DESC, id DESC LIMIT 1) \
+                 UNION ALL SELECT stan, at FROM ( \
+                     SELECT stan, at FROM tombstone WHERE binding = ?1 AND batch = ?2 \
+                     ORDER BY stan DESC LIMIT 1) \
+                 ORDER BY stan DESC LIMIT 1",
             )
             .and_then(|mut one| {
                 one.query_row(params![to_sql(binding.0), batch.get()], |row| {
@@ -577,6 +582,39 @@ mod tests {
         let totals = model.totals().unwrap();
         assert_eq!(totals.len(), 1);
         assert_eq!((totals[0].net, totals[0].count), (1_550, 2));
+    }
+
+    #[test]
+    fn the_highest_number_of_a_batch_may_be_a_tombstones_in_both_models() {
+        let tombstone = |n| Record::Tombstone {
+            key: intent(1).key,
+            binding: BindingId(1),
+            batch: BatchNumber::FIRST,
+            stan: Stan::new(n).unwrap(),
+            at: Timestamp(n.into()),
+        };
+        let sale = || Record::Intent(Box::new(intent(5)));
+        for (records, expect) in [
+            (vec![], None),
+            (vec![sale()], Some(5)),
+            (vec![tombstone(7)], Some(7)),
+            (vec![tombstone(7), sale()], Some(7)),
+            (vec![tombstone(3), sale()], Some(5)),
+        ] {
+            let (_folder, mut model) = projected(&[&records]);
+            let mut journal = MemoryJournal::default();
+            journal.append(&group(&records), 1).unwrap();
+            let mut in_memory = crate::store::memory::MemoryReadModel::default();
+            project_round(&mut journal, &mut in_memory).unwrap();
+            let models: [&mut dyn ReadModel; 2] = [&mut model, &mut in_memory];
+            for model in models {
+                let highest = model.highest_stan(BindingId(1), BatchNumber::FIRST);
+                let highest = highest.unwrap().map(|(stan, _)| stan.get());
+                assert_eq!(highest, expect, "{records:?}");
+                let next = model.highest_stan(BindingId(1), BatchNumber::FIRST.next());
+                assert_eq!(next.unwrap(), None);
+            }
+        }
     }
 
     #[test]
