@@ -56,7 +56,7 @@ pub use error::{DecodeError, EncodeError};
 pub use fieldset::FieldSet;
 pub use index::Index;
 pub use length::LengthEncoding;
-pub use match_key::MatchKey;
+pub use match_key::{MatchKey, Mismatch};
 pub use meaning::Original;
 pub use message::Message;
 pub use mti::Mti;

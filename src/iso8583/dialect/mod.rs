@@ -23,9 +23,10 @@ use crate::base::document::Problem;
 
 use super::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use super::fieldset::FieldSet;
+use super::match_key::Matching;
 use super::message::Message;
 use super::mti::Mti;
-use super::request::{MessageRule, Request, Rows};
+use super::request::{MessageRule, Request, Rows, Served};
 use super::subfield::Layout;
 
 pub use code_entry::{CodeEntryRules, EnteredCode};
@@ -108,6 +109,7 @@ pub struct Dialect {
     roles: Roles,
     rows: Rows,
     messages: Vec<MessageRule>,
+    matching: Matching,
     answer_echo: FieldSet,
     codes: Codes,
     reversal: ReversalRules,
@@ -300,6 +302,28 @@ impl Dialect {
     #[must_use]
     pub fn message_rule(&self, mti: Mti) -> Option<&MessageRule> {
         self.messages.iter().find(|rule| rule.mtis.contains(&mti))
+    }
+
+    /// The fields in which answers of the type's class equal their requests; none where the dialect does not
+    /// say, and trace number and terminal id are meant.
+    #[must_use]
+    pub fn matched(&self, mti: Mti) -> FieldSet {
+        self.matching.of(mti)
+    }
+
+    /// The first request that goes upstream whose answer, or that of its reversal, is matched without the
+    /// terminal id: its name, and the fields. Such answers need trace numbers that nobody else in the group uses.
+    #[must_use]
+    pub fn matched_without_terminal(&self) -> Option<(&str, FieldSet)> {
+        let forwarded = self
+            .requests()
+            .iter()
+            .filter(|row| row.served == Served::Forward);
+        let types = forwarded.flat_map(|row| row.mtis.iter().map(|mti| (row.name.as_str(), *mti)));
+        types
+            .chain([("our own reversal", self.reversal.mti)])
+            .map(|(name, mti)| (name, self.matched(mti)))
+            .find(|(_, fields)| !fields.is_empty() && !fields.contains(self.roles.terminal))
     }
 
     /// The row with that name.

@@ -425,3 +425,73 @@ fn rows_carry_their_rules() {
     assert_eq!(reversal.mti, Mti::parse("0400").unwrap());
     assert_eq!(reversal.timeout, ResponseCode::new(*b"98"));
 }
+
+#[test]
+fn answers_are_matched_by_fields_that_can_tell_requests_apart() {
+    let check = |rule: &str, expect: &[&str]| {
+        let iso = Dialect::shipped_text("iso8583-1987-ascii").unwrap();
+        let lines = iso.lines().count();
+        let read = Dialect::parse("d.toml", &format!("{iso}{rule}"));
+        let found = match read {
+            Ok(dialect) => dialect.warnings().to_vec(),
+            Err(problems) => problems,
+        };
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), expect.len(), "{found:?}");
+        for (found, expect) in found.iter().zip(expect) {
+            let (place, expect) = expect.split_once(' ').unwrap();
+            let (line, column) = place.split_once(':').unwrap();
+            let line = lines + line.parse::<usize>().unwrap();
+            assert!(
+                found.starts_with(&format!("d.toml:{line}:{column}:")),
+                "{found}"
+            );
+            assert!(found.contains(expect), "{expect} is not in {found}");
+        }
+    };
+    let rule = |mtis: &str, fields: &str| {
+        format!("[[message_type]]\nname = \"{mtis}\"\nmti = \"{mtis}\"\nmatch = {fields}\n")
+    };
+    check(&rule("0210|0230", "[3, 11, 41]"), &[]);
+    check(&rule("0210", "[37, 41]"), &["4:9 lacks DE11"]);
+    check(
+        &rule("0200|0210", "[11, 41]"),
+        &["4:9 is of answers, and 0200 is none"],
+    );
+    check(
+        &rule("0210", "[7, 11, 41]"),
+        &["4:9 DE7 is not required of balance-inquiry"],
+    );
+    check(
+        &format!(
+            "{}{}",
+            rule("0210", "[3, 11, 41]"),
+            rule("0230", "[11, 41]")
+        ),
+        &["8:9 another message type of the class of 0230"],
+    );
+    check(
+        &format!("{}{}", rule("0210", "[11]"), rule("0410", "[11]")),
+        &[],
+    );
+}
+
+#[test]
+fn what_is_matched_without_the_terminal_is_named() {
+    let read = |rules: &str| {
+        let iso = Dialect::shipped_text("iso8583-1987-ascii").unwrap();
+        let dialect = Dialect::parse("d.toml", &format!("{iso}{rules}")).unwrap();
+        let found = dialect.matched_without_terminal();
+        found.map(|(name, fields)| (name.to_owned(), fields.iter().collect::<Vec<_>>()))
+    };
+    let rule = |mti: &str, fields: &str| {
+        format!("[[message_type]]\nname = \"{mti}\"\nmti = \"{mti}\"\nmatch = {fields}\n")
+    };
+    let named = |name: &str, fields: &[u8]| Some((name.to_owned(), fields.to_vec()));
+    assert_eq!(read(""), None);
+    assert_eq!(read(&rule("0210", "[11, 41]")), None);
+    assert_eq!(read(&rule("0210", "[11]")), named("balance-inquiry", &[11]));
+    assert_eq!(read(&rule("0430", "[7, 11]")), named("reversal", &[7, 11]));
+    // The gateway does not match the answers of line tests by it.
+    assert_eq!(read(&rule("0810", "[11]")), None);
+}
