@@ -247,7 +247,7 @@ fn intervention_shown(done: &Intervention, found: &Found) -> Value {
     })
 }
 
-/// Data elements by number, their bytes as on the wire, in hexadecimal.
+/// Data elements by number, their bytes as on the wire but EBCDIC as ASCII, in hexadecimal.
 fn elements(kept: &[u8]) -> Value {
     let shown = kept_elements(kept).filter(|(de, _)| !OF_THE_CARD.contains(de));
     let all = shown.map(|(de, bytes)| (format!("DE{de}"), hex(bytes).into()));

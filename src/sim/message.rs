@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use crate::base::{BatchNumber, MerchantId, Stan, TerminalId};
-use crate::iso8583::{Dialect, EncodeError, Index, Mti, ResponseCode, Writer};
+use crate::iso8583::{Dialect, EncodeError, FieldSet, Index, Mti, ResponseCode, Writer};
 
 /// Who a terminal says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,10 @@ enum Form {
 pub struct Phrases {
     dialect: Arc<Dialect>,
     form: Form,
+    /// Message type of a sale: of the authorisation where the network has no other.
+    sale: Mti,
+    /// What a sale must have.
+    required: FieldSet,
 }
 
 const CARD: &[u8] = b"6228489999000000018";
@@ -66,6 +70,8 @@ const EXPIRY: u64 = 3012;
 /// Swiped, no PIN.
 const ENTRY_MODE: u64 = 22;
 const CURRENCY: &[u8] = b"156";
+/// DE32 where a network wants to know who asks.
+const ACQUIRER: &[u8] = b"100001";
 
 impl Phrases {
     /// Phrases in this dialect: UnionPay's when it has batch numbers, else plain ISO 8583:1987.
@@ -76,7 +82,17 @@ impl Phrases {
         } else {
             Form::Iso1987
         };
-        Self { dialect, form }
+        let sale = dialect
+            .request("sale")
+            .or_else(|| dialect.request("authorisation"));
+        Self {
+            form,
+            sale: sale
+                .and_then(|row| row.mtis.first().copied())
+                .unwrap_or(Finance::SALE.mti),
+            required: sale.map_or(FieldSet::EMPTY, |row| row.required),
+            dialect,
+        }
     }
 
     /// The dialect.
@@ -213,7 +229,8 @@ impl Phrases {
             Form::UnionPay => what.processing,
             Form::Iso1987 => what.processing_iso,
         };
-        let mut w = self.begin(out, what.mti);
+        let is_sale = what.mti == Finance::SALE.mti;
+        let mut w = self.begin(out, if is_sale { self.sale } else { what.mti });
         w.digits(2, CARD);
         w.number(3, processing);
         if let Some(minor) = what.minor {
@@ -226,10 +243,15 @@ impl Phrases {
         w.number(14, EXPIRY);
         w.number(22, ENTRY_MODE);
         w.number(25, 0);
+        if self.required.contains(32) {
+            w.digits(32, ACQUIRER);
+        }
         w.digits(35, TRACK2);
         if let Some(earlier) = what.earlier {
             w.text(37, &earlier.rrn);
             w.text(38, &earlier.approval_code);
+        } else if self.required.contains(37) {
+            w.text(37, format!("{:06}{}", now.time, at.stan).as_bytes());
         }
         who.write(&mut w);
         w.text(49, CURRENCY);
@@ -242,7 +264,7 @@ impl Phrases {
             }
             Form::Iso1987 => {
                 if let Some(earlier) = what.earlier {
-                    w.digits(90, &original_of(mti(0x0200), earlier.place.stan, now));
+                    w.digits(90, &original_of(self.sale, earlier.place.stan, now));
                 }
             }
         }

@@ -88,7 +88,8 @@ pub struct Intent<'a> {
     pub content: u64,
     /// The transaction it voids, completes or refunds, 0 when it names none that is known here.
     pub original: TxnId,
-    /// The data elements a reversal copies, without DE2: number, length (2 bytes), bytes as on the wire.
+    /// The data elements a reversal copies, without DE2: number, length (2 bytes), bytes as on the wire,
+    /// EBCDIC as ASCII.
     pub reversal: Cow<'a, [u8]>,
     /// TPDU and header as received.
     pub envelope: Cow<'a, [u8]>,

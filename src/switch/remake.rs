@@ -98,7 +98,7 @@ impl<'a> Original<'a> {
                     && self.row.reversal_copies.contains(de)
                     && !MAC_FIELDS.contains(de)
                 {
-                    writer.element(de, element);
+                    writer.kept(de, element);
                 }
             }
             writer.finish()

@@ -336,13 +336,6 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
             None => root.error(format!("no field plays {name}; define it in [fields]")),
         }
     }
-    let characters = [roles.rrn, roles.approval_code, roles.currency];
-    let all = needs.iter().map(|(_, de, _)| *de).chain(characters);
-    if let Some(de) = all.into_iter().find(|de| table.spec(*de).kind.is_ebcdic()) {
-        root.error(format!(
-            "DE{de} is EBCDIC: such a dialect decodes only so far; take [[request]] and what belongs to it out"
-        ));
-    }
 }
 
 fn part(section: &Section<'_, '_>, key: &'static str, table: &Table) -> Option<SubField> {

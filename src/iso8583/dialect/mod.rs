@@ -338,6 +338,13 @@ impl Dialect {
         self.answer_echo
     }
 
+    /// The code by which something is approved.
+    #[must_use]
+    pub fn approved(&self) -> ResponseCode {
+        let usual = self.codes.approvals.first().copied();
+        usual.unwrap_or(ResponseCode::APPROVED)
+    }
+
     /// Whether the code means that money moved.
     #[must_use]
     pub fn is_approval(&self, code: ResponseCode) -> bool {

@@ -426,7 +426,10 @@ impl Case<'_> {
         };
         add(12, FieldValue::Number(self.now.time));
         add(13, FieldValue::Number(self.now.date));
-        add(37, FieldValue::Text(&rrn));
+        // Where answers are matched by it, it is the acquirer's and comes back.
+        if !self.dialect.matched(m.mti()).contains(37) {
+            add(37, FieldValue::Text(&rrn));
+        }
         if gives_code {
             add(38, FieldValue::Text(&rrn[6..]));
         }

@@ -297,7 +297,7 @@ impl Terminal {
                     minor,
                     rrn: message
                         .rrn()
-                        .and_then(|rrn| rrn.try_into().ok())
+                        .and_then(|rrn| rrn.as_ref().try_into().ok())
                         .unwrap_or([b' '; 12]),
                     approval_code: [b' '; 6],
                 });

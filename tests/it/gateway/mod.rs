@@ -6,6 +6,7 @@ mod batches;
 mod binary;
 mod bound_anew;
 mod codes;
+mod dialects;
 mod disk;
 mod drain;
 mod exceptions;
