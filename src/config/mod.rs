@@ -627,9 +627,9 @@ addresses = ["127.0.0.1:9583"]
 
     #[test]
     fn a_dialect_that_decodes_only_is_not_served() {
-        let found = check(&SOUND.replace("unionpay-pos", "iso8583-1993-ascii")).join("\n");
+        let found = check(&SOUND.replace("unionpay-pos", "iso8583-2003-ascii")).join("\n");
         assert!(
-            found.contains("dialect iso8583-1993-ascii decodes only"),
+            found.contains("dialect iso8583-2003-ascii decodes only"),
             "{found}"
         );
     }

@@ -98,10 +98,11 @@ impl<'m> Message<'m> {
     /// Response code, DE39.
     #[must_use]
     pub fn response_code(&self) -> Option<ResponseCode> {
-        self.characters(
-            self.dialect().roles().response_code,
-            ResponseCode::from_slice,
-        )
+        let de = self.dialect().roles().response_code;
+        if self.dialect().spec(de).kind.is_packed() {
+            return ResponseCode::from_slice(&self.digits(de)?);
+        }
+        self.characters(de, ResponseCode::from_slice)
     }
 
     /// Retrieval reference number, DE37.

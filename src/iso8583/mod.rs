@@ -43,8 +43,8 @@ mod subfield;
 mod word;
 
 pub use again::again;
-pub use answer::answer;
-pub use codes::{CodeText, DeclineCode, ResponseCode, TerminalAction};
+pub use answer::{answer, original_elements};
+pub use codes::{Characters, CodeText, DeclineCode, ResponseCode, TerminalAction};
 pub use dialect::{
     CodeEntryRules, DeviceRules, Dialect, EnteredCode, EnvelopeAnswer, Exposure, Field, FieldType,
     Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules, ReversalRules,

@@ -159,7 +159,8 @@ pub struct Outcome {
     pub at: Timestamp,
     /// What.
     pub kind: OutcomeKind,
-    /// DE39: the answer's, or for a reversal the reason.
+    /// DE39 as [`ResponseCode`](crate::iso8583::ResponseCode) is stored: the answer's, or for a reversal the
+    /// reason.
     pub code: [u8; 2],
     /// Amount that counts: the answer's for a partial approval, the request's otherwise.
     pub booked: u64,

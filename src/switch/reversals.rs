@@ -141,7 +141,8 @@ impl Switch {
         request: &Request,
     ) -> Handled {
         self.policy(session).metrics.answer(AnswerClass::Approved);
-        self.answer_in_order(session, message, request, ResponseCode::APPROVED)
+        let code = message.dialect().accepted(message.mti());
+        self.answer_in_order(session, message, request, code)
     }
 
     /// The reversal that a terminal asks for, ready to be owed.

@@ -325,8 +325,14 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
         ("stan", roles.stan, 6),
         ("terminal", roles.terminal, 8),
         ("merchant", roles.merchant, 15),
-        ("response_code", roles.response_code, 2),
     ];
+    let code = table.field(roles.response_code);
+    if !code.is_some_and(|field| (2..=4).contains(&field.max) && !field.variable) {
+        root.error(format!(
+            "DE{} plays response_code and must be fixed with max = 2, 3 or 4",
+            roles.response_code
+        ));
+    }
     for (name, de, width) in needs {
         match table.field(de) {
             Some(field) if field.max == width && !field.variable => {}

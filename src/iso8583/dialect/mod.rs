@@ -338,11 +338,34 @@ impl Dialect {
         self.answer_echo
     }
 
-    /// The code by which something is approved.
+    /// The code by which a message of that type is accepted: an approval, or what reversals and network management
+    /// have instead.
     #[must_use]
-    pub fn approved(&self) -> ResponseCode {
-        let usual = self.codes.approvals.first().copied();
-        usual.unwrap_or(ResponseCode::APPROVED)
+    pub fn accepted(&self, mti: Mti) -> ResponseCode {
+        self.codes.accepted(mti)
+    }
+
+    /// Whether the code says yes to a message of that type.
+    #[must_use]
+    pub fn accepts(&self, mti: Mti, code: ResponseCode) -> bool {
+        self.is_approval(code) || code == self.accepted(mti)
+    }
+
+    /// The digits of local date and time that a field has, out of `YYYYMMDDhhmmss`; `None` of a field that has
+    /// neither. Where one field plays both time and date it ends with the seconds and begins as early as it is long.
+    #[must_use]
+    pub fn local_digits<'s>(&self, de: u8, stamp: &'s [u8; 14]) -> Option<&'s [u8]> {
+        let (date, time) = stamp.split_at(8);
+        match (de == self.roles.date, de == self.roles.time) {
+            _ if de == 0 => None,
+            (true, true) => {
+                let digits = usize::from(self.field(de)?.max);
+                stamp.get(stamp.len().checked_sub(digits)?..)
+            }
+            (true, false) => date.get(4..),
+            (false, true) => Some(time),
+            (false, false) => None,
+        }
     }
 
     /// Whether the code means that money moved.
@@ -373,7 +396,7 @@ impl Dialect {
     /// What the code means, when the dialect knows it.
     #[must_use]
     pub fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
-        self.codes.text_of(code.as_bytes())
+        self.codes.text_of(&code.characters())
     }
 
     /// What the characters of DE39 mean, also where a dialect has three of them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posgate::base::{MerchantId, SystemClock, TerminalId};
-use posgate::iso8583::Dialect;
+use posgate::iso8583::{Dialect, Mti};
 use posgate::sim::chance::Chance;
 use posgate::sim::fleet::{Fleet, FleetSettings, Member, Mix, Role};
 use posgate::sim::host::{Host, HostSettings};
@@ -13,8 +13,8 @@ use posgate::sim::message::Identity;
 use posgate::sim::rules::{Faults, Rules};
 use posgate::switch::StanPolicy;
 
-use super::fixture::{SHOP, Setup, eventually};
-use super::wire::PATIENCE;
+use super::fixture::{PAN, SHOP, Setup, World, eventually};
+use super::wire::{Draft, PATIENCE, Seen, Wire};
 
 const TERMINALS: u32 = 8;
 
@@ -110,7 +110,7 @@ async fn books_agree(name: &'static str, stan: StanPolicy, mix: Mix) {
     let window = &report.window;
     assert_eq!(window.errors(), 0, "{name}: {window:?}");
     assert!(window.answered > 10, "{name}: {window:?}");
-    let approved = dialect.approved().to_string();
+    let approved = dialect.accepted(Mti::FINANCIAL_REQUEST).to_string();
     assert_eq!(window.codes.keys().collect::<Vec<_>>(), [&approved]);
     eventually("nothing is in flight", || switch.in_flight() == 0).await;
     world.stop(()).await;
@@ -147,6 +147,85 @@ async fn books_agree_in_iso8583_1987() {
 #[tokio::test]
 async fn books_agree_in_the_mastercard_style() {
     books_agree("mastercard-style", StanPolicy::Own, Mix::SALES).await;
+}
+
+#[tokio::test]
+async fn books_agree_in_iso8583_1993() {
+    for (name, stan) in [
+        ("iso8583-1993-ascii", StanPolicy::Pass),
+        ("iso8583-1993-binary", StanPolicy::Pass),
+        ("iso8583-1993-binary", StanPolicy::Own),
+    ] {
+        books_agree(name, stan, WITH_VOIDS).await;
+    }
+}
+
+/// A sale of 1993 with the terminal's own time.
+fn sale_of_1993(stan: &str) -> Draft {
+    Draft::new("1200")
+        .set(2, PAN)
+        .set(3, "000000")
+        .set(4, "000000000100")
+        .set(11, stan)
+        .set(12, "261122181500")
+        .set(24, "200")
+        .set(32, "100001")
+        .set(41, "T0000001")
+        .set(42, SHOP)
+}
+
+async fn link_of_1993(world: &World) -> Wire {
+    let mut link = world.unanswered_link().await;
+    let sign_on = link.next().await;
+    assert_eq!((&*sign_on.mti, sign_on.text(24)), ("1804", "801"));
+    assert_eq!(sign_on.text(12).len(), 12);
+    link.send(&sign_on.answered("800")).await;
+    let up = || world.running.switch.groups_up().0 == 1;
+    eventually("the link is up", up).await;
+    link
+}
+
+#[tokio::test]
+async fn what_nobody_answers_in_1993_is_undone_in_its_own_words_also_after_a_restart() {
+    let setup = || Setup {
+        timeout: Duration::from_millis(250),
+        ..Setup::speaking("iso8583-1993-ascii")
+    };
+    let world = setup().start().await;
+    let mut link = link_of_1993(&world).await;
+    let mut till = world.connect().await;
+    till.send(&sale_of_1993("000007")).await;
+    let request = link.next().await;
+    link.send(&request.answered("100")).await;
+    assert_eq!(till.next().await.code(), "100");
+    till.send(&sale_of_1993("000008")).await;
+    link.next().await;
+    assert_eq!(till.next().await.code(), "911");
+    let check = |seen: &Seen| {
+        assert_eq!((seen.text(11), seen.text(24)), ("000008", "400"));
+        assert_eq!((seen.text(25), seen.has(39)), ("4021", false));
+        assert_eq!(seen.text(56), "120000000826112218150006100001");
+    };
+    let reversal = link.next().await;
+    assert_eq!(reversal.mti, "1420");
+    check(&reversal);
+    let stored = world.stop((till, link)).await;
+    let world = Setup {
+        stored: Some(stored),
+        ..setup()
+    };
+    let world = world.start().await;
+    let mut link = link_of_1993(&world).await;
+    let again = link.next().await;
+    check(&again);
+    link.send(&again.answered("400")).await;
+    eventually("nothing is owed", || world.running.switch.owed() == 0).await;
+    // The terminal hears once more what it heard first, from the store.
+    let mut till = world.connect().await;
+    till.send(&sale_of_1993("000007")).await;
+    let told = till.next().await;
+    assert_eq!((told.code(), told.text(11)), ("100", "000007"));
+    world.stop(till).await;
 }
 
 #[test]
