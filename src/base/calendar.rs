@@ -75,7 +75,7 @@ impl Civil {
         [a, b, c, d, e, f]
     }
 
-    /// YYYYMMDDhhmmss. A year that has not four digits comes out as 0000.
+    /// `YYYYMMDDhhmmss`. A year that has not four digits comes out as 0000.
     #[must_use]
     pub fn stamp(&self) -> [u8; 14] {
         let small = |value: i64| u8::try_from(value).unwrap_or(0);

@@ -49,7 +49,7 @@ pub(crate) struct LocalTime {
 }
 
 impl LocalTime {
-    /// YYMMDDhhmmss.
+    /// `YYMMDDhhmmss`.
     pub(crate) const fn joined(self) -> u64 {
         (self.year % 100 * 10_000 + self.date) * 1_000_000 + self.time
     }
