@@ -15,6 +15,7 @@ mod gate;
 mod hostile_host;
 mod inquiries;
 mod kept;
+mod limits;
 mod notices;
 mod numbered;
 mod originals;
