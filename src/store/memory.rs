@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::batch::{BatchModel, BatchStep, Closed, Settled};
-use super::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
+use super::read_model::{Changes, Query, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
 use super::{JournalStore, OutcomeKind, Record, StoreError, TxnId, record};
 use crate::base::{BatchLine, BatchNumber, BindingId, LineVerdict, Stan, Timestamp};
 use crate::binding::TerminalKey;
@@ -219,6 +219,15 @@ impl ReadModel for MemoryReadModel {
         let shown = self.lock();
         let txn = shown.places.get(&(binding, batch, stan));
         Ok(txn.and_then(|txn| shown.rows.get(txn)).cloned())
+    }
+
+    fn latest(&mut self, query: &Query, most: usize) -> Result<Vec<TransactionRow>, StoreError> {
+        let shown = self.lock();
+        let fitting = shown.rows.values().filter(|row| query.fits(row));
+        let mut rows: Vec<_> = fitting.cloned().collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.txn));
+        rows.truncate(most);
+        Ok(rows)
     }
 
     fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError> {

@@ -132,11 +132,13 @@ impl RowOutcome {
 impl TransactionRow {
     /// Counts this transaction as one that follows another, unless it came to nothing.
     pub(super) fn count_in(&self, follow_ups: &mut FollowUps) {
-        let amount = match &self.outcome {
-            None => self.amount,
+        let (amount, open) = match &self.outcome {
+            None => (self.amount, true),
             Some(outcome) => match outcome.kind {
-                OutcomeKind::Approved => outcome.booked,
-                OutcomeKind::RepeatOwed | OutcomeKind::Parked => self.amount,
+                OutcomeKind::Approved => (outcome.booked, false),
+                // It is sent until it is answered.
+                OutcomeKind::RepeatOwed => (self.amount, false),
+                OutcomeKind::Parked => (self.amount, true),
                 OutcomeKind::Declined
                 | OutcomeKind::ReversalOwed
                 | OutcomeKind::Reversed
@@ -144,14 +146,7 @@ impl TransactionRow {
                 | OutcomeKind::Closed => return,
             },
         };
-        match self.kind {
-            RequestType::Void => follow_ups.voided = true,
-            RequestType::Completion => follow_ups.completed = true,
-            RequestType::Refund => {
-                follow_ups.refunded = follow_ups.refunded.saturating_add(amount);
-            }
-            _ => {}
-        }
+        follow_ups.count(self.kind, amount, open);
     }
 }
 
@@ -232,6 +227,12 @@ pub trait ReadModel: BatchModel + Send {
     /// When reading fails.
     fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError>;
 
+    /// At most so many transactions that fit, the latest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn latest(&mut self, query: &Query, most: usize) -> Result<Vec<TransactionRow>, StoreError>;
+
     /// Calls `each` with every transaction that is not at its end: without an outcome, or with something
     /// owed. Oldest first.
     ///
@@ -298,6 +299,8 @@ pub struct Query {
     pub account: Option<AccountId>,
     /// DE37 of the answer.
     pub rrn: Option<String>,
+    /// DE38 of the answer.
+    pub approval_code: Option<String>,
     /// The terminal's STAN.
     pub stan: Option<Stan>,
     /// Batch.
@@ -314,6 +317,41 @@ pub struct Query {
     pub from: Option<Timestamp>,
     /// Accepted before this time.
     pub to: Option<Timestamp>,
+}
+
+impl Query {
+    /// Whether a transaction fits everything that is set.
+    #[must_use]
+    pub fn fits(&self, row: &TransactionRow) -> bool {
+        fn is<T: PartialEq>(asked: Option<&T>, found: &T) -> bool {
+            asked.is_none_or(|asked| asked == found)
+        }
+        let answer = row.outcome.as_ref();
+        let text = |asked: Option<&String>, found: Option<&String>| {
+            asked.is_none_or(|asked| found == Some(asked))
+        };
+        is(self.acquirer.as_ref(), &row.key.acquirer)
+            && is(self.terminal.as_ref(), &row.key.terminal)
+            && self.merchant.is_none_or(|id| id.as_str() == row.merchant)
+            && self.account.is_none_or(|id| id.0 == row.account)
+            && text(self.rrn.as_ref(), answer.and_then(|a| a.rrn.as_ref()))
+            && text(
+                self.approval_code.as_ref(),
+                answer.and_then(|a| a.approval_code.as_ref()),
+            )
+            && is(self.stan.as_ref(), &row.stan)
+            && is(self.batch.as_ref(), &row.batch)
+            && is(self.request.as_ref(), &row.request)
+            && self.amount_min.is_none_or(|least| row.amount >= least)
+            && self.amount_max.is_none_or(|most| row.amount <= most)
+            && self.from.is_none_or(|from| row.at >= from)
+            && self.to.is_none_or(|to| row.at < to)
+            && match self.state {
+                None => true,
+                Some(QueryState::Open) => answer.is_none(),
+                Some(QueryState::Ended(kind)) => answer.is_some_and(|a| a.kind == kind),
+            }
+    }
 }
 
 /// How a transaction stands.

@@ -3,9 +3,9 @@
 //! switch that `serve` runs.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::effects::{Delivery, Effect};
@@ -134,6 +134,7 @@ impl Driven {
             lookups: lookups.clone(),
             rrn: AtomicUsize::new(0),
             exceptions: Exceptions::default(),
+            claims: Mutex::default(),
         });
         model.terminals(&mut |key, batch, signed_on| {
             switch
@@ -258,7 +259,8 @@ impl Driven {
     pub(crate) fn look_up(&mut self) -> Result<(), StoreError> {
         for job in self.looking.drain(..) {
             while project_round(self.reader.as_mut(), self.model.as_mut())? > 0 {}
-            self.switch.looked_up(&job, self.model.as_mut());
+            self.switch
+                .looked_up(&job, self.model.as_mut(), self.reader.as_mut());
         }
         Ok(())
     }

@@ -142,7 +142,7 @@ impl Switch {
         if row.fate == Fate::Expire {
             return Err(ExceptionError::NothingOwed);
         }
-        let new = self.owed_of_journal(row, group, journal)?;
+        let new = self.owed_of_journal(row, group, None, journal)?;
         let new = new.ok_or(ExceptionError::Unwritable)?;
         self.decide(row, Some(group), done, |lane| {
             lane.resent(row.txn);
@@ -221,16 +221,17 @@ impl Switch {
         self.groups.iter().position(|group| group.name == name)
     }
 
-    /// What is owed, from the journal's own records: the intent, and the reason if a reversal of it was owed
-    /// before.
-    fn owed_of_journal(
+    /// What is owed, from the journal's own records: the intent, and the reason if none is given and a reversal
+    /// of it was owed before.
+    pub(super) fn owed_of_journal(
         &self,
         row: &TransactionRow,
         group: usize,
+        reason: Option<ResponseCode>,
         journal: &mut dyn JournalStore,
     ) -> Result<Option<NewlyOwed>, StoreError> {
         let mut intent: Option<Box<Intent<'static>>> = None;
-        let mut reason = None;
+        let mut reason = reason;
         let mut groups = row.groups.clone();
         groups.dedup();
         for wanted in groups {
@@ -239,7 +240,7 @@ impl Switch {
                 Record::Outcome(outcome)
                     if outcome.txn == row.txn && outcome.kind == OutcomeKind::ReversalOwed =>
                 {
-                    reason = Some(ResponseCode::new(outcome.code));
+                    reason = reason.or_else(|| Some(ResponseCode::new(outcome.code)));
                 }
                 Record::Intent(_)
                 | Record::Outcome(_)

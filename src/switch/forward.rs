@@ -9,12 +9,13 @@ use bytes::Bytes;
 use super::effects::Effect;
 use super::local::replaced;
 use super::lookup::Job;
+use super::originals::OriginalName;
 use super::remake;
 use super::requests::code_of;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
-use crate::base::{Amount, Currency, Fate, MaskedPan, Pan, Stan, Timestamp, TxnId};
+use crate::base::{Amount, Currency, Fate, MaskedPan, Pan, RequestType, Stan, Timestamp, TxnId};
 use crate::binding::counters::Counted;
 use crate::binding::{Admission, Decision, DeclineReason, TerminalKey, decide};
 use crate::iso8583::{
@@ -69,6 +70,8 @@ struct Particulars {
 pub(super) struct Named {
     /// Its number; 0 when it is not known here.
     pub(super) txn: TxnId,
+    /// The terminal that sent it.
+    pub(super) key: TerminalKey,
     /// The upstream's STAN of it.
     pub(super) upstream_stan: Option<Stan>,
     /// Whether the request may follow it.
@@ -83,6 +86,12 @@ impl Particulars {
         let why_not = self.original?.verdict.err()?;
         Some(match why_not {
             NotFollowing::Unknown => (DeclineCode::OriginalNotFound, "original-not-found"),
+            NotFollowing::Kind => (DeclineCode::OriginalNotFound, "original-of-another-kind"),
+            NotFollowing::Card => (DeclineCode::OriginalNotFound, "original-of-another-card"),
+            NotFollowing::Currency => (
+                DeclineCode::OriginalNotFound,
+                "original-in-another-currency",
+            ),
             NotFollowing::NotStanding => (DeclineCode::InvalidTransaction, "original-not-standing"),
             NotFollowing::Amount => (DeclineCode::OriginalAmount, "original-amount"),
         })
@@ -136,10 +145,16 @@ impl Switch {
             self.take(lane, passed, policy, group, &proposal, &particulars, memory)
         });
         match taken {
-            Ok(()) => Handled::Pending,
+            Ok(()) => {
+                // Sent by another device of the shop: this one's lane is not held any more.
+                if let Some(named) = looked_up.filter(|named| named.key != passed.key) {
+                    self.lanes.with(named.key, |lane| lane.followed(named.txn));
+                }
+                Handled::Pending
+            }
             Err(Refused::With(why, reason)) => refuse(why, reason),
             Err(Refused::NotNew(Acceptance::LookUp)) => {
-                self.look_up(Job::acceptance(passed, &proposal, looked_up))
+                self.look_up(Job::acceptance(passed, &proposal, looked_up.is_some()))
             }
             Err(Refused::NotNew(acceptance)) => self.not_new(passed, acceptance, &proposal),
         }
@@ -342,11 +357,25 @@ impl Switch {
             group: policy.group,
             match_key,
             content: proposal.content,
+            amount: particulars.amount.map_or(0, |amount| amount.minor),
+            card: particulars
+                .pan
+                .as_ref()
+                .map_or(MaskedPan::NONE, |pan| pan.masked()),
+            followed: false,
             fate: request.fate,
             until: proposal.now.after(policy.dialect.repeats().window),
             state: State::InFlight,
         };
         lane.accept(proposal.now, transaction);
+        if let Some(named) = &particulars.original
+            && named.txn.0 > 0
+            && follows(request.kind)
+        {
+            let asked = particulars.amount.map_or(0, |amount| amount.minor);
+            self.claims().claim(named.txn, txn, request.kind, asked);
+            lane.followed(named.txn);
+        }
         Ok(())
     }
 
@@ -435,17 +464,23 @@ impl Switch {
             key,
             ..
         } = *passed;
-        let Some(part) = message.dialect().roles().original.stan else {
+        let part = message.dialect().roles().original.stan;
+        let kind = passed.request.kind;
+        let Some(name) = OriginalName::of(message, kind) else {
+            // Whoever undoes something has to say what.
+            if kind == RequestType::Void {
+                let why = DeclineCode::OriginalNotFound;
+                return Err(self.refuse(passed, why, "original-not-named"));
+            }
             return Ok(None);
         };
-        let original = message.original().unwrap_or_default();
-        let Some(stan) = original.stan else {
-            return Ok(None);
-        };
-        let batch = original.batch.unwrap_or_default();
-        if follows(passed.request.kind) && looked_up.is_none() {
-            return Err(self.look_up(Job::original(session, message, key, batch, stan)));
+        if follows(kind) && looked_up.is_none() {
+            return Err(self.look_up(Job::original(session, message, key)));
         }
+        // The upstream's own numbers and codes it knows itself.
+        let (Some(part), OriginalName::Place { batch, stan }) = (part, name) else {
+            return Ok(None);
+        };
         if !group.stans.is_own() {
             return Ok(None);
         }
@@ -461,7 +496,7 @@ impl Switch {
             // Not known here: the host gets the terminal's own word, or nothing at all.
             None if looked_up.is_some() => Ok(None),
             Some(upstream) => Ok(replaced(message, part, upstream.get())),
-            None => Err(self.look_up(Job::original(session, message, key, batch, stan))),
+            None => Err(self.look_up(Job::original(session, message, key))),
         }
     }
 
@@ -665,7 +700,7 @@ pub(super) fn kept(message: &Message<'_>, fields: FieldSet) -> Vec<u8> {
 }
 
 /// Whose favour an approval books.
-const fn sign_of(request: &Request) -> i8 {
+pub(super) const fn sign_of(request: &Request) -> i8 {
     match request.books {
         Books::Debit => 1,
         Books::Credit => -1,

@@ -8,21 +8,19 @@ use std::time::Duration;
 
 use super::Switch;
 use super::effects::Effect;
-use super::forward::{Memory, Named, Passed};
-use super::limits::tally_of;
+use super::forward::{Memory, Passed};
 use super::requests::{code_of, may_have_passed};
-use super::reversals::original_key;
+use super::reversals::{agrees, original_key};
 use crate::base::clock::Moment;
-use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, Timestamp, TxnId};
-use crate::binding::counters::Tally;
+use crate::base::{BatchNumber, BindingId, Fate, MaskedPan, MerchantId, Stan, Timestamp};
 use crate::binding::{Decision, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, Index, MatchKey, Message, Mti, Request, ResponseCode};
 use crate::net::{Handled, Session};
-use crate::store::{OutcomeKind, ReadModel, Record, StoreError, TransactionRow};
+use crate::store::{JournalStore, OutcomeKind, ReadModel, Record, StoreError, TransactionRow};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics;
-use crate::transaction::originals::{NotFollowing, Standing, may_follow};
-use crate::transaction::{Proposal, Reach, Remembered, State, Transaction};
+use crate::transaction::originals::Undoing;
+use crate::transaction::{Proposal, Reach, Remembered, ReversalStep, State, Transaction};
 
 /// What the answer to a question is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +29,8 @@ enum Purpose {
     Reversal,
     /// A request refers to an original.
     Reference,
-    /// A request may have been here before. With the upstream's STAN of the transaction it refers to, if
-    /// that was looked up already.
-    Acceptance(Option<Named>),
+    /// A request may have been here before. `named`: what it refers to was judged, and is judged again.
+    Acceptance { named: bool },
     /// A terminal settles its batch, uploads it or ends it.
     Batch,
 }
@@ -66,25 +63,20 @@ impl Job {
         session: &Arc<Session>,
         message: &Message<'_>,
         key: TerminalKey,
-        batch: BatchNumber,
-        stan: Stan,
     ) -> Self {
+        let (batch, stan) = (BatchNumber::default(), Stan::FIRST);
         Self::new(session, message, key, batch, stan, Purpose::Reference)
     }
 
     /// For a request that its lane cannot tell from an earlier one.
-    pub(super) fn acceptance(
-        passed: &Passed<'_>,
-        proposal: &Proposal,
-        looked_up: Option<Named>,
-    ) -> Self {
+    pub(super) fn acceptance(passed: &Passed<'_>, proposal: &Proposal, named: bool) -> Self {
         Self::new(
             passed.session,
             passed.message,
             passed.key,
             proposal.batch,
             proposal.stan,
-            Purpose::Acceptance(looked_up),
+            Purpose::Acceptance { named },
         )
     }
 
@@ -152,7 +144,12 @@ impl Switch {
     }
 
     /// Answers one question. `model` shows everything that was durable when it was asked.
-    pub(super) fn looked_up(&self, job: &Job, model: &mut dyn ReadModel) {
+    pub(super) fn looked_up(
+        &self,
+        job: &Job,
+        model: &mut dyn ReadModel,
+        journal: &mut dyn JournalStore,
+    ) {
         let policy = self.policy(&job.session);
         let mut index = Index::new();
         // Decoded in full when it came in.
@@ -166,17 +163,18 @@ impl Switch {
             return;
         };
         let handled = match job.purpose {
-            Purpose::Reversal => self.find_original(job, &message, model).and_then(|found| {
-                self.reverse_found(job, &message, request, found.as_ref(), model)
-            }),
-            Purpose::Reference => self.find_original(job, &message, model).and_then(|found| {
-                self.forward_found(job, &message, request, found.as_ref(), model)
-            }),
-            Purpose::Acceptance(looked_up) => {
-                self.accept_found(job, &message, request, looked_up, model)
+            Purpose::Reversal => self.reverse_found(job, &message, request, model, journal),
+            Purpose::Reference => self.forward_found(job, &message, request, model),
+            Purpose::Acceptance { named } => {
+                self.accept_found(job, &message, request, named, model)
             }
-            Purpose::Batch => self.batch_found(job, &message, request, model),
+            Purpose::Batch => Ok(self.batch_found(job, &message, request, model)),
         };
+        let handled = handled.unwrap_or_else(|problem| {
+            let problem = chain(&problem);
+            tracing::error!(problem, "an earlier transaction cannot be looked up");
+            None
+        });
         // Not knowing is no reason to say that there is nothing: the terminal asks again.
         match handled.unwrap_or(Handled::Close("store-cannot-tell")) {
             Handled::Pending => {}
@@ -185,45 +183,6 @@ impl Switch {
                 job.session.close_when_settled();
             }
         }
-    }
-
-    /// Among the bindings the terminal id has or had, the one whose merchant the request names. The outer
-    /// `None`: the read model cannot say.
-    fn find_original(
-        &self,
-        job: &Job,
-        message: &Message<'_>,
-        model: &mut dyn ReadModel,
-    ) -> Option<Option<TransactionRow>> {
-        let current = self
-            .directory
-            .find(job.key)
-            .ok()
-            .flatten()
-            .map(|a| a.binding);
-        let former = self.directory.former(job.key);
-        let merchant = message.merchant();
-        // Only what is named on purpose is looked for where the shop traded before: a reversal names what this
-        // very terminal sent.
-        let before = match job.purpose {
-            Purpose::Reference => self.directory.predecessors(job.key),
-            Purpose::Reversal | Purpose::Acceptance(_) | Purpose::Batch => Vec::new(),
-        };
-        let own = current.into_iter().chain(former.into_iter().rev());
-        for binding in own.chain(before.into_iter().rev()) {
-            match model.find(binding, job.batch, job.stan) {
-                Ok(Some(row)) if merchant.is_none_or(|m| m.as_str() == row.merchant) => {
-                    return Some(Some(row));
-                }
-                Ok(_) => {}
-                Err(problem) => {
-                    let problem = chain(&problem);
-                    tracing::error!(problem, "an original cannot be looked up");
-                    return None;
-                }
-            }
-        }
-        Some(None)
     }
 
     /// The read model is behind and cannot be brought up to date: nothing can be said of an original.
@@ -241,120 +200,161 @@ impl Switch {
             .map_or(BindingId(0), |a| a.binding)
     }
 
+    /// What a terminal's reversal comes to whose original the lane does not know, or not what follows it.
     fn reverse_found(
         &self,
         job: &Job,
         message: &Message<'_>,
         request: &Request,
-        found: Option<&TransactionRow>,
         model: &mut dyn ReadModel,
-    ) -> Option<Handled> {
-        let tally = match found.map(|row| self.tally_found(row, model)).transpose() {
-            Ok(tally) => tally.flatten(),
-            Err(problem) => {
-                let problem = chain(&problem);
-                tracing::error!(problem, "what a reversal takes back cannot be looked up");
-                return None;
-            }
+        journal: &mut dyn JournalStore,
+    ) -> Result<Option<Handled>, StoreError> {
+        let found = self.find_at(job, message, job.batch, job.stan, request.kind, model)?;
+        let Some(row) = &found else {
+            return Ok(Some(self.reverse_unseen(job, message, request)));
         };
+        let policy = self.policy(&job.session);
+        // Only what is reversed when its fate is unknown can be reversed at all.
+        match policy.dialect.request(&row.request).map(|row| row.fate) {
+            Some(Fate::Reverse) => {}
+            Some(Fate::Repeat) => {
+                return Ok(Some(self.not_reversible(&job.session, message, request)));
+            }
+            Some(Fate::Expire) | None => {
+                return Ok(Some(self.answer_reversal(&job.session, message, request)));
+            }
+        }
+        match Undoing::of(&self.follow_ups(row.txn, model)?) {
+            Undoing::Free => {}
+            Undoing::Voided => {
+                metrics::repeated("reversal-of-voided");
+                return Ok(Some(self.answer_reversal(&job.session, message, request)));
+            }
+            Undoing::Followed => {
+                return Ok(Some(self.not_reversible(&job.session, message, request)));
+            }
+            // The terminal sends it again, as it does with every reversal that nobody answered.
+            Undoing::Open => return Ok(Some(Handled::Close("original-being-followed"))),
+        }
+        let group = self.groups.iter().position(|g| g.name == row.group);
+        let Some(group) = group else {
+            tracing::error!(
+                group = row.group.as_str(),
+                "a reversal belongs to a group that is no longer configured; configure it again"
+            );
+            return Ok(Some(Handled::Close("group-gone")));
+        };
+        let tally = self.tally_found(row, model)?;
+        let known = self.owed_transaction(message, row, group);
+        let match_key = known.match_key;
+        let new = if agrees(message, row.amount, row.pan) {
+            let stan = row.upstream_stan;
+            self.reversal_for_terminal(message, job.key, group, row.txn, stan, match_key)
+        } else {
+            self.owed_of_journal(row, group, message.response_code(), journal)?
+        };
+        let Some(new) = new else {
+            return Ok(Some(Handled::Close("unwritable")));
+        };
+        let (kept, waiting) = self.lanes.with(job.key, |lane| {
+            let owe = match lane.reverse_looked_up(row.txn) {
+                ReversalStep::Owe(_) => true,
+                ReversalStep::Repeated
+                | ReversalStep::NothingToUndo
+                | ReversalStep::NotReversible => false,
+                ReversalStep::LookUp => {
+                    let owe = self.is_to_be_undone(row);
+                    if owe {
+                        lane.take_up(known);
+                    }
+                    owe
+                }
+            };
+            if !owe {
+                return (true, None);
+            }
+            let waiting = self.groups[group].pending.give_up(&match_key, row.txn.0);
+            let counters = self.directory.counters();
+            let remembered = counters.recall(job.key, row.txn);
+            if let Some(tally) = remembered.or(tally) {
+                counters.undone(tally);
+            }
+            let kept = self.owe(match &waiting {
+                Some(waiting) => new.behind(waiting),
+                None => new,
+            });
+            (kept, waiting)
+        });
+        if let Some(waiting) = waiting {
+            self.gives_up(group, &waiting);
+        }
+        Ok(Some(if kept {
+            self.answer_reversal(&job.session, message, request)
+        } else {
+            Handled::Close("journal-closed")
+        }))
+    }
+
+    /// Whether there is something to undo of a transaction that its lane has forgotten.
+    fn is_to_be_undone(&self, row: &TransactionRow) -> bool {
+        match row.outcome.as_ref().map(|outcome| outcome.kind) {
+            None | Some(OutcomeKind::Approved) => true,
+            // Owed before a restart, and on no book since: it is owed anew.
+            Some(OutcomeKind::ReversalOwed) => {
+                !self.groups.iter().any(|group| group.owed.holds(row.txn))
+            }
+            // The terminal decides what a person has not.
+            Some(OutcomeKind::Parked) => true,
+            Some(
+                OutcomeKind::Closed
+                | OutcomeKind::Declined
+                | OutcomeKind::Reversed
+                | OutcomeKind::Expired
+                | OutcomeKind::RepeatOwed,
+            ) => false,
+        }
+    }
+
+    /// A reversal whose original was never seen: a tombstone waits for it.
+    fn reverse_unseen(&self, job: &Job, message: &Message<'_>, request: &Request) -> Handled {
         let policy = self.policy(&job.session);
         let window = policy.dialect.repeats().window;
         let binding = self.binding_of(job, message);
-        // Only what is reversed when its fate is unknown can be reversed at all.
-        let reversible = found
-            .and_then(|row| policy.dialect.request(&row.request))
-            .is_some_and(|row| row.fate == Fate::Reverse);
-        let undo = reversible
-            && found.is_some_and(
-                |row| match row.outcome.as_ref().map(|outcome| outcome.kind) {
-                    None | Some(OutcomeKind::Approved) => true,
-                    // Owed before a restart, and on no book since: it is owed anew.
-                    Some(OutcomeKind::ReversalOwed) => {
-                        !self.groups.iter().any(|group| group.owed.holds(row.txn))
-                    }
-                    // The terminal decides what a person has not.
-                    Some(OutcomeKind::Parked) => true,
-                    Some(OutcomeKind::Closed) => false,
-                    Some(
-                        OutcomeKind::Declined
-                        | OutcomeKind::Reversed
-                        | OutcomeKind::Expired
-                        | OutcomeKind::RepeatOwed,
-                    ) => false,
-                },
-            );
-        let group = found.and_then(|row| self.groups.iter().position(|g| g.name == row.group));
         let step = self.lanes.with(job.key, |lane| {
             // The lane may have learned of the original meanwhile.
-            if lane.find(job.batch, job.stan, message.merchant()).is_some() {
-                return Found::InLane;
-            }
-            let Some(row) = found else {
-                let until = self.until(Some(self.clock.wall()), window);
-                // Accepted like a request: the original must be looked up even when the lane has forgotten this.
-                let now = self.clock.now();
-                lane.accept(now, tombstone(job, message, binding, until));
-                let record = Record::Tombstone {
-                    key: job.key,
-                    binding,
-                    batch: job.batch,
-                    stan: job.stan,
-                    at: self.clock.wall(),
+            if let Some(known) = lane.find(job.batch, job.stan, message.merchant()) {
+                return match known.state {
+                    State::Approved { .. } | State::Parked if known.followed => Found::NotShown,
+                    _ => Found::InLane,
                 };
-                let kept = self
-                    .journal
-                    .append(Effect::Nothing, |out| record.encode(out));
-                return Found::Nowhere { kept: kept.is_ok() };
+            }
+            let until = self.until(Some(self.clock.wall()), window);
+            // Accepted like a request: the original must be looked up even when the lane has forgotten this.
+            let now = self.clock.now();
+            lane.accept(now, tombstone(job, message, binding, until));
+            let record = Record::Tombstone {
+                key: job.key,
+                binding,
+                batch: job.batch,
+                stan: job.stan,
+                at: self.clock.wall(),
             };
-            match (undo, group) {
-                (false, _) => Found::Settled,
-                (true, None) => Found::GroupGone,
-                (true, Some(group)) => {
-                    let known = self.owed_transaction(message, row, group);
-                    let new = self.reversal_for_terminal(
-                        message,
-                        job.key,
-                        group,
-                        row.txn,
-                        row.upstream_stan,
-                        known.match_key,
-                    );
-                    let Some(new) = new else {
-                        return Found::Owed { kept: false };
-                    };
-                    lane.take_up(known);
-                    let counters = self.directory.counters();
-                    let remembered = counters.recall(job.key, row.txn);
-                    if let Some(tally) = remembered.or(tally) {
-                        counters.undone(tally);
-                    }
-                    Found::Owed {
-                        kept: self.owe(new),
-                    }
-                }
-            }
+            let kept = self
+                .journal
+                .append(Effect::Nothing, |out| record.encode(out));
+            Found::Nowhere { kept: kept.is_ok() }
         });
-        Some(match step {
+        match step {
             Found::InLane => self.reverse(&job.session, message, request, job.key),
-            Found::Settled | Found::Owed { kept: true } => {
-                self.answer_reversal(&job.session, message, request)
-            }
+            // What it is the store will show soon; the terminal sends its reversal again.
+            Found::NotShown => Handled::Close("store-cannot-tell"),
             Found::Nowhere { kept: true } => {
                 metrics::repeated("reversal-of-unknown");
                 let code = policy.dialect.reversal().unknown_original;
                 self.answer_in_order(&job.session, message, request, code)
             }
-            Found::Nowhere { kept: false } | Found::Owed { kept: false } => {
-                Handled::Close("journal-closed")
-            }
-            Found::GroupGone => {
-                tracing::error!(
-                    group = found.map_or("", |row| row.group.as_str()),
-                    "a reversal belongs to a group that is no longer configured; configure it again"
-                );
-                Handled::Close("group-gone")
-            }
-        })
+            Found::Nowhere { kept: false } => Handled::Close("journal-closed"),
+        }
     }
 
     fn forward_found(
@@ -362,64 +362,13 @@ impl Switch {
         job: &Job,
         message: &Message<'_>,
         request: &Request,
-        found: Option<&TransactionRow>,
         model: &mut dyn ReadModel,
-    ) -> Option<Handled> {
-        let own_stans = self.group_of(self.policy(&job.session)).stans.is_own();
-        let named = match self.named(message, request, found, own_stans, model) {
-            Ok(named) => named,
-            Err(problem) => {
-                let problem = chain(&problem);
-                tracing::error!(problem, "what follows an original cannot be looked up");
-                return None;
-            }
-        };
-        Some(match self.pass_again(job, message, request) {
-            Ok(passed) => self.forward(&passed, Some(named), Memory::Lane),
+    ) -> Result<Option<Handled>, StoreError> {
+        let named = self.judge_original(job, message, request, model)?;
+        Ok(Some(match self.pass_again(job, message, request) {
+            Ok(passed) => self.forward(&passed, named, Memory::Lane),
             Err(handled) => handled,
-        })
-    }
-
-    /// What the store says of the original that a request names.
-    fn named(
-        &self,
-        message: &Message<'_>,
-        request: &Request,
-        found: Option<&TransactionRow>,
-        own_stans: bool,
-        model: &mut dyn ReadModel,
-    ) -> Result<Named, StoreError> {
-        let standing = match found {
-            None => None,
-            Some(row) => {
-                let booked = row
-                    .outcome
-                    .as_ref()
-                    .filter(|outcome| outcome.kind == OutcomeKind::Approved)
-                    .map(|outcome| outcome.booked);
-                Some(Standing {
-                    approved: booked.is_some(),
-                    booked: booked.unwrap_or(row.amount),
-                    follow_ups: model.follow_ups(row.txn)?,
-                })
-            }
-        };
-        let asked = message.amount().map_or(0, |amount| amount.minor);
-        // A group with STANs of its own cannot be told of an original that is not known here.
-        let unnameable = found.is_none() && own_stans;
-        Ok(Named {
-            txn: found.map_or(TxnId(0), |row| row.txn),
-            upstream_stan: found.map(|row| row.upstream_stan),
-            verdict: if unnameable {
-                Err(NotFollowing::Unknown)
-            } else {
-                may_follow(request.kind, asked, standing.as_ref())
-            },
-            counted: found
-                .filter(|_| self.directory.counters().any())
-                .and_then(tally_of)
-                .and_then(Tally::added),
-        })
+        }))
     }
 
     /// Time has passed while it was looked up: the gate decides on the present.
@@ -463,17 +412,22 @@ impl Switch {
         job: &Job,
         message: &Message<'_>,
         request: &Request,
-        looked_up: Option<Named>,
+        named: bool,
         model: &mut dyn ReadModel,
-    ) -> Option<Handled> {
+    ) -> Result<Option<Handled>, StoreError> {
         let passed = match self.pass_again(job, message, request) {
             Ok(passed) => passed,
-            Err(handled) => return Some(handled),
+            Err(handled) => return Ok(Some(handled)),
         };
-        let learned = self.learn(job, &passed, model);
-        match learned {
-            Ok(Learned::Lane) => Some(self.forward(&passed, looked_up, Memory::LaneAndStore)),
-            Ok(Learned::GroupGone(group)) => {
+        // Something else may follow the original since it was judged.
+        let named = if named {
+            self.judge_original(job, message, request, model)?
+        } else {
+            None
+        };
+        Ok(match self.learn(job, &passed, model)? {
+            Learned::Lane => Some(self.forward(&passed, named, Memory::LaneAndStore)),
+            Learned::GroupGone(group) => {
                 tracing::error!(
                     group,
                     "a repeated request belongs to a group that is no longer configured; configure it again"
@@ -482,12 +436,7 @@ impl Switch {
                 let code = DeclineCode::CannotDecide;
                 Some(self.decline(&job.session, message, Some(request), code))
             }
-            Err(problem) => {
-                let problem = chain(&problem);
-                tracing::error!(problem, "an earlier request cannot be looked up");
-                None
-            }
-        }
+        })
     }
 
     fn learn(
@@ -572,6 +521,9 @@ impl Switch {
             group,
             match_key: original_key(upstream, row.key, row.upstream_stan, mti),
             content: row.content,
+            amount: row.amount,
+            card: row.pan,
+            followed: true,
             fate: row.fate,
             until,
             state,
@@ -616,18 +568,14 @@ fn unknown_merchant() -> MerchantId {
     MerchantId::from_padded([b' '; 15])
 }
 
-/// What the search for a reversal's original came to.
+/// What the search for a reversal's original came to that the store does not show.
 enum Found {
     /// The lane knows it after all.
     InLane,
-    /// There is nothing to undo, or it is undone already.
-    Settled,
-    /// It is undone from here on.
-    Owed { kept: bool },
+    /// The lane knows it, and what became of it.
+    NotShown,
     /// It was never seen; a tombstone waits for it.
     Nowhere { kept: bool },
-    /// Its group is no longer configured.
-    GroupGone,
 }
 
 fn tombstone(job: &Job, message: &Message<'_>, binding: BindingId, until: Moment) -> Transaction {
@@ -641,6 +589,9 @@ fn tombstone(job: &Job, message: &Message<'_>, binding: BindingId, until: Moment
         group: 0,
         match_key: MatchKey::own(0, job.stan),
         content: 0,
+        amount: 0,
+        card: MaskedPan::NONE,
+        followed: false,
         fate: Fate::Reverse,
         until,
         state: State::Tombstone,

@@ -24,6 +24,7 @@ mod keeper;
 mod limits;
 mod local;
 mod lookup;
+mod originals;
 mod owed;
 mod recovery;
 mod remake;
@@ -36,8 +37,8 @@ mod stans;
 mod telling;
 mod watch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -54,6 +55,7 @@ use crate::security::DataKeys;
 use crate::store::Journal;
 use crate::telemetry::metrics::{GroupMetrics, ListenerMetrics};
 use crate::transaction::Lanes;
+use crate::transaction::originals::Claims;
 
 use effects::Effect;
 use exceptions::Exceptions;
@@ -195,6 +197,8 @@ pub struct Switch {
     /// Where codes and messages of terminals that are no longer bound are handed over.
     pub(crate) alerts: attendant::Alerts,
     pub(crate) rrn: AtomicUsize,
+    /// Follow-ups that were accepted and that the read model may not show yet.
+    pub(crate) claims: Mutex<Claims>,
 }
 
 impl Switch {
@@ -205,6 +209,11 @@ impl Switch {
     /// Local date and time.
     pub(crate) fn local_time(&self) -> Civil {
         Civil::local(self.clock.wall(), self.zone_offset.load(Ordering::Relaxed))
+    }
+
+    /// Only the thread that looks things up takes more than one look at a time.
+    pub(crate) fn claims(&self) -> MutexGuard<'_, Claims> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn policy(&self, session: &Session) -> &ListenerPolicy {

@@ -16,7 +16,7 @@ use super::owed::{Answered, Doubt, Duty, Exhausted, Owed, Pace, Said};
 use super::remake::{self, Original};
 use super::{Switch, UpstreamGroup, Waiting};
 use crate::base::clock::Moment;
-use crate::base::{Fate, Stan, TxnId};
+use crate::base::{Fate, MaskedPan, Stan, TxnId};
 use crate::binding::TerminalKey;
 use crate::iso8583::{DeclineCode, MatchKey, Message, Mti, Request, ResponseCode};
 use crate::net::{Handled, Session};
@@ -50,7 +50,7 @@ pub(super) struct NewlyOwed {
 
 impl NewlyOwed {
     /// The same, sent no sooner than the original that may still be on a link.
-    fn behind(mut self, waiting: &Waiting) -> Self {
+    pub(super) fn behind(mut self, waiting: &Waiting) -> Self {
         self.owed.after = Some(waiting.choice);
         self
     }
@@ -76,15 +76,33 @@ impl Switch {
         // The lane is held until the reversal is in the journal's queue: a second one of the same terminal
         // queues behind it.
         let taken = self.lanes.with(key, |lane| {
-            let known = lane
-                .find(batch, stan, merchant)
-                .and_then(|t| Some((t.number?, t.group, t.match_key, t.upstream_stan)));
-            let Some((txn, group, match_key, upstream_stan)) = known else {
+            let Some(known) = lane.find(batch, stan, merchant).cloned() else {
+                return Reversed::Step(ReversalStep::LookUp);
+            };
+            let Some(txn) = known.number else {
                 return Reversed::Step(lane.reverse(batch, stan, merchant));
             };
+            let (group, match_key, upstream_stan) =
+                (known.group, known.match_key, known.upstream_stan);
+            let pending = &self.groups[group].pending;
             // What cannot be written is found out before the lane changes.
-            let new =
-                self.reversal_for_terminal(message, key, group, txn, upstream_stan, match_key);
+            let new = if agrees(message, known.amount, known.card) {
+                self.reversal_for_terminal(message, key, group, txn, upstream_stan, match_key)
+            } else {
+                metrics::repeated("reversal-differs");
+                tracing::warn!(
+                    txn = txn.0, terminal = %key.terminal,
+                    "a terminal's reversal has another amount or card than its original; the original is undone as it was"
+                );
+                let written = pending.change(&match_key, txn.0, |waiting| {
+                    self.reversal_of_waiting(group, waiting, message.response_code())
+                });
+                match written {
+                    Some(written) => written,
+                    // Only the journal has it.
+                    None => return Reversed::Step(ReversalStep::LookUp),
+                }
+            };
             let Some(new) = new else {
                 return Reversed::Unwritable;
             };
@@ -92,7 +110,7 @@ impl Switch {
             if !matches!(step, ReversalStep::Owe(_)) {
                 return Reversed::Step(step);
             }
-            let waiting = self.groups[group].pending.give_up(&match_key, txn.0);
+            let waiting = pending.give_up(&match_key, txn.0);
             self.uncount_reversed(key, txn, waiting.as_ref());
             let new = match &waiting {
                 Some(waiting) => new.behind(waiting),
@@ -111,9 +129,7 @@ impl Switch {
                 waiting,
             } => {
                 if let Some(waiting) = waiting {
-                    // Its answer must not reach the terminal any more.
-                    self.groups[group].metrics.in_flight.decrement(1.0);
-                    waiting.session.give_up();
+                    self.gives_up(group, &waiting);
                 }
                 if kept {
                     self.answer_reversal(session, message, request)
@@ -124,7 +140,10 @@ impl Switch {
             Reversed::Step(ReversalStep::Repeated | ReversalStep::NothingToUndo) => {
                 self.answer_reversal(session, message, request)
             }
-            Reversed::Step(ReversalStep::Unknown | ReversalStep::Owe(_)) => {
+            Reversed::Step(ReversalStep::NotReversible) => {
+                self.not_reversible(session, message, request)
+            }
+            Reversed::Step(ReversalStep::LookUp | ReversalStep::Owe(_)) => {
                 self.look_up(Job::reversal(session, message, key, batch, stan))
             }
             Reversed::Unwritable => {
@@ -144,6 +163,45 @@ impl Switch {
         self.policy(session).metrics.answer(AnswerClass::Approved);
         let code = message.dialect().accepted(message.mti());
         self.answer_in_order(session, message, request, code)
+    }
+
+    /// A request that no longer waits: its answer must not reach the terminal any more.
+    pub(super) fn gives_up(&self, group: usize, waiting: &Waiting) {
+        self.groups[group].metrics.in_flight.decrement(1.0);
+        waiting.session.give_up();
+    }
+
+    /// Tells a terminal that what it wants undone is not undone by a reversal, or no more, with a code at
+    /// which it stops.
+    pub(super) fn not_reversible(
+        &self,
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        request: &Request,
+    ) -> Handled {
+        metrics::repeated("reversal-refused");
+        let dialect = &self.policy(session).dialect;
+        let invalid = dialect.decline(DeclineCode::InvalidTransaction);
+        let code = if dialect.acknowledges_reversal(invalid) {
+            invalid
+        } else {
+            dialect.reversal().unknown_original
+        };
+        self.policy(session).metrics.answer(AnswerClass::Declined);
+        self.answer_in_order(session, message, request, code)
+    }
+
+    /// The reversal of a request that still waits for its answer, as it was sent.
+    fn reversal_of_waiting(
+        &self,
+        group: usize,
+        waiting: &Waiting,
+        reason: Option<ResponseCode>,
+    ) -> Option<NewlyOwed> {
+        let upstream = &self.groups[group];
+        let row = upstream.dialect.requests().get(waiting.request)?;
+        let original = Original::of_sent(upstream, &waiting.sent, row)?;
+        self.reversal_of(group, waiting.txn, waiting.key, &original, reason)
     }
 
     /// The reversal that a terminal asks for, ready to be owed.
@@ -457,6 +515,14 @@ impl Switch {
             );
         }
     }
+}
+
+/// Whether a terminal's reversal has its original's amount and card, as far as it has them: the upstream gets it
+/// then as the terminal wrote it. Otherwise what is undone is what the journal has, whatever the terminal says.
+pub(super) fn agrees(message: &Message<'_>, amount: u64, card: MaskedPan) -> bool {
+    let named = message.pan().map_or(MaskedPan::NONE, |pan| pan.masked());
+    let same_card = named == MaskedPan::NONE || card == MaskedPan::NONE || named == card;
+    same_card && message.amount().is_none_or(|named| named.minor == amount)
 }
 
 /// Key the answer to a reversal is found by.

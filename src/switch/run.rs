@@ -7,7 +7,7 @@ use std::iter;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -196,6 +196,7 @@ impl Running {
             lookups,
             rrn: AtomicUsize::new(0),
             exceptions: Exceptions::default(),
+            claims: Mutex::default(),
             alerts,
         });
         // Before what was in flight is taken up: none of it is counted unless it is repeated.
@@ -439,14 +440,14 @@ fn start_projector(
     // Whether the read model shows everything that was durable when it began. What comes meanwhile waits
     // for the next time: under load something always does.
     let mut failing = false;
-    let mut project = move |model: &mut dyn ReadModel| {
+    let mut project = move |journal: &mut dyn JournalStore, model: &mut dyn ReadModel| {
         let mut up_to_date = || {
             let last = journal.last_sequence()?;
             loop {
                 let lag = last.saturating_sub(model.mark()?);
                 let lag = u32::try_from(lag).unwrap_or(u32::MAX);
                 metrics.projection_lag.set(f64::from(lag));
-                if lag == 0 || project_round(journal.as_mut(), model)? == 0 {
+                if lag == 0 || project_round(journal, model)? == 0 {
                     return Ok::<_, StoreError>(());
                 }
             }
@@ -478,17 +479,17 @@ fn start_projector(
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => {
                         // Whoever reads the store next finds all of it shown.
-                        project(model.as_mut());
+                        project(journal.as_mut(), model.as_mut());
                         return;
                     }
                 }
-                let up_to_date = project(model.as_mut());
+                let up_to_date = project(journal.as_mut(), model.as_mut());
                 let Some(switch) = switch.upgrade() else {
                     return;
                 };
                 for job in jobs.drain(..) {
                     if up_to_date {
-                        switch.looked_up(&job, model.as_mut());
+                        switch.looked_up(&job, model.as_mut(), journal.as_mut());
                     } else {
                         switch.cannot_look_up(&job);
                     }

@@ -42,7 +42,7 @@
 use std::collections::VecDeque;
 
 use crate::base::clock::Moment;
-use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, TxnId};
+use crate::base::{BatchNumber, BindingId, Fate, MaskedPan, MerchantId, Stan, TxnId};
 use crate::iso8583::MatchKey;
 
 /// Transactions a lane remembers. A terminal has one request in flight and reverses before it goes on;
@@ -116,6 +116,12 @@ pub struct Transaction {
     pub match_key: MatchKey,
     /// Keyed hash of what makes two requests the same.
     pub content: u64,
+    /// Amount it asked for, minor units.
+    pub amount: u64,
+    /// Its card, masked.
+    pub card: MaskedPan,
+    /// Whether something follows it (a void, a completion, a refund), or may for all the lane knows.
+    pub followed: bool,
     /// What happens when its fate is unknown.
     pub fate: Fate,
     /// Until when its STAN means this request. Afterwards the same STAN is another request's.
@@ -134,6 +140,26 @@ impl Transaction {
             | State::Reversed
             | State::Expired
             | State::Tombstone => false,
+        }
+    }
+
+    fn reverse(&mut self) -> ReversalStep {
+        let Some(number) = self.number else {
+            return ReversalStep::Repeated;
+        };
+        match (&self.state, self.fate) {
+            (State::ReversalOwed | State::Reversed | State::Tombstone, _) => ReversalStep::Repeated,
+            (State::Declined { .. } | State::Expired, _) | (_, Fate::Expire) => {
+                ReversalStep::NothingToUndo
+            }
+            (_, Fate::Repeat) => ReversalStep::NotReversible,
+            (
+                State::InFlight | State::Approved { .. } | State::Parked | State::RepeatOwed,
+                Fate::Reverse,
+            ) => {
+                self.state = State::ReversalOwed;
+                ReversalStep::Owe(number)
+            }
         }
     }
 
@@ -212,8 +238,10 @@ pub enum ReversalStep {
     Repeated,
     /// The original moved no money.
     NothingToUndo,
-    /// Not remembered here.
-    Unknown,
+    /// The original is of a kind that is repeated until it is answered, and never undone by a reversal.
+    NotReversible,
+    /// The lane cannot tell: it does not remember the original, or not what follows it. Ask the store.
+    LookUp,
 }
 
 /// See the module.
@@ -451,23 +479,30 @@ impl Lane {
     ) -> ReversalStep {
         let meant = |t: &&mut Transaction| t.is_meant(batch, stan, merchant);
         let Some(known) = self.recent.iter_mut().rev().find(meant) else {
-            return ReversalStep::Unknown;
-        };
-        let Some(number) = known.number else {
-            return ReversalStep::Repeated;
+            return ReversalStep::LookUp;
         };
         match known.state {
-            State::InFlight | State::Approved { .. } | State::Parked => {
-                if known.fate != Fate::Reverse {
-                    return ReversalStep::NothingToUndo;
-                }
-                known.state = State::ReversalOwed;
-                ReversalStep::Owe(number)
+            State::Approved { .. } | State::Parked
+                if known.followed && known.fate == Fate::Reverse =>
+            {
+                ReversalStep::LookUp
             }
-            State::Declined { .. } | State::Expired | State::RepeatOwed => {
-                ReversalStep::NothingToUndo
-            }
-            State::ReversalOwed | State::Reversed | State::Tombstone => ReversalStep::Repeated,
+            _ => known.reverse(),
+        }
+    }
+
+    /// Like [`Self::reverse`], for a transaction that nothing follows, as the store says.
+    pub fn reverse_looked_up(&mut self, number: TxnId) -> ReversalStep {
+        let meant = |t: &&mut Transaction| t.number == Some(number);
+        let known = self.recent.iter_mut().rev().find(meant);
+        known.map_or(ReversalStep::LookUp, Transaction::reverse)
+    }
+
+    /// Something follows that transaction, if the lane remembers it: whether it can still be undone only the
+    /// store knows.
+    pub fn followed(&mut self, number: TxnId) {
+        for known in &mut self.recent {
+            known.followed |= known.number == Some(number);
         }
     }
 
@@ -606,6 +641,9 @@ mod tests {
             group: 0,
             match_key: MatchKey::own(2, stan(n)),
             content,
+            amount: 100,
+            card: MaskedPan::NONE,
+            followed: false,
             fate,
             until: Moment(1_000),
             state: State::InFlight,
@@ -690,18 +728,52 @@ mod tests {
         let mut timed_out = lane();
         timed_out.unanswered(TxnId(1));
         assert_eq!(reverse(&mut timed_out, 1), ReversalStep::Repeated);
-        assert_eq!(reverse(&mut timed_out, 2), ReversalStep::Unknown);
+        assert_eq!(reverse(&mut timed_out, 2), ReversalStep::LookUp);
     }
 
     #[test]
     fn what_is_repeated_or_expires_is_never_reversed() {
-        for fate in [Fate::Repeat, Fate::Expire] {
+        for (fate, said) in [
+            (Fate::Repeat, ReversalStep::NotReversible),
+            (Fate::Expire, ReversalStep::NothingToUndo),
+        ] {
             let mut lane = empty();
             lane.accept(Moment(0), transaction(1, 1, 10, fate));
-            assert_eq!(reverse(&mut lane, 1), ReversalStep::NothingToUndo);
+            assert_eq!(reverse(&mut lane, 1), said);
             assert_eq!(lane.unanswered(TxnId(1)), Some(fate));
-            assert_eq!(reverse(&mut lane, 1), ReversalStep::NothingToUndo);
+            assert_eq!(reverse(&mut lane, 1), said);
         }
+        let mut refunded = empty();
+        refunded.accept(Moment(0), transaction(1, 1, 10, Fate::Repeat));
+        refunded.answered(TxnId(1), true, message(""));
+        assert_eq!(reverse(&mut refunded, 1), ReversalStep::NotReversible);
+        let mut declined = empty();
+        declined.accept(Moment(0), transaction(1, 1, 10, Fate::Repeat));
+        declined.answered(TxnId(1), false, message(""));
+        assert_eq!(reverse(&mut declined, 1), ReversalStep::NothingToUndo);
+    }
+
+    #[test]
+    fn what_something_follows_is_undone_only_when_the_store_has_been_asked() {
+        let mut lane = lane();
+        lane.followed(TxnId(1));
+        lane.followed(TxnId(2));
+        // In flight nothing can follow it.
+        let mut in_flight = lane.clone();
+        assert_eq!(reverse(&mut in_flight, 1), ReversalStep::Owe(TxnId(1)));
+        lane.answered(TxnId(1), true, message("ok"));
+        assert_eq!(reverse(&mut lane, 1), ReversalStep::LookUp);
+        assert_eq!(lane.reverse_looked_up(TxnId(2)), ReversalStep::LookUp);
+        assert_eq!(
+            lane.judge(&proposal(1, 10)),
+            Acceptance::Again(message("ok"))
+        );
+        assert_eq!(
+            lane.reverse_looked_up(TxnId(1)),
+            ReversalStep::Owe(TxnId(1))
+        );
+        assert_eq!(lane.reverse_looked_up(TxnId(1)), ReversalStep::Repeated);
+        assert_eq!(reverse(&mut lane, 1), ReversalStep::Repeated);
     }
 
     #[test]
@@ -922,7 +994,7 @@ mod tests {
         let other = MerchantId::parse("M2").ok();
         assert_eq!(
             lane.reverse(BatchNumber::FIRST, stan(1), other),
-            ReversalStep::Unknown
+            ReversalStep::LookUp
         );
     }
 
@@ -935,7 +1007,7 @@ mod tests {
             lane.answered(TxnId(u64::from(n)), false, message(""));
         }
         assert_eq!(reverse(&mut lane, 1), ReversalStep::Repeated);
-        assert_eq!(reverse(&mut lane, 2), ReversalStep::Unknown);
+        assert_eq!(reverse(&mut lane, 2), ReversalStep::LookUp);
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Asked {
             merchant: merchant.transpose().map_err(id)?,
             account,
             rrn: self.rrn.clone(),
+            approval_code: None,
             stan: number("stan", &self.stan, |n| Stan::new(u32::try_from(n).ok()?))?,
             batch: number("batch", &self.batch, |n| {
                 BatchNumber::new(u32::try_from(n).ok()?)

@@ -359,12 +359,27 @@ fn part(section: &Section<'_, '_>, key: &'static str, table: &Table) -> Option<S
     found
 }
 
+/// A whole field that the table has; 0 when the key is not there.
+fn whole(section: &Section<'_, '_>, key: &'static str, table: &Table) -> u8 {
+    let Some(number) = section.integer(key, 2..=FieldSet::LAST.into()) else {
+        return 0;
+    };
+    let de = u8::try_from(number).unwrap_or(0);
+    if table.field(de).is_none() {
+        let message = format!("DE{de} is not defined in [fields]");
+        section.problems().error(&section.span_of(key), message);
+    }
+    de
+}
+
 fn original(section: Section<'_, '_>, table: &Table) -> OriginalRoles {
     let roles = OriginalRoles {
         mti: part(&section, "mti", table),
         batch: part(&section, "batch", table),
         stan: part(&section, "stan", table),
         date: part(&section, "date", table),
+        rrn: whole(&section, "rrn", table),
+        approval_code: whole(&section, "approval_code", table),
     };
     section.finish();
     roles

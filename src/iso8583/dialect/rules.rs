@@ -185,6 +185,10 @@ pub struct OriginalRoles {
     pub stan: Option<SubField>,
     /// Date of the original, MMDD.
     pub date: Option<SubField>,
+    /// Field with the upstream's reference number of the original; 0 when a request's own is there.
+    pub rrn: u8,
+    /// Field with the upstream's authorisation code of the original; 0 when there is none.
+    pub approval_code: u8,
 }
 
 /// How this dialect reverses.

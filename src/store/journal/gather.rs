@@ -39,7 +39,7 @@ pub type InFlight = Arc<dyn Fn() -> usize + Send + Sync>;
 ///
 /// That more will come it knows from the requests in flight. Where most terminals are idle and any of them may
 /// send next, little is in flight and more comes all the same; where every terminal waits for this very group,
-/// nothing does. Only trying tells the two apart: one wait in [`HOPE_TRIED_EVERY`] groups, and then all of them
+/// nothing does. Only trying tells the two apart: one wait in `HOPE_TRIED_EVERY` groups, and then all of them
 /// for as long as they bring something.
 pub struct Gather {
     at_most: Duration,

@@ -120,7 +120,7 @@ impl TransactionReader for SqliteReader {
         let limit = limit.clamp(1, limits::QUERY_PAGE_MAX);
         self.count_steps()
             .map_err(StoreError::engine("setting up a question"))?;
-        let read = self.read_page(query, after, limit + 1).map_err(refusal);
+        let read = read_page(&self.db, query, after, limit + 1).map_err(refusal);
         self.db
             .progress_handler(0, None::<fn() -> bool>)
             .map_err(StoreError::engine("ending a question"))?;
@@ -259,63 +259,63 @@ const SOLD: &str = "SELECT id, at, acquirer, terminal, binding, account, merchan
 const PARKED: &str = "FROM txn INDEXED BY txn_parked WHERE outcome = 'parked' \
     AND (?1 IS NULL OR upstream = ?1)";
 
-impl SqliteReader {
-    /// The latest of what fits, part by part.
-    fn read_page(
-        &self,
-        query: &Query,
-        after: Option<Cursor>,
-        rows: usize,
-    ) -> rusqlite::Result<Vec<TransactionRow>> {
-        let before = after.map_or(i64::MAX, |Cursor(txn)| to_sql(txn.0));
-        let mut parts = self.db.prepare_cached(
-            "SELECT part FROM span WHERE part <= ?1 AND last_at >= ?2 AND first_at < ?3 \
-             ORDER BY part DESC",
-        )?;
-        let from = query.from.map_or(0, |at| to_sql(at.0));
-        let to = query.to.map_or(i64::MAX, |at| to_sql(at.0));
-        let mut parts = parts.query([before >> PART_BITS, from, to])?;
-        let (conditions, mut values) = conditions(query);
-        let mut all = self.db.prepare_cached(&all_of_part(&conditions))?;
-        let mut one = self.db.prepare_cached(&one_of_part(&conditions))?;
-        let wanted = wanted(query);
-        let mut found = Vec::new();
-        while let Some(part) = parts.next()? {
-            let part = from_sql(part.get(0)?);
-            let candidates = match wanted {
-                Some(wanted) => postings::candidates(&self.db, wanted, part)?,
-                None => None,
-            };
-            let Some(candidates) = candidates else {
-                let (first, end) = (part << PART_BITS, (part + 1) << PART_BITS);
-                let left = i64::try_from(rows - found.len()).unwrap_or(i64::MAX);
-                let bounds = [to_sql(first), before.min(to_sql(end)), left];
-                values.splice(..3, bounds.map(Value::from));
-                for row in all.query_map(params_from_iter(&values), row_of)? {
-                    found.push(row?);
-                }
-                if found.len() >= rows {
-                    break;
-                }
+/// The latest of what fits, part by part.
+pub(super) fn read_page(
+    db: &Connection,
+    query: &Query,
+    after: Option<Cursor>,
+    rows: usize,
+) -> rusqlite::Result<Vec<TransactionRow>> {
+    let before = after.map_or(i64::MAX, |Cursor(txn)| to_sql(txn.0));
+    let mut parts = db.prepare_cached(
+        "SELECT part FROM span WHERE part <= ?1 AND last_at >= ?2 AND first_at < ?3 \
+         ORDER BY part DESC",
+    )?;
+    let from = query.from.map_or(0, |at| to_sql(at.0));
+    let to = query.to.map_or(i64::MAX, |at| to_sql(at.0));
+    let mut parts = parts.query([before >> PART_BITS, from, to])?;
+    let (conditions, mut values) = conditions(query);
+    let mut all = db.prepare_cached(&all_of_part(&conditions))?;
+    let mut one = db.prepare_cached(&one_of_part(&conditions))?;
+    let wanted = wanted(query);
+    let mut found = Vec::new();
+    while let Some(part) = parts.next()? {
+        let part = from_sql(part.get(0)?);
+        let candidates = match wanted {
+            Some(wanted) => postings::candidates(db, wanted, part)?,
+            None => None,
+        };
+        let Some(candidates) = candidates else {
+            let (first, end) = (part << PART_BITS, (part + 1) << PART_BITS);
+            let left = i64::try_from(rows - found.len()).unwrap_or(i64::MAX);
+            let bounds = [to_sql(first), before.min(to_sql(end)), left];
+            values.splice(..3, bounds.map(Value::from));
+            for row in all.query_map(params_from_iter(&values), row_of)? {
+                found.push(row?);
+            }
+            if found.len() >= rows {
+                break;
+            }
+            continue;
+        };
+        for txn in candidates.into_iter().rev().map(to_sql) {
+            if txn >= before {
                 continue;
-            };
-            for txn in candidates.into_iter().rev().map(to_sql) {
-                if txn >= before {
-                    continue;
-                }
-                values.splice(..3, [txn, txn + 1, 1].map(Value::from));
-                found.extend(
-                    one.query_row(params_from_iter(&values), row_of)
-                        .optional()?,
-                );
-                if found.len() >= rows {
-                    return Ok(found);
-                }
+            }
+            values.splice(..3, [txn, txn + 1, 1].map(Value::from));
+            found.extend(
+                one.query_row(params_from_iter(&values), row_of)
+                    .optional()?,
+            );
+            if found.len() >= rows {
+                return Ok(found);
             }
         }
-        Ok(found)
     }
+    Ok(found)
+}
 
+impl SqliteReader {
     /// Lets the next statement take so many steps and no more.
     fn count_steps(&mut self) -> rusqlite::Result<()> {
         let mut left = self.steps_max / u64::from(STEPS_A_LOOK.unsigned_abs());
@@ -442,6 +442,7 @@ fn conditions(query: &Query) -> (String, Vec<Value>) {
     only("merchant =", query.merchant.map(|id| text(id.as_str())));
     only("account =", query.account.map(|id| id.0.into()));
     only("rrn =", query.rrn.as_deref().map(text));
+    only("approval_code =", query.approval_code.as_deref().map(text));
     only("stan =", query.stan.map(|stan| stan.get().into()));
     only("batch =", query.batch.map(|batch| batch.get().into()));
     only("request =", query.request.as_deref().map(text));

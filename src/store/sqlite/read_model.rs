@@ -12,7 +12,9 @@ use crate::base::{
     AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, Stan, TerminalId, Timestamp,
 };
 use crate::binding::TerminalKey;
-use crate::store::read_model::{Changes, ReadModel, RowOutcome, TerminalTotal, TransactionRow};
+use crate::store::read_model::{
+    Changes, Query, ReadModel, RowOutcome, TerminalTotal, TransactionRow,
+};
 use crate::store::{OutcomeKind, StoreError, TxnId};
 use crate::transaction::originals::FollowUps;
 
@@ -216,6 +218,11 @@ impl ReadModel for SqliteReadModel {
                     .optional()
             })
             .map_err(StoreError::engine("looking up a transaction"))
+    }
+
+    fn latest(&mut self, query: &Query, most: usize) -> Result<Vec<TransactionRow>, StoreError> {
+        query::read_page(&self.db, query, None, most)
+            .map_err(StoreError::engine("looking up transactions"))
     }
 
     fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError> {

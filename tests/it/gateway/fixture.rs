@@ -543,7 +543,7 @@ impl Who {
         }
     }
 
-    fn is_iso(&self) -> bool {
+    pub(super) fn is_iso(&self) -> bool {
         self.dialect == ISO
     }
 

@@ -333,6 +333,7 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
     }
     // A refund nobody answers may have moved money; its repeat says that it did, once.
     let mut refunding = world.till(4).await;
+    refunding.sell(&mut link, 900_010, "00").await;
     refunding.sell(&mut link, 900_007, "00").await;
     let refund = refunding.who.void(900_008, 900_007, 1_000);
     let refund = refund.retyped("0220").set(60, "25000001000500");
@@ -346,8 +347,9 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
     })
     .await;
     assert_eq!(refunding.code(&refund).await, "00");
-    // Another one is never answered, nor is its repeat.
+    // Another one, of a sale made elsewhere, is never answered, nor is its repeat.
     let doubtful = refund.set(11, "900009").set(61, "000000000000");
+    let doubtful = doubtful.set(37, "R00000000077");
     refunding.send(&doubtful).await;
     link.next().await;
     assert_eq!(refunding.next().await.code(), "98");
@@ -372,8 +374,8 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
         assert!(count > 0, "nothing is in {class}: {expected:?}");
     }
     // The terminals' own books say the same of the first life; of the second, a sale with its void, a sale
-    // and its refund, and what was sold offline.
-    let second = i128::from(OFFLINE);
+    // and its refund, a sale, and what was sold offline.
+    let second = i128::from(OFFLINE) + 1_000;
     assert_eq!(total(&expected, &["net", "held"]), books + second);
 
     let (mut of_totals, mut of_lines) = (Sums::new(), Sums::new());
@@ -420,7 +422,7 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
     );
 
     // What is undone after a file was taken is what a later one names, and nothing else.
-    let sold = |r: &&Record| matches!(r, Record::Intent(i) if i.stan.get() == 900_007);
+    let sold = |r: &&Record| matches!(r, Record::Intent(i) if i.stan.get() == 900_010);
     let sale = records.iter().find(sold).cloned().unwrap();
     let dates = dates_of(&[sale], &TimeZone::system());
     let today = dates.first().unwrap();
@@ -428,7 +430,7 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
     let taken_at = first["journal_group"].as_u64().unwrap();
     let since = format!("/v1/settlements/{today}?since={taken_at}");
     assert_eq!(api.json(&since).await["accounts"], json!([]));
-    let undo = refunding.who.reversal(900_007, 1_000);
+    let undo = refunding.who.reversal(900_010, 1_000);
     assert_eq!(refunding.code(&undo).await, "00");
     let later = api.json(&since).await;
     let (mut sums, mut lines) = (Sums::new(), Sums::new());
