@@ -11,7 +11,7 @@ use posgate::config::{self, ConfigError};
 use posgate::inspect;
 use posgate::iso8583::import::{Source, import};
 use posgate::iso8583::{
-    DecodeError, Dialect, Envelope, FieldSet, Index, Message, ResponseCode, Rewrite, Scanner,
+    DeclineCode, DecodeError, Dialect, Envelope, FieldSet, Index, Message, Rewrite, Scanner,
     answer, rewrite,
 };
 use posgate::wire::{FrameCodec, Scan, scan};
@@ -314,7 +314,7 @@ fn answered(message: &Message<'_>) {
     }
     let mut out = BytesMut::new();
     let row = dialect.classify(message);
-    let code = ResponseCode::new(*b"30");
+    let code = dialect.decline(DeclineCode::Format);
     answer(message, row, code, &[], &mut out).expect("an answer can be made");
     let mut index = Index::new();
     let prefix = dialect.framing().prefix_bytes();

@@ -14,6 +14,7 @@ use super::when::written;
 use crate::base::{BindingId, Timestamp, TxnId, limits};
 use crate::binding::RependReason;
 use crate::binding::challenge::Payment;
+use crate::iso8583::ResponseCode;
 use crate::store::projection::kept_elements;
 use crate::store::record::{checksum_of, read_group};
 use crate::store::{
@@ -230,7 +231,7 @@ fn outcome_shown(outcome: &Outcome, found: &Found, currency: &str) -> Value {
         "at": utc(outcome.at),
         "at_us": outcome.at.0,
         "kind": outcome.kind.name(),
-        "code": outcome.code.trim_ascii().escape_ascii().to_string(),
+        "code": ResponseCode::new(outcome.code).to_string().trim(),
         "booked": amount_of(outcome.booked.into(), currency),
         "kept_of_answer": elements(&outcome.answer),
     })
@@ -247,7 +248,7 @@ fn intervention_shown(done: &Intervention, found: &Found) -> Value {
     })
 }
 
-/// Data elements by number, their bytes as on the wire, in hexadecimal.
+/// Data elements by number, their bytes as on the wire but EBCDIC as ASCII, in hexadecimal.
 fn elements(kept: &[u8]) -> Value {
     let shown = kept_elements(kept).filter(|(de, _)| !OF_THE_CARD.contains(de));
     let all = shown.map(|(de, bytes)| (format!("DE{de}"), hex(bytes).into()));

@@ -1,6 +1,6 @@
 //! Calendar date and time of day, from a timestamp and an offset.
 //!
-//! DE12 and DE13 are local and know no year or zone, DE7 is UTC. The offset of the local zone is asked of
+//! DE12 and DE13 are local and know no zone, and in 1987 no year; DE7 is UTC. The offset of the local zone is asked of
 //! the system by whoever has a clock; here is only arithmetic (days to civil date, proleptic Gregorian).
 
 use super::clock::Timestamp;
@@ -75,6 +75,17 @@ impl Civil {
         [a, b, c, d, e, f]
     }
 
+    /// `YYYYMMDDhhmmss`. A year that has not four digits comes out as 0000.
+    #[must_use]
+    pub fn stamp(&self) -> [u8; 14] {
+        let small = |value: i64| u8::try_from(value).unwrap_or(0);
+        let [a, b] = two(small(self.year / 100 % 100));
+        let [c, d] = two(small(self.year % 100));
+        let [e, f, g, h] = self.month_day();
+        let [i, j, k, l, m, n] = self.time();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n]
+    }
+
     /// `2026-11-22`.
     #[must_use]
     pub fn date_text(&self) -> String {
@@ -120,6 +131,8 @@ mod tests {
         let at = Civil::local(Timestamp(seconds * 1_000_000), offset);
         let time = String::from_utf8(at.time().to_vec()).unwrap();
         assert_eq!(format!("{} {time}", at.date_text()), expect);
+        let stamp = expect.replace(['-', ' '], "");
+        assert_eq!(at.stamp(), stamp.as_bytes());
     }
 
     #[test]

@@ -347,7 +347,7 @@ fn split_rule(text: &str) -> anyhow::Result<(&str, ResponseCode)> {
         bail!("a rule is written as WHAT=CODE, as in 5100=51");
     };
     let code = ResponseCode::from_slice(code.as_bytes())
-        .context("a response code has two characters, as in 51")?;
+        .context("a response code has two characters, as in 51, or three or four digits")?;
     Ok((what, code))
 }
 

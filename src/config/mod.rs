@@ -453,6 +453,7 @@ impl Reader<'_, '_> {
 mod tests {
     use super::*;
     use crate::binding::SerialRule;
+    use crate::switch::StanPolicy;
 
     const SOUND: &str = r#"
 [store]
@@ -626,9 +627,9 @@ addresses = ["127.0.0.1:9583"]
 
     #[test]
     fn a_dialect_that_decodes_only_is_not_served() {
-        let found = check(&SOUND.replace("unionpay-pos", "iso8583-1993-ascii")).join("\n");
+        let found = check(&SOUND.replace("unionpay-pos", "iso8583-2003-ascii")).join("\n");
         assert!(
-            found.contains("dialect iso8583-1993-ascii decodes only"),
+            found.contains("dialect iso8583-2003-ascii decodes only"),
             "{found}"
         );
     }
@@ -648,6 +649,33 @@ addresses = ["127.0.0.1:9583"]
         );
         let config = parse("posgate.toml", &text, folder.path()).unwrap();
         assert_eq!(config.switch.listeners[0].dialect.name(), "near");
+    }
+
+    #[test]
+    fn answers_that_tell_no_terminals_apart_need_trace_numbers_of_the_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("protocols/near");
+        std::fs::create_dir_all(&own).unwrap();
+        let near = "name = \"near\"\ntitle = \"near\"\nextends = \"iso8583-1987-ascii\"\n\
+                    [[message_type]]\nname = \"answer\"\nmti = \"0210\"\nmatch = [7, 11]\n";
+        std::fs::write(own.join("dialect.toml"), near).unwrap();
+        let text = format!(
+            "protocols = \"protocols\"\n{}",
+            SOUND.replace("unionpay-pos", "near")
+        );
+        let refused = |text: &str, place: &str| {
+            let Err(ConfigError::Problems(found)) = parse("p.toml", text, folder.path()) else {
+                panic!("not refused");
+            };
+            let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+            let wanted = "the answer to balance-inquiry is matched by DE7 and DE11";
+            let told = |line: &String| line.starts_with(place) && line.contains(wanted);
+            assert!(found.iter().any(told), "{found:?}");
+        };
+        refused(&text, "p.toml:17:11: ");
+        refused(&format!("{text}stan = \"pass\"\n"), "p.toml:19:8: ");
+        let own = parse("p.toml", &format!("{text}stan = \"own\"\n"), folder.path());
+        assert_eq!(own.unwrap().switch.upstreams[0].stan, StanPolicy::Own);
     }
 
     #[test]

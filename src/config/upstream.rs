@@ -26,6 +26,11 @@ impl Reader<'_, '_> {
         let addresses = self.addresses(&section, tls.as_ref());
         let policies = [("pass", StanPolicy::Pass), ("own", StanPolicy::Own)];
         let stan = section.choice("stan", &policies, StanPolicy::Pass);
+        if let Some(dialect) = &dialect
+            && stan == StanPolicy::Pass
+        {
+            self.tells_terminals_apart(&section, dialect);
+        }
         let ms = Duration::from_millis;
         let seconds = Duration::from_secs;
         let timeout = section.duration("timeout", ms(100)..=seconds(300), seconds(15));
@@ -66,6 +71,28 @@ impl Reader<'_, '_> {
             reconnect_max,
             frame_bytes_max,
         })
+    }
+
+    /// Whether answers find their requests when terminals count by themselves: two may use one trace number.
+    fn tells_terminals_apart(&self, section: &Section<'_, '_>, dialect: &Dialect) {
+        let Some((request, fields)) = dialect.matched_without_terminal() else {
+            return;
+        };
+        let fields: Vec<_> = fields.iter().map(|de| format!("DE{de}")).collect();
+        let key = if section.has("stan") {
+            "stan"
+        } else {
+            "dialect"
+        };
+        let message = format!(
+            "{}: in {} the answer to {} is matched by {}, which does not tell terminals apart that use the same trace number; write `stan = \"own\"`, or add DE{} to `match` in the dialect",
+            section.path(),
+            dialect.name(),
+            request,
+            fields.join(" and "),
+            dialect.roles().terminal,
+        );
+        self.problems.error(&section.span_of(key), message);
     }
 
     fn addresses(

@@ -326,7 +326,10 @@ fn clock(message: &Message<'_>) -> i32 {
         let (hours, minutes, seconds) = (hhmmss / 10_000 % 100, hhmmss / 100 % 100, hhmmss % 100);
         hours < 24 && minutes < 60 && seconds < 60
     });
-    let date = message.number(roles.date).map(|mmdd| {
+    // One field may have both, the date before the time.
+    let joined = roles.date == roles.time;
+    let date = message.number(roles.date).map(|number| {
+        let mmdd = if joined { number / 1_000_000 } else { number };
         let (month, day) = (mmdd / 100 % 100, mmdd % 100);
         (1..=12).contains(&month) && (1..=31).contains(&day)
     });

@@ -25,10 +25,8 @@ pub fn answer(
     let dialect = message.dialect();
     let echo = request.map_or_else(|| dialect.answer_echo(), |row| row.answer_echo);
     let mut echoed = message.content_fields().intersection(echo);
-    let code = (
-        dialect.roles().response_code,
-        FieldValue::Text(code.as_bytes()),
-    );
+    let characters = code.characters();
+    let code = (dialect.roles().response_code, FieldValue::Text(&characters));
     let mut writer = dialect.write(out);
     writer.envelope_answering(message.envelope());
     writer.mti(message.mti().answer());
@@ -42,6 +40,53 @@ pub fn answer(
     writer.copy_set(message, echoed);
     writer.finish()
 }
+
+/// The elements by which a reversal names its original, in the field that the dialect has for it.
+///
+/// In a field of fixed length (DE90 of 1987): message type, DE11, DE7, DE32 and DE33, zeros where one is absent. In
+/// one of variable length (DE56 of 1993): message type, DE11, the local date and time, and DE32 behind its length.
+#[must_use]
+pub fn original_elements(original: &Message<'_>) -> Vec<u8> {
+    let dialect = original.dialect();
+    let (roles, field) = (dialect.roles(), dialect.reversal().original_field);
+    let variable = dialect.field(field).is_some_and(|field| field.variable);
+    let mut out = Vec::with_capacity(42);
+    out.extend_from_slice(&original.mti().ascii());
+    let mut put = |de: u8, width: usize| {
+        let digits = original.digits(de);
+        let digits = digits.as_deref().unwrap_or_default();
+        let digits = digits.get(..width).unwrap_or(digits);
+        out.extend(std::iter::repeat_n(
+            b'0',
+            width.saturating_sub(digits.len()),
+        ));
+        out.extend_from_slice(digits);
+    };
+    if variable {
+        let width = |de| dialect.field(de).map_or(0, |field| usize::from(field.max));
+        put(roles.stan, width(roles.stan));
+        put(roles.time, width(roles.time));
+        if let Some(acquirer) = original.digits(ACQUIRER) {
+            out.extend_from_slice(format!("{:02}", acquirer.len()).as_bytes());
+            out.extend_from_slice(&acquirer);
+        }
+    } else {
+        for (de, width) in [
+            (roles.stan, 6),
+            (TRANSMITTED, 10),
+            (ACQUIRER, 11),
+            (FORWARDER, 11),
+        ] {
+            put(de, width);
+        }
+    }
+    out
+}
+
+/// Transmission date and time, acquiring and forwarding institution.
+const TRANSMITTED: u8 = 7;
+const ACQUIRER: u8 = 32;
+const FORWARDER: u8 = 33;
 
 #[cfg(test)]
 mod tests {

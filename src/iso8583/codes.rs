@@ -2,36 +2,103 @@
 
 use std::fmt;
 
-/// The two characters of DE39.
+use super::mti::Mti;
+
+/// DE39: two characters in ISO 8583:1987, three digits in 1993, four in 2003.
+///
+/// Two bytes, also where it is stored: the two characters, which are ASCII, or above those the number that three
+/// or four digits make.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResponseCode([u8; 2]);
 
+/// Codes of three digits are stored from here on, behind all that two ASCII characters can be.
+const THREE_DIGITS: u16 = 0x8000;
+/// Codes of four digits.
+const FOUR_DIGITS: u16 = THREE_DIGITS + 1_000;
+
 impl ResponseCode {
-    /// Approved.
+    /// Approved, where a dialect does not say otherwise.
     pub const APPROVED: Self = Self(*b"00");
 
-    /// Takes the two characters as they stand in DE39.
+    /// Takes two characters, or whatever [`as_bytes`](Self::as_bytes) gave.
     #[must_use]
     pub const fn new(code: [u8; 2]) -> Self {
         Self(code)
     }
 
-    /// `None` unless there are exactly two bytes.
+    /// Reads the characters of DE39. `None` unless there are two in ASCII, or three or four digits.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        let number = |from: u16| {
+            let digits = bytes.iter().all(u8::is_ascii_digit);
+            let number: u16 = str::from_utf8(bytes)
+                .ok()
+                .filter(|_| digits)?
+                .parse()
+                .ok()?;
+            Some(Self(from.checked_add(number)?.to_be_bytes()))
+        };
+        match bytes {
+            [a, b] if bytes.is_ascii() => Some(Self([*a, *b])),
+            [_, _, _] => number(THREE_DIGITS),
+            [_, _, _, _] => number(FOUR_DIGITS),
+            _ => None,
+        }
     }
 
-    /// The two characters.
+    /// The two bytes by which it is stored. Of a code of two characters those.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 2] {
         &self.0
+    }
+
+    /// The characters, as they stand in DE39.
+    #[must_use]
+    pub fn characters(&self) -> Characters {
+        let stored = u16::from_be_bytes(self.0);
+        let (number, count) = match (
+            stored.checked_sub(FOUR_DIGITS),
+            stored.checked_sub(THREE_DIGITS),
+        ) {
+            (Some(number), _) => (number, 4),
+            (None, Some(number)) => (number, 3),
+            (None, None) => {
+                let [a, b] = self.0;
+                return Characters {
+                    bytes: [a, b, 0, 0],
+                    count: 2,
+                };
+            }
+        };
+        let mut bytes = [b'0'; 4];
+        let mut rest = number;
+        for place in bytes.iter_mut().take(count).rev() {
+            *place = b'0' | u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        Characters { bytes, count }
+    }
+}
+
+/// The characters of a response code: two, three or four.
+#[derive(Clone, Copy, Debug)]
+pub struct Characters {
+    bytes: [u8; 4],
+    /// 2 <= count <= 4.
+    count: usize,
+}
+
+impl std::ops::Deref for Characters {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.count).unwrap_or_default()
     }
 }
 
 impl fmt::Display for ResponseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        write!(f, "{}", self.characters().escape_ascii())
     }
 }
 
@@ -231,6 +298,9 @@ pub(super) struct Codes {
     pub(super) texts: Vec<(String, CodeText)>,
     /// Codes that mean money moved.
     pub(super) approvals: Vec<ResponseCode>,
+    /// The code that says yes to reversals, reconciliations and network management, where they have their own:
+    /// class digit of the message type, and the code.
+    pub(super) accepted: Vec<(u8, ResponseCode)>,
     /// Answers to a reversal after which it is not sent again.
     pub(super) acknowledgements: Vec<ResponseCode>,
     /// Those among them that say that there is no original to undo.
@@ -248,6 +318,21 @@ impl Codes {
             .binary_search_by(|(known, _)| known.as_bytes().cmp(code))
             .ok()?;
         self.texts.get(at).map(|(_, text)| text)
+    }
+
+    /// The code by which a message of that type is accepted.
+    pub(super) fn accepted(&self, mti: Mti) -> ResponseCode {
+        let class = mti.class_key() & 0x0F;
+        let own = self.accepted.iter().find(|(known, _)| *known == class);
+        own.map(|(_, code)| *code)
+            .or_else(|| self.approved())
+            .unwrap_or(ResponseCode::APPROVED)
+    }
+
+    /// The approval of nothing but zeros: 00, 000 or 0000.
+    pub(super) fn approved(&self) -> Option<ResponseCode> {
+        let zeros = |code: &&ResponseCode| code.characters().iter().all(|c| *c == b'0');
+        self.approvals.iter().find(zeros).copied()
     }
 
     pub(super) fn decline(&self, why: DeclineCode) -> ResponseCode {
@@ -273,6 +358,26 @@ mod tests {
     #[test]
     fn hostile_codes_print_escaped() {
         assert_eq!(ResponseCode::new(*b"\x1b0").to_string(), "\\x1b0");
-        assert_eq!(ResponseCode::from_slice(b"000"), None);
+        assert_eq!(ResponseCode::from_slice(b"\xF0\xF0"), None);
+    }
+
+    #[test]
+    fn codes_of_every_length_are_stored_in_two_bytes() {
+        let mut stored = std::collections::BTreeSet::new();
+        let threes = (0..1_000).map(|n| format!("{n:03}"));
+        let fours = (0..10_000).map(|n| format!("{n:04}"));
+        let twos = ["00", "51", "A2", "  ", "zz"].map(str::to_owned);
+        for text in threes.chain(fours).chain(twos) {
+            let code = ResponseCode::from_slice(text.as_bytes()).unwrap();
+            assert_eq!(*code.characters(), *text.as_bytes());
+            assert_eq!(code.to_string(), text);
+            assert_eq!(ResponseCode::new(*code.as_bytes()), code);
+            assert!(stored.insert(*code.as_bytes()), "{text}");
+        }
+        for none in ["", "0", "00000", "0A0", "-01", "+001", "A000"] {
+            assert_eq!(ResponseCode::from_slice(none.as_bytes()), None, "{none}");
+        }
+        // Whatever a damaged store may hold.
+        assert_eq!(ResponseCode::new([0xFF, 0xFF]).characters().len(), 4);
     }
 }

@@ -38,6 +38,8 @@ pub enum FieldValue<'a> {
     Bytes(&'a [u8]),
     /// The field as on the wire, with its length prefix; trusted.
     Element(&'a [u8]),
+    /// The field as [`Message::kept`](super::Message::kept) gave it; trusted.
+    Kept(&'a [u8]),
 }
 
 impl fmt::Debug for FieldValue<'_> {
@@ -49,6 +51,7 @@ impl fmt::Debug for FieldValue<'_> {
             Self::Text(bytes) => ("Text", bytes),
             Self::Bytes(bytes) => ("Bytes", bytes),
             Self::Element(bytes) => ("Element", bytes),
+            Self::Kept(bytes) => ("Kept", bytes),
         };
         write!(f, "{kind}({} bytes)", bytes.len())
     }
@@ -253,6 +256,7 @@ impl<'o> Writer<'o> {
             FieldValue::Text(text) => self.text(de, text),
             FieldValue::Bytes(bytes) => self.bytes(de, bytes),
             FieldValue::Element(element) => self.element(de, element),
+            FieldValue::Kept(kept) => self.kept(de, kept),
         }
     }
 
@@ -461,6 +465,16 @@ impl<'o> Writer<'o> {
     pub fn element(&mut self, de: u8, element: &[u8]) {
         if self.begin(de).is_some() {
             self.put(element);
+        }
+    }
+
+    /// Writes a field as [`Message::kept`](super::Message::kept) gave it. Trusted: not checked again.
+    pub fn kept(&mut self, de: u8, kept: &[u8]) {
+        let spec = self.dialect.spec(de);
+        if spec.kind.is_ebcdic() {
+            self.element(de, &form::translated(spec, kept, ebcdic::byte));
+        } else {
+            self.element(de, kept);
         }
     }
 

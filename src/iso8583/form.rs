@@ -284,6 +284,15 @@ pub(super) const fn hex(nibble: u8) -> u8 {
     }
 }
 
+/// A field's bytes with each character behind its length prefix translated.
+pub(super) fn translated(spec: &FieldSpec, element: &[u8], to: fn(u8) -> u8) -> Vec<u8> {
+    let prefix = usize::from(spec.prefix.bytes());
+    let bytes = element.iter().copied().enumerate();
+    bytes
+        .map(|(at, byte)| if at < prefix { byte } else { to(byte) })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,7 @@
 //! What a message means: the parts that its dialect's `[roles]` give to its fields.
 
+use std::borrow::Cow;
+
 use crate::base::{Amount, BatchNumber, Currency, MerchantId, Pan, Stan, TerminalId};
 
 use super::codes::ResponseCode;
@@ -57,9 +59,10 @@ impl<'m> Message<'m> {
     #[must_use]
     pub fn amount(&self) -> Option<Amount> {
         let roles = self.dialect().roles();
-        let currency = match self.field(roles.currency) {
-            Some(bytes) => Currency::from_slice(bytes)?,
-            None => Currency::NONE,
+        let currency = if self.has(roles.currency) {
+            self.characters(roles.currency, Currency::from_slice)?
+        } else {
+            Currency::NONE
         };
         Some(Amount {
             minor: self.number(roles.amount)?,
@@ -95,22 +98,23 @@ impl<'m> Message<'m> {
     /// Response code, DE39.
     #[must_use]
     pub fn response_code(&self) -> Option<ResponseCode> {
-        self.characters(
-            self.dialect().roles().response_code,
-            ResponseCode::from_slice,
-        )
+        let de = self.dialect().roles().response_code;
+        if self.dialect().spec(de).kind.is_packed() {
+            return ResponseCode::from_slice(&self.digits(de)?);
+        }
+        self.characters(de, ResponseCode::from_slice)
     }
 
     /// Retrieval reference number, DE37.
     #[must_use]
-    pub fn rrn(&self) -> Option<&'m [u8]> {
-        self.field(self.dialect().roles().rrn)
+    pub fn rrn(&self) -> Option<Cow<'m, [u8]>> {
+        self.value(self.dialect().roles().rrn)
     }
 
     /// Authorisation code, DE38.
     #[must_use]
-    pub fn approval_code(&self) -> Option<&'m [u8]> {
-        self.field(self.dialect().roles().approval_code)
+    pub fn approval_code(&self) -> Option<Cow<'m, [u8]>> {
+        self.value(self.dialect().roles().approval_code)
     }
 
     /// Processing code, DE3: 0 to 999999.
@@ -274,5 +278,38 @@ mod tests {
                 },
             );
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_ebcdic_can_be_read_and_comes_back() {
+        let fields = [
+            (4, "12345"),
+            (11, "7"),
+            (32, "100001"),
+            (37, "R00000000007"),
+            (38, "AB12 "),
+            (49, "156"),
+        ];
+        check("mastercard-style", "0110", &fields, |message| {
+            assert_eq!(message.rrn().unwrap().as_ref(), b"R00000000007");
+            let minor = 12_345;
+            let currency = Currency::CNY;
+            assert_eq!(message.amount(), Some(Amount { minor, currency }));
+            assert_eq!(message.kept(37).unwrap().as_ref(), b"R00000000007");
+            // A length prefix stays as it is.
+            let prefix = [0xF0, 0xF6];
+            assert_eq!(
+                message.kept(32).unwrap().as_ref(),
+                [&prefix, &b"100001"[..]].concat()
+            );
+            let mut out = BytesMut::new();
+            let mut writer = message.dialect().write(&mut out);
+            writer.mti(message.mti());
+            for de in message.content_fields().iter() {
+                writer.kept(de, &message.kept(de).unwrap());
+            }
+            writer.finish().unwrap();
+            assert_eq!(out.get(2..), Some(message.frame()));
+        });
     }
 }

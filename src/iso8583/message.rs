@@ -117,6 +117,19 @@ impl<'m> Message<'m> {
         self.frame.get(from..start.checked_add(content.len())?)
     }
 
+    /// A field's bytes with its length prefix, its characters in ASCII also where the dialect writes EBCDIC, so
+    /// that who finds them stored can read them: what [`Writer::kept`](super::Writer::kept) takes.
+    #[must_use]
+    pub fn kept(&self, de: u8) -> Option<Cow<'m, [u8]>> {
+        let element = self.element(de)?;
+        let spec = self.dialect.wire_spec(de);
+        Some(if spec.kind.is_ebcdic() {
+            Cow::Owned(form::translated(&spec, element, ebcdic::character))
+        } else {
+            Cow::Borrowed(element)
+        })
+    }
+
     /// Where a field's bytes begin in the frame, its length prefix included.
     pub(super) fn element_start(&self, de: u8) -> Option<usize> {
         let span = self.index.span(de)?;

@@ -43,8 +43,8 @@ mod subfield;
 mod word;
 
 pub use again::again;
-pub use answer::answer;
-pub use codes::{CodeText, DeclineCode, ResponseCode, TerminalAction};
+pub use answer::{answer, original_elements};
+pub use codes::{Characters, CodeText, DeclineCode, ResponseCode, TerminalAction};
 pub use dialect::{
     CodeEntryRules, DeviceRules, Dialect, EnteredCode, EnvelopeAnswer, Exposure, Field, FieldType,
     Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules, ReversalRules,
@@ -56,7 +56,7 @@ pub use error::{DecodeError, EncodeError};
 pub use fieldset::FieldSet;
 pub use index::Index;
 pub use length::LengthEncoding;
-pub use match_key::MatchKey;
+pub use match_key::{MatchKey, Mismatch};
 pub use meaning::Original;
 pub use message::Message;
 pub use mti::Mti;

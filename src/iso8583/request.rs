@@ -130,8 +130,6 @@ pub struct MessageRule {
     pub required: FieldSet,
     /// Fields that it must not have.
     pub forbidden: FieldSet,
-    /// Fields in which an answer of this type equals its request.
-    pub matched: FieldSet,
 }
 
 /// What is wrong with the fields that a message has.
@@ -167,26 +165,6 @@ impl Message<'_> {
         }
         let rule = dialect.message_rule(self.mti())?;
         misshapen(has, rule.required, rule.forbidden)
-    }
-
-    /// Whether this message answers `request`, by message type and the fields in which both must be equal; the
-    /// first field that tells them apart, 0 for the message type.
-    ///
-    /// # Errors
-    /// The field in which they differ.
-    pub fn answers(&self, request: &Message<'_>) -> Result<(), u8> {
-        if request.mti().answer() != self.mti() {
-            return Err(0);
-        }
-        let matched = match self.dialect().message_rule(self.mti()) {
-            Some(rule) if !rule.matched.is_empty() => rule.matched,
-            Some(_) | None => {
-                let roles = self.dialect().roles();
-                FieldSet::EMPTY.with(roles.stan).with(roles.terminal)
-            }
-        };
-        let differs = |de: &u8| request.has(*de) && self.value(*de) != request.value(*de);
-        matched.iter().find(differs).map_or(Ok(()), Err)
     }
 }
 

@@ -24,9 +24,10 @@ use tokio_util::io::poll_read_buf;
 
 use super::Tasks;
 use super::group::LinkState;
+use crate::base::calendar::Civil;
 use crate::base::clock::{Clock, Moment};
 use crate::base::{MerchantId, Stan, TerminalId};
-use crate::iso8583::{self, Dialect, FieldSet, Index, Message, NetworkMessage, ResponseCode};
+use crate::iso8583::{self, Dialect, FieldSet, Index, Message, NetworkMessage};
 use crate::telemetry::metrics::GroupMetrics;
 use crate::wire::{self, Scan};
 
@@ -265,7 +266,8 @@ impl<U: Upstream> Conversation<'_, U> {
     fn ask(&mut self, what: &NetworkMessage) {
         let dialect = &self.settings.dialect;
         let roles = dialect.roles();
-        let (date, time) = wall_digits(self.clock);
+        let now = Civil::utc(self.clock.wall());
+        let stamp = now.stamp();
         let trace = self.trace;
         self.trace = trace.next();
         let mut frame = BytesMut::new();
@@ -285,13 +287,15 @@ impl<U: Upstream> Conversation<'_, U> {
                 }
             } else if what.filled.contains(de) {
                 match de {
-                    7 => writer.digits(de, &[&date[..], &time[..]].concat()),
+                    7 => writer.digits(de, &[&now.month_day()[..], &now.time()].concat()),
                     _ if de == roles.stan => writer.number(de, u64::from(trace.get())),
-                    _ if de == roles.time => writer.digits(de, &time),
-                    _ if de == roles.date => writer.digits(de, &date),
                     _ if de == roles.terminal => writer.text(de, self.settings.terminal.as_bytes()),
                     _ if de == roles.merchant => writer.text(de, self.settings.merchant.as_bytes()),
-                    _ => {}
+                    _ => {
+                        if let Some(digits) = dialect.local_digits(de, &stamp) {
+                            writer.digits(de, digits);
+                        }
+                    }
                 }
             }
         }
@@ -405,7 +409,8 @@ impl<U: Upstream> Conversation<'_, U> {
     fn management(&mut self, message: &Message<'_>) -> Result<(), String> {
         if message.mti().is_request() {
             let mut frame = BytesMut::new();
-            let made = iso8583::answer(message, None, ResponseCode::APPROVED, &[], &mut frame);
+            let code = message.dialect().accepted(message.mti());
+            let made = iso8583::answer(message, None, code, &[], &mut frame);
             if made.is_ok() {
                 self.writing.extend_from_slice(&frame);
             }
@@ -414,7 +419,7 @@ impl<U: Upstream> Conversation<'_, U> {
         self.asked_at = None;
         if self.phase == Phase::SigningOn {
             match message.response_code() {
-                Some(code) if !self.settings.dialect.is_approval(code) => {
+                Some(code) if !self.settings.dialect.accepts(message.mti(), code) => {
                     return Err(format!("the sign-on was refused with {code}"));
                 }
                 _ => self.up(),
@@ -422,10 +427,4 @@ impl<U: Upstream> Conversation<'_, U> {
         }
         Ok(())
     }
-}
-
-/// Wall-clock date (MMDD) and time (hhmmss), UTC, as DE7 wants them.
-fn wall_digits(clock: &dyn Clock) -> ([u8; 4], [u8; 6]) {
-    let at = crate::base::calendar::Civil::utc(clock.wall());
-    (at.month_day(), at.time())
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use crate::base::{BatchNumber, MerchantId, Stan, TerminalId};
-use crate::iso8583::{Dialect, EncodeError, Index, Mti, ResponseCode, Writer};
+use crate::iso8583::{
+    Dialect, EncodeError, FieldSet, Index, Mti, ResponseCode, Writer, original_elements,
+};
 
 /// Who a terminal says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +40,19 @@ pub(crate) struct Earlier {
 /// Local time as the terminal's messages carry it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LocalTime {
+    /// Year.
+    pub(crate) year: u64,
     /// Month and day, MMDD.
     pub(crate) date: u64,
     /// Hour, minute and second, hhmmss.
     pub(crate) time: u64,
+}
+
+impl LocalTime {
+    /// `YYMMDDhhmmss`.
+    pub(crate) const fn joined(self) -> u64 {
+        (self.year % 100 * 10_000 + self.date) * 1_000_000 + self.time
+    }
 }
 
 /// The fields that differ between the dialects' terminals.
@@ -51,6 +62,8 @@ enum Form {
     UnionPay,
     /// DE7, 12 and 13 are sent; DE70 names the management code, DE90 the original.
     Iso1987,
+    /// DE12 has date and time; DE24 says what is asked for, DE56 names the original.
+    Iso1993,
 }
 
 /// Writes a terminal's requests in one dialect.
@@ -58,6 +71,10 @@ enum Form {
 pub struct Phrases {
     dialect: Arc<Dialect>,
     form: Form,
+    /// Message type of a sale: of the authorisation where the network has no other.
+    sale: Mti,
+    /// What a sale must have.
+    required: FieldSet,
 }
 
 const CARD: &[u8] = b"6228489999000000018";
@@ -65,24 +82,46 @@ const TRACK2: &[u8] = b"6228489999000000018=301210100000000";
 const EXPIRY: u64 = 3012;
 /// Swiped, no PIN.
 const ENTRY_MODE: u64 = 22;
+/// The same in twelve characters: attended, on premises, card present, magnetic stripe, no cardholder authentication.
+const POINT_OF_SERVICE: &[u8] = b"211101200130";
 const CURRENCY: &[u8] = b"156";
+/// DE32 where a network wants to know who asks.
+const ACQUIRER: &[u8] = b"100001";
 
 impl Phrases {
-    /// Phrases in this dialect: UnionPay's when it has batch numbers, else plain ISO 8583:1987.
+    /// Phrases in this dialect: UnionPay's when it has batch numbers, those of ISO 8583:1993 when one field has
+    /// date and time, else plain ISO 8583:1987.
     #[must_use]
     pub fn new(dialect: Arc<Dialect>) -> Self {
         let form = if dialect.roles().batch.is_some() {
             Form::UnionPay
+        } else if dialect.roles().time == dialect.roles().date {
+            Form::Iso1993
         } else {
             Form::Iso1987
         };
-        Self { dialect, form }
+        let sale = dialect
+            .request("sale")
+            .or_else(|| dialect.request("authorisation"));
+        Self {
+            form,
+            sale: sale
+                .and_then(|row| row.mtis.first().copied())
+                .unwrap_or(Finance::SALE.mti),
+            required: sale.map_or(FieldSet::EMPTY, |row| row.required),
+            dialect,
+        }
     }
 
     /// The dialect.
     #[must_use]
     pub const fn dialect(&self) -> &Arc<Dialect> {
         &self.dialect
+    }
+
+    /// Whether a terminal that is answered so is signed on.
+    pub(crate) fn signs_on(&self, code: ResponseCode) -> bool {
+        self.dialect.accepts(mti(0x0800), code)
     }
 
     pub(crate) fn sign_on(
@@ -92,7 +131,13 @@ impl Phrases {
         at: Place,
         now: LocalTime,
     ) -> Result<(), EncodeError> {
-        let mut w = self.begin(out, mti(0x0800));
+        let mut w = self.begin(
+            out,
+            match self.form {
+                Form::UnionPay | Form::Iso1987 => mti(0x0800),
+                Form::Iso1993 => mti(0x1804),
+            },
+        );
         match self.form {
             Form::UnionPay => {
                 w.number(11, at.stan.get().into());
@@ -104,6 +149,11 @@ impl Phrases {
                 write_times(&mut w, at.stan, now);
                 who.write(&mut w);
                 w.number(70, 1);
+            }
+            Form::Iso1993 => {
+                write_joined_times(&mut w, at.stan, now);
+                w.number(24, 801);
+                who.write(&mut w);
             }
         }
         w.finish()
@@ -130,6 +180,13 @@ impl Phrases {
                 write_times(&mut w, at.stan, now);
                 who.write(&mut w);
                 w.number(70, 2);
+                w.finish()
+            }
+            Form::Iso1993 => {
+                let mut w = self.begin(out, mti(0x1804));
+                write_joined_times(&mut w, at.stan, now);
+                w.number(24, 802);
+                who.write(&mut w);
                 w.finish()
             }
         }
@@ -211,9 +268,11 @@ impl Phrases {
     ) -> Result<(), EncodeError> {
         let processing = match self.form {
             Form::UnionPay => what.processing,
-            Form::Iso1987 => what.processing_iso,
+            Form::Iso1987 | Form::Iso1993 => what.processing_iso,
         };
-        let mut w = self.begin(out, what.mti);
+        let is_sale = what.mti == Finance::SALE.mti;
+        let mti = if is_sale { self.sale } else { what.mti };
+        let mut w = self.begin(out, self.of_version(mti));
         w.digits(2, CARD);
         w.number(3, processing);
         if let Some(minor) = what.minor {
@@ -222,14 +281,28 @@ impl Phrases {
         match self.form {
             Form::UnionPay => w.number(11, at.stan.get().into()),
             Form::Iso1987 => write_times(&mut w, at.stan, now),
+            Form::Iso1993 => write_joined_times(&mut w, at.stan, now),
         }
         w.number(14, EXPIRY);
-        w.number(22, ENTRY_MODE);
-        w.number(25, 0);
+        match self.form {
+            Form::UnionPay | Form::Iso1987 => {
+                w.number(22, ENTRY_MODE);
+                w.number(25, 0);
+            }
+            Form::Iso1993 => {
+                w.text(22, POINT_OF_SERVICE);
+                w.number(24, 200);
+            }
+        }
+        if self.required.contains(32) {
+            w.digits(32, ACQUIRER);
+        }
         w.digits(35, TRACK2);
         if let Some(earlier) = what.earlier {
             w.text(37, &earlier.rrn);
             w.text(38, &earlier.approval_code);
+        } else if self.required.contains(37) {
+            w.text(37, format!("{:06}{}", now.time, at.stan).as_bytes());
         }
         who.write(&mut w);
         w.text(49, CURRENCY);
@@ -242,7 +315,13 @@ impl Phrases {
             }
             Form::Iso1987 => {
                 if let Some(earlier) = what.earlier {
-                    w.digits(90, &original_of(mti(0x0200), earlier.place.stan, now));
+                    w.digits(90, &original_of(self.sale, earlier.place.stan, now));
+                }
+            }
+            Form::Iso1993 => {
+                if let Some(earlier) = what.earlier {
+                    let (stan, time) = (earlier.place.stan, now.joined());
+                    w.digits(56, format!("{}{stan}{time:012}", self.sale).as_bytes());
                 }
             }
         }
@@ -272,24 +351,31 @@ impl Phrases {
         };
         let mut w = self.begin(out, mti);
         let mut fields = request.reversal_copies;
-        for own in [rules.reason_field, rules.original_field] {
+        let fixed = rules.fixed.iter().map(|(de, _)| *de);
+        for own in fixed.chain([rules.reason_field, rules.original_field]) {
             if own != 0 {
                 fields = fields.with(own);
             }
         }
         for de in fields.iter().filter(|de| *de > 1) {
             if de == rules.reason_field {
-                w.text(de, reason.as_bytes());
+                w.text(de, &reason.characters());
             } else if de == rules.original_field {
-                let stan = m.stan().ok_or(ReversalError::Original)?;
-                let date = m.number(13).unwrap_or_default();
-                let time = m.number(12).unwrap_or_default();
-                w.digits(de, &original_of(m.mti(), stan, LocalTime { date, time }));
+                m.stan().ok_or(ReversalError::Original)?;
+                w.digits(de, &original_elements(&m));
+            } else if let Some((_, value)) = rules.fixed.iter().find(|(fixed, _)| *fixed == de) {
+                w.text(de, value);
             } else {
                 w.copy(&m, de);
             }
         }
         w.finish().map_err(ReversalError::Encode)
+    }
+
+    /// The same type in the version of the dialect.
+    fn of_version(&self, of_1987: Mti) -> Mti {
+        let version = self.sale.packed() & 0xF000;
+        Mti::from_packed(of_1987.packed() & 0x0FFF | version).unwrap_or(of_1987)
     }
 
     fn begin<'o>(&'o self, out: &'o mut BytesMut, mti: Mti) -> Writer<'o> {
@@ -373,6 +459,12 @@ fn write_times(w: &mut Writer<'_>, stan: Stan, now: LocalTime) {
     w.number(11, stan.get().into());
     w.number(12, now.time);
     w.number(13, now.date);
+}
+
+fn write_joined_times(w: &mut Writer<'_>, stan: Stan, now: LocalTime) {
+    w.number(7, now.date * 1_000_000 + now.time);
+    w.number(11, stan.get().into());
+    w.number(12, now.joined());
 }
 
 /// DE61: a void names batch and STAN; a refund the date, and the card organisation in DE63.

@@ -12,6 +12,7 @@ pub(crate) fn local_time(wall: Timestamp) -> LocalTime {
         .to_zoned(jiff::tz::TimeZone::UTC);
     let two = |number: i8| u64::try_from(number).unwrap_or_default();
     LocalTime {
+        year: u64::try_from(civil.year()).unwrap_or_default(),
         date: two(civil.month()) * 100 + two(civil.day()),
         time: two(civil.hour()) * 10_000 + two(civil.minute()) * 100 + two(civil.second()),
     }
@@ -26,6 +27,7 @@ mod tests {
     fn wall_clock_becomes_month_day_and_time_of_day() {
         let at = Timestamp(ManualClock::WALL_START.0 + 3_723_000_000);
         let want = LocalTime {
+            year: 2026,
             date: 1122,
             time: 10_203,
         };

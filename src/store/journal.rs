@@ -29,7 +29,7 @@ use crate::base::limits;
 use crate::telemetry::metrics::JournalMetrics;
 
 pub(crate) use by_hand::ByHand;
-use gather::{GATHER_ENOUGH, GATHER_FAIR, fair_after, more_to_come};
+use gather::{GATHER_ENOUGH, GATHER_FAIR, Wait, fair_after, more_to_come};
 pub use gather::{Gather, InFlight};
 
 /// Why a record was not taken.
@@ -97,6 +97,8 @@ struct Queue<E> {
     wake_at: usize,
     /// Effects with which it goes on when those who append have run out of work ([`Journal::rest`]).
     fair: usize,
+    /// Whether it waits for what is known to come, so that it goes on when they have run out of work.
+    rest_ends: bool,
     closed: bool,
 }
 
@@ -173,6 +175,7 @@ impl<E: Send + 'static> Journal<E> {
             effects: Vec::new(),
             wake_at: NOT_WAITING,
             fair: GATHER_FAIR,
+            rest_ends: false,
             closed: false,
         };
         let shared = Arc::new(Shared {
@@ -272,7 +275,8 @@ impl<E: Send + 'static> Journal<E> {
     pub fn rest(&self) {
         let mut queue = self.shared.lock();
         let gathered = queue.effects.len();
-        if queue.wake_at == GATHER_ENOUGH
+        if queue.rest_ends
+            && queue.wake_at == GATHER_ENOUGH
             && gathered >= queue.fair
             && !more_to_come((self.in_flight)(), gathered)
         {
@@ -320,15 +324,22 @@ fn take_group<E>(
             .wait(queue)
             .unwrap_or_else(PoisonError::into_inner);
     }
-    let wait = gather.wait(queue.effects.len());
-    if !wait.is_zero() && !queue.closed {
+    let wait = match gather.wait(queue.effects.len()) {
+        _ if queue.closed => None,
+        Wait::Not => None,
+        Wait::ForKnown(time) => Some((time, true)),
+        Wait::InHope(time) => Some((time, false)),
+    };
+    if let Some((wait, rest_ends)) = wait {
         queue.wake_at = GATHER_ENOUGH;
+        queue.rest_ends = rest_ends;
         // Woken for nothing it would write a smaller group, which does no harm.
         let (after, _elapsed) = shared
             .work
             .wait_timeout(queue, wait)
             .unwrap_or_else(PoisonError::into_inner);
         queue = after;
+        queue.rest_ends = false;
     }
     queue.wake_at = NOT_WAITING;
     std::mem::swap(&mut queue.bytes, group);

@@ -13,6 +13,7 @@ use super::record::{self, Intent, Outcome, Record};
 use super::{JournalStore, StoreError};
 use crate::base::failpoint::{self, Point};
 use crate::base::limits;
+use crate::iso8583::ResponseCode;
 
 /// Projects at most one round of what the journal has beyond the mark.
 ///
@@ -149,7 +150,7 @@ fn row_outcome(outcome: Outcome) -> RowOutcome {
     RowOutcome {
         at: outcome.at,
         kind: outcome.kind,
-        code: text_of(&outcome.code),
+        code: text_of(&ResponseCode::new(outcome.code).characters()),
         booked: outcome.booked,
         rrn: text(37),
         approval_code: text(38),

@@ -88,7 +88,8 @@ pub struct Intent<'a> {
     pub content: u64,
     /// The transaction it voids, completes or refunds, 0 when it names none that is known here.
     pub original: TxnId,
-    /// The data elements a reversal copies, without DE2: number, length (2 bytes), bytes as on the wire.
+    /// The data elements a reversal copies, without DE2: number, length (2 bytes), bytes as on the wire,
+    /// EBCDIC as ASCII.
     pub reversal: Cow<'a, [u8]>,
     /// TPDU and header as received.
     pub envelope: Cow<'a, [u8]>,
@@ -158,7 +159,8 @@ pub struct Outcome {
     pub at: Timestamp,
     /// What.
     pub kind: OutcomeKind,
-    /// DE39: the answer's, or for a reversal the reason.
+    /// DE39 as [`ResponseCode`](crate::iso8583::ResponseCode) is stored: the answer's, or for a reversal the
+    /// reason.
     pub code: [u8; 2],
     /// Amount that counts: the answer's for a partial approval, the request's otherwise.
     pub booked: u64,

@@ -8,11 +8,11 @@ use super::effects::Effect;
 use super::forward::kept;
 use super::owed::{Duty, Owed};
 use super::{MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
+use crate::base::Fate;
 use crate::base::clock::Moment;
-use crate::base::{Fate, TerminalId};
 use crate::iso8583::{
     self, DeclineCode, DecodeError, Envelope, FieldSet, FieldValue, Index, MatchKey, Message,
-    ResponseCode, Rewrite,
+    Mismatch, ResponseCode, Rewrite,
 };
 use crate::net::Upstream;
 use crate::net::mux::Taken;
@@ -39,8 +39,18 @@ impl Upstream for Switch {
             return;
         }
         let Some(key) = upstream.stans.answer_key(message) else {
+            let roles = message.dialect().roles();
+            let missing = if message.stan().is_none() {
+                roles.stan
+            } else {
+                roles.terminal
+            };
+            let nearest = Mismatch::Missing(missing);
             upstream.metrics.unmatched("unmatched");
-            tracing::warn!(group = %upstream.name, "an answer has no STAN or terminal id");
+            tracing::warn!(
+                group = %upstream.name, link, mti = %message.mti(), %nearest,
+                "an answer cannot be matched"
+            );
             return;
         };
         if message.mti().class_key() & 0x0f == 4 {
@@ -93,30 +103,57 @@ impl Upstream for Switch {
 }
 
 /// Whether an answer belongs to a request: everything that must be equal is.
-fn fits(waiting: &Waiting, answer: &Message<'_>) -> Result<(), &'static str> {
+fn fits(waiting: &Waiting, answer: &Message<'_>) -> Result<(), Mismatch> {
+    let dialect = answer.dialect();
+    let roles = dialect.roles();
     if answer
         .terminal()
         .is_some_and(|terminal| terminal != waiting.terminal)
     {
-        return Err("DE41 differs");
+        return Err(Mismatch::Differs(roles.terminal));
     }
     if let (Some(theirs), Some(ours)) = (answer.merchant(), waiting.merchant)
         && theirs != ours
     {
-        return Err("DE42 differs");
+        return Err(Mismatch::Differs(roles.merchant));
     }
     let partial = answer
         .response_code()
-        .is_some_and(|c| answer.dialect().is_partial_approval(c));
+        .is_some_and(|c| dialect.is_partial_approval(c));
     if let (Some(theirs), Some(ours), false) = (answer.amount(), waiting.amount, partial)
         && theirs.minor != ours.minor
     {
-        return Err("DE4 differs");
+        return Err(Mismatch::Differs(roles.amount));
     }
     if answer.response_code().is_none() {
-        return Err("DE39 is missing");
+        return Err(Mismatch::Missing(roles.response_code));
     }
-    Ok(())
+    like_sent(&waiting.sent, answer)
+}
+
+/// Whether an answer has what its dialect matches answers by as in the frame that was sent.
+fn like_sent(frame: &[u8], answer: &Message<'_>) -> Result<(), Mismatch> {
+    let dialect = answer.dialect();
+    let fields = dialect.matched(answer.mti());
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let mut index = Index::new();
+    let sent = frame.get(dialect.framing().prefix_bytes()..);
+    // This process wrote it from a message that it had checked.
+    let sent = sent.and_then(|bytes| dialect.decode_structure(bytes, &mut index).ok());
+    sent.map_or(Ok(()), |sent| answer.agrees(&sent, fields))
+}
+
+/// Whether an answer is to what the book sent: of the terminal that it names, and like the frame.
+pub(super) fn fits_owed(owed: &Owed, frame: &[u8], answer: &Message<'_>) -> Result<(), Mismatch> {
+    if answer
+        .terminal()
+        .is_some_and(|terminal| terminal != owed.key.terminal)
+    {
+        return Err(Mismatch::Differs(answer.dialect().roles().terminal));
+    }
+    like_sent(frame, answer)
 }
 
 impl Switch {
@@ -189,14 +226,18 @@ impl Switch {
         link: usize,
         key: &MatchKey,
         message: &Message<'_>,
-        miss: Option<&'static str>,
+        miss: Option<Mismatch>,
     ) {
         let upstream = &self.groups[group];
+        let mut miss = miss;
         if let Some(code) = message.response_code() {
-            let (terminal, now) = (message.terminal(), self.clock.now());
-            if let Some(owed) = upstream.owed.repeat_answered(key, terminal, now) {
-                self.on_repeat_answered(upstream, &owed, message, code);
-                return;
+            let fits = |owed: &Owed, frame: &[u8]| fits_owed(owed, frame, message);
+            match upstream.owed.repeat_answered(key, &fits, self.clock.now()) {
+                Ok(owed) => {
+                    self.on_repeat_answered(upstream, &owed, message, code);
+                    return;
+                }
+                Err(difference) => miss = miss.or(difference),
             }
             if message.dialect().is_approval(code) {
                 self.on_late_approval(group, key, message);
@@ -261,7 +302,7 @@ impl Switch {
         link: usize,
         key: &MatchKey,
         message: &Message<'_>,
-        miss: Option<&'static str>,
+        miss: Option<Mismatch>,
     ) {
         let (kind, nearest) = match (miss, upstream.pending.was_taken(key)) {
             (Some(difference), _) => ("unmatched", Some(difference)),
@@ -272,7 +313,7 @@ impl Switch {
         upstream.metrics.unmatched(kind);
         tracing::warn!(
             group = %upstream.name, link, mti = %message.mti(), kind,
-            nearest = nearest.unwrap_or("none"),
+            nearest = nearest.map_or_else(|| "none".to_owned(), |nearest| nearest.to_string()),
             "an answer belongs to no waiting request"
         );
     }
@@ -421,18 +462,18 @@ fn with_envelope(dialect: &iso8583::Dialect, answer: &Bytes, waiting: &Waiting) 
 }
 
 /// What the nearest waiting request differs in.
-fn nearest_miss(upstream: &UpstreamGroup, answer: &Message<'_>) -> Option<&'static str> {
-    let stan = answer.stan()?;
-    let terminal: Option<TerminalId> = answer.terminal();
-    upstream.pending.nearest(|_, waiting| {
-        if waiting.stan == stan && Some(waiting.terminal) != terminal {
-            Some("DE41 differs")
-        } else if Some(waiting.terminal) == terminal && waiting.stan != stan {
-            Some("DE11 differs")
-        } else if Some(waiting.terminal) == terminal && waiting.stan == stan {
-            Some("MTI differs")
-        } else {
-            None
+fn nearest_miss(upstream: &UpstreamGroup, answer: &Message<'_>) -> Option<Mismatch> {
+    let roles = answer.dialect().roles();
+    let (stan, terminal) = (answer.stan()?, answer.terminal());
+    upstream.pending.nearest(|key, waiting| {
+        // The number that the upstream was sent: a group may count by itself.
+        let same_stan = key.stan() == Some(stan);
+        let same_terminal = Some(waiting.terminal) == terminal;
+        match (same_stan, same_terminal) {
+            (true, true) => Some(Mismatch::Mti),
+            (true, false) => Some(Mismatch::Differs(roles.terminal)),
+            (false, true) => Some(Mismatch::Differs(roles.stan)),
+            (false, false) => None,
         }
     })
 }

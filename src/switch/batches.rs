@@ -259,11 +259,7 @@ impl Work<'_> {
             );
         }
         let at = self.switch.clock.wall();
-        let frame = self.frame(
-            at,
-            self.totals_told(&settled).as_deref(),
-            ResponseCode::APPROVED,
-        );
+        let frame = self.frame(at, self.totals_told(&settled).as_deref(), self.accepted());
         let step = BatchStep::Settled(settled);
         Ok(self.answer_after(frame, &self.record(at, step)))
     }
@@ -338,7 +334,7 @@ impl Work<'_> {
             metrics::batch_line(*verdict);
         }
         let at = self.switch.clock.wall();
-        let frame = self.frame(at, None, ResponseCode::APPROVED);
+        let frame = self.frame(at, None, self.accepted());
         let step = BatchStep::Uploaded(verdicts);
         Ok(self.answer_after(frame, &self.record(at, step)))
     }
@@ -387,7 +383,7 @@ impl Work<'_> {
         };
         let next = self.batch.next();
         let record = self.record(at, BatchStep::Closed(Closed { next, how }));
-        let Some(frame) = self.frame(at, None, ResponseCode::APPROVED) else {
+        let Some(frame) = self.frame(at, None, self.accepted()) else {
             return Ok(Handled::Close("unanswerable"));
         };
         let closed = self.in_lane(|lane| {
@@ -475,8 +471,8 @@ impl Work<'_> {
     fn frame(&self, at: Timestamp, totals: Option<&[u8]>, code: ResponseCode) -> Option<Bytes> {
         let message = self.passed.message;
         let now = Civil::local(at, self.switch.zone_offset.load(Ordering::Relaxed));
-        let (time, date) = (now.time(), now.month_day());
-        let mut extras = times(message, &time, &date);
+        let (time, stamp) = (now.time(), now.stamp());
+        let mut extras = times(message, &stamp);
         let reference = format!("{}{}", time.escape_ascii(), self.stan);
         let roles = message.dialect().roles();
         if roles.rrn != 0 {
@@ -495,9 +491,14 @@ impl Work<'_> {
         made.is_ok().then_some(frame)
     }
 
+    fn accepted(&self) -> ResponseCode {
+        let message = self.passed.message;
+        message.dialect().accepted(message.mti())
+    }
+
     /// Answers what is durable already.
     fn answer(&self, at: Timestamp, totals: Option<&[u8]>) -> Handled {
-        let Some(frame) = self.frame(at, totals, ResponseCode::APPROVED) else {
+        let Some(frame) = self.frame(at, totals, self.accepted()) else {
             return Handled::Close("unanswerable");
         };
         self.policy.metrics.answer(AnswerClass::Approved);

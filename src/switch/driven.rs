@@ -65,6 +65,8 @@ pub(crate) struct Driven {
     reader: Box<dyn JournalStore>,
     model: Box<dyn ReadModel>,
     asked: Receiver<Job>,
+    /// Questions that are being looked up.
+    looking: Vec<Job>,
 }
 
 impl std::fmt::Debug for Driven {
@@ -150,6 +152,7 @@ impl Driven {
             reader,
             model,
             asked,
+            looking: Vec::new(),
         })
     }
 
@@ -242,18 +245,22 @@ impl Driven {
         self.switch.reserve_stans();
     }
 
-    /// The read model is brought up to date and waiting questions are answered from it. Returns how many.
+    /// The questions that wait are taken, to look them up. Returns whether there are any.
+    pub(crate) fn begin_look_up(&mut self) -> bool {
+        self.looking.extend(self.asked.try_iter());
+        !self.looking.is_empty()
+    }
+
+    /// The read model is brought up to date and the questions taken are answered from it.
     ///
     /// # Errors
     /// The store's.
-    pub(crate) fn look_up(&mut self) -> Result<usize, StoreError> {
-        let mut answered = 0;
-        while let Ok(job) = self.asked.try_recv() {
+    pub(crate) fn look_up(&mut self) -> Result<(), StoreError> {
+        for job in self.looking.drain(..) {
             while project_round(self.reader.as_mut(), self.model.as_mut())? > 0 {}
             self.switch.looked_up(&job, self.model.as_mut());
-            answered += 1;
         }
-        Ok(answered)
+        Ok(())
     }
 
     /// What is parked, from the read model brought up to date.

@@ -60,9 +60,13 @@ pub(super) enum Came {
 }
 
 impl Came {
-    const fn code(self, rules: &CodeEntryRules) -> Result<ResponseCode, DeclineCode> {
+    const fn code(
+        self,
+        rules: &CodeEntryRules,
+        accepted: ResponseCode,
+    ) -> Result<ResponseCode, DeclineCode> {
         match self {
-            Self::Right => Ok(ResponseCode::APPROVED),
+            Self::Right => Ok(accepted),
             Self::Wrong => Ok(rules.wrong),
             Self::Exhausted => Ok(rules.exhausted),
             Self::Over => Ok(rules.over),
@@ -185,7 +189,8 @@ impl Switch {
         came: Came,
     ) {
         let request = message.dialect().classify(message);
-        let handled = match came.code(rules) {
+        let accepted = message.dialect().accepted(message.mti());
+        let handled = match came.code(rules, accepted) {
             Ok(code) => {
                 let class = if came == Came::Right {
                     AnswerClass::Approved

@@ -637,7 +637,7 @@ fn answer_made_anew(
         .filter(|de| *de != repeated.dialect().roles().response_code)
         .filter_map(|de| {
             let element = projection::kept_element(elements, de)?;
-            Some((de, FieldValue::Element(element)))
+            Some((de, FieldValue::Kept(element)))
         })
         .collect();
     let code = ResponseCode::new(code);
@@ -657,8 +657,8 @@ pub(super) fn kept(message: &Message<'_>, fields: FieldSet) -> Vec<u8> {
         .intersection(open)
         .iter()
     {
-        if let Some(element) = message.element(de) {
-            projection::keep_element(&mut out, de, element);
+        if let Some(element) = message.kept(de) {
+            projection::keep_element(&mut out, de, &element);
         }
     }
     out

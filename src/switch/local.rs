@@ -56,7 +56,12 @@ impl Switch {
         request: &Request,
     ) -> Handled {
         self.policy(session).metrics.answer(AnswerClass::Approved);
-        self.answer_now(session, message, Some(request), ResponseCode::APPROVED)
+        self.answer_now(
+            session,
+            message,
+            Some(request),
+            message.dialect().accepted(message.mti()),
+        )
     }
 
     /// Answers at once, without a record.
@@ -107,7 +112,12 @@ impl Switch {
         batch: Option<BatchNumber>,
         record: &Record,
     ) -> Handled {
-        let (made, frame) = self.own_answer(message, Some(request), ResponseCode::APPROVED, batch);
+        let (made, frame) = self.own_answer(
+            message,
+            Some(request),
+            message.dialect().accepted(message.mti()),
+            batch,
+        );
         if !made {
             return Handled::Close("unanswerable");
         }
@@ -138,8 +148,8 @@ impl Switch {
     ) -> (bool, bytes::Bytes) {
         let roles = message.dialect().roles();
         let now = self.local_time();
-        let (time, date) = (now.time(), now.month_day());
-        let mut extras = times(message, &time, &date);
+        let (time, stamp) = (now.time(), now.stamp());
+        let mut extras = times(message, &stamp);
         let reference;
         let with_batch;
         if let Some(batch) = batch {
@@ -177,17 +187,18 @@ impl Switch {
     }
 }
 
-/// Local time and date as an answer carries them, where the request did not bring them.
-pub(super) fn times<'t>(
-    message: &Message<'_>,
-    time: &'t [u8; 6],
-    date: &'t [u8; 4],
-) -> Vec<(u8, FieldValue<'t>)> {
-    let roles = message.dialect().roles();
+/// Local time and date as an answer carries them, where the request did not bring them; `stamp` is
+/// `YYYYMMDDhhmmss`.
+pub(super) fn times<'t>(message: &Message<'_>, stamp: &'t [u8; 14]) -> Vec<(u8, FieldValue<'t>)> {
+    let dialect = message.dialect();
+    let roles = dialect.roles();
     let mut extras: Vec<(u8, FieldValue<'_>)> = Vec::with_capacity(4);
-    for (de, value) in [(roles.time, &time[..]), (roles.date, &date[..])] {
-        if de != 0 && !message.has(de) {
-            extras.push((de, FieldValue::Digits(value)));
+    for de in [roles.time, roles.date] {
+        if !message.has(de)
+            && extras.iter().all(|(before, _)| *before != de)
+            && let Some(digits) = dialect.local_digits(de, stamp)
+        {
+            extras.push((de, FieldValue::Digits(digits)));
         }
     }
     extras

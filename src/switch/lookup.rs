@@ -16,7 +16,7 @@ use crate::base::clock::Moment;
 use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, Timestamp, TxnId};
 use crate::binding::counters::Tally;
 use crate::binding::{Decision, TerminalKey, decide};
-use crate::iso8583::{DeclineCode, Index, MatchKey, Message, Mti, Request};
+use crate::iso8583::{DeclineCode, Index, MatchKey, Message, Mti, Request, ResponseCode};
 use crate::net::{Handled, Session};
 use crate::store::{OutcomeKind, ReadModel, Record, StoreError, TransactionRow};
 use crate::telemetry::log::chain;
@@ -543,9 +543,10 @@ impl Switch {
         let mti = mti.unwrap_or(Mti::FINANCIAL_REQUEST);
         let answer = || {
             let outcome = row.outcome.as_ref();
-            let code = outcome.and_then(|outcome| outcome.code.as_bytes().first_chunk::<2>());
+            let code =
+                outcome.and_then(|outcome| ResponseCode::from_slice(outcome.code.as_bytes()));
             Remembered::Kept {
-                code: code.copied().unwrap_or(*b"  "),
+                code: code.map_or(*b"  ", |code| *code.as_bytes()),
                 elements: outcome.map_or_else(Box::default, |outcome| outcome.answer.clone()),
             }
         };

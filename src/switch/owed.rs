@@ -22,7 +22,7 @@ use bytes::Bytes;
 use crate::base::clock::Moment;
 use crate::base::{TerminalId, TxnId};
 use crate::binding::TerminalKey;
-use crate::iso8583::MatchKey;
+use crate::iso8583::{MatchKey, Mismatch};
 use crate::net::{Group, LinkChoice};
 use crate::store::Durable;
 
@@ -149,13 +149,16 @@ pub(crate) struct Pace {
 /// What came of an answer to a reversal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answered {
-    /// Nothing of the kind is out.
-    Stray,
+    /// Nothing of the kind is out; what is out under its key differs so.
+    Stray(Option<Mismatch>),
     /// It stays on the book and is sent again; so often it was sent.
     Again(TxnId, u32),
     /// It is off the book.
     Done(Owed),
 }
+
+/// Whether an answer fits what was sent: the entry, and its frame.
+pub(crate) type Fits<'a> = &'a dyn Fn(&Owed, &[u8]) -> Result<(), Mismatch>;
 
 /// What an upstream says to a reversal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,14 +241,15 @@ impl OwedBook {
     pub(super) fn reversal_answered(
         &self,
         key: &MatchKey,
-        terminal: Option<TerminalId>,
+        fits: Fits<'_>,
         said: Said,
         code: Option<[u8; 2]>,
         now: Moment,
     ) -> Answered {
         let mut book = self.lock();
-        let Some(txn) = book.sent(key, terminal) else {
-            return Answered::Stray;
+        let txn = match book.sent(key, fits) {
+            Ok(txn) => txn,
+            Err(miss) => return Answered::Stray(miss),
         };
         let done = match said {
             Said::Undone => true,
@@ -261,11 +265,11 @@ impl OwedBook {
             }
             return match book.put_back(txn, now) {
                 Some(attempts) => Answered::Again(txn, attempts),
-                None => Answered::Stray,
+                None => Answered::Stray(None),
             };
         }
         let Some(entry) = book.take_off(txn, now) else {
-            return Answered::Stray;
+            return Answered::Stray(None);
         };
         let owed = entry.owed;
         if said == Said::NoOriginal {
@@ -275,19 +279,22 @@ impl OwedBook {
     }
 
     /// The upstream answered a request that may be one of our repeats: that is off the book then.
+    ///
+    /// # Errors
+    /// `None` when no repeat is out under the key; in what the answer differs from the one that is.
     pub(super) fn repeat_answered(
         &self,
         key: &MatchKey,
-        terminal: Option<TerminalId>,
+        fits: Fits<'_>,
         now: Moment,
-    ) -> Option<Owed> {
+    ) -> Result<Owed, Option<Mismatch>> {
         let mut book = self.lock();
-        let txn = book.sent(key, terminal)?;
+        let txn = book.sent(key, fits)?;
         let is_repeat = |entry: &Entry| matches!(entry.owed.duty, Duty::Repeat { .. });
         if !book.entries.get(&txn).is_some_and(is_repeat) {
-            return None;
+            return Err(None);
         }
-        Some(book.take_off(txn, now)?.owed)
+        book.take_off(txn, now).map(|entry| entry.owed).ok_or(None)
     }
 
     /// Somebody waits for it: it is sent at the next tick, unless it is out.
@@ -451,12 +458,13 @@ impl Book {
         }
     }
 
-    /// The entry that an answer under this key is for: one that was sent, of the terminal it names.
-    fn sent(&self, key: &MatchKey, terminal: Option<TerminalId>) -> Option<TxnId> {
-        let txn = *self.by_key.get(key)?.front()?;
-        let entry = self.entries.get(&txn)?;
-        let same_terminal = terminal.is_none_or(|named| named == entry.owed.key.terminal);
-        (entry.attempts > 0 && same_terminal).then_some(txn)
+    /// The entry that an answer under this key is for: one that was sent and that it fits.
+    fn sent(&self, key: &MatchKey, fits: Fits<'_>) -> Result<TxnId, Option<Mismatch>> {
+        let first = self.by_key.get(key).and_then(VecDeque::front);
+        let entry = first.and_then(|txn| self.entries.get(txn));
+        let entry = entry.filter(|entry| entry.attempts > 0).ok_or(None)?;
+        fits(&entry.owed, entry.frame.get()).map_err(Some)?;
+        Ok(entry.owed.txn)
     }
 
     /// Takes an entry off the book; the next one under its key may be sent.

@@ -111,8 +111,8 @@ impl Switch {
         let known = row.outcome.as_ref();
         let (fate, reason) = match known.map(|outcome| outcome.kind) {
             Some(OutcomeKind::ReversalOwed) => {
-                let code = known.and_then(|outcome| outcome.code.as_bytes().first_chunk());
-                (Fate::Reverse, code.copied().map(ResponseCode::new))
+                let code = known.map(|outcome| outcome.code.as_bytes());
+                (Fate::Reverse, code.and_then(ResponseCode::from_slice))
             }
             Some(OutcomeKind::RepeatOwed) => (Fate::Repeat, None),
             _ => (row.fate, None),

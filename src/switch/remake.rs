@@ -98,7 +98,7 @@ impl<'a> Original<'a> {
                     && self.row.reversal_copies.contains(de)
                     && !MAC_FIELDS.contains(de)
                 {
-                    writer.element(de, element);
+                    writer.kept(de, element);
                 }
             }
             writer.finish()
@@ -113,13 +113,15 @@ impl<'a> Original<'a> {
         let original = self.write(dialect, self.mti)?;
         let mut index = Index::new();
         let original = message_of(dialect, &original, &mut index)?;
-        let elements = original_elements(&original);
-        let mut set = Vec::with_capacity(2);
+        let elements = iso8583::original_elements(&original);
+        let reason = reason.characters();
+        let mut set: Vec<_> = rules
+            .fixed
+            .iter()
+            .map(|(de, value)| (*de, FieldValue::Text(value)))
+            .collect();
         if rules.reason_field != 0 {
-            set.push((
-                rules.reason_field,
-                FieldValue::Text(reason.as_bytes().as_slice()),
-            ));
+            set.push((rules.reason_field, FieldValue::Text(&reason)));
         }
         if rules.original_field != 0 {
             set.push((rules.original_field, FieldValue::Digits(&elements)));
@@ -206,19 +208,6 @@ fn retyped(message: &Message<'_>, mti: Mti, set: &[(u8, FieldValue<'_>)]) -> Opt
         writer.finish()
     });
     made.ok().map(|()| frame)
-}
-
-/// DE90 of a reversal (ISO 8583:1987): MTI, STAN, DE7, DE32 and DE33 of the original, zeros where absent.
-fn original_elements(original: &Message<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(42);
-    out.extend_from_slice(original.mti().to_string().as_bytes());
-    for (de, width) in [(11, 6), (7, 10), (32, 11), (33, 11)] {
-        let digits = original.digits(de);
-        let digits = digits.as_deref().unwrap_or_default();
-        out.extend(std::iter::repeat_n(b'0', width - digits.len().min(width)));
-        out.extend_from_slice(&digits[..digits.len().min(width)]);
-    }
-    out
 }
 
 /// What a request's intent keeps of it: the fields that its reversal or its repeat copies, as the upstream

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::answers::fits_owed;
 use super::effects::Effect;
 use super::exceptions::Parked;
 use super::lookup::Job;
@@ -141,7 +142,8 @@ impl Switch {
         request: &Request,
     ) -> Handled {
         self.policy(session).metrics.answer(AnswerClass::Approved);
-        self.answer_in_order(session, message, request, ResponseCode::APPROVED)
+        let code = message.dialect().accepted(message.mti());
+        self.answer_in_order(session, message, request, code)
     }
 
     /// The reversal that a terminal asks for, ready to be owed.
@@ -317,10 +319,10 @@ impl Switch {
             Some(_) | None => Said::No,
         };
         let code = message.response_code().map(|code| *code.as_bytes());
-        let answered =
-            upstream
-                .owed
-                .reversal_answered(key, message.terminal(), said, code, self.clock.now());
+        let fits = |owed: &Owed, frame: &[u8]| fits_owed(owed, frame, message);
+        let answered = upstream
+            .owed
+            .reversal_answered(key, &fits, said, code, self.clock.now());
         let owed = match answered {
             Answered::Done(owed) => owed,
             Answered::Again(txn, attempts) => {
@@ -331,10 +333,14 @@ impl Switch {
                 );
                 return;
             }
-            Answered::Stray => {
-                upstream.metrics.unmatched("duplicate");
+            Answered::Stray(nearest) => {
+                upstream.metrics.unmatched(match nearest {
+                    Some(_) => "unmatched",
+                    None => "duplicate",
+                });
                 tracing::warn!(
-                    group = %upstream.name,
+                    group = %upstream.name, mti = %message.mti(),
+                    nearest = nearest.map_or_else(|| "none".to_owned(), |nearest| nearest.to_string()),
                     "the acknowledgement of a reversal belongs to none that is out"
                 );
                 return;

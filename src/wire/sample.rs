@@ -7,7 +7,7 @@
 
 use bytes::BytesMut;
 
-use crate::iso8583::{Dialect, Index, Message, again};
+use crate::iso8583::{Dialect, Index, Message, Mismatch, again};
 
 use super::{Scan, scan};
 
@@ -50,11 +50,8 @@ pub enum SampleError {
         found: String,
     },
     /// It does not answer the message that it should.
-    #[error("is no answer to that message: DE{field} differs (0 is the message type)")]
-    NoAnswer {
-        /// The field that tells them apart, 0 for the message type.
-        field: u8,
-    },
+    #[error("is no answer to that message: {0}")]
+    NoAnswer(Mismatch),
     /// Written anew from its values it is another message.
     #[error(
         "written anew it differs at byte {offset} of {bytes}; check the padding and filling of the field there"
@@ -73,7 +70,7 @@ impl SampleError {
     pub const fn line(&self) -> usize {
         match self {
             Self::Line { line } | Self::Verdict { line, .. } => *line,
-            Self::NoExpectation | Self::NoAnswer { .. } | Self::Differs { .. } => 1,
+            Self::NoExpectation | Self::NoAnswer(_) | Self::Differs { .. } => 1,
         }
     }
 }
@@ -140,19 +137,19 @@ impl Sample {
     /// The field that tells them apart.
     pub fn check_answer(&self, request: &Self, dialect: &Dialect) -> Result<(), SampleError> {
         let (mut index, mut other) = (Index::new(), Index::new());
-        let field = match (self.frame(dialect), request.frame(dialect)) {
+        let told_apart = match (self.frame(dialect), request.frame(dialect)) {
             (Ok(answer), Ok(request)) => {
                 match (
                     dialect.decode(answer, &mut index),
                     dialect.decode(request, &mut other),
                 ) {
-                    (Ok(answer), Ok(request)) => answer.answers(&request).err(),
-                    (_, _) => Some(0),
+                    (Ok(answer), Ok(request)) => answer.answers(&request),
+                    (_, _) => Err(Mismatch::Mti),
                 }
             }
-            (_, _) => Some(0),
+            (_, _) => Err(Mismatch::Mti),
         };
-        field.map_or(Ok(()), |field| Err(SampleError::NoAnswer { field }))
+        told_apart.map_err(SampleError::NoAnswer)
     }
 
     /// The frame without its length prefix; what the framing says when it is none.

@@ -111,7 +111,7 @@ pub(super) fn rules(
             "code_entry.purposes is missing; write for example `purposes = { 01 = \"bind\" }`",
         );
     }
-    let code = |key| settings::required_code(&section, key);
+    let code = |key| settings::required_code(&section, key, settings::width_of(table, 39));
     let (wrong, exhausted, over) = (code("wrong"), code("exhausted"), code("over"));
     section.finish();
     Some(CodeEntryRules {

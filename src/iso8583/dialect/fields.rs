@@ -325,8 +325,14 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
         ("stan", roles.stan, 6),
         ("terminal", roles.terminal, 8),
         ("merchant", roles.merchant, 15),
-        ("response_code", roles.response_code, 2),
     ];
+    let code = table.field(roles.response_code);
+    if !code.is_some_and(|field| (2..=4).contains(&field.max) && !field.variable) {
+        root.error(format!(
+            "DE{} plays response_code and must be fixed with max = 2, 3 or 4",
+            roles.response_code
+        ));
+    }
     for (name, de, width) in needs {
         match table.field(de) {
             Some(field) if field.max == width && !field.variable => {}
@@ -335,13 +341,6 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
             )),
             None => root.error(format!("no field plays {name}; define it in [fields]")),
         }
-    }
-    let characters = [roles.rrn, roles.approval_code, roles.currency];
-    let all = needs.iter().map(|(_, de, _)| *de).chain(characters);
-    if let Some(de) = all.into_iter().find(|de| table.spec(*de).kind.is_ebcdic()) {
-        root.error(format!(
-            "DE{de} is EBCDIC: such a dialect decodes only so far; take [[request]] and what belongs to it out"
-        ));
     }
 }
 

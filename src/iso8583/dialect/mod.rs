@@ -23,9 +23,10 @@ use crate::base::document::Problem;
 
 use super::codes::{CodeText, Codes, DeclineCode, ResponseCode};
 use super::fieldset::FieldSet;
+use super::match_key::Matching;
 use super::message::Message;
 use super::mti::Mti;
-use super::request::{MessageRule, Request, Rows};
+use super::request::{MessageRule, Request, Rows, Served};
 use super::subfield::Layout;
 
 pub use code_entry::{CodeEntryRules, EnteredCode};
@@ -108,6 +109,7 @@ pub struct Dialect {
     roles: Roles,
     rows: Rows,
     messages: Vec<MessageRule>,
+    matching: Matching,
     answer_echo: FieldSet,
     codes: Codes,
     reversal: ReversalRules,
@@ -302,6 +304,28 @@ impl Dialect {
         self.messages.iter().find(|rule| rule.mtis.contains(&mti))
     }
 
+    /// The fields in which answers of the type's class equal their requests; none where the dialect does not
+    /// say, and trace number and terminal id are meant.
+    #[must_use]
+    pub fn matched(&self, mti: Mti) -> FieldSet {
+        self.matching.of(mti)
+    }
+
+    /// The first request that goes upstream whose answer, or that of its reversal, is matched without the
+    /// terminal id: its name, and the fields. Such answers need trace numbers that nobody else in the group uses.
+    #[must_use]
+    pub fn matched_without_terminal(&self) -> Option<(&str, FieldSet)> {
+        let forwarded = self
+            .requests()
+            .iter()
+            .filter(|row| row.served == Served::Forward);
+        let types = forwarded.flat_map(|row| row.mtis.iter().map(|mti| (row.name.as_str(), *mti)));
+        types
+            .chain([("our own reversal", self.reversal.mti)])
+            .map(|(name, mti)| (name, self.matched(mti)))
+            .find(|(_, fields)| !fields.is_empty() && !fields.contains(self.roles.terminal))
+    }
+
     /// The row with that name.
     #[must_use]
     pub fn request(&self, name: &str) -> Option<&Request> {
@@ -312,6 +336,36 @@ impl Dialect {
     #[must_use]
     pub const fn answer_echo(&self) -> FieldSet {
         self.answer_echo
+    }
+
+    /// The code by which a message of that type is accepted: an approval, or what reversals and network management
+    /// have instead.
+    #[must_use]
+    pub fn accepted(&self, mti: Mti) -> ResponseCode {
+        self.codes.accepted(mti)
+    }
+
+    /// Whether the code says yes to a message of that type.
+    #[must_use]
+    pub fn accepts(&self, mti: Mti, code: ResponseCode) -> bool {
+        self.is_approval(code) || code == self.accepted(mti)
+    }
+
+    /// The digits of local date and time that a field has, out of `YYYYMMDDhhmmss`; `None` of a field that has
+    /// neither. Where one field plays both time and date it ends with the seconds and begins as early as it is long.
+    #[must_use]
+    pub fn local_digits<'s>(&self, de: u8, stamp: &'s [u8; 14]) -> Option<&'s [u8]> {
+        let (date, time) = stamp.split_at(8);
+        match (de == self.roles.date, de == self.roles.time) {
+            _ if de == 0 => None,
+            (true, true) => {
+                let digits = usize::from(self.field(de)?.max);
+                stamp.get(stamp.len().checked_sub(digits)?..)
+            }
+            (true, false) => date.get(4..),
+            (false, true) => Some(time),
+            (false, false) => None,
+        }
     }
 
     /// Whether the code means that money moved.
@@ -342,7 +396,7 @@ impl Dialect {
     /// What the code means, when the dialect knows it.
     #[must_use]
     pub fn text_of(&self, code: ResponseCode) -> Option<&CodeText> {
-        self.codes.text_of(code.as_bytes())
+        self.codes.text_of(&code.characters())
     }
 
     /// What the characters of DE39 mean, also where a dialect has three of them.

@@ -167,7 +167,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let reversal = settings::reversal(&root, &table, serves);
     let repeats = settings::repeats(&root);
     let (rows, answer_echo) = requests::rows(&root, &table);
-    let messages = requests::messages(&root, &table);
+    let (messages, matching) = requests::messages(&root, &table, &roles, rows.requests());
     let settlement = settlement::rules(&root, &table, rows.requests());
     let device = device::rules(&root, &layouts);
     let code_entry = code_entry::rules(&root, &table, rows.requests());
@@ -189,6 +189,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         roles,
         rows,
         messages,
+        matching,
         answer_echo,
         codes,
         reversal: reversal?,

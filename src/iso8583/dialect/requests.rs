@@ -3,10 +3,12 @@
 use crate::base::document::{Located, Section};
 use crate::base::{Fate, RequestType};
 use crate::iso8583::fieldset::FieldSet;
+use crate::iso8583::match_key::Matching;
 use crate::iso8583::mti::Mti;
 use crate::iso8583::request::{self, Books, MessageRule, Request, Rows, Rule, Served, Uploads};
 
 use super::fields;
+use super::rules::Roles;
 use super::settings;
 use super::table::{Exposure, SubField, Table};
 
@@ -59,9 +61,15 @@ pub(super) fn rows(root: &Section<'_, '_>, table: &Table) -> (Rows, FieldSet) {
     (rows, defaults.answer_echo)
 }
 
-/// Reads `[[message_type]]`: what message types must and must not carry.
-pub(super) fn messages(root: &Section<'_, '_>, table: &Table) -> Vec<MessageRule> {
+/// Reads `[[message_type]]`: what message types must and must not carry, and by what answers are matched.
+pub(super) fn messages(
+    root: &Section<'_, '_>,
+    table: &Table,
+    roles: &Roles,
+    requests: &[Request],
+) -> (Vec<MessageRule>, Matching) {
     let mut rules: Vec<MessageRule> = Vec::new();
+    let mut matching = Matching::default();
     for section in root.sections("message_type") {
         let name = section.required_text("name", "sale answer");
         let mtis = mtis(&section);
@@ -70,7 +78,6 @@ pub(super) fn messages(root: &Section<'_, '_>, table: &Table) -> Vec<MessageRule
             name: name.map_or("", |name| name.value).to_owned(),
             required: set("required"),
             forbidden: set("forbidden"),
-            matched: set("match"),
             mtis,
         };
         if let Some(de) = rule.required.intersection(rule.forbidden).first() {
@@ -86,10 +93,68 @@ pub(super) fn messages(root: &Section<'_, '_>, table: &Table) -> Vec<MessageRule
                 section.path()
             ));
         }
+        if let Some(fields) = fields::set(&section, "match", table) {
+            match_by(&section, fields, &rule, roles, requests, &mut matching);
+        }
         section.finish();
         rules.push(rule);
     }
-    rules
+    (rules, matching)
+}
+
+/// Takes in by what the answers of a rule are matched, if they can be.
+fn match_by(
+    section: &Section<'_, '_>,
+    fields: FieldSet,
+    rule: &MessageRule,
+    roles: &Roles,
+    requests: &[Request],
+    matching: &mut Matching,
+) {
+    let span = section.span_of("match");
+    let error = |message: String| section.problems().error(&span, message);
+    let path = section.path();
+    if !fields.contains(roles.stan) {
+        error(format!(
+            "{path}.match lacks DE{}: answers are found by the trace number first; add it",
+            roles.stan
+        ));
+        return;
+    }
+    for mti in &rule.mtis {
+        if mti.is_request() {
+            error(format!(
+                "{path}.match is of answers, and {mti} is none; write it where {} is",
+                mti.answer()
+            ));
+            continue;
+        }
+        let before = matching.of(*mti);
+        if !before.is_empty() && before != fields {
+            error(format!(
+                "{path}.match: another message type of the class of {mti} is matched by other fields; a class has one match"
+            ));
+            continue;
+        }
+        matching.set(*mti, fields);
+    }
+    // What a request need not have is not compared, and tells nothing apart.
+    let answered = |row: &&Request| {
+        row.served == Served::Forward
+            && row.mtis.iter().any(|mti| rule.mtis.contains(&mti.answer()))
+    };
+    for row in requests.iter().filter(answered) {
+        if let Some(de) = fields.difference(row.required).first() {
+            section.problems().warn(
+                &span,
+                format!(
+                    "{path}.match: DE{de} is not required of {}, and is compared only when it is there",
+                    row.name
+                ),
+            );
+            return;
+        }
+    }
 }
 
 fn defaults(section: Section<'_, '_>, table: &Table) -> Defaults {

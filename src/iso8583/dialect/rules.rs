@@ -188,7 +188,7 @@ pub struct OriginalRoles {
 }
 
 /// How this dialect reverses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReversalRules {
     /// Message type of a reversal.
     pub mti: Mti,
@@ -204,8 +204,10 @@ pub struct ReversalRules {
     pub other: ResponseCode,
     /// What a terminal's reversal of an unknown original is answered. One of the codes that acknowledge.
     pub unknown_original: ResponseCode,
-    /// Field that names the original by its elements (DE90), 0 when none does.
+    /// Field that names the original by its elements (DE90, DE56), 0 when none does.
     pub original_field: u8,
+    /// Fields that every reversal has with the same value, ascending: a function code.
+    pub fixed: Vec<(u8, Vec<u8>)>,
 }
 
 impl ReversalRules {
@@ -219,6 +221,7 @@ impl ReversalRules {
         other: ResponseCode::APPROVED,
         unknown_original: ResponseCode::APPROVED,
         original_field: 0,
+        fixed: Vec::new(),
     };
 }
 

@@ -185,18 +185,21 @@ pub(super) fn codes(
         root.error("responses is missing; write for example `[responses]` and under it `approvals = [\"00\"]`");
         return Codes::default();
     };
+    let width = width_of(table, 39);
     let mut codes = Codes {
         texts: Vec::new(),
-        approvals: listed(&section, "approvals"),
-        acknowledgements: listed(&section, "acknowledges_reversal"),
-        not_found: listed(&section, "finds_no_original"),
-        partial: code(&section, "partial_approval"),
+        approvals: listed(&section, "approvals", width),
+        accepted: accepted(&section, width),
+        acknowledgements: listed(&section, "acknowledges_reversal", width),
+        not_found: listed(&section, "finds_no_original", width),
+        partial: code(&section, "partial_approval", width),
         declines: Vec::new(),
     };
-    let captures = listed(&section, "captures_card");
+    let captures = listed(&section, "captures_card", width);
     codes.texts = texts(&section, table, &codes, &captures);
-    if serves && !codes.approvals.contains(&ResponseCode::APPROVED) {
-        section.error("responses.approvals must have \"00\"");
+    if serves && codes.approved().is_none() {
+        let zeros = "0".repeat(width);
+        section.error(format!("responses.approvals must have \"{zeros}\""));
     }
     if let Some(code) = codes
         .not_found
@@ -215,6 +218,15 @@ pub(super) fn codes(
             "responses.acknowledges_reversal must have reversal.unknown_original: terminals stop only at these codes",
         );
     }
+    if let Some(rules) = reversal
+        && serves
+        && !codes.acknowledgements.contains(&codes.accepted(rules.mti))
+    {
+        section.error(format!(
+            "responses.acknowledges_reversal must have {}, by which reversals are accepted",
+            codes.accepted(rules.mti)
+        ));
+    }
     section.finish();
     let Some(declines) = root.section("declines") else {
         if !serves {
@@ -226,9 +238,12 @@ pub(super) fn codes(
         return codes;
     };
     for why in DeclineCode::ALL {
-        let why_code = match why.usual().filter(|_| !declines.has(why.name())) {
+        let usual = why
+            .usual()
+            .filter(|_| width == 2 && !declines.has(why.name()));
+        let why_code = match usual {
             Some(usual) => usual,
-            None => required_code(&declines, why.name()).unwrap_or(ResponseCode::APPROVED),
+            None => required_code(&declines, why.name(), width).unwrap_or(ResponseCode::APPROVED),
         };
         let span = declines.span_of(why.name());
         let name = why.name();
@@ -243,7 +258,7 @@ pub(super) fn codes(
                 .problems()
                 .error(&span, format!("declines.{name}: this code is an approval"));
         }
-        if declines.has(name) && codes.text_of(why_code.as_bytes()).is_none() {
+        if declines.has(name) && codes.text_of(&why_code.characters()).is_none() {
             declines.problems().warn(
                 &span,
                 format!("declines.{name}: this code has no text in [responses.texts]"),
@@ -261,8 +276,7 @@ fn texts(
     codes: &Codes,
     captures: &[ResponseCode],
 ) -> Vec<(String, CodeText)> {
-    // DE39 has two characters from 1987 on, three digits from 1993 on.
-    let width = table.field(39).map_or(2, |field| usize::from(field.max));
+    let width = width_of(table, 39);
     let mut texts = Vec::new();
     for (key, text) in section.named_sections("texts") {
         let code = Some(key.value.to_owned())
@@ -277,9 +291,10 @@ fn texts(
         let zh = text.required_text("zh", "\u{6279}\u{51c6}");
         let has = |list: &[ResponseCode]| {
             list.iter()
-                .any(|listed| listed.as_bytes() == key.value.as_bytes())
+                .any(|listed| *listed.characters() == *key.value.as_bytes())
         };
-        let usual = if has(&codes.approvals) {
+        let accepted: Vec<_> = codes.accepted.iter().map(|(_, code)| *code).collect();
+        let usual = if has(&codes.approvals) || has(&accepted) {
             TerminalAction::Approve
         } else if has(captures) {
             TerminalAction::KeepCard
@@ -305,32 +320,62 @@ fn texts(
     texts
 }
 
-fn parse_code(section: &Section<'_, '_>, text: &Located<&str>) -> Option<ResponseCode> {
-    let code = ResponseCode::from_slice(text.value.as_bytes())
-        .filter(|code| code.as_bytes().iter().all(u8::is_ascii_alphanumeric));
+/// Characters of a field that holds a code: two from 1987 on, three digits from 1993 on, four from 2003 on.
+pub(super) fn width_of(table: &Table, de: u8) -> usize {
+    table.field(de).map_or(2, |field| usize::from(field.max))
+}
+
+fn parse_code(
+    section: &Section<'_, '_>,
+    text: &Located<&str>,
+    width: usize,
+) -> Option<ResponseCode> {
+    let code = ResponseCode::from_slice(text.value.as_bytes()).filter(|_| {
+        text.value.len() == width && text.value.bytes().all(|b| b.is_ascii_alphanumeric())
+    });
     if code.is_none() {
-        section.problems().error(
-            &text.span,
-            "a response code is two letters or digits, as in \"00\"",
-        );
+        let message = if width == 2 {
+            "a response code is two letters or digits, as in \"00\"".to_owned()
+        } else {
+            format!("a code is {width} digits here, as its field is")
+        };
+        section.problems().error(&text.span, message);
     }
     code
 }
 
-fn listed(section: &Section<'_, '_>, key: &'static str) -> Vec<ResponseCode> {
+fn listed(section: &Section<'_, '_>, key: &'static str, width: usize) -> Vec<ResponseCode> {
     let texts = section.texts(key);
     texts
         .iter()
-        .filter_map(|text| parse_code(section, text))
+        .filter_map(|text| parse_code(section, text, width))
         .collect()
 }
 
-fn code(section: &Section<'_, '_>, key: &'static str) -> Option<ResponseCode> {
-    parse_code(section, &section.text(key)?)
+fn code(section: &Section<'_, '_>, key: &'static str, width: usize) -> Option<ResponseCode> {
+    parse_code(section, &section.text(key)?, width)
 }
 
-pub(super) fn required_code(section: &Section<'_, '_>, key: &'static str) -> Option<ResponseCode> {
-    parse_code(section, &section.required_text(key, "96")?)
+pub(super) fn required_code(
+    section: &Section<'_, '_>,
+    key: &'static str,
+    width: usize,
+) -> Option<ResponseCode> {
+    parse_code(section, &section.required_text(key, "96")?, width)
+}
+
+/// Reads `[responses.accepted]`: classes of messages that are accepted by a code of their own.
+fn accepted(section: &Section<'_, '_>, width: usize) -> Vec<(u8, ResponseCode)> {
+    let Some(section) = section.section("accepted") else {
+        return Vec::new();
+    };
+    let classes = [(4, "reversal"), (5, "reconciliation"), (8, "management")];
+    let read = classes
+        .into_iter()
+        .filter_map(|(class, key)| Some((class, code(&section, key, width)?)))
+        .collect();
+    section.finish();
+    read
 }
 
 /// A message type that must be written.
@@ -377,10 +422,10 @@ pub(super) fn reversal(
         de
     };
     let (reason_field, original_field) = (field("reason_field"), field("original_field"));
-    let timeout = required_code(&section, "timeout");
-    let mac = required_code(&section, "mac");
-    let other = required_code(&section, "other");
-    let unknown_original = required_code(&section, "unknown_original");
+    let reason = |key| required_code(&section, key, width_of(table, reason_field));
+    let (timeout, mac, other) = (reason("timeout"), reason("mac"), reason("other"));
+    let unknown_original = required_code(&section, "unknown_original", width_of(table, 39));
+    let fixed = fixed_fields(&section, table);
     section.finish();
     Some(ReversalRules {
         mti: mti_of?,
@@ -391,6 +436,7 @@ pub(super) fn reversal(
         other: other?,
         unknown_original: unknown_original?,
         original_field,
+        fixed,
     })
 }
 
@@ -427,6 +473,18 @@ pub(super) fn network(root: &Section<'_, '_>, table: &Table) -> NetworkRules {
 
 fn network_message(section: Section<'_, '_>, table: &Table) -> Option<NetworkMessage> {
     let mti = mti(&section, "mti", "0800");
+    let fixed = fixed_fields(&section, table);
+    let filled = fields::set(&section, "filled", table).unwrap_or(FieldSet::EMPTY);
+    section.finish();
+    Some(NetworkMessage {
+        mti: mti?,
+        fixed,
+        filled,
+    })
+}
+
+/// Reads `fields = { "70" = "301" }`: data elements and their values, ascending.
+fn fixed_fields(section: &Section<'_, '_>, table: &Table) -> Vec<(u8, Vec<u8>)> {
     let mut fixed = Vec::new();
     for (key, value) in section.named_texts("fields") {
         match key
@@ -443,11 +501,5 @@ fn network_message(section: Section<'_, '_>, table: &Table) -> Option<NetworkMes
         }
     }
     fixed.sort_by_key(|(de, _)| *de);
-    let filled = fields::set(&section, "filled", table).unwrap_or(FieldSet::EMPTY);
-    section.finish();
-    Some(NetworkMessage {
-        mti: mti?,
-        fixed,
-        filled,
-    })
+    fixed
 }

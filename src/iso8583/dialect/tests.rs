@@ -425,3 +425,158 @@ fn rows_carry_their_rules() {
     assert_eq!(reversal.mti, Mti::parse("0400").unwrap());
     assert_eq!(reversal.timeout, ResponseCode::new(*b"98"));
 }
+
+#[test]
+fn answers_are_matched_by_fields_that_can_tell_requests_apart() {
+    let check = |rule: &str, expect: &[&str]| {
+        let iso = Dialect::shipped_text("iso8583-1987-ascii").unwrap();
+        let lines = iso.lines().count();
+        let read = Dialect::parse("d.toml", &format!("{iso}{rule}"));
+        let found = match read {
+            Ok(dialect) => dialect.warnings().to_vec(),
+            Err(problems) => problems,
+        };
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), expect.len(), "{found:?}");
+        for (found, expect) in found.iter().zip(expect) {
+            let (place, expect) = expect.split_once(' ').unwrap();
+            let (line, column) = place.split_once(':').unwrap();
+            let line = lines + line.parse::<usize>().unwrap();
+            assert!(
+                found.starts_with(&format!("d.toml:{line}:{column}:")),
+                "{found}"
+            );
+            assert!(found.contains(expect), "{expect} is not in {found}");
+        }
+    };
+    let rule = |mtis: &str, fields: &str| {
+        format!("[[message_type]]\nname = \"{mtis}\"\nmti = \"{mtis}\"\nmatch = {fields}\n")
+    };
+    check(&rule("0210|0230", "[3, 11, 41]"), &[]);
+    check(&rule("0210", "[37, 41]"), &["4:9 lacks DE11"]);
+    check(
+        &rule("0200|0210", "[11, 41]"),
+        &["4:9 is of answers, and 0200 is none"],
+    );
+    check(
+        &rule("0210", "[7, 11, 41]"),
+        &["4:9 DE7 is not required of balance-inquiry"],
+    );
+    check(
+        &format!(
+            "{}{}",
+            rule("0210", "[3, 11, 41]"),
+            rule("0230", "[11, 41]")
+        ),
+        &["8:9 another message type of the class of 0230"],
+    );
+    check(
+        &format!("{}{}", rule("0210", "[11]"), rule("0410", "[11]")),
+        &[],
+    );
+}
+
+#[test]
+fn what_is_matched_without_the_terminal_is_named() {
+    let read = |rules: &str| {
+        let iso = Dialect::shipped_text("iso8583-1987-ascii").unwrap();
+        let dialect = Dialect::parse("d.toml", &format!("{iso}{rules}")).unwrap();
+        let found = dialect.matched_without_terminal();
+        found.map(|(name, fields)| (name.to_owned(), fields.iter().collect::<Vec<_>>()))
+    };
+    let rule = |mti: &str, fields: &str| {
+        format!("[[message_type]]\nname = \"{mti}\"\nmti = \"{mti}\"\nmatch = {fields}\n")
+    };
+    let named = |name: &str, fields: &[u8]| Some((name.to_owned(), fields.to_vec()));
+    assert_eq!(read(""), None);
+    assert_eq!(read(&rule("0210", "[11, 41]")), None);
+    assert_eq!(read(&rule("0210", "[11]")), named("balance-inquiry", &[11]));
+    assert_eq!(read(&rule("0430", "[7, 11]")), named("reversal", &[7, 11]));
+    // The gateway does not match the answers of line tests by it.
+    assert_eq!(read(&rule("0810", "[11]")), None);
+}
+
+#[test]
+fn what_is_accepted_has_a_code_of_its_class() {
+    let check = |dialect: &str, mti: &str, expect: &str| {
+        let dialect = Dialect::shipped(dialect).unwrap();
+        let (mti, code) = (
+            Mti::parse(mti).unwrap(),
+            ResponseCode::from_slice(expect.as_bytes()),
+        );
+        assert_eq!(Some(dialect.accepted(mti)), code);
+        assert!(dialect.accepts(mti, code.unwrap()));
+    };
+    for (mti, code) in [
+        ("1200", "000"),
+        ("1420", "400"),
+        ("1520", "500"),
+        ("1804", "800"),
+    ] {
+        check("iso8583-1993-binary", mti, code);
+    }
+    check("unionpay-pos", "0800", "00");
+    check("mastercard-style", "0400", "00");
+    let dialect = Dialect::shipped("iso8583-1993-ascii").unwrap();
+    let code = |text: &str| ResponseCode::from_slice(text.as_bytes()).unwrap();
+    // Money does not move by what accepts a line test.
+    assert!(!dialect.is_approval(code("800")));
+    assert!(!dialect.accepts(Mti::parse("1210").unwrap(), code("800")));
+    assert!(dialect.is_partial_approval(code("002")));
+    assert!(dialect.finds_no_original(code("914")));
+    assert_eq!(
+        dialect.text_of(code("116")).unwrap().en,
+        "not sufficient funds"
+    );
+}
+
+#[test]
+fn codes_are_as_wide_as_their_field() {
+    let check = |piece: &str, instead: &str, expect: &str| {
+        let text = Dialect::shipped_text("iso8583-1993-ascii").unwrap();
+        assert!(text.contains(piece), "{piece}");
+        let problems = Dialect::parse("d.toml", &text.replacen(piece, instead, 1)).unwrap_err();
+        let found = listed(&problems);
+        assert!(found.contains(expect), "{expect:?} is not in{found}");
+    };
+    check(
+        "\"000\", \"001\"",
+        "\"00\", \"001\"",
+        "a code is 3 digits here",
+    );
+    check(
+        "\"000\", \"001\"",
+        "\"001\"",
+        "responses.approvals must have \"000\"",
+    );
+    check(
+        "timeout = \"4021\"",
+        "timeout = \"402\"",
+        "a code is 4 digits here",
+    );
+    check(
+        "{ \"24\" = \"400\" }",
+        "{ \"27\" = \"6\", \"65\" = \"6\" }",
+        "DE65 is not defined",
+    );
+    check(
+        "reversal = \"400\"",
+        "reversal = \"480\"",
+        "must have 480, by which reversals are accepted",
+    );
+}
+
+#[test]
+fn date_and_time_may_stand_in_one_field() {
+    let stamp = b"20261122181500";
+    let check = |dialect: &str, de: u8, expect: Option<&str>| {
+        let dialect = Dialect::shipped(dialect).unwrap();
+        let found = dialect.local_digits(de, stamp);
+        assert_eq!(found, expect.map(str::as_bytes));
+    };
+    check("iso8583-1987-ascii", 12, Some("181500"));
+    check("iso8583-1987-ascii", 13, Some("1122"));
+    check("iso8583-1987-ascii", 7, None);
+    check("iso8583-1993-ascii", 12, Some("261122181500"));
+    check("iso8583-1993-ascii", 13, None);
+}

@@ -208,8 +208,8 @@ fn judge(
     Judged::Own(Answer {
         code,
         batch: message.batch(),
-        rrn: padded(message.rrn()),
-        approval_code: padded(message.approval_code()),
+        rrn: padded(message.rrn().as_deref()),
+        approval_code: padded(message.approval_code().as_deref()),
     })
 }
 

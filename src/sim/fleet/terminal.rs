@@ -188,7 +188,7 @@ impl Terminal {
             return;
         };
         match self.exchange(&frame, asked).await {
-            Exchange::Answered(answer) if self.approves(answer.code) => {
+            Exchange::Answered(answer) if self.shared.phrases.signs_on(answer.code) => {
                 self.shared.tally().signed_on += 1;
                 self.signed_on = true;
                 self.place.batch = answer.batch.unwrap_or_default();

@@ -154,9 +154,11 @@ impl OpenDesk<'_> {
                 };
                 case.deliver(code, &misbehaviour, wait, &mut self.books.counters, out)
             }
-            (_, Some(Served::SignOn | Served::SignOff | Served::Echo)) => {
-                case.reply(ResponseCode::APPROVED, &mut self.books.counters, out)
-            }
+            (_, Some(Served::SignOn | Served::SignOff | Served::Echo)) => case.reply(
+                self.dialect.accepted(message.mti()),
+                &mut self.books.counters,
+                out,
+            ),
             // A host of groups is no acquirer's front end: batches are not its business.
             (
                 _,
@@ -197,23 +199,26 @@ impl Case<'_> {
         keeps_books: bool,
         books: &mut Books,
     ) -> ResponseCode {
+        let accepted = self.accepted();
         let code = match ruled {
             Some(code) if !self.dialect.is_approval(code) => code,
-            _ if !keeps_books => ResponseCode::APPROVED,
+            _ if !keeps_books => accepted,
             _ => {
                 let code = self.book(request, books);
                 // A ruled approval (11, A2) goes out as ruled, but never over a decline of the books.
-                ruled
-                    .filter(|_| code == ResponseCode::APPROVED)
-                    .unwrap_or(code)
+                ruled.filter(|_| code == accepted).unwrap_or(code)
             }
         };
-        if self.dialect.is_approval(code) {
+        if self.dialect.accepts(self.message.mti(), code) {
             books.counters.approved += 1;
         } else {
             books.counters.declined += 1;
         }
         code
+    }
+
+    fn accepted(&self) -> ResponseCode {
+        self.dialect.accepted(self.message.mti())
     }
 
     fn book(&self, request: &Request, books: &mut Books) -> ResponseCode {
@@ -235,7 +240,7 @@ impl Case<'_> {
             | RequestType::Enquiry
             | RequestType::QrQuery
             | RequestType::Settlement
-            | RequestType::Trailer => ResponseCode::APPROVED,
+            | RequestType::Trailer => self.accepted(),
         }
     }
 
@@ -257,7 +262,7 @@ impl Case<'_> {
                 return self.dialect.reversal().unknown_original;
             }
         }
-        ResponseCode::APPROVED
+        self.accepted()
     }
 
     fn book_money(&self, terminal: TerminalId, row: Row, books: &mut Books) -> ResponseCode {
@@ -268,13 +273,13 @@ impl Case<'_> {
             return self.dialect.decline(DeclineCode::OriginalNotFound);
         }
         match ledger.book(terminal, row) {
-            Booked::New => ResponseCode::APPROVED,
+            Booked::New => self.accepted(),
             Booked::Repeat(state) => {
                 counters.repeats += 1;
                 let never_again = self.request.is_some_and(|r| r.fate == Fate::Reverse);
                 counters.doubled += u64::from(never_again);
                 match state {
-                    State::Approved => ResponseCode::APPROVED,
+                    State::Approved => self.accepted(),
                     State::Reversed | State::Declined | State::InDoubt | State::Barred => {
                         self.dialect.decline(DeclineCode::Duplicate)
                     }
@@ -424,9 +429,17 @@ impl Case<'_> {
             extras[count] = (de, value);
             count += 1;
         };
-        add(12, FieldValue::Number(self.now.time));
-        add(13, FieldValue::Number(self.now.date));
-        add(37, FieldValue::Text(&rrn));
+        let roles = self.dialect.roles();
+        if roles.time == roles.date {
+            add(roles.time, FieldValue::Number(self.now.joined()));
+        } else {
+            add(12, FieldValue::Number(self.now.time));
+            add(13, FieldValue::Number(self.now.date));
+        }
+        // Where answers are matched by it, it is the acquirer's and comes back.
+        if !self.dialect.matched(m.mti()).contains(37) {
+            add(37, FieldValue::Text(&rrn));
+        }
         if gives_code {
             add(38, FieldValue::Text(&rrn[6..]));
         }

@@ -25,6 +25,7 @@ pub(super) struct Template {
     answer_mti: Mti,
     stan_at: Number,
     amount_at: Number,
+    /// DE41 as it stands in a message.
     terminal: [u8; 8],
 }
 
@@ -34,6 +35,8 @@ struct Number {
     at: usize,
     bytes: usize,
     packed: bool,
+    /// The character of the digit 0: dialects are ASCII or EBCDIC.
+    zero: u8,
 }
 
 impl Template {
@@ -61,7 +64,10 @@ impl Template {
             answer_mti: m.mti().answer(),
             stan_at: number(dialect.roles().stan, 6)?,
             amount_at: number(dialect.roles().amount, 12)?,
-            terminal: *who.terminal.as_bytes(),
+            terminal: m
+                .field(dialect.roles().terminal)
+                .and_then(|bytes| bytes.try_into().ok())
+                .ok_or(TemplateError::Decode)?,
             frame: out.to_vec(),
         })
     }
@@ -109,6 +115,7 @@ impl Number {
             at: prefix + at,
             bytes,
             packed: bytes != digits,
+            zero: content.last()? & 0xF0,
         })
     }
 
@@ -127,7 +134,7 @@ impl Number {
                 let low = digit();
                 digit() << 4 | low
             } else {
-                b'0' + digit()
+                self.zero + digit()
             };
         }
     }

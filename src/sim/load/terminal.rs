@@ -232,7 +232,7 @@ impl Line {
         made.map_err(TemplateError::Encode)?;
         let answer = self.ask(common, &out).await?;
         let code = answer.response_code().ok_or(OpenError::Answer)?;
-        if !answer.dialect().is_approval(code) {
+        if !answer.dialect().accepts(answer.mti(), code) {
             return Err(OpenError::SignOn(code));
         }
         Ok(answer.batch().unwrap_or(batch))

@@ -53,6 +53,10 @@ pub(super) enum Event {
     Operator,
     /// A person looks at what is parked.
     Exceptions,
+    /// What was asked is looked up.
+    LookedUp {
+        life: u64,
+    },
     SyncBegins,
     SyncDone {
         life: u64,
@@ -104,6 +108,7 @@ impl Event {
             | Self::LinkUp { .. }
             | Self::Operator
             | Self::Exceptions
+            | Self::LookedUp { .. }
             | Self::SyncBegins
             | Self::SyncDone { .. }
             | Self::Tick { .. }

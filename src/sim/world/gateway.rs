@@ -200,7 +200,12 @@ impl Gateway {
         self.driven.link_down(link);
     }
 
-    pub(super) fn look_up(&mut self) -> Result<usize, StoreError> {
+    /// Whether there is something to look up.
+    pub(super) fn begin_look_up(&mut self) -> bool {
+        self.driven.begin_look_up()
+    }
+
+    pub(super) fn look_up(&mut self) -> Result<(), StoreError> {
         self.driven.look_up()
     }
 

@@ -34,7 +34,7 @@ pub use finding::{Finding, Summary};
 use gateway::{Gateway, Remains};
 use host::{Host, Mood};
 use rates::Rates;
-use terminal::{Next, Terminal, message_of};
+use terminal::{Heard, Next, Terminal, message_of};
 
 /// Terminals of a world.
 pub const TERMINALS: u32 = 10;
@@ -74,6 +74,7 @@ struct World<'t> {
     epochs: [u64; LINKS],
     links_up: [bool; LINKS],
     syncing: bool,
+    looking_up: bool,
     sessions: u64,
     terminals: Vec<Terminal>,
     host: Host,
@@ -154,6 +155,7 @@ impl<'t> World<'t> {
             epochs: [0; LINKS],
             links_up: [false; LINKS],
             syncing: false,
+            looking_up: false,
             sessions: 0,
             terminals: whole
                 .into_iter()
@@ -219,6 +221,7 @@ impl<'t> World<'t> {
                 | Event::Booked { .. }
                 | Event::FromHost { .. }
                 | Event::SyncDone { .. }
+                | Event::LookedUp { .. }
                 | Event::Restart,
             ) => true,
             Some(
@@ -236,6 +239,7 @@ impl<'t> World<'t> {
         };
         self.gateway.as_ref().is_some_and(Gateway::is_quiet)
             && !self.syncing
+            && !self.looking_up
             && !self.events.iter().any(underway)
     }
 
@@ -332,6 +336,14 @@ impl<'t> World<'t> {
             }
             Event::Operator => self.operate(),
             Event::Exceptions => self.decide()?,
+            Event::LookedUp { life } => {
+                if life == self.life
+                    && let Some(gateway) = &mut self.gateway
+                {
+                    self.looking_up = false;
+                    gateway.look_up().map_err(restart_failed)?;
+                }
+            }
             Event::SyncBegins => {
                 if let Some(gateway) = &mut self.gateway {
                     gateway.begin_sync();
@@ -416,10 +428,16 @@ impl<'t> World<'t> {
 
     /// Carries away what the gateway has put out, and lets it look up and sync.
     fn carry(&mut self) -> Result<(), Finding> {
+        let begins =
+            !self.looking_up && (self.gateway.as_mut()).is_some_and(Gateway::begin_look_up);
+        if begins {
+            self.looking_up = true;
+            let (life, wait) = (self.life, self.within(self.rates.look_up_max));
+            self.after(wait, Event::LookedUp { life });
+        }
         let Some(gateway) = &mut self.gateway else {
             return Ok(());
         };
-        gateway.look_up().map_err(restart_failed)?;
         let mut to_terminals = Vec::new();
         let closed = gateway.answers(&mut to_terminals, &mut self.index)?;
         let mut to_host = Vec::new();
@@ -474,7 +492,9 @@ impl<'t> World<'t> {
             self.turn(terminal, Duration::from_secs(1));
             return;
         };
-        let session = *self.terminals[terminal].session.get_or_insert_with(|| {
+        let it = &mut self.terminals[terminal];
+        it.sends(it.session.is_none());
+        let session = *it.session.get_or_insert_with(|| {
             self.sessions += 1;
             gateway.connect(self.sessions);
             self.sessions
@@ -500,19 +520,19 @@ impl<'t> World<'t> {
         let mut index = Index::new();
         let message = message_of(self.phrases.dialect(), frame, &mut index)?;
         let it = &mut self.terminals[terminal];
-        let waited = it.waits();
-        let at_once = it.on_answer(
+        let heard = it.on_answer(
             self.phrases.dialect(),
             &message,
             &self.rates,
             &mut self.random,
         )?;
-        if at_once {
-            self.turn(terminal, Duration::ZERO);
-        } else if let Some(again) = it.again() {
-            self.send(terminal, again);
-        } else if waited {
-            self.rest(terminal);
+        match heard {
+            Heard::Late => {}
+            Heard::AtOnce => self.turn(terminal, Duration::ZERO),
+            Heard::Rest => match it.again() {
+                Some(again) => self.send(terminal, again),
+                None => self.rest(terminal),
+            },
         }
         Ok(())
     }
@@ -628,6 +648,7 @@ impl<'t> World<'t> {
             let _written = gateway.sync();
         }
         self.syncing = false;
+        self.looking_up = false;
         for link in 0..LINKS {
             // What the process had handed to the system may still be on its way.
             if self.links_up[link] {

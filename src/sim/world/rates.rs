@@ -48,6 +48,8 @@ pub(super) struct Rates {
     pub(super) crashes: u32,
     /// Longest time a frame travels between terminal and gateway, or gateway and host.
     pub(super) travel_max: Duration,
+    /// Longest time until what was asked of the read model is answered.
+    pub(super) look_up_max: Duration,
     /// Longest sync.
     pub(super) sync_max: Duration,
     /// Times a reversal or repeat is sent before a person has to decide.
@@ -85,6 +87,7 @@ impl Rates {
             refunds: some(30),
             crashes: 0,
             travel_max: Duration::ZERO,
+            look_up_max: Duration::ZERO,
             sync_max: Duration::ZERO,
             attempts_max: ATTEMPTS_MAX,
             operator_rests: Duration::ZERO,
@@ -93,6 +96,12 @@ impl Rates {
         Self {
             crashes: if random.bool() { random.u32(1..=3) } else { 0 },
             travel_max: Duration::from_micros(random.u64(100..300_000)),
+            look_up_max: match random.u32(0..3) {
+                0 => Duration::ZERO,
+                1 => Duration::from_micros(random.u64(100..50_000)),
+                // A read model that is far behind.
+                _ => Duration::from_millis(random.u64(50..5_000)),
+            },
             sync_max: Duration::from_micros(random.u64(100..50_000)),
             attempts_max: match random.u32(0..4) {
                 0 => random.u32(1..=4),

@@ -63,6 +63,17 @@ pub(super) enum Next {
     Done,
 }
 
+/// What an answer changed for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing: it answers a copy of what has had its answer, and comes late.
+    Late,
+    /// It acts at once.
+    AtOnce,
+    /// It rests before it acts.
+    Rest,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Terminal {
@@ -75,6 +86,8 @@ pub(super) struct Terminal {
     doing: Doing,
     asked: Option<Asked>,
     last_sale: Option<Earlier>,
+    /// Requests and reversals (`true`) sent over this connection and not answered, by their STAN.
+    unheard: Vec<(bool, Stan)>,
     stan: Stan,
     left: u32,
 }
@@ -89,6 +102,7 @@ impl Terminal {
             doing: Doing::Nothing,
             asked: None,
             last_sale: None,
+            unheard: Vec::new(),
             stan: Stan::FIRST,
             left: requests,
         }
@@ -218,14 +232,25 @@ impl Terminal {
         Ok(frame)
     }
 
-    /// An answer arrives on its connection. Returns whether it has to act again at once rather than rest.
+    /// What it has to say goes out over its connection, or over a new one.
+    pub(super) fn sends(&mut self, dials: bool) {
+        if dials {
+            self.unheard.clear();
+        }
+        if let Some(asked) = &self.asked {
+            let what = (self.doing == Doing::Reversing, asked.place.stan);
+            self.unheard.push(what);
+        }
+    }
+
+    /// An answer arrives on its connection.
     pub(super) fn on_answer(
         &mut self,
         dialect: &Dialect,
         message: &Message<'_>,
         rates: &Rates,
         random: &mut fastrand::Rng,
-    ) -> Result<bool, Finding> {
+    ) -> Result<Heard, Finding> {
         let stan = message.stan().ok_or(Finding::Unusable)?;
         if message.terminal() != Some(self.who.terminal) {
             return Err(Finding::ForeignAnswer { stan });
@@ -235,17 +260,25 @@ impl Terminal {
         };
         let code = message.response_code().ok_or(Finding::Unusable)?;
         let is_reversal = message.mti().class_key() & 0x0f == 4;
+        let of = |sent: &(bool, Stan)| *sent == (is_reversal, stan);
+        let Some(sent) = self.unheard.iter().position(of) else {
+            return Err(Finding::ForeignAnswer { stan });
+        };
+        self.unheard.remove(sent);
+        if stan != asked.place.stan {
+            return Ok(Heard::Late);
+        }
         match self.doing {
             Doing::Reversing if is_reversal => {
                 if dialect.acknowledges_reversal(code) {
                     self.settle(State::Reversed);
-                    return Ok(false);
+                    return Ok(Heard::Rest);
                 }
                 // Terminals clear a reversal on an acknowledgement only.
                 Err(Finding::ReversalRefused { code })
             }
             Doing::Asking | Doing::AskingAgain if !is_reversal => {
-                if stan != asked.place.stan || message.mti() != asked.answer {
+                if message.mti() != asked.answer {
                     return Err(Finding::ForeignAnswer { stan });
                 }
                 if message
@@ -262,13 +295,18 @@ impl Terminal {
                             first,
                             then: code,
                         }),
-                        _ => Ok(false),
+                        _ => Ok(Heard::Rest),
                     };
                 }
-                Ok(self.answered(dialect, message, code, rates, random))
+                if self.answered(dialect, message, code, rates, random) {
+                    return Ok(Heard::AtOnce);
+                }
+                Ok(Heard::Rest)
             }
             // It has given up what this answers.
-            Doing::Nothing | Doing::Asking | Doing::AskingAgain | Doing::Reversing => Ok(false),
+            Doing::Nothing | Doing::Asking | Doing::AskingAgain | Doing::Reversing => {
+                Ok(Heard::Late)
+            }
         }
     }
 
@@ -297,7 +335,7 @@ impl Terminal {
                     minor,
                     rrn: message
                         .rrn()
-                        .and_then(|rrn| rrn.try_into().ok())
+                        .and_then(|rrn| rrn.as_ref().try_into().ok())
                         .unwrap_or([b' '; 12]),
                     approval_code: [b' '; 6],
                 });

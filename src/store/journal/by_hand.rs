@@ -34,6 +34,7 @@ impl<E> Journal<E> {
             effects: Vec::new(),
             wake_at: NOT_WAITING,
             fair: 0,
+            rest_ends: false,
             closed: false,
         };
         let shared = Arc::new(Shared {

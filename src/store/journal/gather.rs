@@ -14,11 +14,33 @@ pub(super) const GATHER_ENOUGH: usize = 256;
 /// What counts as a fair group before the first was written.
 pub(super) const GATHER_FAIR: usize = 16;
 
+/// Effects that must join during a wait in hope for the next one to be worth it.
+const HOPE_FULFILLED: usize = 4;
+
+/// So many groups are written without a wait before hope is tried again.
+const HOPE_TRIED_EVERY: u32 = 64;
+
+/// How long the writer waits, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Not at all.
+    Not,
+    /// For outcomes that are known to be on their way. It ends when they are there.
+    ForKnown(Duration),
+    /// For requests that nobody knows of yet. It ends with its time, or when enough is there.
+    InHope(Duration),
+}
+
 /// How many requests are in flight: each appends an outcome sooner or later.
 pub type InFlight = Arc<dyn Fn() -> usize + Send + Sync>;
 
-/// When the writer waits for more: while records come fast and more are known to be on their way, so that a
-/// short wait makes a much larger group. How fast they come is told from the last groups.
+/// When the writer waits for more: while records come fast, so that a short wait makes a much larger group. How
+/// fast they come is told from the last groups.
+///
+/// That more will come it knows from the requests in flight. Where most terminals are idle and any of them may
+/// send next, little is in flight and more comes all the same; where every terminal waits for this very group,
+/// nothing does. Only trying tells the two apart: one wait in [`HOPE_TRIED_EVERY`] groups, and then all of them
+/// for as long as they bring something.
 pub struct Gather {
     at_most: Duration,
     clock: Arc<dyn Clock>,
@@ -26,6 +48,10 @@ pub struct Gather {
     taken_at: Moment,
     /// Mean time between records in nanoseconds, never more than `at_most`.
     interval: u64,
+    /// Effects that were there when a wait in hope began.
+    hoped_from: Option<usize>,
+    /// Groups until the next wait in hope.
+    hope_in: u32,
 }
 
 impl std::fmt::Debug for Gather {
@@ -33,6 +59,7 @@ impl std::fmt::Debug for Gather {
         f.debug_struct("Gather")
             .field("at_most", &self.at_most)
             .field("interval", &self.interval)
+            .field("hope_in", &self.hope_in)
             .finish_non_exhaustive()
     }
 }
@@ -47,17 +74,31 @@ impl Gather {
             clock,
             in_flight,
             interval: nanos(at_most),
+            hoped_from: None,
+            hope_in: 0,
         }
     }
 
     /// How long to wait now that so many effects are there. One terminal alone is never kept waiting.
-    pub(super) fn wait(&self, effects: usize) -> Duration {
+    pub(super) fn wait(&mut self, effects: usize) -> Wait {
+        self.hoped_from = None;
         let fast = self.interval.saturating_mul(GATHER_FROM) <= nanos(self.at_most);
-        if fast && effects < GATHER_ENOUGH && more_to_come((self.in_flight)(), effects) {
-            self.at_most
-        } else {
-            Duration::ZERO
+        if self.at_most.is_zero() || !fast || effects >= GATHER_ENOUGH {
+            return Wait::Not;
         }
+        let in_flight = (self.in_flight)();
+        if more_to_come(in_flight, effects) {
+            return Wait::ForKnown(self.at_most);
+        }
+        if effects.max(in_flight) <= 1 {
+            return Wait::Not;
+        }
+        if self.hope_in > 0 {
+            self.hope_in -= 1;
+            return Wait::Not;
+        }
+        self.hoped_from = Some(effects);
+        Wait::InHope(self.at_most)
     }
 
     /// The clock that it tells by.
@@ -67,6 +108,11 @@ impl Gather {
 
     /// So many effects were taken just now.
     pub(super) fn taken(&mut self, effects: usize) {
+        if let Some(before) = self.hoped_from.take()
+            && effects < before + HOPE_FULFILLED
+        {
+            self.hope_in = HOPE_TRIED_EVERY;
+        }
         let now = self.clock.now();
         let since = nanos(now.since(self.taken_at));
         self.taken_at = now;
@@ -121,18 +167,47 @@ pub(super) mod tests {
             }
             gather.wait(1)
         };
-        assert_eq!(groups(0, 0, Duration::ZERO), Duration::ZERO);
-        assert_eq!(groups(100, 1, Duration::from_micros(150)), Duration::ZERO);
+        let known = Wait::ForKnown(at_most);
+        assert_eq!(groups(0, 0, Duration::ZERO), Wait::Not);
+        assert_eq!(groups(100, 1, Duration::from_micros(150)), Wait::Not);
         // Eight thousand sales a second: from the first groups on, and again after a pause.
-        assert_eq!(groups(30, 4, Duration::from_micros(250)), at_most);
-        assert_eq!(groups(1, 1, Duration::from_secs(60)), Duration::ZERO);
-        assert_eq!(groups(30, 4, Duration::from_micros(250)), at_most);
+        assert_eq!(groups(30, 4, Duration::from_micros(250)), known);
+        assert_eq!(groups(1, 1, Duration::from_secs(60)), Wait::Not);
+        assert_eq!(groups(30, 4, Duration::from_micros(250)), known);
         // However fast one terminal is: nothing is on its way but what is there.
         in_flight.store(1, Ordering::Release);
-        assert_eq!(gather.wait(1), Duration::ZERO);
+        assert_eq!(gather.wait(1), Wait::Not);
         in_flight.store(100, Ordering::Release);
-        assert_eq!(gather.wait(1), at_most);
-        assert_eq!(gather.wait(GATHER_ENOUGH), Duration::ZERO);
+        assert_eq!(gather.wait(1), known);
+        assert_eq!(gather.wait(GATHER_ENOUGH), Wait::Not);
+    }
+
+    #[test]
+    fn it_hopes_for_more_while_hope_is_fulfilled() {
+        let at_most = Duration::from_millis(1);
+        let (mut hopeful, clock, _in_flight) = gather(at_most, 8);
+        let mut group = |before: usize, after: usize| {
+            let wait = hopeful.wait(before);
+            clock.advance(Duration::from_micros(30) * u32::try_from(after).unwrap());
+            hopeful.taken(after);
+            wait
+        };
+        // They come fast. All eight terminals wait for this group, so that nothing joined it: not again soon.
+        while group(8, 8) == Wait::Not {}
+        for _ in 0..HOPE_TRIED_EVERY {
+            assert_eq!(group(8, 8), Wait::Not);
+        }
+        // Others begin to send: now every group is waited for, until they fall silent.
+        for _ in 0..1_000 {
+            assert_eq!(group(8, 12), Wait::InHope(at_most));
+        }
+        assert_eq!(group(8, 11), Wait::InHope(at_most));
+        assert_eq!(group(8, 12), Wait::Not);
+        // What is known to come is waited for all the while.
+        assert_eq!(group(2, 8), Wait::ForKnown(at_most));
+        // No group at all waits when that is the setting.
+        let (mut never, _clock, _in_flight) = gather(Duration::ZERO, 8);
+        assert!((0..1_000).all(|n| never.wait(n) == Wait::Not));
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn tick(book: &OwedBook, links: &Group, now: u64) -> Round {
 }
 
 fn answered(book: &OwedBook, n: u32, said: Said, now: u64) -> Answered {
-    book.reversal_answered(&key(n), None, said, Some(*b"96"), at(now))
+    book.reversal_answered(&key(n), &|_, _| Ok(()), said, Some(*b"96"), at(now))
 }
 
 /// When something was sent and when it was given up, in ms, looking every 100 ms.
@@ -112,20 +112,24 @@ fn what_nobody_answers_is_sent_with_longer_waits_and_given_up_at_the_limit() {
 fn a_repeat_is_always_the_same_and_ends_with_any_answer() {
     let (book, links) = (OwedBook::default(), links(1));
     book.begin(repeat(1, 1), frame("ask "), at(0));
-    let ends = |now| book.repeat_answered(&key(1), None, at(now));
-    assert!(ends(0).is_none(), "it was not sent yet");
+    let ends = |now| book.repeat_answered(&key(1), &|_, _| Ok(()), at(now));
+    assert_eq!(ends(0).err(), Some(None), "it was not sent yet");
     let (sends, _) = times(&book, &links, 7_000);
     assert_eq!(sends, [0, 6_000]);
     assert_eq!(sent(&links, 0), "ask ask ");
-    let other = terminal("T0000002");
-    let foreign = book.repeat_answered(&key(1), Some(other), at(7_000));
-    assert!(foreign.is_none(), "another terminal's answer");
-    assert_eq!(ends(7_000).map(|owed| owed.txn), Some(TxnId(1)));
+    let differs = Mismatch::Differs(41);
+    let foreign = book.repeat_answered(&key(1), &|_, _| Err(differs), at(7_000));
+    assert_eq!(
+        foreign.err(),
+        Some(Some(differs)),
+        "another terminal's answer"
+    );
+    assert_eq!(ends(7_000).map(|owed| owed.txn).ok(), Some(TxnId(1)));
     assert_eq!(book.len(), 0);
     book.begin(reversal(2, 2, 0), frame("undo "), at(0));
     assert_eq!(tick(&book, &links, 8_000).reversals, 1);
-    let none = book.repeat_answered(&key(2), None, at(8_000));
-    assert!(none.is_none(), "a reversal is no repeat");
+    let none = book.repeat_answered(&key(2), &|_, _| Ok(()), at(8_000));
+    assert_eq!(none.err(), Some(None), "a reversal is no repeat");
 }
 
 #[test]
@@ -143,7 +147,10 @@ fn without_a_link_it_waits_and_that_counts_no_attempt() {
 fn a_refusal_is_asked_again_and_told_in_the_end() {
     let (book, links) = (OwedBook::default(), links(1));
     book.begin(reversal(1, 1, 0), frame("undo "), at(0));
-    assert!(matches!(answered(&book, 1, Said::No, 0), Answered::Stray));
+    assert!(matches!(
+        answered(&book, 1, Said::No, 0),
+        Answered::Stray(None)
+    ));
     tick(&book, &links, 0);
     let Answered::Again(TxnId(1), 1) = answered(&book, 1, Said::No, 100) else {
         panic!("it stays on the book");

@@ -48,6 +48,8 @@ pub(super) const GROUP_TPDU: [u8; 5] = [0x60, 0x01, 0x23, 0x04, 0x56];
 /// A gateway to be. What a test sets is what it is about.
 pub(super) struct Setup {
     pub(super) dialect: &'static str,
+    /// What stands behind the shipped text of the dialect.
+    pub(super) amended: &'static str,
     pub(super) tls: bool,
     pub(super) sign_on_required: bool,
     /// As if MACs were verified, and codes may be entered.
@@ -76,6 +78,7 @@ impl Setup {
         let seconds = Duration::from_secs;
         Self {
             dialect: UNIONPAY,
+            amended: "",
             tls: false,
             sign_on_required: false,
             codes: false,
@@ -121,7 +124,12 @@ impl Setup {
             name: format!("world-{}", NUMBER.fetch_add(1, Ordering::Relaxed)),
         });
         let prometheus = prometheus();
-        let dialect = Dialect::shipped(self.dialect).unwrap();
+        let dialect = if self.amended.is_empty() {
+            Dialect::shipped(self.dialect).unwrap()
+        } else {
+            let text = Dialect::shipped_text(self.dialect).unwrap();
+            Arc::new(Dialect::parse("amended", &format!("{text}{}", self.amended)).unwrap())
+        };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let bank = TcpListener::bind(any_port).await.unwrap();
         let host = self.host.unwrap_or_else(|| bank.local_addr().unwrap());
