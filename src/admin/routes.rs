@@ -28,6 +28,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("PUT", "/v1/accounts/{acquirer}/{account}/status", STOP),
     ("POST", "/v1/accounts/{acquirer}", RUN),
     ("POST", "/v1/accounts/{acquirer}/{account}/events", WORK),
+    ("POST", "/v1/accounts/{acquirer}/{account}/release", WORK),
     ("GET", "/v1/alerts", READ),
     ("GET", "/v1/audit", AUDIT),
     ("GET", "/v1/audit/head", READ),

@@ -100,6 +100,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::ALERTS,
     affairs::schema::SPARES,
     limits::MIGRATION,
+    affairs::schema::RELEASES,
 ];
 
 /// See the module.

@@ -799,7 +799,7 @@ fn an_account_opens_by_two_persons_and_closes_by_one() {
     let done = desk.ok(event(AccountEvent::Freeze, None));
     assert_eq!(
         done.changes.accounts,
-        [(crate::base::AccountId(1), AccountStatus::Frozen)]
+        [(AccountId(1), AccountStatus::Frozen)]
     );
     assert!(
         desk.refused(CHECKER, event(AccountEvent::Unfreeze, None))
