@@ -23,7 +23,9 @@ use super::transactions::amount_of;
 use crate::base::{BindingId, Timestamp};
 use crate::binding::drain::{Impact, Outstanding, hex_of};
 use crate::binding::replacement::DeviceTest;
-use crate::binding::unbinding::{Channel, Claim, DocumentKind, Export, UnbindReason, WipeResult};
+use crate::binding::unbinding::{
+    Channel, Claim, DocumentKind, Export, KeyMark, UnbindReason, WipeResult,
+};
 use crate::store::Registry;
 use crate::store::command::{CaseView, Command, ReplaceStep, UnbindStep};
 use crate::store::read_model::BindingReader;
@@ -40,6 +42,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         .routes(routes!(export))
         .routes(routes!(open_unbinding))
         .routes(routes!(unbind_step))
+        .routes(routes!(keys_destroyed))
         .routes(routes!(open_replacement))
         .routes(routes!(replace_step))
 }
@@ -342,6 +345,44 @@ async fn unbind_step(
             Some(step) => step,
             None => step_of(asked, &by)?,
         };
+        Ok(Command::Unbinding { case, step })
+    };
+    admin.command(write, version, make).await
+}
+
+/// The end of a device's keys at the host.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DestroyedKeys {
+    /// Name and check value of every key on record for the device; never a key
+    check_values: std::collections::BTreeMap<String, String>,
+    /// Names of those that are kept to verify reversals, after a drain that was forced
+    #[serde(default)]
+    kept: Vec<String>,
+}
+
+/// Say that the host's keys of the device are destroyed; the case does not go on before
+#[utoipa::path(
+    post, path = "/v1/unbindings/{case}/keys-destroyed", tag = "cases",
+    params(
+        ("case" = u64, Path),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = DestroyedKeys, responses((status = 200, body = Outcome))
+)]
+async fn keys_destroyed(
+    State(admin): State<Admin>,
+    Path(case): Path<u64>,
+    IfMatch(version): IfMatch,
+    write: Write<DestroyedKeys>,
+) -> Result<Response, Refusal> {
+    let make = move |_registry: &mut dyn Registry, asked: DestroyedKeys| {
+        let said = asked
+            .check_values
+            .iter()
+            .map(|(name, value)| KeyMark::new(name, value))
+            .collect();
+        let step = UnbindStep::KeysDestroyed(said, asked.kept);
         Ok(Command::Unbinding { case, step })
     };
     admin.command(write, version, make).await

@@ -87,6 +87,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/transactions/{transaction}", READ),
     ("GET", "/v1/transactions/{transaction}/evidence", READ),
     ("POST", "/v1/unbindings", RUN),
+    ("POST", "/v1/unbindings/{case}/keys-destroyed", KEYS),
     ("POST", "/v1/unbindings/{case}/steps", WORK),
 ];
 

@@ -24,7 +24,7 @@ use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::replacement::DeviceTest;
 use crate::binding::unbinding::{
-    Channel, Claim, DocumentKind, Export, Proof, UnbindReason, WipeResult,
+    Channel, Claim, DocumentKind, Export, KeyMark, Proof, UnbindReason, WipeResult,
 };
 use crate::binding::watch::AlertKind;
 use crate::binding::{ReasonSet, RependReason, TerminalKey};
@@ -553,6 +553,9 @@ pub enum UnbindStep {
     Drained(Outstanding),
     /// Two persons cut the drain short: whoever acts, and who filed the evidence with this number.
     Force(Outstanding, u64),
+    /// The host's keys of the device are destroyed: all of them by their check values, and the names of those that are
+    /// kept for a while.
+    KeysDestroyed(Vec<KeyMark>, Vec<String>),
     /// What came of wiping.
     Wiped(WipeResult),
     /// The network's reference.
