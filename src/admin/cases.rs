@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -74,10 +73,31 @@ async fn show(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Respo
     Ok(versioned(Json(found), version))
 }
 
+/// What unbinding means for the merchant now.
+#[derive(Debug, Serialize, ToSchema)]
+struct ImpactReport {
+    impact: Impact,
+    /// What has to end first
+    conditions: Vec<Condition>,
+    /// To acknowledge it by
+    hash: String,
+}
+
+/// Something that has to end before a terminal can be closed.
+#[derive(Debug, Serialize, ToSchema)]
+struct Condition {
+    /// What
+    what: &'static str,
+    /// How many
+    count: u64,
+    /// What ends it
+    remedy: &'static str,
+}
+
 /// What unbinding a case's terminal means for its merchant now, with the hash to acknowledge it by
 #[utoipa::path(
     get, path = "/v1/cases/{case}/impact", tag = "cases",
-    params(("case" = u64, Path)), responses((status = 200, body = Object))
+    params(("case" = u64, Path)), responses((status = 200, body = ImpactReport))
 )]
 async fn impact(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Response, Refusal> {
     let case = admin.case(case).await?;
@@ -85,10 +105,18 @@ async fn impact(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Res
     let conditions: Vec<_> = impact
         .outstanding
         .conditions()
-        .map(|(what, count, remedy)| json!({ "what": what, "count": count, "remedy": remedy }))
+        .map(|(what, count, remedy)| Condition {
+            what,
+            count,
+            remedy,
+        })
         .collect();
-    let hash = impact.hash();
-    Ok(Json(json!({ "impact": impact, "conditions": conditions, "hash": hash })).into_response())
+    let report = ImpactReport {
+        hash: impact.hash(),
+        impact,
+        conditions,
+    };
+    Ok(Json(report).into_response())
 }
 
 /// A case's terminal's transactions as CSV, for the merchant to keep; the checksum is in a header

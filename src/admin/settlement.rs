@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::inquiry::{AccountName, Inquiry, InquiryError};
-use super::transactions::{Format, amount_of, record_of, shown};
+use super::transactions::{Format, amount_of, as_value, record_of, shown};
 use super::when::{business_day, date, written};
 use crate::base::{AccountId, Currency, Timestamp};
 use crate::store::settlement::{Class, Tally, Totals};
@@ -319,7 +319,7 @@ impl Form for Json<'_> {
         }
         let comma = if self.lines > 0 { "," } else { "" };
         self.lines += 1;
-        let mut line = shown(inquiry, row)?;
+        let mut line = as_value(shown(inquiry, row)?);
         line["class"] = json!(class.name());
         line["counts"] = amount_of(minor, &row.currency);
         write!(self.out, "{comma}\n{line}")?;
