@@ -238,10 +238,10 @@ pub(super) fn codes(
         return codes;
     };
     for why in DeclineCode::ALL {
-        let usual = why
+        let why_code = match why
             .usual()
-            .filter(|_| width == 2 && !declines.has(why.name()));
-        let why_code = match usual {
+            .filter(|_| !declines.has(why.name()) && width == 2)
+        {
             Some(usual) => usual,
             None => required_code(&declines, why.name(), width).unwrap_or(ResponseCode::APPROVED),
         };
