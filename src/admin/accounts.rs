@@ -21,6 +21,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(add_account))
         .routes(routes!(account_event))
+        .routes(routes!(release))
 }
 
 /// A settlement account, as it is entered.
@@ -95,6 +96,44 @@ async fn account_event(
             },
             event: one_of!(AccountEvent, "event", &new.event)?,
             note: new.note,
+            evidence: new.evidence,
+        })
+    };
+    admin.command(write, version, make).await
+}
+
+/// Who gets what a closed account cannot be paid.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    /// Reference of a verified account of the same merchant
+    to: String,
+    /// Number of the evidence (release-suspense) that another person filed
+    evidence: Option<u64>,
+}
+
+/// Say which account gets what a closed one cannot be paid (`unpayable` in the settlement file)
+#[utoipa::path(
+    post, path = "/v1/accounts/{acquirer}/{account}/release", tag = "accounts",
+    params(
+        ("acquirer" = String, Path), ("account" = String, Path, description = "The acquirer's reference"),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = Release, responses((status = 200, body = Outcome))
+)]
+async fn release(
+    State(admin): State<Admin>,
+    Path((acquirer, account)): Path<(String, String)>,
+    IfMatch(version): IfMatch,
+    write: Write<Release>,
+) -> Result<Response, Refusal> {
+    let make = move |registry: &mut dyn Registry, new: Release| {
+        Ok(Command::ReleaseSuspense {
+            account: AccountName {
+                acquirer: acquirer_of(registry, &acquirer)?,
+                reference: account,
+            },
+            to: new.to,
             evidence: new.evidence,
         })
     };

@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,7 +22,9 @@ use super::transactions::amount_of;
 use crate::base::{BindingId, Timestamp};
 use crate::binding::drain::{Impact, Outstanding, hex_of};
 use crate::binding::replacement::DeviceTest;
-use crate::binding::unbinding::{Channel, Claim, DocumentKind, Export, UnbindReason, WipeResult};
+use crate::binding::unbinding::{
+    Channel, Claim, DocumentKind, Export, KeyMark, UnbindReason, WipeResult,
+};
 use crate::store::Registry;
 use crate::store::command::{CaseView, Command, ReplaceStep, UnbindStep};
 use crate::store::read_model::BindingReader;
@@ -40,6 +41,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         .routes(routes!(export))
         .routes(routes!(open_unbinding))
         .routes(routes!(unbind_step))
+        .routes(routes!(keys_destroyed))
         .routes(routes!(open_replacement))
         .routes(routes!(replace_step))
 }
@@ -71,10 +73,31 @@ async fn show(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Respo
     Ok(versioned(Json(found), version))
 }
 
+/// What unbinding means for the merchant now.
+#[derive(Debug, Serialize, ToSchema)]
+struct ImpactReport {
+    impact: Impact,
+    /// What has to end first
+    conditions: Vec<Condition>,
+    /// To acknowledge it by
+    hash: String,
+}
+
+/// Something that has to end before a terminal can be closed.
+#[derive(Debug, Serialize, ToSchema)]
+struct Condition {
+    /// What
+    what: &'static str,
+    /// How many
+    count: u64,
+    /// What ends it
+    remedy: &'static str,
+}
+
 /// What unbinding a case's terminal means for its merchant now, with the hash to acknowledge it by
 #[utoipa::path(
     get, path = "/v1/cases/{case}/impact", tag = "cases",
-    params(("case" = u64, Path)), responses((status = 200, body = Object))
+    params(("case" = u64, Path)), responses((status = 200, body = ImpactReport))
 )]
 async fn impact(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Response, Refusal> {
     let case = admin.case(case).await?;
@@ -82,10 +105,18 @@ async fn impact(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Res
     let conditions: Vec<_> = impact
         .outstanding
         .conditions()
-        .map(|(what, count, remedy)| json!({ "what": what, "count": count, "remedy": remedy }))
+        .map(|(what, count, remedy)| Condition {
+            what,
+            count,
+            remedy,
+        })
         .collect();
-    let hash = impact.hash();
-    Ok(Json(json!({ "impact": impact, "conditions": conditions, "hash": hash })).into_response())
+    let report = ImpactReport {
+        hash: impact.hash(),
+        impact,
+        conditions,
+    };
+    Ok(Json(report).into_response())
 }
 
 /// A case's terminal's transactions as CSV, for the merchant to keep; the checksum is in a header
@@ -342,6 +373,44 @@ async fn unbind_step(
             Some(step) => step,
             None => step_of(asked, &by)?,
         };
+        Ok(Command::Unbinding { case, step })
+    };
+    admin.command(write, version, make).await
+}
+
+/// The end of a device's keys at the host.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DestroyedKeys {
+    /// Name and check value of every key on record for the device; never a key
+    check_values: std::collections::BTreeMap<String, String>,
+    /// Names of those that are kept to verify reversals, after a drain that was forced
+    #[serde(default)]
+    kept: Vec<String>,
+}
+
+/// Say that the host's keys of the device are destroyed; the case does not go on before
+#[utoipa::path(
+    post, path = "/v1/unbindings/{case}/keys-destroyed", tag = "cases",
+    params(
+        ("case" = u64, Path),
+        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+    ),
+    request_body = DestroyedKeys, responses((status = 200, body = Outcome))
+)]
+async fn keys_destroyed(
+    State(admin): State<Admin>,
+    Path(case): Path<u64>,
+    IfMatch(version): IfMatch,
+    write: Write<DestroyedKeys>,
+) -> Result<Response, Refusal> {
+    let make = move |_registry: &mut dyn Registry, asked: DestroyedKeys| {
+        let said = asked
+            .check_values
+            .iter()
+            .map(|(name, value)| KeyMark::new(name, value))
+            .collect();
+        let step = UnbindStep::KeysDestroyed(said, asked.kept);
         Ok(Command::Unbinding { case, step })
     };
     admin.command(write, version, make).await

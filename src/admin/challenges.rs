@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -197,20 +196,24 @@ async fn check_code(
     admin.command(write, None, make).await
 }
 
+/// An empty object.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 /// Give up a challenge
 #[utoipa::path(
     post, path = "/v1/challenges/{challenge}/cancel", tag = "challenges",
     params(("challenge" = u64, Path)),
-    request_body = Object, responses((status = 200, body = Outcome))
+    request_body = Nothing, responses((status = 200, body = Outcome))
 )]
 async fn cancel_challenge(
     State(admin): State<Admin>,
     Path(challenge): Path<u64>,
-    write: Write<Value>,
+    write: Write<Nothing>,
 ) -> Result<Response, Refusal> {
-    let make = move |_registry: &mut dyn Registry, _nothing: Value| {
-        Ok(Command::CancelChallenge { challenge })
-    };
+    let make =
+        move |_registry: &mut dyn Registry, Nothing {}| Ok(Command::CancelChallenge { challenge });
     admin.command(write, None, make).await
 }
 

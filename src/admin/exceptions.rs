@@ -21,7 +21,9 @@ use super::inquiry::{Inquiry, InquiryError};
 use super::items::{self, Items, Told};
 use super::problem::Refusal;
 use super::questions::number;
-use super::transactions::{interventions_shown, shown, state_of, unknown};
+use super::transactions::{
+    Intervened, Transaction, as_value, interventions_shown, shown, state_of, unknown,
+};
 use super::when::written;
 use crate::base::{Fate, Note, PersonName, Timestamp, TxnId, limits};
 use crate::store::audit::Entry;
@@ -84,6 +86,52 @@ impl Asked {
     }
 }
 
+/// A transaction that waits for a person, or about which one decided before.
+#[derive(Debug, Serialize, ToSchema)]
+struct Exception {
+    #[serde(flatten)]
+    transaction: Transaction,
+    /// nothing, reversal or repeat
+    owed: &'static str,
+    /// Upstream group
+    group: String,
+    /// Local time with its offset; null when it is parked no longer
+    parked_at: Option<String>,
+    /// Seconds since then
+    age_seconds: Option<u64>,
+    /// Times that it was sent; null when that was before a restart
+    attempts: Option<u32>,
+    /// The upstream's last code
+    last_code: Option<String>,
+}
+
+/// What is parked, the oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+struct ExceptionPage {
+    exceptions: Vec<Exception>,
+    /// All that fit
+    count: u64,
+    /// Where to go on; null on the last page
+    next: Option<String>,
+}
+
+/// What came of a decision.
+#[derive(Debug, Serialize, ToSchema)]
+struct Decided {
+    /// Number of the transaction
+    transaction: u64,
+    /// resend or close
+    verb: &'static str,
+    /// done, or already where the same was decided before
+    result: &'static str,
+    /// How it stands, where it was decided before
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// Who decided before
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intervention: Option<Intervened>,
+}
+
 /// What only the gateway at work and its clock know of exceptions.
 pub struct Present<'p> {
     /// Now.
@@ -118,7 +166,11 @@ pub fn page(
         exceptions.push(exception_shown(inquiry, row, present)?);
     }
     let next = page.next.map(|cursor| cursor.to_string());
-    Ok(json!({ "exceptions": exceptions, "count": count, "next": next }))
+    Ok(as_value(ExceptionPage {
+        exceptions,
+        count,
+        next,
+    }))
 }
 
 /// One that is parked, or that a person decided about before.
@@ -138,7 +190,7 @@ pub fn one(
             name: format!("{}: the transaction is {}", txn.0, state_of(&row)),
         });
     }
-    Ok(exception_shown(inquiry, &row, present)?)
+    Ok(as_value(exception_shown(inquiry, &row, present)?))
 }
 
 fn is_parked(row: &TransactionRow) -> bool {
@@ -151,25 +203,23 @@ fn exception_shown(
     inquiry: &mut Inquiry,
     row: &TransactionRow,
     present: &Present<'_>,
-) -> Result<Value, StoreError> {
-    let mut exception = shown(inquiry, row)?;
+) -> Result<Exception, StoreError> {
     let parked = row.outcome.as_ref().filter(|_| is_parked(row));
     let since = parked.map(|outcome| outcome.at);
-    exception["owed"] = match (parked.is_some(), row.fate) {
-        (false, _) | (true, Fate::Expire) => "nothing",
-        (true, Fate::Reverse) => "reversal",
-        (true, Fate::Repeat) => "repeat",
-    }
-    .into();
-    exception["group"] = row.group.as_str().into();
-    exception["parked_at"] = since.map(|at| written(at, &inquiry.zone)).into();
-    exception["age_seconds"] = since
-        .map(|at| present.now.0.saturating_sub(at.0) / 1_000_000)
-        .into();
-    exception["attempts"] = (present.attempts)(row.txn).into();
     let code = parked.map(|outcome| outcome.code.trim_ascii());
-    exception["last_code"] = code.filter(|code| !code.is_empty()).into();
-    Ok(exception)
+    Ok(Exception {
+        transaction: shown(inquiry, row)?,
+        owed: match (parked.is_some(), row.fate) {
+            (false, _) | (true, Fate::Expire) => "nothing",
+            (true, Fate::Reverse) => "reversal",
+            (true, Fate::Repeat) => "repeat",
+        },
+        group: row.group.clone(),
+        parked_at: since.map(|at| written(at, &inquiry.zone)),
+        age_seconds: since.map(|at| present.now.0.saturating_sub(at.0) / 1_000_000),
+        attempts: (present.attempts)(row.txn),
+        last_code: code.filter(|code| !code.is_empty()).map(str::to_owned),
+    })
 }
 
 /// What a decision says.
@@ -199,7 +249,7 @@ struct Decisions {
 /// What is parked, the oldest first
 #[utoipa::path(
     get, path = "/v1/exceptions", tag = "exceptions",
-    params(Asked), responses((status = 200, body = Object))
+    params(Asked), responses((status = 200, body = ExceptionPage))
 )]
 async fn list(
     State(admin): State<Admin>,
@@ -217,7 +267,7 @@ async fn list(
 /// One that is parked, or that a person decided about before
 #[utoipa::path(
     get, path = "/v1/exceptions/{transaction}", tag = "exceptions",
-    params(("transaction" = u64, Path)), responses((status = 200, body = Object))
+    params(("transaction" = u64, Path)), responses((status = 200, body = Exception))
 )]
 async fn show(
     State(admin): State<Admin>,
@@ -237,7 +287,7 @@ async fn show(
 #[utoipa::path(
     post, path = "/v1/exceptions/{transaction}/resend", tag = "exceptions",
     params(("transaction" = u64, Path)), request_body = Decision,
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Decided))
 )]
 async fn resend(
     State(admin): State<Admin>,
@@ -251,7 +301,7 @@ async fn resend(
 #[utoipa::path(
     post, path = "/v1/exceptions/{transaction}/close", tag = "exceptions",
     params(("transaction" = u64, Path)), request_body = Decision,
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Decided))
 )]
 async fn close(
     State(admin): State<Admin>,
@@ -360,7 +410,13 @@ async fn decide(admin: &Admin, txn: TxnId, said: &Said, verb: Verb) -> Result<Va
         match decided.await? {
             Ok(told) => {
                 durable(told).await?;
-                return Ok(json!({ "transaction": txn.0, "verb": verb.name(), "result": "done" }));
+                return Ok(as_value(Decided {
+                    transaction: txn.0,
+                    verb: verb.name(),
+                    result: "done",
+                    state: None,
+                    intervention: None,
+                }));
             }
             // Somebody was faster.
             Err(ExceptionError::NotParked) => drop(admin.questions.caught_up().await?),
@@ -403,12 +459,12 @@ async fn decided_before(admin: &Admin, txn: TxnId, verb: Verb) -> Result<Value, 
     };
     let (state, last) = admin.questions.ask(look).await?;
     match last {
-        Some(last) => Ok(json!({
-            "transaction": txn.0,
-            "verb": verb.name(),
-            "result": "already",
-            "state": state,
-            "intervention": last[0],
+        Some(last) => Ok(as_value(Decided {
+            transaction: txn.0,
+            verb: verb.name(),
+            result: "already",
+            state: Some(state),
+            intervention: last.into_iter().next(),
         })),
         None => Err(Refusal::new(
             StatusCode::CONFLICT,

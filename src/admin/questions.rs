@@ -102,7 +102,7 @@ impl Questions {
 /// Transactions that fit everything that is asked for, newest first
 #[utoipa::path(
     get, path = "/v1/transactions", tag = "transactions", params(Asked),
-    responses((status = 200, content((Object = "application/json"), (String = "text/csv"))))
+    responses((status = 200, content((transactions::TransactionPage = "application/json"), (String = "text/csv"))))
 )]
 async fn list(
     State(admin): State<Admin>,
@@ -121,7 +121,7 @@ async fn list(
 /// One transaction
 #[utoipa::path(
     get, path = "/v1/transactions/{transaction}", tag = "transactions",
-    params(("transaction" = u64, Path)), responses((status = 200, body = Object))
+    params(("transaction" = u64, Path)), responses((status = 200, body = transactions::Transaction))
 )]
 async fn show(
     State(admin): State<Admin>,

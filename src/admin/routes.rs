@@ -28,6 +28,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("PUT", "/v1/accounts/{acquirer}/{account}/status", STOP),
     ("POST", "/v1/accounts/{acquirer}", RUN),
     ("POST", "/v1/accounts/{acquirer}/{account}/events", WORK),
+    ("POST", "/v1/accounts/{acquirer}/{account}/release", WORK),
     ("GET", "/v1/alerts", READ),
     ("GET", "/v1/audit", AUDIT),
     ("GET", "/v1/audit/head", READ),
@@ -86,6 +87,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/transactions/{transaction}", READ),
     ("GET", "/v1/transactions/{transaction}/evidence", READ),
     ("POST", "/v1/unbindings", RUN),
+    ("POST", "/v1/unbindings/{case}/keys-destroyed", KEYS),
     ("POST", "/v1/unbindings/{case}/steps", WORK),
 ];
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::inquiry::{AccountName, Inquiry, InquiryError};
-use super::transactions::{Format, amount_of, record_of, shown};
+use super::transactions::{Format, amount_of, as_value, record_of, shown};
 use super::when::{business_day, date, written};
 use crate::base::{AccountId, Currency, Timestamp};
 use crate::store::settlement::{Class, Tally, Totals};
@@ -38,7 +38,7 @@ pub struct Asked {
 /// Columns of the CSV form. A record is a `transaction`, or a `total` of those above it that have its account,
 /// currency and class; the last one is the `end`, which names the journal group and proves that nothing is
 /// cut off.
-pub const COLUMNS: [&str; 21] = [
+pub const COLUMNS: [&str; 22] = [
     "record",
     "date",
     "acquirer",
@@ -59,8 +59,12 @@ pub const COLUMNS: [&str; 21] = [
     "rrn",
     "approval_code",
     "state",
+    "pay_to",
     "journal_group",
 ];
+
+/// Where the account that gets the money stands: behind it comes the journal group only.
+const PAY_TO: usize = COLUMNS.len() - 2;
 
 /// Sums by currency.
 type ByCurrency = BTreeMap<String, Totals>;
@@ -160,7 +164,7 @@ fn each_account(
 ) -> Result<u64, InquiryError> {
     // Names are looked up while rows are read: the reader is borrowed apart.
     let mut reader = inquiry.another_reader()?;
-    let mut open: Option<(u32, AccountName, ByCurrency)> = None;
+    let mut open: Option<Open> = None;
     let mut failed = None;
     let mark = reader.money_of(times, account, &mut |row| {
         if row.groups.last().is_some_and(|last| *last <= since) {
@@ -172,7 +176,7 @@ fn each_account(
     if let Some(problem) = failed {
         return Err(problem);
     }
-    if let Some((_, name, sums)) = open {
+    if let Some(Open { name, sums, .. }) = open {
         form.account_ends(&name, &sums)?;
     }
     Ok(mark)
@@ -180,33 +184,59 @@ fn each_account(
 
 fn take_row(
     inquiry: &mut Inquiry,
-    open: &mut Option<(u32, AccountName, ByCurrency)>,
+    open: &mut Option<Open>,
     row: &TransactionRow,
     form: &mut dyn Form,
 ) -> Result<(), InquiryError> {
     let Some((class, minor)) = Class::of(row) else {
         return Ok(());
     };
-    if let Some((_, name, sums)) = open.take_if(|(number, ..)| *number != row.account) {
+    if let Some(Open { name, sums, .. }) = open.take_if(|open| open.number != row.account) {
         form.account_ends(&name, &sums)?;
     }
-    let (_, name, sums) = match open {
+    let open = match open {
         Some(open) => open,
         None => {
             let name = inquiry.account(AccountId(row.account))?;
-            form.account_begins(&name)?;
-            open.insert((row.account, name, ByCurrency::new()))
+            let pay_to = inquiry.registry.payee(AccountId(row.account))?;
+            form.account_begins(&name, pay_to.as_deref())?;
+            open.insert(Open {
+                number: row.account,
+                name,
+                is_paid: pay_to.is_some(),
+                sums: ByCurrency::new(),
+            })
         }
     };
+    let class = if open.is_paid {
+        class
+    } else {
+        class.without_payee()
+    };
+    let Open { name, sums, .. } = open;
     let sum = sums.entry(row.currency.clone()).or_default();
     sum.add(class, minor);
     form.line(inquiry, name, row, class, minor)
 }
 
+/// The account that is being written.
+struct Open {
+    number: u32,
+    name: AccountName,
+    /// Whether anybody can be paid.
+    is_paid: bool,
+    sums: ByCurrency,
+}
+
 /// A way to write the file.
 trait Form {
     fn begin(&mut self, inquiry: &Inquiry, times: &Range<Timestamp>) -> Result<(), InquiryError>;
-    fn account_begins(&mut self, name: &AccountName) -> Result<(), InquiryError>;
+    /// `pay_to` is the account that gets its money; none when nobody can be paid.
+    fn account_begins(
+        &mut self,
+        name: &AccountName,
+        pay_to: Option<&str>,
+    ) -> Result<(), InquiryError>;
     fn line(
         &mut self,
         inquiry: &mut Inquiry,
@@ -254,11 +284,16 @@ impl Form for Json<'_> {
         Ok(())
     }
 
-    fn account_begins(&mut self, name: &AccountName) -> Result<(), InquiryError> {
+    fn account_begins(
+        &mut self,
+        name: &AccountName,
+        pay_to: Option<&str>,
+    ) -> Result<(), InquiryError> {
         let comma = if self.accounts > 0 { "," } else { "" };
         self.accounts += 1;
         self.lines = 0;
         let (acquirer, account) = (json!(name.acquirer), json!(name.reference));
+        let pay_to = json!(pay_to);
         let lines = if self.with_lines {
             ",\"transactions\":["
         } else {
@@ -266,7 +301,7 @@ impl Form for Json<'_> {
         };
         write!(
             self.out,
-            "{comma}\n{{\"acquirer\":{acquirer},\"account_id\":{account}{lines}"
+            "{comma}\n{{\"acquirer\":{acquirer},\"account_id\":{account},\"pay_to\":{pay_to}{lines}"
         )?;
         Ok(())
     }
@@ -284,7 +319,7 @@ impl Form for Json<'_> {
         }
         let comma = if self.lines > 0 { "," } else { "" };
         self.lines += 1;
-        let mut line = shown(inquiry, row)?;
+        let mut line = as_value(shown(inquiry, row)?);
         line["class"] = json!(class.name());
         line["counts"] = amount_of(minor, &row.currency);
         write!(self.out, "{comma}\n{line}")?;
@@ -328,6 +363,7 @@ struct Lines<'w> {
     out: csv::Writer<&'w mut dyn Write>,
     day: String,
     with_lines: bool,
+    pay_to: String,
 }
 
 impl<'w> Lines<'w> {
@@ -336,6 +372,7 @@ impl<'w> Lines<'w> {
             out: csv::Writer::from_writer(out),
             day: day.to_owned(),
             with_lines,
+            pay_to: String::new(),
         }
     }
 
@@ -350,7 +387,12 @@ impl Form for Lines<'_> {
         self.write(&COLUMNS)
     }
 
-    fn account_begins(&mut self, _name: &AccountName) -> Result<(), InquiryError> {
+    fn account_begins(
+        &mut self,
+        _name: &AccountName,
+        pay_to: Option<&str>,
+    ) -> Result<(), InquiryError> {
+        self.pay_to = pay_to.unwrap_or_default().to_owned();
         Ok(())
     }
 
@@ -377,6 +419,8 @@ impl Form for Lines<'_> {
         let mut record = vec!["transaction", &day, &name.acquirer, &name.reference];
         record.extend([&row.currency, class.name(), "1", &amount, &exact]);
         record.extend(COLUMNS.iter().skip(record.len()).map(|column| of(column)));
+        let pay_to = self.pay_to.clone();
+        record[PAY_TO] = &pay_to;
         self.write(&record)
     }
 
@@ -390,6 +434,8 @@ impl Form for Lines<'_> {
                 let mut record = vec!["total", &day, &name.acquirer, &name.reference, currency];
                 record.extend([class, &count, &amount, &exact]);
                 record.resize(COLUMNS.len(), "");
+                let pay_to = self.pay_to.clone();
+                record[PAY_TO] = &pay_to;
                 self.write(&record)?;
             }
         }

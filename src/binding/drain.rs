@@ -6,7 +6,17 @@ use super::refusal::Refusal;
 use crate::base::Timestamp;
 
 /// What still hangs on a binding. All zero: it can be closed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    utoipa::ToSchema,
+)]
 pub struct Outstanding {
     /// Requests that wait for an upstream's answer.
     pub in_flight: u64,
@@ -81,7 +91,9 @@ impl Outstanding {
 
 /// What unbinding a terminal means for its merchant, as of one moment. It has to be acknowledged by its
 /// [`hash`](Self::hash) before the case goes on, and again when it has become worse.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 pub struct Impact {
     /// DE41.
     pub terminal: String,
@@ -98,6 +110,7 @@ pub struct Impact {
     /// Other open terminals that settle into the same account.
     pub same_account: u64,
     /// When records of it may be deleted at the earliest.
+    #[schema(value_type = u64)]
     pub kept_until: Timestamp,
 }
 

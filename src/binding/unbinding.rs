@@ -24,7 +24,8 @@
 //! | `start` | scheduled | its time has come; the binding is UNBINDING from here | time |
 //! | `drained` | draining | nothing outstanding | time |
 //! | `force` | draining | two persons and a reason | two persons |
-//! | `wiped` | wiping | done, failed or unreachable: none of them stops the case | device, time |
+//! | `keys_destroyed` | wiping | the check values on record for the device, all of them; kept is only what a forced drain may still need | key custodian |
+//! | `wiped` | wiping | keys destroyed here, where there are any on record; done, failed or unreachable: none of them stops the case | device, time |
 //! | `reported` | reporting | reference of the network's register | staff |
 //! | `cancel` | up to draining | nothing is wiped yet | maker, checker |
 //!
@@ -60,7 +61,7 @@ named_enum!(
         Scheduled = "scheduled",
         /// The drain conditions. The terminal takes no new money.
         Draining = "draining",
-        /// The device's word. The binding is closed and its keys are gone here.
+        /// The end of its keys here, and the device's word. The binding is closed.
         Wiping = "wiping",
         /// The network's acknowledgement.
         Reporting = "reporting",
@@ -224,6 +225,41 @@ pub struct Export {
     pub rows: u64,
 }
 
+/// A key, by what is on record of it: never the key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct KeyMark {
+    /// Its name.
+    pub name: String,
+    /// Its check value, in capitals.
+    pub check_value: String,
+}
+
+impl KeyMark {
+    /// A key by its name and check value.
+    #[must_use]
+    pub fn new(name: &str, check_value: &str) -> Self {
+        Self {
+            name: name.into(),
+            check_value: check_value.to_ascii_uppercase(),
+        }
+    }
+}
+
+/// The keys that the host had for a device are destroyed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KeysDestroyed {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// Which.
+    pub destroyed: Vec<KeyMark>,
+    /// The last generation, kept to verify reversals that the device may still have.
+    pub kept: Vec<KeyMark>,
+    /// Until when; none when nothing is kept.
+    pub kept_until: Option<Timestamp>,
+}
+
 /// A drain that was cut short.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Forced {
@@ -274,6 +310,9 @@ pub struct Unbinding {
     /// Whether, by whom and why the drain was cut short.
     #[serde(default)]
     pub forced: Option<Forced>,
+    /// The end of the device's keys here.
+    #[serde(default)]
+    pub keys: Option<KeysDestroyed>,
     /// What came of wiping.
     #[serde(default)]
     pub wipe: Option<WipeResult>,
@@ -330,6 +369,7 @@ impl Unbinding {
             export: None,
             checker: None,
             forced: None,
+            keys: None,
             wipe: None,
             network: None,
         })
@@ -343,7 +383,9 @@ impl Unbinding {
             UnbindStage::Review => "a checker has to approve or return it",
             UnbindStage::Scheduled => "it begins at its time",
             UnbindStage::Draining => "it waits for the drain conditions",
-            UnbindStage::Wiping => "say what came of wiping the device",
+            UnbindStage::Wiping => {
+                "say which keys were destroyed, where the device has any, and what came of wiping it"
+            }
             UnbindStage::Reporting => "say the network's reference",
             UnbindStage::Completed
             | UnbindStage::Rejected
@@ -609,12 +651,85 @@ impl Unbinding {
         Ok(())
     }
 
-    /// What came of wiping the device. None of the results stops the case: the host's keys are gone.
+    /// The host's keys of the device are destroyed: all that are `recorded` for it, by their check values, so that
+    /// nobody destroys another device's. After a drain that was cut short the device may still have a reversal: then
+    /// the last generation may be kept to verify it, as long as its terminal is [watched](WATCH).
     ///
     /// # Errors
-    /// When the case is at another point.
-    pub fn wiped(&mut self, result: WipeResult) -> Result<(), Refusal> {
+    /// When other keys are named than are on record, or more is kept than may be.
+    pub fn keys_destroyed(
+        &mut self,
+        now: Timestamp,
+        recorded: &[KeyMark],
+        said: &[KeyMark],
+        kept: &[String],
+        by: &str,
+    ) -> Result<(), Refusal> {
+        self.only_in(&[UnbindStage::Wiping], "told of its keys")?;
+        let wrong = |what, problem| Err(Refusal::Value { what, problem });
+        if self.keys.is_some() {
+            return wrong("the end of the keys", "is on record already");
+        }
+        if recorded.is_empty() {
+            return wrong(
+                "the device",
+                "has no check values on record: there is nothing to destroy",
+            );
+        }
+        let sorted = |marks: &[KeyMark]| {
+            let mut marks = marks.to_vec();
+            marks.sort();
+            marks
+        };
+        if sorted(recorded) != sorted(said) {
+            return wrong(
+                "the list of check values",
+                "is not the one on record for the device; `posgate device show` has it",
+            );
+        }
+        if !kept.is_empty() && self.forced.is_none() {
+            return wrong(
+                "the list of kept keys",
+                "has to be empty: the drain came to its end, so nothing is left to be verified",
+            );
+        }
+        if !kept
+            .iter()
+            .all(|name| said.iter().any(|mark| mark.name == *name))
+        {
+            return wrong("the list of kept keys", "names one that the device has not");
+        }
+        let (kept, destroyed): (Vec<_>, Vec<_>) = sorted(said)
+            .into_iter()
+            .partition(|mark| kept.contains(&mark.name));
+        if destroyed.is_empty() {
+            return wrong(
+                "the list of kept keys",
+                "has to leave something: only what verifies a reversal is kept",
+            );
+        }
+        self.keys = Some(KeysDestroyed {
+            at: now,
+            by: by.into(),
+            kept_until: (!kept.is_empty()).then(|| now.after(WATCH)),
+            destroyed,
+            kept,
+        });
+        Ok(())
+    }
+
+    /// What came of wiping the device. None of the results stops the case, because the host's keys are gone by then.
+    ///
+    /// # Errors
+    /// When the case is at another point, or keys are `recorded` for the device and nobody said that the host's are
+    /// destroyed.
+    pub fn wiped(&mut self, result: WipeResult, recorded: &[KeyMark]) -> Result<(), Refusal> {
         self.only_in(&[UnbindStage::Wiping], "told of the wipe")?;
+        if !recorded.is_empty() && self.keys.is_none() {
+            let what = "the record that the device's keys are destroyed here";
+            let remedy = "destroy them first, and say so by their check values (`posgate case keys-destroyed`)";
+            return Err(Refusal::Missing { what, remedy });
+        }
         self.wipe = Some(result);
         self.stage = UnbindStage::Reporting;
         Ok(())
@@ -748,11 +863,68 @@ mod tests {
         let refused = case.drained(&left).unwrap_err().to_string();
         assert!(refused.contains("not settled"), "{refused}");
         case.drained(&Outstanding::default()).unwrap();
-        case.wiped(WipeResult::Unreachable).unwrap();
+        case.wiped(WipeResult::Unreachable, &[]).unwrap();
         assert!(case.reported(" ").is_err());
         case.reported("N-1").unwrap();
         assert_eq!(case.stage, UnbindStage::Completed);
         assert!(case.cancel().is_err());
+    }
+
+    fn keys() -> Vec<KeyMark> {
+        vec![KeyMark::new("tmk", "a1b2c3"), KeyMark::new("mac", "D4E5F6")]
+    }
+
+    #[test]
+    fn no_device_is_wiped_before_its_keys_are_destroyed_here() {
+        let mut case = Unbinding {
+            stage: UnbindStage::Wiping,
+            ..prepared()
+        };
+        let refused = |done: Result<(), Refusal>| done.unwrap_err().to_string();
+        let early = refused(case.wiped(WipeResult::Done, &keys()));
+        assert!(early.contains("keys-destroyed"), "{early}");
+        let mut end = |said: &[KeyMark], kept: &[&str]| {
+            let kept: Vec<String> = kept.iter().map(|name| (*name).into()).collect();
+            case.keys_destroyed(NOW, &keys(), said, &kept, "Zhao Liu")
+        };
+        assert!(refused(end(&keys()[..1], &[])).contains("on record for the device"));
+        let other = [KeyMark::new("tmk", "FFFFFF"), keys()[1].clone()];
+        assert!(refused(end(&other, &[])).contains("on record for the device"));
+        assert!(refused(end(&keys(), &["mac"])).contains("nothing is left to be verified"));
+        let turned = [keys()[1].clone(), KeyMark::new("tmk", "A1B2C3")];
+        end(&turned, &[]).unwrap();
+        assert!(refused(end(&keys(), &[])).contains("already"));
+        let keys_end = case.keys.as_ref().unwrap();
+        assert_eq!((keys_end.destroyed.len(), keys_end.kept_until), (2, None));
+        case.wiped(WipeResult::Unreachable, &keys()).unwrap();
+    }
+
+    #[test]
+    fn a_drain_that_was_cut_short_may_keep_what_verifies_a_reversal() {
+        let mut case = Unbinding {
+            stage: UnbindStage::Draining,
+            ..prepared()
+        };
+        case.force(Outstanding::default(), "Li Wei", "Wang Fang", "broken")
+            .unwrap();
+        let end = |case: &mut Unbinding, kept: &[&str]| {
+            let kept: Vec<String> = kept.iter().map(|name| (*name).into()).collect();
+            case.keys_destroyed(NOW, &keys(), &keys(), &kept, "Zhao Liu")
+        };
+        assert!(end(&mut case, &["pin"]).is_err());
+        assert!(end(&mut case, &["mac", "tmk"]).is_err());
+        end(&mut case, &["mac"]).unwrap();
+        let keys_end = case.keys.as_ref().unwrap();
+        assert_eq!(keys_end.destroyed, [KeyMark::new("tmk", "A1B2C3")]);
+        assert_eq!(keys_end.kept, [KeyMark::new("mac", "D4E5F6")]);
+        assert_eq!(keys_end.kept_until, Some(NOW.after(WATCH)));
+        let nothing: &[KeyMark] = &[];
+        let mut other = Unbinding { keys: None, ..case };
+        assert!(
+            other
+                .keys_destroyed(NOW, nothing, nothing, &[], "Zhao Liu")
+                .is_err()
+        );
     }
 
     #[test]
@@ -851,7 +1023,7 @@ mod tests {
         /// Whatever is called in whatever order: nothing drains that was not proven, acknowledged, exported,
         /// reviewed and approved by a second person, and nothing changes once it is over.
         #[test]
-        fn no_order_of_calls_skips_a_guard(calls in proptest::collection::vec((0_u8..13, any::<bool>()), 0..80)) {
+        fn no_order_of_calls_skips_a_guard(calls in proptest::collection::vec((0_u8..14, any::<bool>()), 0..80)) {
             let mut case = case();
             for (call, other) in calls {
                 let before = case.clone();
@@ -868,13 +1040,17 @@ mod tests {
                     7 => case.approve(&current, by),
                     8 => case.start(NOW),
                     9 => case.drained(&Outstanding::default()),
-                    10 => case.wiped(WipeResult::Done),
+                    10 => case.wiped(WipeResult::Done, &keys()),
+                    13 => case.keys_destroyed(NOW, &keys(), &keys(), &[], by),
                     11 => case.reported("N-1"),
                     _ => case.cancel().map(|_| ()),
                 };
                 if before.stage.is_over() {
                     prop_assert!(done.is_err());
                     prop_assert_eq!(&before, &case);
+                }
+                if matches!(case.stage, UnbindStage::Reporting | UnbindStage::Completed) {
+                    prop_assert!(case.keys.is_some());
                 }
                 if matches!(case.stage, UnbindStage::Draining | UnbindStage::Wiping | UnbindStage::Reporting | UnbindStage::Completed) {
                     prop_assert!(case.proof.is_some() && case.export.is_some() && case.acknowledged.is_some());

@@ -32,6 +32,8 @@ enum Verb {
     Add(With<Add>),
     /// Say what happened to an account: verify, invalidate, freeze, unfreeze or close
     Event(With<Event>),
+    /// Say which account gets what a closed one cannot be paid
+    Release(With<Release>),
     /// Set an account's status, for every terminal that settles into it, at once
     SetStatus {
         /// Acquirer
@@ -76,6 +78,19 @@ struct Event {
     evidence: Option<u64>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Release {
+    /// Acquirer
+    acquirer: String,
+    /// Reference of the closed account
+    account: String,
+    /// Reference of a verified account of the same merchant
+    to: String,
+    /// Number of the evidence (release-suspense) that another person filed
+    #[arg(long, value_name = "NUMBER")]
+    evidence: Option<u64>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -100,11 +115,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Ok(Ask::Do(path, body))
             });
         }
+        Verb::Release(with) => {
+            return with.run(|asked| {
+                let body = json!({ "to": asked.to, "evidence": asked.evidence });
+                let path = format!("{}/release", path(&asked.acquirer, &asked.account));
+                Ok(Ask::Do(path, body))
+            });
+        }
         other @ (Verb::Show { .. } | Verb::SetStatus { .. }) => other,
     };
     client::block_on(async move {
         match verb {
-            Verb::Add(_) | Verb::Event(_) => {}
+            Verb::Add(_) | Verb::Event(_) | Verb::Release(_) => {}
             Verb::Show {
                 acquirer,
                 account,

@@ -25,6 +25,8 @@ enum Verb {
     Unbind(With<Unbind>),
     /// Take a step of a case of unbinding
     Step(With<Step>),
+    /// Say that the host's keys of an unbound device are destroyed, by their check values
+    KeysDestroyed(With<KeysDestroyed>),
     /// Open a replacement; the old device trades until the cut-over
     Replace(With<Replace>),
     /// Take a step of a replacement
@@ -70,6 +72,18 @@ struct Replace {
     /// Why
     #[arg(long)]
     note: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct KeysDestroyed {
+    /// Number of the case
+    case: u64,
+    /// Name and check value of every key on record for the device, as `tmk=A1B2C3`; `posgate device show` has them
+    #[arg(required = true, value_name = "NAME=VALUE")]
+    check_values: Vec<String>,
+    /// Names of those that are kept to verify reversals, after a drain that was forced
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    kept: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -127,6 +141,20 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Step(with) => with.run(|asked| {
             let path = format!("/v1/unbindings/{}/steps", asked.case);
             Ok(Ask::Do(path, asked.body()?))
+        }),
+        Verb::KeysDestroyed(with) => with.run(|asked| {
+            let mut values = serde_json::Map::new();
+            for pair in &asked.check_values {
+                let Some((name, value)) = pair.split_once('=') else {
+                    anyhow::bail!("{pair} is no NAME=VALUE");
+                };
+                values.insert(name.to_owned(), value.into());
+            }
+            let body = json!({ "check_values": values, "kept": asked.kept });
+            Ok(Ask::Do(
+                format!("/v1/unbindings/{}/keys-destroyed", asked.case),
+                body,
+            ))
         }),
         Verb::Replace(with) => with.run(|asked| {
             let body = json!({

@@ -309,10 +309,10 @@ enum EvidenceVerb {
 
 #[derive(Debug, clap::Args)]
 struct Evidence {
-    /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
+    /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `merchant ACQUIRER/ID`, `contact NUMBER` or `case NUMBER`
     about: String,
-    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit or
-    /// clear-REASON
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit,
+    /// release-suspense or clear-REASON
     allows: String,
     /// What it is
     note: String,

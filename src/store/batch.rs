@@ -267,7 +267,7 @@ pub fn count(totals: &mut BatchTotals, row: &TransactionRow) {
                 totals.credit.add(minor);
             }
         }
-        Class::Suspense | Class::Reversed => {}
+        Class::Unpayable | Class::Suspense | Class::Reversed => {}
     }
 }
 

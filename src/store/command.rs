@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::StoreError;
 use super::registry::{Actor, DirectoryChanges, RegistryError};
-use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::account::{AccountEvent, AccountKind};
 use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
@@ -24,7 +24,7 @@ use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::replacement::DeviceTest;
 use crate::binding::unbinding::{
-    Channel, Claim, DocumentKind, Export, Proof, UnbindReason, WipeResult,
+    Channel, Claim, DocumentKind, Export, KeyMark, Proof, UnbindReason, WipeResult,
 };
 use crate::binding::watch::AlertKind;
 use crate::binding::{ReasonSet, RependReason, TerminalKey};
@@ -205,6 +205,15 @@ pub enum Command {
         /// Why.
         note: String,
         /// Number of the evidence that another person filed; needed where money begins to flow.
+        evidence: Option<u64>,
+    },
+    /// What a closed account cannot be paid goes to another account of the same merchant.
+    ReleaseSuspense {
+        /// The closed account.
+        account: AccountName,
+        /// Reference of the verified account that gets it.
+        to: String,
+        /// Number of the evidence that another person filed.
         evidence: Option<u64>,
     },
     /// Asks for a binding: its device is reserved, nothing may be done with it yet.
@@ -476,6 +485,8 @@ pub enum Allows {
     ReuseTerminal,
     /// More may be taken than before.
     RaiseLimit,
+    /// A closed account's money goes to another account.
+    ReleaseSuspense,
 }
 
 impl Allows {
@@ -491,6 +502,7 @@ impl Allows {
             Self::ForceDrain => "force-drain".into(),
             Self::ReuseTerminal => "reuse-terminal".into(),
             Self::RaiseLimit => "raise-limit".into(),
+            Self::ReleaseSuspense => "release-suspense".into(),
         }
     }
 
@@ -506,6 +518,7 @@ impl Allows {
             Self::ForceDrain,
             Self::ReuseTerminal,
             Self::RaiseLimit,
+            Self::ReleaseSuspense,
         ]
         .into_iter()
         .chain(reasons)
@@ -540,6 +553,9 @@ pub enum UnbindStep {
     Drained(Outstanding),
     /// Two persons cut the drain short: whoever acts, and who filed the evidence with this number.
     Force(Outstanding, u64),
+    /// The host's keys of the device are destroyed: all of them by their check values, and the names of those that are
+    /// kept for a while.
+    KeysDestroyed(Vec<KeyMark>, Vec<String>),
     /// What came of wiping.
     Wiped(WipeResult),
     /// The network's reference.
@@ -669,6 +685,13 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn successors(&mut self) -> Result<Vec<(TerminalKey, BindingId)>, StoreError>;
+
+    /// Reference of the account that is paid what an account has coming: itself, or, when it is closed, the one that two
+    /// persons named. `None`: nobody can be paid.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn payee(&mut self, account: AccountId) -> Result<Option<String>, StoreError>;
 
     /// All limits, with everybody who shares them.
     ///

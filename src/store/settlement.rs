@@ -23,6 +23,9 @@ pub enum Class {
     Reversed,
     /// Approved, but not to be paid out until the binding that took it is verified again.
     Held,
+    /// Approved, but the account it belongs to cannot be paid: it is closed, invalid or frozen by now. It waits for the
+    /// account, or, where that is closed, until two persons say which other account gets it.
+    Unpayable,
     /// Nobody can say yet: no outcome, a reversal that is not acknowledged, a refund or notice that was not
     /// answered, or something parked for a person. The amount is what is at stake.
     Suspense,
@@ -30,11 +33,12 @@ pub enum Class {
 
 impl Class {
     /// In the order files have them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sale,
         Self::Void,
         Self::Refund,
         Self::Held,
+        Self::Unpayable,
         Self::Suspense,
         Self::Reversed,
     ];
@@ -48,6 +52,7 @@ impl Class {
             Self::Refund => "refunds",
             Self::Reversed => "reversed",
             Self::Held => "held",
+            Self::Unpayable => "unpayable",
             Self::Suspense => "suspense",
         }
     }
@@ -57,7 +62,7 @@ impl Class {
     pub const fn is_net(self) -> bool {
         match self {
             Self::Sale | Self::Void | Self::Refund => true,
-            Self::Reversed | Self::Held | Self::Suspense => false,
+            Self::Reversed | Self::Held | Self::Unpayable | Self::Suspense => false,
         }
     }
 
@@ -85,6 +90,12 @@ impl Class {
             // Whoever closed it has seen to it that nothing is booked.
             OutcomeKind::Reversed | OutcomeKind::Closed => Some((Self::Reversed, asked)),
         }
+    }
+
+    /// What it counts as where nobody can be paid: never silently somebody else's money.
+    #[must_use]
+    pub const fn without_payee(self) -> Self {
+        if self.is_net() { Self::Unpayable } else { self }
     }
 
     const fn of_approved(row: &TransactionRow) -> Self {
@@ -252,9 +263,14 @@ mod tests {
             totals.add(class, 10_i128.pow(at));
         }
         assert_eq!((totals.net().count, totals.net().minor), (3, 111));
+        for class in Class::ALL {
+            let stays = !class.is_net();
+            assert_eq!(class.without_payee() == class, stays, "{class:?}");
+            assert!(!class.without_payee().is_net());
+        }
         let mut twice = totals.clone();
         twice.add_all(&totals);
-        assert_eq!(twice.of(Class::Reversed).minor, 200_000);
+        assert_eq!(twice.of(Class::Reversed).minor, 2_000_000);
         assert_eq!(twice.net().count, 6);
     }
 }

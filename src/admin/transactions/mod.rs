@@ -4,7 +4,9 @@ mod asked;
 mod shown;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::inquiry::{Inquiry, InquiryError};
 use crate::base::{TxnId, limits};
@@ -13,10 +15,18 @@ use crate::store::read_model::{Cursor, Query};
 
 pub use asked::{Asked, Format};
 pub use shown::{COLUMNS, amount_of};
-pub(super) use shown::{interventions_shown, record_of, shown, state_of};
+pub(super) use shown::{Intervened, Transaction, interventions_shown, record_of, shown, state_of};
 
 /// Transactions of a page when nobody says how many.
 const PAGE: usize = 50;
+
+/// Transactions that fit, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TransactionPage {
+    transactions: Vec<Transaction>,
+    /// Where to go on; null on the last page
+    next: Option<String>,
+}
 
 /// A page: `transactions`, and `next`, the cursor to go on with, or null.
 ///
@@ -32,7 +42,7 @@ pub fn page(inquiry: &mut Inquiry, asked: &Asked) -> Result<Value, InquiryError>
         transactions.push(shown(inquiry, row)?);
     }
     let next = page.next.map(|cursor| cursor.to_string());
-    Ok(json!({ "transactions": transactions, "next": next }))
+    Ok(as_value(TransactionPage { transactions, next }))
 }
 
 /// One transaction.
@@ -42,7 +52,12 @@ pub fn page(inquiry: &mut Inquiry, asked: &Asked) -> Result<Value, InquiryError>
 pub fn one(inquiry: &mut Inquiry, txn: TxnId) -> Result<Value, InquiryError> {
     let row = inquiry.reader.transaction(txn)?;
     let row = row.ok_or_else(|| unknown(txn))?;
-    Ok(shown(inquiry, &row)?)
+    Ok(as_value(shown(inquiry, &row)?))
+}
+
+/// What is shown, as JSON. Nothing of it can fail to be.
+pub(super) fn as_value(shown: impl Serialize) -> Value {
+    serde_json::to_value(shown).unwrap_or_default()
 }
 
 pub(super) fn unknown(txn: TxnId) -> InquiryError {

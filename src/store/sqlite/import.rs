@@ -12,6 +12,7 @@ use crate::base::calendar::Civil;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp, limits};
 use crate::binding::counters::CounterName;
 use crate::binding::limit::LimitScope;
+use crate::binding::watch::BindingRules;
 use crate::binding::{Admission, BindingState, HoldSet, ReasonSet, SerialPrint, TerminalKey};
 use crate::store::audit::Entry as Event;
 use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, LineProblem};
@@ -20,6 +21,7 @@ use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, 
 pub(super) struct Import<'c> {
     db: &'c Connection,
     actor: &'c Actor,
+    rules: BindingRules,
     merchants: HashMap<(AcquirerId, MerchantId), i64>,
     accounts: HashMap<(AcquirerId, Box<str>), (i64, i64)>,
     seen: HashMap<TerminalKey, u64>,
@@ -29,10 +31,11 @@ pub(super) struct Import<'c> {
 }
 
 impl<'c> Import<'c> {
-    pub(super) fn new(db: &'c Connection, actor: &'c Actor) -> Self {
+    pub(super) fn new(db: &'c Connection, actor: &'c Actor, rules: BindingRules) -> Self {
         Self {
             db,
             actor,
+            rules,
             merchants: HashMap::new(),
             accounts: HashMap::new(),
             seen: HashMap::new(),
@@ -272,7 +275,7 @@ impl<'c> Import<'c> {
                 admission.binding = BindingId(from_sql(id));
                 admission.version = version + 1;
                 admission.device = self.bound_device(id)?;
-                write_state(self.db, admission, self.actor)?;
+                write_state(self.db, admission, self.actor, self.rules)?;
                 let before = Admission {
                     version,
                     state: BindingState::from_name(&state).unwrap_or(BindingState::Suspended),

@@ -100,6 +100,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::ALERTS,
     affairs::schema::SPARES,
     limits::MIGRATION,
+    affairs::schema::RELEASES,
 ];
 
 /// See the module.
@@ -217,8 +218,9 @@ impl Registry for SqliteRegistry {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(ImportReport, DirectoryChanges), RegistryError> {
         let fail = StoreError::engine;
+        let rules = self.rules;
         let step = self.db.savepoint().map_err(fail("starting an import"))?;
-        let mut import = Import::new(&step, actor);
+        let mut import = Import::new(&step, actor, rules);
         for line in lines {
             match line {
                 Ok(line) => import.line(&line).map_err(fail("importing a terminal"))?,
@@ -307,11 +309,12 @@ impl Registry for SqliteRegistry {
             ..before.admission
         };
         let acquirer = self.acquirer_name(key.acquirer)?;
+        let rules = self.rules;
         let step = self
             .db
             .savepoint()
             .map_err(StoreError::engine("starting a change"))?;
-        write_state(&step, after, actor)
+        write_state(&step, after, actor, rules)
             .and_then(|()| {
                 let told = state_told(&acquirer, key, before.admission, after);
                 audit::append(&step, actor, &told)
@@ -496,6 +499,7 @@ pub(super) fn write_state(
     db: &Connection,
     after: Admission,
     actor: &Actor,
+    rules: BindingRules,
 ) -> rusqlite::Result<()> {
     let (id, at) = (to_sql(after.binding.0), to_sql(actor.at.0));
     let closed_at = (!after.state.is_open()).then_some(at);
@@ -512,11 +516,13 @@ pub(super) fn write_state(
     )?
     .execute(params![id, at, actor.name])?;
     if !after.state.is_open() {
-        let until = to_sql(actor.at.after(WATCH).0);
+        // As at the end of a case.
+        let until = |span| to_sql(actor.at.after(span).0);
         db.prepare_cached(
-            "UPDATE terminal SET watched_until = ?2 WHERE id = (SELECT terminal FROM binding WHERE id = ?1)",
+            "UPDATE terminal SET watched_until = ?2, quarantined_until = ?3 \
+             WHERE id = (SELECT terminal FROM binding WHERE id = ?1)",
         )?
-        .execute(params![id, until])?;
+        .execute(params![id, until(WATCH), until(rules.quarantine)])?;
     }
     Ok(())
 }
@@ -750,11 +756,17 @@ mod tests {
             (0, 1),
             "a file without states revives nothing"
         );
-        let anew = ImportLine {
+        let anew = |merchant: &str, account: &str| ImportLine {
             state: Some(BindingState::Active),
-            ..line(2, "T1", "M2", "A2")
+            ..line(2, "T1", merchant, account)
         };
-        let (report, _) = import(&mut registry, vec![anew]).unwrap();
+        // Its own merchant may have it back, others not before its quarantine is over.
+        let Err(RegistryError::Lines(problems)) = import(&mut registry, vec![anew("M2", "A2")])
+        else {
+            panic!("it is given away");
+        };
+        assert!(problems[0].reason.contains("goes to nobody else before"));
+        let (report, _) = import(&mut registry, vec![anew("M1", "A1")]).unwrap();
         assert_eq!(report.bound, 1);
         let mut loaded = Vec::new();
         registry

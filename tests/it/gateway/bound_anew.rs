@@ -1,6 +1,9 @@
 //! One terminal id, several shops one after the other: numbers of one are not the other's.
 
+use std::time::Duration;
+
 use posgate::binding::BindingState;
+use posgate::binding::watch::BindingRules;
 use posgate::switch::StanPolicy;
 
 use super::fixture::{Bound, ISO, Setup, UNIONPAY, World, eventually};
@@ -25,6 +28,10 @@ async fn t02_a_former_shops_sale_is_undone_and_not_the_new_ones() {
     for stan in [StanPolicy::Pass, StanPolicy::Own] {
         let setup = Setup {
             stan,
+            bindings: BindingRules {
+                quarantine: Duration::ZERO,
+                ..BindingRules::default()
+            },
             ..Setup::new()
         };
         let (world, mut link) = setup.start_counting().await;

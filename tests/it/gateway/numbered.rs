@@ -134,7 +134,7 @@ async fn t03_a_sale_names_the_bound_device_and_a_reversal_need_not() {
 }
 
 /// bindings test 8: what was sold before an account change settles into the old account, also when that one is closed
-/// by then.
+/// by then, and is paid to nobody before two persons say to whom.
 #[tokio::test]
 async fn t08_what_was_sold_before_an_account_change_stays_with_the_old_account() {
     let mut story = Story::begin().await;
@@ -163,6 +163,62 @@ async fn t08_what_was_sold_before_an_account_change_stays_with_the_old_account()
         let rows = s.listed(&path, 1).await;
         assert_eq!(rows[0]["stan"], stan, "{rows:?}");
     }
+    // The closed account gets nothing, and nobody else gets it silently.
+    let (old, new) = settled(s).await;
+    assert_eq!(old["pay_to"], Value::Null, "{old}");
+    assert_eq!(old["totals"][0]["net"]["count"], 0, "{old}");
+    assert_eq!(old["totals"][0]["unpayable"]["amount"]["minor"], 1_000);
+    assert_eq!(old["transactions"][0]["class"], "unpayable");
+    assert_eq!(
+        (&new["pay_to"], &new["totals"][0]["net"]["count"]),
+        (&json!("A-002"), &json!(1))
+    );
+    // Two persons say who does.
+    let release = |evidence: u64| json!({ "to": "A-002", "evidence": evidence });
+    let path = "/v1/accounts/acme/A-001/release";
+    let (status, told) = s.call(WANG, "POST", path, &release(99)).await;
+    assert_eq!(status, 422, "{told}");
+    let filed = json!({
+        "about": "account acme/A-001", "allows": "release-suspense", "note": "letter of the merchant",
+    });
+    let evidence = s.does(LI, "/v1/evidence", filed).await;
+    let (status, told) = s.call(LI, "POST", path, &release(evidence)).await;
+    assert_eq!(status, 403, "{told}");
+    let (status, told) = s.call(WANG, "POST", path, &release(evidence)).await;
+    assert_eq!(status, 200, "{told}");
+    let (old, _) = settled(s).await;
+    assert_eq!(old["pay_to"], "A-002", "{old}");
+    assert_eq!(old["totals"][0]["net"]["count"], 1, "{old}");
+    assert_eq!(old["transactions"][0]["class"], "sales");
+    // The other one frozen, nobody can be paid either; an account that is not closed keeps its money.
+    let freeze = json!({ "event": "freeze", "note": "the bank froze it" });
+    s.ask(WANG, "/v1/accounts/acme/A-002/events", freeze).await;
+    let (old, new) = settled(s).await;
+    for account in [old, new] {
+        assert_eq!(account["pay_to"], Value::Null, "{account}");
+        assert_eq!(account["totals"][0]["net"]["count"], 0, "{account}");
+    }
+    let away = json!({ "to": "A-001", "evidence": 1 });
+    let (status, told) = s
+        .call(WANG, "POST", "/v1/accounts/acme/A-002/release", &away)
+        .await;
+    assert_eq!(status, 409, "{told}");
+}
+
+/// What today's settlement file says of.
+async fn settled(story: &Story) -> (Value, Value) {
+    let zone = jiff::tz::TimeZone::system();
+    let wall = i64::try_from(story.world.clock.wall().0).unwrap();
+    let now = jiff::Timestamp::from_microsecond(wall).unwrap();
+    let path = format!("/v1/settlements/{}", now.to_zoned(zone).date());
+    let (status, file) = story.call(LI, "GET", &path, &Value::Null).await;
+    assert_eq!(status, 200, "{file}");
+    let account = |name: &str| {
+        let all = file["accounts"].as_array().unwrap();
+        let found = all.iter().find(|account| account["account_id"] == name);
+        found.unwrap_or_else(|| panic!("{name}: {file}")).clone()
+    };
+    (account("A-001"), account("A-002"))
 }
 
 /// bindings test 10, the part with numbers: what the old and the new device of a replacement number alike is told

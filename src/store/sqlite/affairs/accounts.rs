@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::{Value, json};
 
 use super::{Because, Step, Stopped, said, to_sql};
-use crate::base::{AccountId, MerchantId};
+use crate::base::{AccountId, AcquirerId, MerchantId};
 use crate::binding::account::{self, AccountEvent, AccountKind};
 use crate::binding::refusal::two_persons;
 use crate::binding::{AccountStatus, BindingState, Refusal, TerminalKey};
@@ -151,6 +151,58 @@ impl Step<'_> {
         self.notify(account.merchant, event.event(), &text)
     }
 
+    /// Says which account gets what a closed one cannot be paid: another person files the evidence.
+    pub(super) fn release_suspense(
+        &mut self,
+        name: &AccountName,
+        to: &str,
+        evidence: Option<u64>,
+    ) -> Stopped<()> {
+        let account = self.account(name)?;
+        self.stale("the account", account.version)?;
+        if account.status != AccountStatus::Closed {
+            return Err(Refusal::State {
+                thing: "account",
+                state: account.status.name(),
+                verb: "relieved of its money",
+                remedy: "only a closed account's money goes elsewhere; verify or unfreeze any other",
+            }
+            .into());
+        }
+        let target = self.account_of(name.acquirer, to, account.merchant)?;
+        let subject = format!(
+            "account {}/{}",
+            self.acquirer_name(name.acquirer)?,
+            name.reference
+        );
+        let (checker, note) = self.use_evidence(evidence, &subject, Allows::ReleaseSuspense)?;
+        self.db
+            .prepare_cached("UPDATE account SET released_to = ?2 WHERE id = ?1")?
+            .execute(params![account.id.0, target.id.0])?;
+        let event = "account.suspense_released";
+        self.db
+            .prepare_cached(
+                "INSERT INTO account_change(account, at, actor, status, event, note, checker) \
+                 VALUES (?1,?2,?3,?4,?5,?6,?7)",
+            )?
+            .execute(params![
+                account.id.0,
+                to_sql(self.now().0),
+                self.actor.name,
+                account.status.name(),
+                event,
+                format!("to {to}: {note}"),
+                checker
+            ])?;
+        self.done.number = u64::from(account.id.0);
+        self.done.version = account.version + 1;
+        let told = json!({ "to": to, "note": note, "checker": checker });
+        self.outside(event, subject.clone(), self.done.version, told.clone());
+        self.tell(event, subject, Value::Null, told, Value::Null)?;
+        let text = format!("what account {} was not paid goes to {to}", name.reference);
+        self.notify(account.merchant, event, &text)
+    }
+
     pub(super) fn request_account_change(
         &mut self,
         key: TerminalKey,
@@ -232,8 +284,18 @@ impl Step<'_> {
         reference: &str,
         merchant: i64,
     ) -> Stopped<AccountRow> {
+        self.account_of(key.acquirer, reference, merchant)
+    }
+
+    /// A verified account of a merchant.
+    fn account_of(
+        &self,
+        acquirer: AcquirerId,
+        reference: &str,
+        merchant: i64,
+    ) -> Stopped<AccountRow> {
         let account = self.account(&AccountName {
-            acquirer: key.acquirer,
+            acquirer,
             reference: reference.to_owned(),
         })?;
         if account.merchant != merchant {

@@ -24,6 +24,13 @@ pub(super) struct DeviceRow {
     version: u32,
 }
 
+impl DeviceRow {
+    /// Names and check values of its keys.
+    pub(super) fn check_values(&self) -> Vec<(String, String)> {
+        serde_json::from_str(&self.keys).unwrap_or_default()
+    }
+}
+
 impl Step<'_> {
     pub(super) fn set_acquirer(&mut self, acquirer: AcquirerId, licence: &str) -> Stopped<()> {
         super::said("the licence's number", licence)?;
@@ -242,6 +249,18 @@ impl Step<'_> {
             device.keys = "[]".into();
         }
         self.write_device(acquirer, &device, event.event(), note)
+    }
+
+    /// Something that is on record of a device and leaves it as it is.
+    pub(super) fn note_device(
+        &mut self,
+        acquirer: AcquirerId,
+        mut device: DeviceRow,
+        event: &'static str,
+        note: &str,
+    ) -> Stopped<()> {
+        device.version += 1;
+        self.write_device(acquirer, &device, event, note)
     }
 
     pub(super) fn load_keys(

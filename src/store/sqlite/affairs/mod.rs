@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use super::registry::admission_of;
 use super::{SqliteRegistry, audit, from_sql, to_sql};
-use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{Payment, Purpose};
 use crate::binding::counters::LimitSet;
 use crate::binding::drain::Impact;
@@ -107,6 +107,11 @@ impl Affairs for SqliteRegistry {
     fn successors(&mut self) -> Result<Vec<(TerminalKey, BindingId)>, StoreError> {
         self.read_successors()
             .map_err(StoreError::engine("reading who took over"))
+    }
+
+    fn payee(&mut self, account: AccountId) -> Result<Option<String>, StoreError> {
+        self.read_payee(account)
+            .map_err(StoreError::engine("reading who is paid"))
     }
 
     fn limit_sets(&mut self) -> Result<Vec<LimitSet>, StoreError> {
@@ -305,6 +310,11 @@ impl Step<'_> {
                 note,
                 evidence,
             } => self.account_event(account, *event, note, *evidence),
+            Command::ReleaseSuspense {
+                account,
+                to,
+                evidence,
+            } => self.release_suspense(account, to, *evidence),
             Command::RequestBinding {
                 key,
                 merchant,

@@ -14,6 +14,11 @@ pub(in crate::store::sqlite) const SPARES: &str = "
 ALTER TABLE binding ADD COLUMN spare INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// Which account gets what a closed one cannot be paid.
+pub(in crate::store::sqlite) const RELEASES: &str = "
+ALTER TABLE account ADD COLUMN released_to INTEGER REFERENCES account;
+";
+
 /// Alerts of every kind, and contacts that are watched after they were given up.
 pub(in crate::store::sqlite) const ALERTS: &str = "
 CREATE TABLE alert (

@@ -12,7 +12,7 @@ use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::replacement::DeviceTest;
 use crate::binding::unbinding::{
-    Channel, Claim, Export, Proof, UnbindReason, WipeResult, documents_of,
+    Channel, Claim, Export, KeyMark, Proof, UnbindReason, WipeResult, documents_of,
 };
 use crate::binding::watch::BindingRules;
 use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet};
@@ -799,7 +799,7 @@ fn an_account_opens_by_two_persons_and_closes_by_one() {
     let done = desk.ok(event(AccountEvent::Freeze, None));
     assert_eq!(
         done.changes.accounts,
-        [(crate::base::AccountId(1), AccountStatus::Frozen)]
+        [(AccountId(1), AccountStatus::Frozen)]
     );
     assert!(
         desk.refused(CHECKER, event(AccountEvent::Unfreeze, None))
@@ -984,6 +984,10 @@ impl Desk {
 fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others() {
     let mut desk = Desk::new();
     desk.active("T1", "SN1");
+    desk.ok(Command::LoadKeys {
+        device: device("SN1"),
+        check_values: vec![("tmk".into(), "A1B2C3".into())],
+    });
     assert!(desk.impact().last_terminal);
     let case = submitted(&mut desk);
     let impact = desk.impact();
@@ -1009,7 +1013,26 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
     assert_eq!(desk.state("T1").0, BindingState::Unbound);
     let shown = desk.registry.device_view(&device("SN1")).unwrap().unwrap();
     assert_eq!((shown.state, shown.terminal_id), ("wipe-pending", None));
-    desk.ok(step(case, UnbindStep::Wiped(WipeResult::Done)));
+    // The host's keys first.
+    let wiped = || step(case, UnbindStep::Wiped(WipeResult::Done));
+    assert!(desk.refused(MAKER, wiped()).contains("keys-destroyed"));
+    let keys = |value: &str| {
+        let marks = vec![KeyMark::new("tmk", value)];
+        step(case, UnbindStep::KeysDestroyed(marks, Vec::new()))
+    };
+    desk.refused(MAKER, keys("FFFFFF"));
+    desk.ok(keys("a1b2c3"));
+    let history: String = desk
+        .registry
+        .db()
+        .query_row(
+            "SELECT note FROM device_change WHERE event = 'device.keys_destroyed'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(history, format!("case {case}: destroyed here: tmk=A1B2C3"));
+    desk.ok(wiped());
     let last = desk.ok(step(case, UnbindStep::Reported("N-9".into())));
     assert_eq!(last.notices.len(), 1, "who was verified before is told");
     let over = desk.refused(MAKER, step(case, UnbindStep::Cancel("no".into())));

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::super::{SqliteRegistry, from_sql, to_sql};
 use super::challenges::columns;
 use super::contacts::CONSENT_GOOD_FOR;
-use crate::base::{AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::TerminalKey;
 use crate::binding::challenge::{ChallengeState, Payment, Purpose, TRIES_MAX};
 use crate::binding::contact::{ContactKind, ContactRole, ContactState};
@@ -72,6 +72,19 @@ impl SqliteRegistry {
                 })
             })
             .optional()
+    }
+
+    pub(super) fn read_payee(&self, account: AccountId) -> rusqlite::Result<Option<String>> {
+        let found = self
+            .db()
+            .prepare_cached(
+                "SELECT CASE WHEN a.status = 'verified' THEN a.reference \
+                 WHEN a.status = 'closed' AND t.status = 'verified' THEN t.reference END \
+                 FROM account a LEFT JOIN account t ON t.id = a.released_to WHERE a.id = ?1",
+            )?
+            .query_row([account.0], |row| row.get(0))
+            .optional()?;
+        Ok(found.flatten())
     }
 
     pub(super) fn read_device(&self, name: &DeviceName) -> rusqlite::Result<Option<DeviceView>> {
