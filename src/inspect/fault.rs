@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::base::Counted;
 use crate::iso8583::{
-    DecodeError, Dialect, Field, FieldType, Index, LengthEncoding, Message, Scope,
+    DecodeError, Dialect, Field, FieldType, Index, LengthEncoding, LengthPlace, Message, Scope,
     Variation, Writing,
 };
 
@@ -384,6 +384,9 @@ impl<'g> Search<'g> {
             (LengthEncoding::Hex, "hexadecimal digits"),
         ];
         let framing = self.guess.dialect.framing();
+        if framing.length_place != LengthPlace::First {
+            return;
+        }
         let envelope = framing.envelope_bytes();
         for bytes in 1..=PREFIX_BYTES_MAX {
             for (encoding, words) in ENCODINGS {
@@ -449,6 +452,9 @@ impl<'g> Search<'g> {
         let framing = self.guess.dialect.framing();
         let (tpdu, header) = (framing.tpdu.as_slice(), framing.header.as_slice());
         let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+        if framing.length_place != LengthPlace::First {
+            return all;
+        }
         let mut put = |what: &str, parts: [&[u8]; 3]| all.push((what.to_owned(), parts.concat()));
         match (tpdu, header) {
             ([], []) => {

@@ -10,7 +10,8 @@ use crate::iso8583::mti::Mti;
 
 use super::fields;
 use super::rules::{
-    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, RepeatRules, ReversalRules,
+    EnvelopeAnswer, Framing, HeaderPart, LengthPlace, NetworkMessage, NetworkRules, RepeatRules,
+    ReversalRules,
 };
 use super::table::Table;
 
@@ -51,6 +52,18 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
             section.problems().error(&section.span_of(key), message);
         }
     }
+    let length_place = section.choice("length_place", &LENGTH_PLACES, LengthPlace::First);
+    let behind_nothing = match length_place {
+        LengthPlace::First => None,
+        LengthPlace::AfterTpdu => tpdu.is_empty().then_some("tpdu = \"6000010002\""),
+        LengthPlace::AfterHeader => header.is_empty().then_some("header = \"0102\""),
+    };
+    if let Some(example) = behind_nothing {
+        section.problems().error(
+            &section.span_of("length_place"),
+            format!("framing.length_place: there is nothing that the length stands behind; write for example `{example}`"),
+        );
+    }
     let tpdu_answer = section.choice("tpdu_answer", &TPDU_ANSWERS, EnvelopeAnswer::Swap);
     let header_answer = section.choice("header_answer", &HEADER_ANSWERS, EnvelopeAnswer::Echo);
     let nibbles = header.len().saturating_mul(2);
@@ -62,6 +75,7 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     let plain = Framing::plain(usize::try_from(width?).ok()?, length_encoding);
     let mut framing = Framing {
         lead,
+        length_place,
         tpdu,
         tpdu_answer,
         header,
@@ -90,6 +104,12 @@ const HEADER_ANSWERS: [(&str, EnvelopeAnswer); 2] = [
     ("fixed", EnvelopeAnswer::Fixed),
 ];
 
+const LENGTH_PLACES: [(&str, LengthPlace); 3] = [
+    ("first", LengthPlace::First),
+    ("after-tpdu", LengthPlace::AfterTpdu),
+    ("after-header", LengthPlace::AfterHeader),
+];
+
 /// Reads `length_counts`: what the length counts beside the message.
 fn count(section: &Section<'_, '_>, framing: &mut Framing) {
     const WORDS: &str = "\"lead\", \"prefix\", \"envelope\", \"trailer\"";
@@ -106,10 +126,17 @@ fn count(section: &Section<'_, '_>, framing: &mut Framing) {
         }
     }
     let of = |counted: bool, bytes: usize| if counted { bytes } else { 0 };
-    let (envelope, trailer) = (framing.envelope_bytes(), framing.trailer.len());
+    let (before, trailer) = (framing.before_length(), framing.trailer.len());
+    let behind = framing.tpdu.len().saturating_add(framing.header.len());
+    let behind = behind.saturating_sub(before);
+    // What a word names and the frame has is left out unless it is counted; what the frame does not have is added.
+    let own = framing.length_bytes;
+    let in_frame = framing.length_place != LengthPlace::First;
     framing.counted = of(counts("lead"), framing.lead.len())
-        .saturating_add(of(counts("prefix"), framing.length_bytes));
-    framing.uncounted = of(!usual && !counts("envelope"), envelope)
+        .saturating_add(of(counts("prefix") && !in_frame, own));
+    framing.uncounted = of(!counts("lead"), before)
+        .saturating_add(of(!counts("prefix") && in_frame, own))
+        .saturating_add(of(!usual && !counts("envelope"), behind))
         .saturating_add(of(!usual && !counts("trailer"), trailer));
 }
 

@@ -314,6 +314,23 @@ fn mistakes_in_framing_have_their_place() {
         "framing.length_counts has any of",
     );
     check(
+        "length_bytes = 2",
+        "length_bytes = 2\nlength_place = \"behind\"",
+        "framing.length_place must be one of",
+    );
+    for (place, key) in [("after-tpdu", "tpdu"), ("after-header", "header")] {
+        let text = PLAIN.replace(
+            "length_bytes = 2",
+            &format!("length_bytes = 2\nlength_place = \"{place}\""),
+        );
+        let found = listed(&Dialect::parse("d.toml", &text).unwrap_err());
+        let place = "\nd.toml:5:16: error: framing.length_place: there is nothing";
+        assert!(
+            found.contains(place) && found.contains(&format!("`{key} = ")),
+            "{found}"
+        );
+    }
+    check(
         "\"sub-version:6\"",
         "\"sub-version:5\"",
         "name 11 nibbles, the header has 12",
@@ -579,4 +596,55 @@ fn date_and_time_may_stand_in_one_field() {
     check("iso8583-1987-ascii", 7, None);
     check("iso8583-1993-ascii", 12, Some("261122181500"));
     check("iso8583-1993-ascii", 13, None);
+}
+
+#[test]
+fn a_length_behind_tpdu_or_header_counts_what_stands_behind_it() {
+    let check = |place: &str, counts: &str, announced: u8, length_at: usize| {
+        let framing = format!(
+            "length_bytes = 2\nlead = \"02\"\ntpdu = \"6000010002\"\nheader = \"0102\"\ntrailer = \"03\"\n\
+             length_place = \"{place}\"\n{counts}"
+        );
+        let text = PLAIN.replace("length_bytes = 2", &framing);
+        let dialect = Dialect::parse("d.toml", &text).unwrap();
+        let mut out = bytes::BytesMut::new();
+        let mut writer = dialect.write(&mut out);
+        writer.envelope_default();
+        writer.mti(Mti::FINANCIAL_REQUEST);
+        writer.finish().unwrap();
+        assert_eq!(
+            out.get(length_at..length_at + 2),
+            Some(&[0, announced][..]),
+            "{place} {counts}"
+        );
+        let frame = out.get(dialect.framing().prefix_bytes()..).unwrap();
+        let mut index = crate::iso8583::Index::new();
+        let message = dialect.decode(frame, &mut index).unwrap();
+        let (tpdu, header) = dialect.framing().parts_of(message.envelope());
+        assert_eq!((tpdu, header), (&[0x60, 0, 1, 0, 2][..], &[1, 2][..]));
+        // An answer turns the TPDU round, wherever the length is.
+        let mut answer = bytes::BytesMut::new();
+        let mut writer = dialect.write(&mut answer);
+        writer.envelope_answering(message.envelope());
+        writer.mti(Mti::FINANCIAL_REQUEST.answer());
+        writer.finish().unwrap();
+        let frame = answer.get(dialect.framing().prefix_bytes()..).unwrap();
+        let mut index = crate::iso8583::Index::new();
+        let answer = dialect.decode(frame, &mut index).unwrap();
+        let (tpdu, header) = dialect.framing().parts_of(answer.envelope());
+        assert_eq!((tpdu, header), (&[0x60, 0, 2, 0, 1][..], &[1, 2][..]));
+    };
+    // Message type and bitmap take 12 bytes, the trailer one.
+    check("first", "", 20, 1);
+    check("after-tpdu", "", 15, 6);
+    check("after-header", "", 13, 8);
+    check("after-header", "length_counts = []", 12, 8);
+    check("after-tpdu", "length_counts = [\"prefix\"]", 14, 6);
+    check(
+        "after-tpdu",
+        "length_counts = [\"lead\", \"prefix\", \"envelope\", \"trailer\"]",
+        23,
+        6,
+    );
+    check("after-header", "length_counts = [\"lead\"]", 20, 8);
 }

@@ -83,7 +83,8 @@ impl Writer<'_> {
             self.fail(EncodeError::FrameTooLong { bytes, max });
             return;
         }
-        let from = self.start.saturating_add(framing.lead.len());
+        let before = framing.lead.len().saturating_add(framing.before_length());
+        let from = self.start.saturating_add(before);
         let end = from.saturating_add(framing.length_bytes);
         if let Some(prefix) = self.out.get_mut(from..end) {
             framing

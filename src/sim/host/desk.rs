@@ -467,7 +467,7 @@ impl Case<'_> {
     /// Sets the message type to digits that are none, so that no dialect decodes it.
     fn garble(&self, out: &mut BytesMut, begin: usize) {
         let framing = self.dialect.framing();
-        let at = begin + framing.length_bytes + framing.envelope_bytes();
+        let at = begin + framing.prefix_bytes() + framing.envelope_bytes();
         if let Some(byte) = out.get_mut(at) {
             *byte = 0xFF;
         }
