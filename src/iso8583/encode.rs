@@ -195,6 +195,13 @@ impl<'o> Writer<'o> {
         if framing.header_answer == EnvelopeAnswer::Fixed {
             header.copy_from_slice(&framing.header);
         }
+        if let Some([one, other]) = &framing.header_swapped {
+            for (here, there) in one.clone().zip(other.clone()) {
+                if here.max(there) < header.len() {
+                    header.swap(here, there);
+                }
+            }
+        }
         let cleared = framing.header_cleared_nibble;
         let Some(nibble) = cleared.and_then(|nibble| nibble.checked_sub(1)) else {
             return;

@@ -49,8 +49,12 @@ impl<'m> Message<'m> {
 
     /// What `read` makes of a field's characters.
     fn characters<T>(&self, de: u8, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-        if self.dialect().spec(de).kind.is_ebcdic() {
+        let kind = self.dialect().spec(de).kind;
+        if kind.is_ebcdic() {
             return read(&self.value(de)?);
+        }
+        if kind.is_packed() {
+            return read(&self.digits(de)?);
         }
         read(self.field(de)?)
     }
@@ -98,11 +102,10 @@ impl<'m> Message<'m> {
     /// Response code, DE39.
     #[must_use]
     pub fn response_code(&self) -> Option<ResponseCode> {
-        let de = self.dialect().roles().response_code;
-        if self.dialect().spec(de).kind.is_packed() {
-            return ResponseCode::from_slice(&self.digits(de)?);
-        }
-        self.characters(de, ResponseCode::from_slice)
+        self.characters(
+            self.dialect().roles().response_code,
+            ResponseCode::from_slice,
+        )
     }
 
     /// Retrieval reference number, DE37.

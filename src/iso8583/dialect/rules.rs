@@ -1,5 +1,6 @@
 //! What a dialect says beside its fields: framing, which field plays which part, reversals, keeping links alive.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::table::SubField;
@@ -71,6 +72,10 @@ pub struct Framing {
     pub header_cleared_nibble: Option<u8>,
     /// What the nibbles of the header are, in their order.
     pub header_parts: Vec<HeaderPart>,
+    /// Bytes of the header that an answer swaps: two stations.
+    pub header_swapped: Option<[Range<usize>; 2]>,
+    /// Bytes of the header that hold, in binary, how many bytes header and message have; at most four.
+    pub header_length: Option<Range<usize>>,
     /// Bytes behind the message, the same for every frame; mostly none.
     pub trailer: Vec<u8>,
 }
@@ -92,6 +97,8 @@ impl Framing {
             header_answer: EnvelopeAnswer::Echo,
             header_cleared_nibble: None,
             header_parts: Vec::new(),
+            header_swapped: None,
+            header_length: None,
             trailer: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Reads `[framing]`, `[responses]`, `[declines]`, `[reversal]`, `[repeats]` and `[network]`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::document::{Located, Section};
@@ -81,6 +82,8 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
         header,
         header_answer,
         header_cleared_nibble: cleared.and_then(|nibble| u8::try_from(nibble).ok()),
+        header_swapped: swapped(&section, &header_parts),
+        header_length: header_length(&section, &header_parts),
         header_parts,
         trailer,
         ..plain
@@ -167,6 +170,57 @@ fn header_parts(section: &Section<'_, '_>, nibbles: usize) -> Vec<HeaderPart> {
         );
     }
     parts
+}
+
+/// The bytes of the header that a part has, by its name.
+fn part_bytes(
+    section: &Section<'_, '_>,
+    name: &Located<&str>,
+    parts: &[HeaderPart],
+) -> Option<Range<usize>> {
+    let part = parts.iter().find(|part| part.name == name.value);
+    let whole = part.filter(|part| part.from % 2 == 0 && part.count % 2 == 0);
+    if whole.is_none() {
+        let message = match part {
+            Some(_) => format!("\"{}\" is not made of whole bytes", name.value),
+            None => format!("framing.header_parts has no \"{}\"", name.value),
+        };
+        section.problems().error(&name.span, message);
+    }
+    let part = whole?;
+    Some(part.from / 2..part.from.saturating_add(part.count) / 2)
+}
+
+/// Reads `header_swapped = ["destination-station", "source-station"]`.
+fn swapped(section: &Section<'_, '_>, parts: &[HeaderPart]) -> Option<[Range<usize>; 2]> {
+    let names = section.texts("header_swapped");
+    let read = names.iter().map(|name| part_bytes(section, name, parts));
+    let found: Vec<_> = read.collect::<Option<_>>()?;
+    match <[Range<usize>; 2]>::try_from(found) {
+        Ok([one, other]) if one.len() == other.len() && one != other => Some([one, other]),
+        Ok(_) | Err(_) => {
+            if section.has("header_swapped") {
+                let message =
+                    "framing.header_swapped names two parts of the header of the same length";
+                section
+                    .problems()
+                    .error(&section.span_of("header_swapped"), message);
+            }
+            None
+        }
+    }
+}
+
+/// Reads `header_length = "total-length"`.
+fn header_length(section: &Section<'_, '_>, parts: &[HeaderPart]) -> Option<Range<usize>> {
+    let name = section.text("header_length")?;
+    let found = part_bytes(section, &name, parts)?;
+    if found.len() > size_of::<u32>() {
+        let message = "framing.header_length is a part of at most four bytes";
+        section.problems().error(&name.span, message);
+        return None;
+    }
+    Some(found)
 }
 
 /// Reads bytes written in hexadecimal; none when not written.

@@ -648,3 +648,47 @@ fn a_length_behind_tpdu_or_header_counts_what_stands_behind_it() {
     );
     check("after-header", "length_counts = [\"lead\"]", 20, 8);
 }
+
+#[test]
+fn a_header_tells_its_length_and_swaps_its_stations() {
+    let framing = "length_bytes = 2\ntpdu = \"6000010002\"\nheader = \"00000A0B0C0D\"\ntrailer = \"03\"\n\
+        header_parts = [\"length:4\", \"to:4\", \"from:4\"]\nheader_length = \"length\"\n\
+        header_swapped = [\"to\", \"from\"]";
+    let text = PLAIN.replace("length_bytes = 2", framing);
+    let dialect = Dialect::parse("d.toml", &text).unwrap();
+    let header = |out: &[u8]| out.get(7..13).unwrap().to_vec();
+    let mut out = bytes::BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.envelope_default();
+    writer.mti(Mti::FINANCIAL_REQUEST);
+    writer.finish().unwrap();
+    // Header, message type and bitmap.
+    assert_eq!(header(&out), [0, 18, 0x0A, 0x0B, 0x0C, 0x0D]);
+    let mut answer = bytes::BytesMut::new();
+    let mut writer = dialect.write(&mut answer);
+    writer.envelope_answering(out.get(2..13).unwrap());
+    writer.mti(Mti::FINANCIAL_REQUEST.answer());
+    writer.number(3, 0);
+    writer.finish().unwrap();
+    assert_eq!(header(&answer), [0, 24, 0x0C, 0x0D, 0x0A, 0x0B]);
+    let check = |piece: &str, instead: &str, expect: &str| {
+        let problems = Dialect::parse("d.toml", &text.replacen(piece, instead, 1)).unwrap_err();
+        let found = listed(&problems);
+        assert!(found.contains(expect), "{expect:?} is not in{found}");
+    };
+    check(
+        "header_length = \"length\"",
+        "header_length = \"size\"",
+        "header_parts has no \"size\"",
+    );
+    check(
+        "[\"to\", \"from\"]",
+        "[\"to\"]",
+        "names two parts of the header of the same length",
+    );
+    check(
+        "\"to:4\", \"from:4\"",
+        "\"to:3\", \"from:5\"",
+        "\"to\" is not made of whole bytes",
+    );
+}

@@ -150,6 +150,11 @@ async fn books_agree_in_the_mastercard_style() {
 }
 
 #[tokio::test]
+async fn books_agree_in_the_visa_style() {
+    books_agree("visa-base-i-style", StanPolicy::Own, Mix::SALES).await;
+}
+
+#[tokio::test]
 async fn books_agree_in_iso8583_1993() {
     for (name, stan) in [
         ("iso8583-1993-ascii", StanPolicy::Pass),
