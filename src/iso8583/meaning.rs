@@ -38,13 +38,17 @@ impl<'m> Message<'m> {
     /// Terminal id, DE41.
     #[must_use]
     pub fn terminal(&self) -> Option<TerminalId> {
-        self.characters(self.dialect().roles().terminal, TerminalId::from_slice)
+        self.characters(self.dialect().roles().terminal, |bytes| {
+            TerminalId::from_slice(&padded::<8>(bytes)?)
+        })
     }
 
     /// Merchant id, DE42.
     #[must_use]
     pub fn merchant(&self) -> Option<MerchantId> {
-        self.characters(self.dialect().roles().merchant, MerchantId::from_slice)
+        self.characters(self.dialect().roles().merchant, |bytes| {
+            MerchantId::from_slice(&padded::<15>(bytes)?)
+        })
     }
 
     /// What `read` makes of a field's characters.
@@ -63,6 +67,12 @@ impl<'m> Message<'m> {
     #[must_use]
     pub fn amount(&self) -> Option<Amount> {
         let roles = self.dialect().roles();
+        if let Some(parts) = roles.amount_parts {
+            return Some(Amount {
+                minor: self.part(parts.amount)?.number()?,
+                currency: Currency::from_slice(&self.part(parts.currency)?)?,
+            });
+        }
         let currency = if self.has(roles.currency) {
             self.characters(roles.currency, Currency::from_slice)?
         } else {
@@ -161,6 +171,18 @@ impl<'m> Message<'m> {
     pub fn match_key(&self) -> Option<MatchKey> {
         Some(MatchKey::new(self.mti(), self.terminal()?, self.stan()?))
     }
+}
+
+/// An id that stands in a longer field, or in one without padding. `None` when it is longer itself.
+#[inline]
+fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    if let Ok(whole) = bytes.try_into() {
+        return Some(whole);
+    }
+    let text = bytes.trim_ascii_end();
+    let mut id = [b' '; N];
+    id.get_mut(..text.len())?.copy_from_slice(text);
+    Some(id)
 }
 
 fn batch_in(digits: Digits) -> Option<BatchNumber> {

@@ -194,6 +194,15 @@ impl Framing {
     }
 }
 
+/// Where a field has an amount together with its currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AmountParts {
+    /// Currency, three digits.
+    pub currency: SubField,
+    /// Amount in minor units.
+    pub amount: SubField,
+}
+
 /// Which data element plays which part. 0 where the dialect has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
@@ -203,8 +212,10 @@ pub struct Roles {
     pub processing_code: u8,
     /// Amount.
     pub amount: u8,
-    /// Currency of the amount.
+    /// Currency of the amount; none where the amount's own field has it.
     pub currency: u8,
+    /// Parts of the amount's field that are currency and amount, where it has both.
+    pub amount_parts: Option<AmountParts>,
     /// System trace audit number.
     pub stan: u8,
     /// Local time, hhmmss.

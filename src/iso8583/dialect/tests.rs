@@ -692,3 +692,39 @@ fn a_header_tells_its_length_and_swaps_its_stations() {
         "\"to\" is not made of whole bytes",
     );
 }
+
+#[test]
+fn an_amount_may_have_its_currency_and_ids_may_stand_in_longer_fields() {
+    let dialect = Dialect::shipped("iso8583-2003-ascii").unwrap();
+    let check = |terminal: &[u8], merchant: &[u8], ids: [Option<&str>; 2]| {
+        let mut out = bytes::BytesMut::new();
+        let mut writer = dialect.write(&mut out);
+        writer.mti(Mti::parse("2200").unwrap());
+        writer.digits(4, b"1562000000012345");
+        writer.number(11, 999_999);
+        writer.text(41, terminal);
+        writer.text(42, merchant);
+        writer.finish().unwrap();
+        let mut index = crate::iso8583::Index::new();
+        let message = dialect.decode(out.get(2..).unwrap(), &mut index).unwrap();
+        let amount = message.amount().unwrap();
+        assert_eq!((amount.minor, amount.currency.as_bytes()), (12_345, b"156"));
+        assert_eq!(message.stan().map(crate::base::Stan::get), Some(999_999));
+        let found = [
+            message.terminal().map(|id| id.as_str().to_owned()),
+            message.merchant().map(|id| id.as_str().to_owned()),
+        ];
+        assert_eq!(found.each_ref().map(Option::as_deref), ids);
+    };
+    check(b"TERM0001", b"SHOP", [Some("TERM0001"), Some("SHOP")]);
+    check(
+        b"T1",
+        b"MERCHANT0000001",
+        [Some("T1"), Some("MERCHANT0000001")],
+    );
+    check(b"TERM00011", b"MERCHANT00000011", [None, None]);
+    let text = Dialect::shipped_text("iso8583-2003-ascii").unwrap();
+    let text = text.replace("currency = \"4.1\", amount = \"4.3\"", "currency = \"4.1\"");
+    let found = listed(&Dialect::parse("d.toml", &text).unwrap_err());
+    assert!(found.contains("roles.amount_parts names both"), "{found}");
+}

@@ -431,7 +431,10 @@ impl Case<'_> {
         };
         let roles = self.dialect.roles();
         if roles.time == roles.date {
-            add(roles.time, FieldValue::Number(self.now.joined()));
+            add(
+                roles.time,
+                FieldValue::Number(self.now.joined(self.dialect)),
+            );
         } else {
             add(12, FieldValue::Number(self.now.time));
             add(13, FieldValue::Number(self.now.date));
