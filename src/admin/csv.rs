@@ -7,14 +7,14 @@ use csv::{ReaderBuilder, StringRecord, Terminator};
 
 use crate::base::card::luhn;
 use crate::base::document::nearest;
-use crate::base::{AcquirerId, MerchantId, TerminalId, limits};
-use crate::binding::{AccountStatus, BindingState, ReasonSet};
+use crate::base::{AcquirerId, Currency, MerchantId, TerminalId, limits};
+use crate::binding::{AccountStatus, BindingState, Limits, ReasonSet};
 use crate::store::BindingRow;
 use crate::store::registry::{ImportLine, LineProblem};
 
 /// Columns in the order an export writes them. The first four are needed in an import; `acquirer` only
 /// when there are several.
-pub const COLUMNS: [&str; 12] = [
+pub const COLUMNS: [&str; 17] = [
     "acquirer",
     "terminal_id",
     "merchant_id",
@@ -27,7 +27,15 @@ pub const COLUMNS: [&str; 12] = [
     "state",
     "reasons",
     "version",
+    "limit_currency",
+    "limit_day_amount",
+    "limit_day_count",
+    "limit_month_amount",
+    "limit_month_count",
 ];
+
+/// Where the limits begin.
+const LIMITS: usize = 12;
 
 const ACCOUNT_KINDS: [&str; 3] = ["bank-card", "wechat", "alipay"];
 
@@ -172,7 +180,35 @@ impl<R: Read> Lines<R> {
             serial: short("serial", self.column(8), 50)?,
             state,
             reasons,
+            limits: self.limits()?,
         })
+    }
+
+    /// What the terminal may take; nothing is said where all of it is empty.
+    fn limits(&self) -> Result<Option<Limits>, String> {
+        let number = |at: usize| match self.column(at) {
+            "" => Ok(None),
+            text => text
+                .parse()
+                .map(Some)
+                .map_err(|_no_number| format!("{} must be a whole number", COLUMNS[at])),
+        };
+        let currency = match self.column(LIMITS) {
+            "" => Currency::NONE,
+            text => Currency::from_slice(text.as_bytes())
+                .ok_or("limit_currency must be three digits, as 156 for the yuan")?,
+        };
+        let limits = Limits {
+            currency,
+            day_amount: number(LIMITS + 1)?,
+            day_count: number(LIMITS + 2)?,
+            month_amount: number(LIMITS + 3)?,
+            month_count: number(LIMITS + 4)?,
+        };
+        if limits.has_amounts() && currency == Currency::NONE {
+            return Err("limits of amounts need limit_currency, as 156 for the yuan".into());
+        }
+        Ok((!limits.is_empty()).then_some(limits))
     }
 }
 
@@ -257,6 +293,12 @@ fn check_account(text: &str) -> Result<(), String> {
 /// One terminal as a line of an export, which an import reads back.
 #[must_use]
 pub fn export_record(row: &BindingRow, acquirer: &str) -> [String; COLUMNS.len()] {
+    let number = |most: Option<u64>| most.map_or_else(String::new, |most| most.to_string());
+    let currency = if row.limits.is_empty() {
+        String::new()
+    } else {
+        row.limits.currency.to_string()
+    };
     [
         acquirer.to_owned(),
         row.key.terminal.to_string(),
@@ -270,6 +312,11 @@ pub fn export_record(row: &BindingRow, acquirer: &str) -> [String; COLUMNS.len()
         row.admission.state.name().to_owned(),
         row.admission.reasons.to_string(),
         row.admission.version.to_string(),
+        currency,
+        number(row.limits.day_amount),
+        number(row.limits.day_count),
+        number(row.limits.month_amount),
+        number(row.limits.month_count),
     ]
 }
 

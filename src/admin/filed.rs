@@ -25,7 +25,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
 struct NewEvidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
     about: String,
-    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal or
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit or
     /// clear-REASON
     allows: String,
     /// What it is
@@ -48,7 +48,7 @@ async fn file_evidence(
         let allows = Allows::from_name(&new.allows).ok_or_else(|| {
             Refusal::unfit(
                 "allows must be verify-account, unfreeze-account, verify-contact, resume, force-drain, \
-                 reuse-terminal, or clear- and a reason",
+                 reuse-terminal, raise-limit, or clear- and a reason",
             )
         })?;
         Ok(Command::FileEvidence {

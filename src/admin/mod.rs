@@ -30,6 +30,7 @@ mod filed;
 mod import;
 pub mod inquiry;
 mod items;
+mod limits;
 mod merchants;
 mod monitor;
 mod openapi;
@@ -226,6 +227,7 @@ fn api() -> OpenApiRouter<Admin> {
         .merge(filed::router())
         .merge(merchants::router())
         .merge(bindings::router())
+        .merge(limits::router())
         .merge(cases::router())
         .merge(batches::router())
         .merge(questions::router())

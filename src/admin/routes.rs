@@ -56,6 +56,8 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("POST", "/v1/holds/{hold}/appeal", RUN),
     ("POST", "/v1/holds/{hold}/lift", WORK),
     ("POST", "/v1/import", RULE),
+    ("GET", "/v1/limits/{scope}/{acquirer}/{name}", READ),
+    ("PUT", "/v1/limits/{scope}/{acquirer}/{name}", WORK),
     ("GET", "/v1/merchants/{acquirer}/{merchant}", READ),
     ("PUT", "/v1/merchants/{acquirer}/{merchant}", RUN),
     ("GET", "/v1/merchants/{acquirer}/{merchant}/contacts", READ),

@@ -1,5 +1,7 @@
 //! Terminals and accounts: show, export, set the state.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -16,13 +18,14 @@ use super::csv::{COLUMNS, export_record};
 use super::extract::{IfMatch, Path, Write, versioned};
 use super::items::{Items, Told, each};
 use super::problem::{Refusal, blocking};
-use super::{Admin, Pieces};
+use super::{Admin, Pieces, limits};
 use crate::base::{AcquirerId, TerminalId};
+use crate::binding::limit::Day;
 use crate::binding::{AccountStatus, BindingState, ReasonSet, RependReason, TerminalKey};
 use crate::store::registry::{Actor, DirectoryChanges};
 use crate::store::writes::Answer;
 use crate::store::{BindingRow, Registry};
-use crate::switch::SharedRegistry;
+use crate::switch::{SharedRegistry, day_of};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
@@ -63,6 +66,8 @@ struct Shown {
     opened_at_us: u64,
     /// Microseconds since 1970-01-01 UTC; null while it is open
     closed_at_us: Option<u64>,
+    /// What it may take and what it took: its own limit, its account's and its merchant's
+    limits: Vec<limits::Shown>,
 }
 
 /// A settlement account.
@@ -78,7 +83,7 @@ struct Account {
 }
 
 impl Shown {
-    fn of(row: BindingRow, acquirer: String) -> Self {
+    fn of(row: BindingRow, acquirer: String, limits: Vec<limits::Shown>) -> Self {
         Self {
             acquirer,
             terminal_id: row.key.terminal.to_string(),
@@ -100,6 +105,7 @@ impl Shown {
             serial: row.serial,
             opened_at_us: row.opened_at.0,
             closed_at_us: row.closed_at.map(|at| at.0),
+            limits,
         }
     }
 }
@@ -158,23 +164,42 @@ async fn show(
     Path((acquirer, terminal)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     blocking(move || {
+        let eye = Eye::of(&admin);
         let mut registry = admin.registry.lock();
-        let shown = terminal_shown(registry.as_mut(), &acquirer, &terminal)?;
+        let shown = terminal_shown(registry.as_mut(), &eye, &acquirer, &terminal)?;
         let version = shown.version;
         Ok(versioned(Json(shown), version))
     })
     .await
 }
 
+/// What is seen beside the registry.
+struct Eye {
+    shared: Arc<SharedRegistry>,
+    today: Day,
+}
+
+impl Eye {
+    fn of(admin: &Admin) -> Self {
+        Self {
+            shared: Arc::clone(&admin.registry),
+            today: day_of(admin.clock.wall()),
+        }
+    }
+}
+
 fn terminal_shown(
     registry: &mut dyn Registry,
+    eye: &Eye,
     acquirer: &str,
     terminal: &str,
 ) -> Result<Shown, Refusal> {
     let key = key_of(registry, acquirer, terminal)?;
     let row = registry.show(key)?;
     let row = row.ok_or_else(|| Refusal::unknown("terminal", terminal))?;
-    Ok(Shown::of(row, acquirer.to_owned()))
+    let directory = eye.shared.directory();
+    let limits = limits::concerning(registry, directory, eye.today, &row, acquirer)?;
+    Ok(Shown::of(row, acquirer.to_owned(), limits))
 }
 
 /// Set the state of a terminal's binding; the gate knows it when this answers
@@ -193,8 +218,10 @@ async fn set_state(
     IfMatch(version): IfMatch,
     write: Write<NewState>,
 ) -> Result<Response, Refusal> {
+    let eye = Eye::of(&admin);
     let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewState| {
-        let (shown, changes) = state_set(registry, actor, &acquirer, &terminal, &new, version)?;
+        let (shown, changes) =
+            state_set(registry, &eye, actor, &acquirer, &terminal, &new, version)?;
         let version = shown.version;
         let shown = serde_json::to_value(shown).unwrap_or_default();
         Ok((Answer::ok(shown).version(version), changes))
@@ -204,6 +231,7 @@ async fn set_state(
 
 fn state_set(
     registry: &mut dyn Registry,
+    eye: &Eye,
     actor: &Actor,
     acquirer: &str,
     terminal: &str,
@@ -223,7 +251,7 @@ fn state_set(
         reasons = reasons.with(reason);
     }
     let changes = registry.set_state(key, state, reasons, version, actor)?;
-    Ok((terminal_shown(registry, acquirer, terminal)?, changes))
+    Ok((terminal_shown(registry, eye, acquirer, terminal)?, changes))
 }
 
 /// Set the states of several terminals; each item is answered for itself
@@ -236,7 +264,8 @@ async fn set_states(
     State(admin): State<Admin>,
     write: Write<NewStates>,
 ) -> Result<Response, Refusal> {
-    let work = |registry: &mut dyn Registry, actor: &Actor, new: NewStates| {
+    let eye = Eye::of(&admin);
+    let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewStates| {
         let mut changes = DirectoryChanges::default();
         let told = each(new.items, |item| {
             let new = NewState {
@@ -244,7 +273,15 @@ async fn set_states(
                 reasons: item.reasons,
             };
             let (acquirer, terminal) = (item.acquirer, item.terminal_id);
-            let set = state_set(registry, actor, &acquirer, &terminal, &new, item.version);
+            let set = state_set(
+                registry,
+                &eye,
+                actor,
+                &acquirer,
+                &terminal,
+                &new,
+                item.version,
+            );
             let of = json!({ "acquirer": acquirer, "terminal_id": terminal });
             let shown = set.map(|(shown, made)| {
                 changes.add(made);

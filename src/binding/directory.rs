@@ -11,11 +11,12 @@ use std::sync::{Arc, RwLock};
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
+use super::counters::{Counters, LimitSet};
 use super::device::SerialPrint;
 use super::gate::Undecidable;
 use super::hold::{HoldScope, HoldSet};
 use super::state::{AccountStatus, BindingState, ReasonSet};
-use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId};
+use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, TxnId};
 
 /// Names a terminal: the acquirer of the listener it speaks to, and its DE41.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +59,9 @@ impl Admission {
 /// Statuses of accounts, indexed by account number: a byte each. Blocks are added and never move.
 type Block = Arc<[AtomicU8; BLOCK]>;
 const BLOCK: usize = 4_096;
+/// Beside an account's status: whether a limit may concern who settles into it. It is never taken away, because it
+/// only says that it is worth looking.
+const LIMITED: u8 = 0x80;
 
 /// See the module.
 pub struct Directory {
@@ -66,6 +70,7 @@ pub struct Directory {
     /// Bindings of other terminals that a terminal's own took over from.
     predecessors: DashMap<TerminalKey, Vec<BindingId>>,
     accounts: RwLock<Vec<Block>>,
+    counters: Counters,
     trusted: AtomicBool,
     epoch: AtomicU64,
 }
@@ -87,6 +92,7 @@ impl Directory {
             former: DashMap::new(),
             predecessors: DashMap::new(),
             accounts: RwLock::new(Vec::new()),
+            counters: Counters::default(),
             trusted: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
         }
@@ -146,6 +152,10 @@ impl Directory {
     /// Takes a binding in, or its newer version. An older version than the one held is ignored, so that
     /// changes may arrive in any order. A new binding of the same terminal id makes the old one former.
     pub fn put(&self, key: TerminalKey, admission: Admission) {
+        // Before anybody can look the binding up.
+        if self.counters.concern(key, &admission) {
+            self.mark(admission.account);
+        }
         let replaced = match self.terminals.entry(key) {
             dashmap::Entry::Occupied(mut held) => {
                 let before = *held.get();
@@ -211,28 +221,43 @@ impl Directory {
     /// Status of an account; an account never heard of is unverified.
     #[must_use]
     pub fn account(&self, account: AccountId) -> AccountStatus {
+        AccountStatus::ALL
+            .get(usize::from(self.byte(account) & !LIMITED))
+            .copied()
+            .unwrap_or(AccountStatus::Unverified)
+    }
+
+    fn byte(&self, account: AccountId) -> u8 {
         let (block, slot) = place(account);
         let blocks = self
             .accounts
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let byte = blocks
+        blocks
             .get(block)
-            .map_or(0, |b| b[slot].load(Ordering::Acquire));
-        AccountStatus::ALL
-            .get(usize::from(byte))
-            .copied()
-            .unwrap_or(AccountStatus::Unverified)
+            .map_or(0, |b| b[slot].load(Ordering::Acquire))
     }
 
     /// Sets an account's status, for every terminal that settles into it, at once.
     pub fn set_account(&self, account: AccountId, status: AccountStatus) {
+        self.change_account(account, |byte| byte & LIMITED | status as u8);
+        self.changed();
+    }
+
+    fn mark(&self, account: AccountId) {
+        self.change_account(account, |byte| byte | LIMITED);
+    }
+
+    fn change_account(&self, account: AccountId, change: impl Fn(u8) -> u8) {
         let (block, slot) = place(account);
         let set = |blocks: &[Block]| {
-            blocks
-                .get(block)
-                .map(|b| b[slot].store(status as u8, Ordering::Release))
-                .is_some()
+            let Some(block) = blocks.get(block) else {
+                return false;
+            };
+            let update = |byte| Some(change(byte));
+            let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+            // It fails only when there is nothing to change to.
+            block[slot].fetch_update(set, fetch, update).is_ok()
         };
         {
             let blocks = self
@@ -240,7 +265,6 @@ impl Directory {
                 .read()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             if set(&blocks) {
-                self.changed();
                 return;
             }
         }
@@ -252,7 +276,26 @@ impl Directory {
             blocks.push(Arc::new([const { AtomicU8::new(0) }; BLOCK]));
         }
         set(&blocks);
-        self.changed();
+    }
+
+    /// Whether a limit may concern who settles into an account.
+    #[must_use]
+    pub fn is_limited(&self, account: AccountId) -> bool {
+        self.counters.any() && self.byte(account) & LIMITED != 0
+    }
+
+    /// Takes a limit in, counting from that transaction on.
+    pub fn limit(&self, set: &LimitSet, from: TxnId) {
+        self.counters.set(set, from);
+        for account in &set.accounts {
+            self.mark(*account);
+        }
+    }
+
+    /// What is counted for those who have a limit.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
     }
 }
 
@@ -333,6 +376,40 @@ mod tests {
         directory.set_account(far, AccountStatus::Frozen);
         assert_eq!(directory.account(far), AccountStatus::Frozen);
         assert_eq!(directory.account(AccountId(0)), AccountStatus::Unverified);
+    }
+
+    #[test]
+    fn a_limit_marks_the_accounts_of_whom_it_concerns_and_of_who_comes_later() {
+        use crate::binding::counters::{CounterName, Subject};
+        use crate::binding::limit::{LimitScope, Limits};
+        let directory = trusted();
+        directory.put(key("T1"), admission(1, 1, BindingState::Active));
+        let set = LimitSet {
+            name: CounterName {
+                scope: LimitScope::Merchant,
+                number: 1,
+            },
+            limits: Limits::NONE,
+            subjects: vec![Subject::Merchant(
+                AcquirerId(0),
+                MerchantId::parse("M1").unwrap(),
+            )],
+            accounts: vec![AccountId(1)],
+        };
+        assert!(!directory.is_limited(AccountId(1)));
+        directory.limit(&set, TxnId(1));
+        assert!(directory.is_limited(AccountId(1)));
+        // The mark is no status, and a status no mark.
+        directory.set_account(AccountId(1), AccountStatus::Frozen);
+        assert_eq!(directory.account(AccountId(1)), AccountStatus::Frozen);
+        assert!(directory.is_limited(AccountId(1)) && !directory.is_limited(AccountId(2)));
+        let moved = Admission {
+            account: AccountId(2),
+            ..admission(1, 2, BindingState::Active)
+        };
+        directory.put(key("T1"), moved);
+        assert!(directory.is_limited(AccountId(2)));
+        assert_eq!(directory.account(AccountId(2)), AccountStatus::Unverified);
     }
 
     #[test]

@@ -2,14 +2,16 @@
 //! anything is journalled or forwarded.
 //!
 //! Order of checks (the caller has done format and MAC): terminal known, merchant number, state,
-//! settlement account, holds. Reversals branch off first: they pass in every state and for closed bindings,
-//! because a terminal clears its stored reversal only on 00, 12 or 25 and wedges otherwise.
+//! settlement account, holds; device; and for what turns out to be new, the [limits](super::limit). Reversals
+//! branch off first: they pass in every state and for closed bindings, because a terminal clears its stored
+//! reversal only on 00, 12 or 25 and wedges otherwise.
 //!
 //! No answer of the gate is ever a code on which a shop keeps the customer's card.
 
 use super::device::SerialPrint;
 use super::directory::Admission;
 use super::hold::HoldScope;
+use super::limit::LimitKind;
 use super::state::{AccountStatus, BindingState, ReasonSet, RependReason};
 use crate::base::{MerchantId, RequestType};
 
@@ -30,6 +32,8 @@ pub enum DeclineReason {
     Held(HoldScope),
     /// The message names another device than is bound, or none where it has to.
     OtherDevice,
+    /// It does not fit a limit; the kind says which.
+    OverLimit(LimitKind),
     /// The store could not say. Money fails closed.
     CannotDecide,
 }
@@ -59,6 +63,7 @@ impl DeclineReason {
             Self::Held(HoldScope::Refund) => "hold-refund",
             Self::Held(HoldScope::Download) => "hold-download",
             Self::OtherDevice => "other-device",
+            Self::OverLimit(kind) => kind.name(),
             Self::CannotDecide => "cannot-decide",
         }
     }

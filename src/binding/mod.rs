@@ -3,7 +3,8 @@
 //! [`gate`] decides every request with one pure function over a table of state × request type;
 //! [`directory`] is the in-memory look-up it decides from. [`life`] says how a binding gets from state to
 //! state; [`account`], [`device`], [`contact`], [`hold`] and [`challenge`] say it of what hangs on it;
-//! [`unbinding`] and [`replacement`] are the cases that end one, and [`watch`] is what is heard afterwards. Every event that cannot happen is answered
+//! [`unbinding`] and [`replacement`] are the cases that end one, and [`watch`] is what is heard afterwards. [`limit`]
+//! says how much may be taken, and [`counters`] count it. Every event that cannot happen is answered
 //! with a [`Refusal`] that says what to do instead. Nothing here knows a socket, a clock, randomness or a
 //! store: `switch` loads the directory, `admin` changes store and directory together.
 //!
@@ -12,6 +13,7 @@
 pub mod account;
 pub mod challenge;
 pub mod contact;
+pub mod counters;
 pub mod device;
 pub mod directory;
 pub mod dormancy;
@@ -19,6 +21,7 @@ pub mod drain;
 pub mod gate;
 pub mod hold;
 pub mod life;
+pub mod limit;
 pub mod merchant;
 mod named;
 pub mod refusal;
@@ -32,5 +35,6 @@ pub use directory::{Admission, Directory, TerminalKey};
 pub use gate::{Decision, DeclineReason, SerialRule, check_device, decide};
 pub use hold::{HoldScope, HoldSet};
 pub use life::{BindingEvent, Life};
+pub use limit::{LimitKind, LimitScope, Limits, check_limits};
 pub use refusal::Refusal;
 pub use state::{AccountStatus, BindingState, ReasonSet, RependReason};

@@ -311,7 +311,7 @@ enum EvidenceVerb {
 struct Evidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
     about: String,
-    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal or
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit or
     /// clear-REASON
     allows: String,
     /// What it is

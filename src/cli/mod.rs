@@ -14,6 +14,7 @@ pub mod demo;
 pub mod exception;
 pub mod host;
 mod inquire;
+pub mod limit;
 pub mod load;
 mod load_report;
 pub mod manual;
@@ -56,6 +57,7 @@ enum Command {
     Device(binding::DeviceArgs),
     Binding(binding::BindingArgs),
     Hold(binding::HoldArgs),
+    Limit(limit::Args),
     Case(case::Args),
     Batch(batch::Args),
     Token(token::Args),
@@ -96,6 +98,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Device(args) => binding::device(args),
         Command::Binding(args) => binding::binding(args),
         Command::Hold(args) => binding::hold(args),
+        Command::Limit(args) => limit::run(args),
         Command::Case(args) => case::run(args),
         Command::Batch(args) => batch::run(args),
         Command::Token(args) => token::run(args),

@@ -196,11 +196,15 @@ pub enum DeclineCode {
     OriginalNotFound,
     /// The amount is not what the original leaves.
     OriginalAmount,
+    /// It exceeds an amount that may be taken.
+    AmountLimit,
+    /// More transactions than may be made.
+    CountLimit,
 }
 
 impl DeclineCode {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Format,
         Self::UnknownTerminal,
         Self::WrongMerchant,
@@ -215,6 +219,8 @@ impl DeclineCode {
         Self::InProgress,
         Self::OriginalNotFound,
         Self::OriginalAmount,
+        Self::AmountLimit,
+        Self::CountLimit,
     ];
 
     /// The name used in dialect files, metrics and logs.
@@ -235,6 +241,30 @@ impl DeclineCode {
             Self::InProgress => "in-progress",
             Self::OriginalNotFound => "original-not-found",
             Self::OriginalAmount => "original-amount",
+            Self::AmountLimit => "amount-limit",
+            Self::CountLimit => "count-limit",
+        }
+    }
+
+    /// The code of a dialect file that names none: only where every network has the same.
+    pub(super) const fn usual(self) -> Option<ResponseCode> {
+        match self {
+            Self::AmountLimit => Some(ResponseCode(*b"61")),
+            Self::CountLimit => Some(ResponseCode(*b"65")),
+            Self::Format
+            | Self::UnknownTerminal
+            | Self::WrongMerchant
+            | Self::NotAllowed
+            | Self::CannotDecide
+            | Self::NotSignedOn
+            | Self::Unsupported
+            | Self::InvalidTransaction
+            | Self::Unreachable
+            | Self::NoAnswer
+            | Self::Duplicate
+            | Self::InProgress
+            | Self::OriginalNotFound
+            | Self::OriginalAmount => None,
         }
     }
 
@@ -255,6 +285,8 @@ impl DeclineCode {
             Self::InProgress => 11,
             Self::OriginalNotFound => 12,
             Self::OriginalAmount => 13,
+            Self::AmountLimit => 14,
+            Self::CountLimit => 15,
         }
     }
 }

@@ -16,9 +16,11 @@ use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::account::{AccountEvent, AccountKind};
 use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
+use crate::binding::counters::{CounterName, LimitSet};
 use crate::binding::device::DeviceEvent;
 use crate::binding::drain::{Impact, Outstanding};
 use crate::binding::hold::{Explained, HoldScope, HoldState};
+use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::replacement::DeviceTest;
 use crate::binding::unbinding::{
@@ -60,6 +62,28 @@ pub struct DeviceName {
     pub acquirer: AcquirerId,
     /// Serial number.
     pub serial: String,
+}
+
+/// What a limit is of, by the names that people use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// A terminal's binding.
+    Terminal(TerminalKey),
+    /// An account.
+    Account(AccountName),
+    /// A merchant.
+    Merchant(AcquirerId, MerchantId),
+}
+
+/// A limit as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitRow {
+    /// Its counter.
+    pub name: CounterName,
+    /// Version; 0 before it was set for the first time.
+    pub version: u32,
+    /// How much.
+    pub limits: Limits,
 }
 
 /// What is done. See the module.
@@ -297,6 +321,17 @@ pub enum Command {
         /// Why.
         note: String,
     },
+    /// How much may be taken from now on. What was taken of it counts on.
+    SetLimits {
+        /// By whom.
+        of: Limited,
+        /// How much.
+        limits: Limits,
+        /// Why.
+        note: String,
+        /// Number of the evidence that another person filed; needed where more may be taken than before.
+        evidence: Option<u64>,
+    },
     /// A restriction, explained.
     PlaceHold {
         /// Terminal.
@@ -439,6 +474,8 @@ pub enum Allows {
     ForceDrain,
     /// A terminal id goes to somebody else before its quarantine is over.
     ReuseTerminal,
+    /// More may be taken than before.
+    RaiseLimit,
 }
 
 impl Allows {
@@ -453,6 +490,7 @@ impl Allows {
             Self::Resume => "resume".into(),
             Self::ForceDrain => "force-drain".into(),
             Self::ReuseTerminal => "reuse-terminal".into(),
+            Self::RaiseLimit => "raise-limit".into(),
         }
     }
 
@@ -467,6 +505,7 @@ impl Allows {
             Self::Resume,
             Self::ForceDrain,
             Self::ReuseTerminal,
+            Self::RaiseLimit,
         ]
         .into_iter()
         .chain(reasons)
@@ -630,6 +669,18 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn successors(&mut self) -> Result<Vec<(TerminalKey, BindingId)>, StoreError>;
+
+    /// All limits, with everybody who shares them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn limit_sets(&mut self) -> Result<Vec<LimitSet>, StoreError>;
+
+    /// A limit; `None` when what it would be of is not there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn limit_row(&mut self, of: &Limited) -> Result<Option<LimitRow>, StoreError>;
 
     /// A merchant.
     ///

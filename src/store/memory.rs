@@ -221,6 +221,10 @@ impl ReadModel for MemoryReadModel {
         Ok(txn.and_then(|txn| shown.rows.get(txn)).cloned())
     }
 
+    fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError> {
+        Ok(self.lock().rows.get(&txn).cloned())
+    }
+
     fn unfinished(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError> {
         let rows = &self.lock().rows;
         rows.values()

@@ -4,8 +4,8 @@
 use super::batch::{BatchModel, BatchRecord};
 use super::{Intervention, OutcomeKind, StoreError, TxnId};
 use crate::base::{
-    AccountId, AcquirerId, BatchNumber, BindingId, Fate, MaskedPan, MerchantId, RequestType, Stan,
-    TerminalId, Timestamp,
+    AccountId, AcquirerId, Amount, BatchNumber, BindingId, Fate, MaskedPan, MerchantId,
+    RequestType, Stan, TerminalId, Timestamp,
 };
 use crate::binding::TerminalKey;
 use crate::binding::drain::Outstanding;
@@ -80,6 +80,25 @@ pub struct RowOutcome {
     pub approval_code: Option<String>,
     /// What the journal keeps of the answer, for a repeat of the request.
     pub answer: Box<[u8]>,
+}
+
+/// Something that was taken in a merchant's favour and stands, or may: what limits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sold {
+    /// Transaction.
+    pub txn: TxnId,
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// Terminal.
+    pub key: TerminalKey,
+    /// Binding that admitted it.
+    pub binding: BindingId,
+    /// Account it settles into.
+    pub account: AccountId,
+    /// DE42.
+    pub merchant: MerchantId,
+    /// What counts of it.
+    pub amount: Amount,
 }
 
 /// A reversal came for an original never seen.
@@ -206,6 +225,12 @@ pub trait ReadModel: BatchModel + Send {
         batch: BatchNumber,
         stan: Stan,
     ) -> Result<Option<TransactionRow>, StoreError>;
+
+    /// One transaction.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError>;
 
     /// Calls `each` with every transaction that is not at its end: without an outcome, or with something
     /// owed. Oldest first.
@@ -410,6 +435,13 @@ pub trait TransactionReader: BindingReader + Send {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<(Page, u64), StoreError>;
+
+    /// Calls `each` with everything that was accepted from that time on and counts towards limits: approved sales,
+    /// completions and notices that are not voided, and notices that are repeated until they are answered.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn sold(&mut self, from: Timestamp, each: &mut dyn FnMut(Sold)) -> Result<(), StoreError>;
 
     /// What people did with a transaction, in order.
     ///

@@ -11,8 +11,11 @@ use super::parcels::ParcelBook;
 use super::tokens::TokenBook;
 use super::writes::Writes;
 use crate::base::{AccountId, AcquirerId, BindingId, Counted, MerchantId, TerminalId, Timestamp};
+use crate::binding::counters::LimitSet;
 use crate::binding::watch::BindingRules;
-use crate::binding::{AccountStatus, Admission, BindingState, ReasonSet, Refusal, TerminalKey};
+use crate::binding::{
+    AccountStatus, Admission, BindingState, Limits, ReasonSet, Refusal, TerminalKey,
+};
 
 /// Why a change was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +118,8 @@ pub struct ImportLine {
     pub state: Option<BindingState>,
     /// Reasons of a re-pending binding.
     pub reasons: ReasonSet,
+    /// How much the terminal may take; `None` keeps what is there.
+    pub limits: Option<Limits>,
 }
 
 /// What an import did.
@@ -167,6 +172,8 @@ pub struct BindingRow {
     pub opened_at: Timestamp,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
+    /// How much the terminal may take by itself.
+    pub limits: Limits,
 }
 
 /// One change of a binding.
@@ -199,6 +206,8 @@ pub struct DirectoryChanges {
     pub accounts: Vec<(AccountId, AccountStatus)>,
     /// Terminals that took over from bindings of other terminals.
     pub successors: Vec<(TerminalKey, BindingId)>,
+    /// Limits that were set.
+    pub limits: Vec<LimitSet>,
 }
 
 impl DirectoryChanges {
@@ -207,6 +216,7 @@ impl DirectoryChanges {
         self.bindings.extend(later.bindings);
         self.accounts.extend(later.accounts);
         self.successors.extend(later.successors);
+        self.limits.extend(later.limits);
     }
 }
 

@@ -197,8 +197,10 @@ impl Switch {
         // The lane is held until the outcome is in the journal's queue: a repeat that finds it answered
         // queues behind it.
         let taken = self.lanes.with(waiting.key, |lane| {
-            lane.answered(waiting.txn, approved, remembered)
-                .then(|| self.journal.append(effect, |out| outcome.encode(out)))
+            lane.answered(waiting.txn, approved, remembered).then(|| {
+                self.counted(waiting, approved.then_some(outcome.booked));
+                self.journal.append(effect, |out| outcome.encode(out))
+            })
         });
         match taken {
             Some(Ok(())) => policy.metrics.answer(if approved {
@@ -210,6 +212,7 @@ impl Switch {
             Some(Err(_closed)) => waiting.session.give_up(),
             None => {
                 // A reversal took the transaction while the answer was being matched.
+                self.uncount(waiting.tally);
                 upstream.metrics.unmatched("late");
                 waiting.session.give_up();
             }
@@ -278,6 +281,7 @@ impl Switch {
         };
         self.lanes.with(owed.key, |lane| {
             lane.answered(owed.txn, approved, answer);
+            self.counted_late(owed.key, owed.txn, approved.then_some(booked));
             // A closed journal means that the process is ending; it is repeated after the restart.
             let kept = self
                 .journal
@@ -320,16 +324,28 @@ impl Switch {
         let kept = self
             .lanes
             .with(waiting.key, |lane| match lane.unanswered(waiting.txn)? {
-                Fate::Reverse | Fate::Repeat => Some(owed.is_some_and(|owed| self.owe(owed))),
+                fate @ (Fate::Reverse | Fate::Repeat) => {
+                    match fate {
+                        Fate::Repeat => self.counts_on(waiting.key, waiting.txn, waiting.tally),
+                        Fate::Reverse | Fate::Expire => self.uncount(waiting.tally),
+                    }
+                    Some(owed.is_some_and(|owed| self.owe(owed)))
+                }
                 Fate::Expire => {
+                    self.uncount(waiting.tally);
                     self.journal_end(waiting.txn, OutcomeKind::Expired, *b"  ");
                     Some(true)
                 }
             });
         match kept {
             Some(true) => self.answer_unanswered(waiting),
-            // The terminal's own reversal was first, or the process is ending.
-            Some(false) | None => waiting.session.give_up(),
+            // The process is ending.
+            Some(false) => waiting.session.give_up(),
+            // The terminal's own reversal was first.
+            None => {
+                self.uncount(waiting.tally);
+                waiting.session.give_up();
+            }
         }
     }
 

@@ -16,9 +16,9 @@ use crate::base::Clock;
 use crate::base::calendar::Civil;
 use crate::base::clock::Moment;
 use crate::binding::TerminalKey;
-use crate::store::RegistryError;
 use crate::store::command::Command;
 use crate::store::registry::{Actor, DirectoryChanges};
+use crate::store::{RegistryError, StoreError};
 use crate::telemetry::log::chain;
 
 /// How often time has its turn.
@@ -149,6 +149,12 @@ fn attend(
                 log_head(&registry);
             }
             carry_out(&registry, teller, clock, &[Command::Tick]);
+            if let Err(problem) = tell_past(&switch, idle) {
+                tracing::error!(
+                    problem = chain(&problem),
+                    "what was taken before a limit was set cannot be read"
+                );
+            }
             match idle.step(clock.wall()) {
                 // A few at a time: other changes wait meanwhile, and what cannot be done takes few others along.
                 Ok(found) => {
@@ -161,6 +167,17 @@ fn attend(
                 }
             }
         }
+    }
+}
+
+/// What was taken before a limit was set by an import, or could not be read when one was set by hand.
+fn tell_past(switch: &Switch, idle: &IdleScan) -> Result<(), StoreError> {
+    if !switch.directory.counters().has_unknown() {
+        return Ok(());
+    }
+    match idle.reader_up_to_date()? {
+        Some(mut reader) => switch.tell_past(&mut reader),
+        None => Ok(()),
     }
 }
 

@@ -128,7 +128,7 @@ impl Driven {
             journal,
             keys: Arc::clone(&plan.keys),
             clock: Arc::clone(&plan.clock),
-            next_txn: AtomicU64::new(model.last_txn()?.0 + 1),
+            next_txn: Arc::new(AtomicU64::new(model.last_txn()?.0 + 1)),
             zone_offset: AtomicI32::new(0),
             in_flight_max: 10_000,
             lookups: lookups.clone(),

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::Switch;
 use super::effects::Effect;
+use super::limits::tally_of;
 use super::owed::Owed;
 use super::recovery::records_of;
 use super::reversals::NewlyOwed;
@@ -173,6 +174,11 @@ impl Switch {
             lane.closed(row.txn);
             self.journal
                 .append(Effect::Nothing, |out| closed.encode(out))?;
+            // What was to be reversed was taken back when its reversal was owed.
+            if row.fate == Fate::Repeat && self.directory.counters().any() {
+                let remembered = self.directory.counters().recall(row.key, row.txn);
+                self.uncount(remembered.or_else(|| tally_of(row)));
+            }
             self.exceptions.take(row.txn);
             Ok(())
         })

@@ -14,7 +14,8 @@ use super::requests::code_of;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
-use crate::base::{Amount, Currency, Fate, MaskedPan, Pan, Stan, TxnId};
+use crate::base::{Amount, Currency, Fate, MaskedPan, Pan, Stan, Timestamp, TxnId};
+use crate::binding::counters::Counted;
 use crate::binding::{Admission, Decision, DeclineReason, TerminalKey, decide};
 use crate::iso8583::{
     self, Books, DeclineCode, Dialect, Envelope, FieldSet, FieldValue, Index, Message, Request,
@@ -72,6 +73,8 @@ pub(super) struct Named {
     pub(super) upstream_stan: Option<Stan>,
     /// Whether the request may follow it.
     pub(super) verdict: Result<(), NotFollowing>,
+    /// What it counts, where a limit may concern it.
+    pub(super) counted: Option<Counted>,
 }
 
 impl Particulars {
@@ -269,6 +272,21 @@ impl Switch {
         let frame = upstream_frame(message, group, upstream_stan, reference)
             .ok_or(Refused::With(DeclineCode::Format, "unwritable"))?;
         let txn = self.new_txn();
+        let at = self.clock.wall();
+        // The last that may refuse it: what is counted here waits for its answer, or is taken back below.
+        let original = particulars
+            .original
+            .and_then(|named| Some((named.txn, named.counted?)));
+        let tally = self
+            .count(
+                passed,
+                txn,
+                at,
+                particulars.amount,
+                sign_of(request),
+                original,
+            )
+            .map_err(|over| Refused::With(code_of(over), over.name()))?;
         let named_by = message.dialect().roles().original.stan;
         let waiting = Waiting {
             txn,
@@ -281,6 +299,7 @@ impl Switch {
             amount: particulars.amount,
             choice,
             received: self.clock.now(),
+            tally,
             reference: reference
                 .and(named_by)
                 .and_then(|part| Some(message.digits(part.field)?.as_str().as_bytes().into())),
@@ -290,6 +309,7 @@ impl Switch {
         let deadline = waiting.received.after(group.timeout);
         if group.pending.insert(match_key, deadline, waiting).is_err() {
             // Another terminal of the group waits under the same key (the same id at two acquirers).
+            self.uncount(tally);
             return Err(Refused::With(DeclineCode::InProgress, "match-key-taken"));
         }
         group.metrics.in_flight.increment(1.0);
@@ -301,10 +321,12 @@ impl Switch {
             proposal,
             particulars,
             txn,
+            at,
             upstream_stan,
             frame,
             reference.is_some(),
         ) {
+            self.uncount(tally);
             if group.pending.give_up(&match_key, txn.0).is_some() {
                 group.metrics.in_flight.decrement(1.0);
             }
@@ -476,6 +498,7 @@ impl Switch {
         proposal: &Proposal,
         particulars: &Particulars,
         txn: TxnId,
+        at: Timestamp,
         upstream_stan: Stan,
         frame: Bytes,
         rewritten: bool,
@@ -507,7 +530,7 @@ impl Switch {
         };
         let intent = Intent {
             txn,
-            at: self.clock.wall(),
+            at,
             key,
             merchant: admission.merchant,
             binding: admission.binding,

@@ -40,6 +40,17 @@ impl IdleScan {
         }
     }
 
+    /// The read model, when it shows everything that is durable.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn reader_up_to_date(&self) -> Result<Option<SqliteReader>, StoreError> {
+        let durable = self.folder.journal_reader()?.last_sequence()?;
+        let mut reader = self.folder.reader()?;
+        let shown = reader.mark()? >= durable;
+        Ok(shown.then_some(reader))
+    }
+
     /// One step: what to do with those that were found. To be called every minute.
     ///
     /// # Errors

@@ -9,10 +9,12 @@ use std::time::Duration;
 use super::Switch;
 use super::effects::Effect;
 use super::forward::{Memory, Named, Passed};
+use super::limits::tally_of;
 use super::requests::{code_of, may_have_passed};
 use super::reversals::original_key;
 use crate::base::clock::Moment;
 use crate::base::{BatchNumber, BindingId, Fate, MerchantId, Stan, Timestamp, TxnId};
+use crate::binding::counters::Tally;
 use crate::binding::{Decision, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, Index, MatchKey, Message, Mti, Request, ResponseCode};
 use crate::net::{Handled, Session};
@@ -164,9 +166,9 @@ impl Switch {
             return;
         };
         let handled = match job.purpose {
-            Purpose::Reversal => self
-                .find_original(job, &message, model)
-                .map(|found| self.reverse_found(job, &message, request, found.as_ref())),
+            Purpose::Reversal => self.find_original(job, &message, model).and_then(|found| {
+                self.reverse_found(job, &message, request, found.as_ref(), model)
+            }),
             Purpose::Reference => self.find_original(job, &message, model).and_then(|found| {
                 self.forward_found(job, &message, request, found.as_ref(), model)
             }),
@@ -245,7 +247,16 @@ impl Switch {
         message: &Message<'_>,
         request: &Request,
         found: Option<&TransactionRow>,
-    ) -> Handled {
+        model: &mut dyn ReadModel,
+    ) -> Option<Handled> {
+        let tally = match found.map(|row| self.tally_found(row, model)).transpose() {
+            Ok(tally) => tally.flatten(),
+            Err(problem) => {
+                let problem = chain(&problem);
+                tracing::error!(problem, "what a reversal takes back cannot be looked up");
+                return None;
+            }
+        };
         let policy = self.policy(&job.session);
         let window = policy.dialect.repeats().window;
         let binding = self.binding_of(job, message);
@@ -312,13 +323,18 @@ impl Switch {
                         return Found::Owed { kept: false };
                     };
                     lane.take_up(known);
+                    let counters = self.directory.counters();
+                    let remembered = counters.recall(job.key, row.txn);
+                    if let Some(tally) = remembered.or(tally) {
+                        counters.undone(tally);
+                    }
                     Found::Owed {
                         kept: self.owe(new),
                     }
                 }
             }
         });
-        match step {
+        Some(match step {
             Found::InLane => self.reverse(&job.session, message, request, job.key),
             Found::Settled | Found::Owed { kept: true } => {
                 self.answer_reversal(&job.session, message, request)
@@ -338,7 +354,7 @@ impl Switch {
                 );
                 Handled::Close("group-gone")
             }
-        }
+        })
     }
 
     fn forward_found(
@@ -399,6 +415,10 @@ impl Switch {
             } else {
                 may_follow(request.kind, asked, standing.as_ref())
             },
+            counted: found
+                .filter(|_| self.directory.counters().any())
+                .and_then(tally_of)
+                .and_then(Tally::added),
         })
     }
 
@@ -494,7 +514,11 @@ impl Switch {
                 match group {
                     _ if until < now => None,
                     None => return Ok(Learned::GroupGone(row.group)),
-                    Some(group) => Some(self.stored_transaction(&row, group, until)),
+                    Some(group) => {
+                        let tally = self.tally_found(&row, model)?;
+                        self.counts_on(row.key, row.txn, tally);
+                        Some(self.stored_transaction(&row, group, until))
+                    }
                 }
             }
             None => model.tombstone(binding, batch, stan)?.and_then(|at| {

@@ -21,6 +21,7 @@ mod exceptions;
 mod forward;
 mod idle;
 mod keeper;
+mod limits;
 mod local;
 mod lookup;
 mod owed;
@@ -44,6 +45,7 @@ use bytes::BytesMut;
 use crate::base::calendar::Civil;
 use crate::base::clock::Moment;
 use crate::base::{AcquirerId, Amount, Clock, MerchantId, Stan, TerminalId, TxnId};
+use crate::binding::counters::Tally;
 use crate::binding::{Directory, SerialRule, TerminalKey};
 use crate::iso8583::{Dialect, FieldSet};
 use crate::net::mux::Waiting as WaitingNumber;
@@ -63,6 +65,7 @@ pub use codes::{Matter, draw, hash};
 pub use dispatch::{Dispatcher, NotQueued, NotifySettings, Ways};
 pub use exceptions::ExceptionError;
 pub use keeper::StoreKeeping;
+pub use limits::day_of;
 pub use run::{Running, StartError};
 pub use settings::{
     ListenSettings, StoreChoice, SwitchSettings, UpstreamAddress, UpstreamSettings,
@@ -121,6 +124,8 @@ pub(crate) struct Waiting {
     pub(crate) amount: Option<Amount>,
     pub(crate) choice: LinkChoice,
     pub(crate) received: Moment,
+    /// What it does to the counters of limits.
+    pub(crate) tally: Option<Tally>,
     /// The field that names its original as the terminal wrote it, where the group's STAN replaced it.
     pub(crate) reference: Option<Box<[u8]>>,
     /// The request as it went upstream, to make its reversal from.
@@ -180,7 +185,7 @@ pub struct Switch {
     pub(crate) journal: Journal<Effect>,
     pub(crate) keys: Arc<DataKeys>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) next_txn: AtomicU64,
+    pub(crate) next_txn: Arc<AtomicU64>,
     /// Seconds the local zone is ahead of UTC, looked after by the ticker.
     pub(crate) zone_offset: AtomicI32,
     /// Requests in flight, all groups together, beyond which new ones are declined.

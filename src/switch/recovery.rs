@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use super::Switch;
 use super::effects::Effect;
 use super::exceptions::Parked;
+use super::limits::tally_of;
 use super::remake::Original;
 use super::reversals::NewlyOwed;
 use crate::base::Fate;
@@ -155,11 +156,15 @@ impl Switch {
                 State::RepeatOwed
             }
         };
+        let state_repeats = matches!(state, State::RepeatOwed);
         let window = self.groups[group].dialect.repeats().window;
         let until = self.until(Some(row.at), window);
         let mut transaction = self.stored_transaction(row, group, until);
         transaction.state = state;
         self.lanes.with(row.key, |lane| lane.take_up(transaction));
+        if state_repeats && self.directory.counters().any() {
+            self.counts_on(row.key, row.txn, tally_of(row));
+        }
         let kept = if known.is_some() {
             self.owe_again(owed)
         } else {

@@ -221,7 +221,9 @@ impl Switch {
             | DeclineCode::Duplicate
             | DeclineCode::InProgress
             | DeclineCode::OriginalNotFound
-            | DeclineCode::OriginalAmount => AnswerClass::Declined,
+            | DeclineCode::OriginalAmount
+            | DeclineCode::AmountLimit
+            | DeclineCode::CountLimit => AnswerClass::Declined,
         };
         self.policy(session).metrics.answer(class);
         let code = message.dialect().decline(why);
@@ -239,6 +241,7 @@ pub(super) const fn may_have_passed(reason: DeclineReason) -> bool {
         DeclineReason::UnknownTerminal
         | DeclineReason::WrongMerchant
         | DeclineReason::OtherDevice
+        | DeclineReason::OverLimit(_)
         | DeclineReason::CannotDecide => false,
     }
 }
@@ -252,6 +255,8 @@ pub(super) const fn code_of(reason: DeclineReason) -> DeclineCode {
         | DeclineReason::Account(_)
         | DeclineReason::Held(_)
         | DeclineReason::OtherDevice => DeclineCode::NotAllowed,
+        DeclineReason::OverLimit(kind) if kind.is_amount() => DeclineCode::AmountLimit,
+        DeclineReason::OverLimit(_) => DeclineCode::CountLimit,
         DeclineReason::CannotDecide => DeclineCode::CannotDecide,
     }
 }
@@ -259,7 +264,7 @@ pub(super) const fn code_of(reason: DeclineReason) -> DeclineCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binding::{BindingState, HoldScope};
+    use crate::binding::{BindingState, HoldScope, LimitKind};
     use crate::iso8583::Dialect;
 
     /// bindings test 12: for no reason of the gate's, in no dialect, does a shop keep the customer's card.
@@ -283,6 +288,7 @@ mod tests {
                 .map(|s| DeclineReason::Account(*s)),
         );
         reasons.extend(HoldScope::ALL.iter().map(|s| DeclineReason::Held(*s)));
+        reasons.extend(LimitKind::ALL.iter().map(|k| DeclineReason::OverLimit(*k)));
         let mut looked_at = 0;
         for name in Dialect::shipped_names() {
             let dialect = Dialect::shipped(name).unwrap();

@@ -32,7 +32,7 @@ enum Reversed {
     Owed {
         kept: bool,
         group: usize,
-        waiting: Option<Waiting>,
+        waiting: Option<Box<Waiting>>,
     },
     /// It cannot be written for the upstream; nothing was changed.
     Unwritable,
@@ -93,6 +93,7 @@ impl Switch {
                 return Reversed::Step(step);
             }
             let waiting = self.groups[group].pending.give_up(&match_key, txn.0);
+            self.uncount_reversed(key, txn, waiting.as_ref());
             let new = match &waiting {
                 Some(waiting) => new.behind(waiting),
                 None => new,
@@ -100,7 +101,7 @@ impl Switch {
             Reversed::Owed {
                 kept: self.owe(new),
                 group,
-                waiting,
+                waiting: waiting.map(Box::new),
             }
         });
         match taken {

@@ -23,7 +23,7 @@ use super::stans::Stans;
 use super::watch::{Guard, memory_limit, watch, zone_offset};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
 use crate::base::failpoint::{self, Point};
-use crate::base::{AcquirerId, Clock};
+use crate::base::{AcquirerId, Clock, TxnId};
 use crate::binding::Directory;
 use crate::net::listener::Sessions;
 use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks, link};
@@ -157,10 +157,11 @@ impl Running {
         let mut registry: Box<dyn Registry> = Box::new(folder.registry()?);
         registry.keep_to(settings.bindings);
         let directory = Arc::new(Directory::new());
-        load_directory(registry.as_mut(), &directory)?;
         let mut model: Box<dyn ReadModel> = Box::new(folder.read_model()?);
         let mut reader: Box<dyn JournalStore> = Box::new(folder.journal()?);
         while project_round(reader.as_mut(), model.as_mut())? > 0 {}
+        let next_txn = model.last_txn()?.0 + 1;
+        load_directory(registry.as_mut(), &directory, TxnId(next_txn))?;
 
         let (lookups, asked) = Lookups::new(LOOKUPS_MAX);
         let (alerts, heard) = Alerts::new();
@@ -189,7 +190,7 @@ impl Running {
             journal,
             keys,
             clock: Arc::clone(clock),
-            next_txn: AtomicU64::new(model.last_txn()?.0 + 1),
+            next_txn: Arc::new(AtomicU64::new(next_txn)),
             zone_offset: AtomicI32::new(zone_offset(&**clock)),
             in_flight_max: settings.in_flight_max,
             lookups,
@@ -197,6 +198,8 @@ impl Running {
             exceptions: Exceptions::default(),
             alerts,
         });
+        // Before what was in flight is taken up: none of it is counted unless it is repeated.
+        switch.tell_past(&mut folder.reader()?)?;
         switch.recover(reader.as_mut(), model.as_mut())?;
         let process = ProcessMetrics::default();
         let projector = start_projector(&switch, reader, model, asked, process)?;
@@ -212,7 +215,9 @@ impl Running {
             sessions: Arc::clone(&sessions),
         };
         tasks.spawn(watch(Arc::clone(&switch), guard, tasks.clone()));
-        let registry = SharedRegistry::new(registry, directory).before_lanes(lanes);
+        let registry = SharedRegistry::new(registry, directory)
+            .before_lanes(lanes)
+            .counting_with(Arc::clone(&switch.next_txn));
         let registry = Arc::new(registry);
         let teller = Teller::default();
         let idle = IdleScan::new(folder.clone(), settings.bindings.dormant_months);
@@ -293,7 +298,15 @@ impl Running {
     }
 }
 
-fn load_directory(registry: &mut dyn Registry, directory: &Directory) -> Result<(), StoreError> {
+fn load_directory(
+    registry: &mut dyn Registry,
+    directory: &Directory,
+    next: TxnId,
+) -> Result<(), StoreError> {
+    // Before the bindings, which are marked as they come.
+    for set in registry.limit_sets()? {
+        directory.limit(&set, next);
+    }
     registry.load(
         &mut |account, status| directory.set_account(account, status),
         &mut |key, admission| directory.put(key, admission),

@@ -1,10 +1,11 @@
 //! The registry as a running gateway shares it: one change at a time, each in the gate when its call returns.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::base::AccountId;
 use crate::base::failpoint::{self, Point};
+use crate::base::{AccountId, TxnId};
 use crate::binding::{Admission, Directory, TerminalKey};
 use crate::store::registry::DirectoryChanges;
 use crate::store::writes::{Answer, Keyed, Known, Written};
@@ -22,6 +23,8 @@ pub struct SharedRegistry {
     directory: Arc<Directory>,
     /// Where requests are accepted; none where nobody trades.
     lanes: Option<Arc<Lanes>>,
+    /// Number of the next transaction: limits that are set count from there on.
+    next_txn: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for SharedRegistry {
@@ -40,6 +43,7 @@ impl SharedRegistry {
             registry: Mutex::new(registry),
             directory,
             lanes: None,
+            next_txn: Arc::new(AtomicU64::new(1)),
         }
     }
 
@@ -50,6 +54,12 @@ impl SharedRegistry {
             lanes: Some(lanes),
             ..self
         }
+    }
+
+    /// The same for a switch that gives out the numbers of its transactions from here.
+    #[must_use]
+    pub fn counting_with(self, next_txn: Arc<AtomicU64>) -> Self {
+        Self { next_txn, ..self }
     }
 
     /// The registry, for reading. Blocks while another change is under way.
@@ -176,7 +186,11 @@ impl SharedRegistry {
 
     /// Feeds the directory, while the registry is held.
     fn take_in(&self, changes: DirectoryChanges) {
-        // Accounts first: a binding must not be met with a status of before it was there.
+        // Accounts first: a binding must not be met with a status of before it was there. Nor without its limit.
+        for set in changes.limits {
+            let next = TxnId(self.next_txn.load(Ordering::Relaxed));
+            self.directory.limit(&set, next);
+        }
         for (account, status) in changes.accounts {
             self.directory.set_account(account, status);
         }

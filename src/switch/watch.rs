@@ -32,6 +32,10 @@ pub(super) async fn watch(switch: Arc<Switch>, guard: Guard, tasks: Tasks) {
         metrics.terminals.set(f64::from(
             u32::try_from(switch.directory.len()).unwrap_or(u32::MAX),
         ));
+        let limits = switch.directory.counters().len();
+        metrics
+            .limits
+            .set(f64::from(u32::try_from(limits).unwrap_or(u32::MAX)));
         let Some(resident) = resident_bytes() else {
             continue;
         };

@@ -147,6 +147,10 @@ names! {
         "Texts and events that wait to be delivered.";
     TERMINALS = "posgate_terminals", Count, gauge,
         "Terminals in the directory, bound or once bound.";
+    LIMITS = "posgate_limits", Count, gauge,
+        "Limits that are set, of terminals, accounts and merchants together. What they decline is in \
+         posgate_declined_total under limit-day-amount, limit-day-count, limit-month-amount, limit-month-count and \
+         limit-currency.";
     RESIDENT_BYTES = "posgate_resident_bytes", Bytes, gauge,
         "Memory of the process.";
 }
@@ -452,6 +456,8 @@ pub struct ProcessMetrics {
     pub projection_lag: Gauge,
     /// Terminals in the directory.
     pub terminals: Gauge,
+    /// Limits that are set.
+    pub limits: Gauge,
     /// Memory.
     pub resident_bytes: Gauge,
 }
@@ -467,6 +473,7 @@ impl Default for ProcessMetrics {
         Self {
             projection_lag: metrics::gauge!(PROJECTION_LAG),
             terminals: metrics::gauge!(TERMINALS),
+            limits: metrics::gauge!(LIMITS),
             resident_bytes: metrics::gauge!(RESIDENT_BYTES),
         }
     }

@@ -461,6 +461,7 @@ fn bind(folder: &Path, clock: &dyn Clock) {
             serial: "".into(),
             state: Some(BindingState::Active),
             reasons: ReasonSet::EMPTY,
+            limits: None,
         })
     };
     let mut lines = (1..=TERMINALS).map(line);

@@ -389,6 +389,7 @@ fn import_line(acquirer: AcquirerId, member: &Member, line: u64) -> ImportLine {
         serial: "".into(),
         state: Some(state),
         reasons,
+        limits: None,
     }
 }
 

@@ -526,5 +526,6 @@ fn import_line(number: u32) -> Option<ImportLine> {
         serial: "".into(),
         state: Some(BindingState::Active),
         reasons: ReasonSet::EMPTY,
+        limits: None,
     })
 }

@@ -319,8 +319,13 @@ pub(super) fn codes(
         return codes;
     };
     for why in DeclineCode::ALL {
-        let why_code =
-            required_code(&declines, why.name(), width).unwrap_or(ResponseCode::APPROVED);
+        let why_code = match why
+            .usual()
+            .filter(|_| !declines.has(why.name()) && width == 2)
+        {
+            Some(usual) => usual,
+            None => required_code(&declines, why.name(), width).unwrap_or(ResponseCode::APPROVED),
+        };
         let span = declines.span_of(why.name());
         let name = why.name();
         if captures.contains(&why_code) {

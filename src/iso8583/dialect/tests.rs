@@ -617,7 +617,7 @@ fn a_length_behind_tpdu_or_header_counts_what_stands_behind_it() {
             Some(&[0, announced][..]),
             "{place} {counts}"
         );
-        let frame = out.get(dialect.framing().prefix_bytes()..).unwrap();
+        let frame = &out[dialect.framing().prefix_bytes()..];
         let mut index = crate::iso8583::Index::new();
         let message = dialect.decode(frame, &mut index).unwrap();
         let (tpdu, header) = dialect.framing().parts_of(message.envelope());
@@ -628,7 +628,7 @@ fn a_length_behind_tpdu_or_header_counts_what_stands_behind_it() {
         writer.envelope_answering(message.envelope());
         writer.mti(Mti::FINANCIAL_REQUEST.answer());
         writer.finish().unwrap();
-        let frame = answer.get(dialect.framing().prefix_bytes()..).unwrap();
+        let frame = &answer[dialect.framing().prefix_bytes()..];
         let mut index = crate::iso8583::Index::new();
         let answer = dialect.decode(frame, &mut index).unwrap();
         let (tpdu, header) = dialect.framing().parts_of(answer.envelope());
@@ -656,7 +656,7 @@ fn a_header_tells_its_length_and_swaps_its_stations() {
         header_swapped = [\"to\", \"from\"]";
     let text = PLAIN.replace("length_bytes = 2", framing);
     let dialect = Dialect::parse("d.toml", &text).unwrap();
-    let header = |out: &[u8]| out.get(7..13).unwrap().to_vec();
+    let header = |out: &[u8]| out[7..13].to_vec();
     let mut out = bytes::BytesMut::new();
     let mut writer = dialect.write(&mut out);
     writer.envelope_default();
@@ -666,7 +666,7 @@ fn a_header_tells_its_length_and_swaps_its_stations() {
     assert_eq!(header(&out), [0, 18, 0x0A, 0x0B, 0x0C, 0x0D]);
     let mut answer = bytes::BytesMut::new();
     let mut writer = dialect.write(&mut answer);
-    writer.envelope_answering(out.get(2..13).unwrap());
+    writer.envelope_answering(&out[2..13]);
     writer.mti(Mti::FINANCIAL_REQUEST.answer());
     writer.number(3, 0);
     writer.finish().unwrap();
@@ -706,7 +706,7 @@ fn an_amount_may_have_its_currency_and_ids_may_stand_in_longer_fields() {
         writer.text(42, merchant);
         writer.finish().unwrap();
         let mut index = crate::iso8583::Index::new();
-        let message = dialect.decode(out.get(2..).unwrap(), &mut index).unwrap();
+        let message = dialect.decode(&out[2..], &mut index).unwrap();
         let amount = message.amount().unwrap();
         assert_eq!((amount.minor, amount.currency.as_bytes()), (12_345, b"156"));
         assert_eq!(message.stan().map(crate::base::Stan::get), Some(999_999));

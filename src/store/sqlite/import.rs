@@ -5,11 +5,15 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::limits as stored;
 use super::registry::{state_told, write_state};
 use super::{audit, from_sql, to_sql};
 use crate::base::calendar::Civil;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp, limits};
+use crate::binding::counters::CounterName;
+use crate::binding::limit::LimitScope;
 use crate::binding::{Admission, BindingState, HoldSet, ReasonSet, SerialPrint, TerminalKey};
+use crate::store::audit::Entry as Event;
 use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, LineProblem};
 
 /// See the module.
@@ -233,6 +237,9 @@ impl<'c> Import<'c> {
                 admission.binding = BindingId(from_sql(id));
                 self.report.bound += 1;
                 self.changes.bindings.push((key, admission));
+                if admission.state.is_open() {
+                    self.limit(line, id)?;
+                }
             }
             Some((_, bound_merchant, bound_account, ..))
                 if bound_merchant != merchant || bound_account != account =>
@@ -251,11 +258,15 @@ impl<'c> Import<'c> {
             Some((id, ..)) if let Some(reason) = self.other_device(line, id)? => {
                 self.problem(line.line, reason);
             }
-            Some((_, _, _, _, state, reasons))
+            Some((id, _, _, _, state, reasons))
                 if line.state.is_none()
                     || state == admission.state.name() && reasons == admission.reasons.bits() =>
             {
-                self.report.unchanged += 1;
+                if self.limit(line, id)? {
+                    self.report.changed += 1;
+                } else {
+                    self.report.unchanged += 1;
+                }
             }
             Some((id, _, _, version, state, reasons)) => {
                 admission.binding = BindingId(from_sql(id));
@@ -273,9 +284,60 @@ impl<'c> Import<'c> {
                 audit::append(self.db, self.actor, &told)?;
                 self.report.changed += 1;
                 self.changes.bindings.push((key, admission));
+                if admission.state.is_open() {
+                    self.limit(line, id)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Sets what the terminal may take, as the line says; whether that is new. More than before takes two persons,
+    /// and so is no matter for an import.
+    fn limit(&mut self, line: &ImportLine, binding: i64) -> rusqlite::Result<bool> {
+        let Some(limits) = line.limits else {
+            return Ok(false);
+        };
+        let found = stored::find(self.db, LimitScope::Terminal, &[binding])?;
+        let (version, before) = found.map_or((0, crate::binding::Limits::NONE), |found| {
+            (found.version, found.limits)
+        });
+        if before == limits || version == 0 && limits.is_empty() {
+            return Ok(false);
+        }
+        if limits.is_looser_than(&before) {
+            let reason = format!(
+                "terminal {} may take less by now; raise its limit with `posgate limit set` and evidence (raise-limit) \
+                 that another person filed",
+                line.terminal
+            );
+            self.problem(line.line, reason);
+            return Ok(false);
+        }
+        let name = CounterName {
+            scope: LimitScope::Terminal,
+            number: from_sql(binding),
+        };
+        let after = stored::Found {
+            name: found.map_or(name, |found| found.name),
+            version: version + 1,
+            limits,
+        };
+        let set = stored::write(self.db, self.actor, &after, &[binding], ("imported", ""))?;
+        self.changes.limits.push(set);
+        let subject = format!(
+            "terminal {}/{}",
+            self.acquirer_name(line.acquirer)?,
+            line.terminal
+        );
+        let told = Event::new("limit.set", subject)
+            .change(
+                stored::shown(&before, version),
+                stored::shown(&limits, after.version),
+            )
+            .with(serde_json::json!({ "scope": "terminal", "note": "imported" }));
+        audit::append(self.db, self.actor, &told)?;
+        Ok(true)
     }
 
     fn acquirer_name(&self, id: AcquirerId) -> rusqlite::Result<String> {

@@ -13,6 +13,7 @@ mod check;
 mod files;
 mod import;
 mod journal;
+mod limits;
 mod parcels;
 mod postings;
 mod query;

@@ -8,10 +8,15 @@ use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_iter};
 
 use super::postings::{self, Dimension, PART_BITS, Wanted};
-use super::read_model::{MIGRATIONS, row_of};
+use super::read_model::{MIGRATIONS, key_of, row_of};
 use super::{SqliteFolder, SqliteJournal, SqliteRegistry, from_sql, to_sql};
-use crate::base::{AccountId, Note, PersonName, RequestType, Timestamp, limits};
-use crate::store::read_model::{Cursor, Page, Query, QueryError, QueryState, TransactionReader};
+use crate::base::{
+    AccountId, Amount, BindingId, Currency, MerchantId, Note, PersonName, RequestType, Timestamp,
+    limits,
+};
+use crate::store::read_model::{
+    Cursor, Page, Query, QueryError, QueryState, Sold, TransactionReader,
+};
 use crate::store::{Intervention, StoreError, TransactionRow, TxnId, Verb};
 
 /// What questions need beyond the first schema. What was projected before lacks the new columns: the table
@@ -186,6 +191,32 @@ impl TransactionReader for SqliteReader {
         read().map_err(StoreError::engine("reading what people did"))
     }
 
+    fn sold(&mut self, from: Timestamp, each: &mut dyn FnMut(Sold)) -> Result<(), StoreError> {
+        let mut read = || -> rusqlite::Result<()> {
+            let mut all = self.db.prepare(SOLD)?;
+            let mut rows = all.query([to_sql(from.0)])?;
+            while let Some(row) = rows.next()? {
+                let merchant = row.get_ref(6)?.as_str()?;
+                let currency = Currency::from_slice(row.get_ref(8)?.as_bytes()?);
+                each(Sold {
+                    txn: TxnId(from_sql(row.get(0)?)),
+                    at: Timestamp(from_sql(row.get(1)?)),
+                    key: key_of(row, 2)?,
+                    binding: BindingId(from_sql(row.get(4)?)),
+                    account: AccountId(row.get(5)?),
+                    merchant: MerchantId::parse(merchant)
+                        .unwrap_or(MerchantId::from_padded([b' '; 15])),
+                    amount: Amount {
+                        minor: from_sql(row.get(7)?),
+                        currency: currency.unwrap_or(Currency::NONE),
+                    },
+                });
+            }
+            Ok(())
+        };
+        read().map_err(StoreError::engine("reading what counts towards limits"))
+    }
+
     fn money_of(
         &mut self,
         times: Range<Timestamp>,
@@ -213,6 +244,16 @@ impl TransactionReader for SqliteReader {
         read().map_err(StoreError::engine("reading a day's transactions"))
     }
 }
+
+/// What counts towards limits. What would be reversed if nobody answered does not count before it is approved: what
+/// was in flight when the process ended is reversed.
+const SOLD: &str = "SELECT id, at, acquirer, terminal, binding, account, merchant, \
+    CASE outcome WHEN 'approved' THEN booked ELSE amount END, currency FROM txn NOT INDEXED \
+    WHERE id >= (SELECT coalesce(min(part), 0) << 14 FROM span WHERE last_at >= ?1) AND at >= ?1 AND sign > 0 \
+    AND kind IN ('new-money', 'completion', 'advice') AND (outcome = 'approved' \
+    OR fate = 'repeat' AND (outcome IS NULL OR outcome IN ('repeat-owed', 'parked'))) \
+    AND NOT EXISTS (SELECT 1 FROM txn AS void WHERE void.original = txn.id AND void.original > 0 \
+    AND void.kind = 'void' AND void.outcome = 'approved')";
 
 /// What is parked towards a group, or towards all when that is NULL.
 const PARKED: &str = "FROM txn INDEXED BY txn_parked WHERE outcome = 'parked' \

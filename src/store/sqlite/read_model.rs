@@ -218,6 +218,13 @@ impl ReadModel for SqliteReadModel {
             .map_err(StoreError::engine("looking up a transaction"))
     }
 
+    fn transaction(&mut self, txn: TxnId) -> Result<Option<TransactionRow>, StoreError> {
+        self.db
+            .prepare_cached("SELECT * FROM txn WHERE id = ?1")
+            .and_then(|mut one| one.query_row([to_sql(txn.0)], row_of).optional())
+            .map_err(StoreError::engine("looking up a transaction"))
+    }
+
     fn unfinished(&mut self, each: &mut dyn FnMut(TransactionRow)) -> Result<(), StoreError> {
         let fail = StoreError::engine;
         let mut open = self
@@ -451,7 +458,7 @@ fn kept_answer(outcome: &RowOutcome) -> Option<&[u8]> {
     (!outcome.answer.is_empty()).then_some(&*outcome.answer)
 }
 
-fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<TerminalKey> {
+pub(super) fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<TerminalKey> {
     let terminal: String = row.get(at + 1)?;
     let terminal = TerminalId::parse(&terminal).unwrap_or(TerminalId::from_padded([b' '; 8]));
     Ok(TerminalKey {

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::import::Import;
 use super::query::open_to_read;
-use super::{StoreFile, Sync, affairs, audit, from_sql, open, parcels, to_sql, tokens, writes};
+use super::{
+    StoreFile, Sync, affairs, audit, from_sql, limits, open, parcels, to_sql, tokens, writes,
+};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::unbinding::WATCH;
 use crate::binding::watch::BindingRules;
@@ -97,6 +99,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::PAYMENTS,
     affairs::schema::ALERTS,
     affairs::schema::SPARES,
+    limits::MIGRATION,
 ];
 
 /// See the module.
@@ -145,9 +148,11 @@ impl SqliteRegistry {
 
 const SHOW: &str = "SELECT a.id, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
     b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial), \
-    b.opened_at, b.closed_at FROM binding b JOIN terminal t ON t.id = b.terminal \
+    b.opened_at, b.closed_at, l.currency, l.day_amount, l.day_count, l.month_amount, l.month_count \
+    FROM binding b JOIN terminal t ON t.id = b.terminal \
     JOIN acquirer a ON a.id = t.acquirer JOIN merchant m ON m.id = b.merchant \
-    JOIN account c ON c.id = b.account LEFT JOIN device d ON d.id = b.device ";
+    JOIN account c ON c.id = b.account LEFT JOIN device d ON d.id = b.device \
+    LEFT JOIN sales_limit l ON l.scope = 'terminal' AND l.subject = b.id ";
 
 impl Registry for SqliteRegistry {
     fn keep_to(&mut self, rules: BindingRules) {
@@ -567,6 +572,7 @@ fn binding_row(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
         serial: row.get(14)?,
         opened_at: Timestamp(from_sql(row.get(15)?)),
         closed_at: closed_at.map(|at| Timestamp(from_sql(at))),
+        limits: limits::limits_of(row, 17)?,
     })
 }
 
@@ -599,6 +605,7 @@ mod tests {
             account_status: AccountStatus::Verified,
             serial: "".into(),
             state: None,
+            limits: None,
             reasons: ReasonSet::EMPTY,
         }
     }

@@ -49,6 +49,7 @@ impl Trial {
             serial: "".into(),
             state: None,
             reasons: ReasonSet::EMPTY,
+            limits: None,
         };
         let actor = Actor::program("test", Timestamp(1));
         registry

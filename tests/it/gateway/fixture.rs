@@ -319,6 +319,7 @@ impl World {
             serial: bound.serial.as_str().into(),
             state: Some(bound.state),
             reasons,
+            limits: None,
         };
         let actor = Actor::program("test", self.clock.wall());
         let mut lines = std::iter::once(Ok(line));

@@ -16,6 +16,7 @@ mod gate;
 mod hostile_host;
 mod inquiries;
 mod kept;
+mod limits;
 mod matching;
 mod notices;
 mod numbered;

@@ -135,6 +135,9 @@ impl Step<'_> {
             "version": version, "name": name, "mcc": mcc, "kind": kind.map(MerchantKind::name),
             "identity": identity_kind,
         });
+        if identity.is_some() {
+            self.share_limit_of_person(id, &subject)?;
+        }
         self.tell(event, subject, Value::Null, after, Value::Null)
     }
 

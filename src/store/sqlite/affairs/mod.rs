@@ -11,6 +11,7 @@ mod contacts;
 mod devices;
 mod evidence;
 mod holds;
+mod limits;
 mod replacements;
 pub(super) mod schema;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use super::registry::admission_of;
 use super::{SqliteRegistry, audit, from_sql, to_sql};
 use crate::base::{AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{Payment, Purpose};
+use crate::binding::counters::LimitSet;
 use crate::binding::drain::Impact;
 use crate::binding::watch::BindingRules;
 use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
@@ -34,7 +36,7 @@ use crate::store::StoreError;
 use crate::store::audit::Entry;
 use crate::store::command::{
     Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName, DeviceView,
-    Done, HoldView, MerchantView, Notice, Told,
+    Done, HoldView, LimitRow, Limited, MerchantView, Notice, Told,
 };
 use crate::store::registry::{Actor, RegistryError};
 
@@ -105,6 +107,15 @@ impl Affairs for SqliteRegistry {
     fn successors(&mut self) -> Result<Vec<(TerminalKey, BindingId)>, StoreError> {
         self.read_successors()
             .map_err(StoreError::engine("reading who took over"))
+    }
+
+    fn limit_sets(&mut self) -> Result<Vec<LimitSet>, StoreError> {
+        super::limits::load(self.db()).map_err(StoreError::engine("reading the limits"))
+    }
+
+    fn limit_row(&mut self, of: &Limited) -> Result<Option<LimitRow>, StoreError> {
+        self.read_limit(of)
+            .map_err(StoreError::engine("reading a limit"))
     }
 
     fn merchant_view(
@@ -331,6 +342,12 @@ impl Step<'_> {
                 self.approve_account_change(*key, network)
             }
             Command::CancelAccountChange { key, note } => self.cancel_account_change(*key, note),
+            Command::SetLimits {
+                of,
+                limits,
+                note,
+                evidence,
+            } => self.set_limits(of, limits, note, *evidence),
             Command::PlaceHold {
                 key,
                 scope,

@@ -131,6 +131,7 @@ impl Step<'_> {
         // What was changed or held meanwhile goes along.
         new.admission.account = old.admission.account;
         new.admission.holds = old.admission.holds;
+        self.inherit_limits(old, &new)?;
         let active = self.event(&new, BindingEvent::Activate, &note, &case.maker)?;
         let reasons = old.admission.reasons;
         if !reasons.is_empty() {

@@ -1,0 +1,674 @@
+//! What was taken by whoever has a limit: counted in memory, asked for every new request that it concerns.
+//!
+//! A request that fits is counted when it is accepted, so that of two which race only one gets what is left; what
+//! comes to nothing is taken back, and so is what is voided or reversed. Everything a request concerns (its
+//! terminal, its account, its merchant) is looked at together, always in this order, with all of it held.
+//!
+//! The counters are no record: the journal is. At a start, and when a limit is set, what was taken in the month is
+//! read from what the journal says. A counter counts transactions from a number on and gets the sums of those
+//! before it, so that nothing is counted twice. What was in flight when its limit was set, or is reversed out of
+//! memory afterwards though it was taken before, is not noticed until the next start.
+//!
+//! A terminal without a limit costs one look at a flag.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dashmap::DashMap;
+use foldhash::fast::RandomState;
+
+use super::directory::{Admission, TerminalKey};
+use super::gate::DeclineReason;
+use super::limit::{Counts, Day, LimitScope, Limits, Used, check_limits, counts};
+use crate::base::{AccountId, AcquirerId, Amount, BindingId, MerchantId, RequestType, TxnId};
+
+/// What a transaction counts towards, with how much, and on which day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Terminal.
+    pub key: TerminalKey,
+    /// Binding that admitted it.
+    pub binding: BindingId,
+    /// Account it settles into.
+    pub account: AccountId,
+    /// DE42.
+    pub merchant: MerchantId,
+    /// How much.
+    pub amount: Amount,
+    /// Local date of its acceptance.
+    pub day: Day,
+}
+
+impl Counted {
+    fn subjects(&self) -> [Subject; 3] {
+        [
+            Subject::Binding(self.binding),
+            Subject::Account(self.account),
+            Subject::Merchant(self.key.acquirer, self.merchant),
+        ]
+    }
+}
+
+/// What a transaction does to the counters while it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tally {
+    /// It is counted.
+    Adds(Counted),
+    /// It takes back what it voids, which is this transaction.
+    TakesBack(TxnId, Counted),
+}
+
+impl Tally {
+    /// What a transaction of this kind does that was accepted with `own`, and voids `original` if it voids something
+    /// that counts.
+    #[must_use]
+    pub fn of(
+        kind: RequestType,
+        sign: i8,
+        own: Counted,
+        original: Option<(TxnId, Counted)>,
+    ) -> Option<Self> {
+        match counts(kind, sign) {
+            Counts::No => None,
+            Counts::IfItFits | Counts::Always => Some(Self::Adds(own)),
+            Counts::TakesBack => original.map(|(txn, counted)| Self::TakesBack(txn, counted)),
+        }
+    }
+
+    /// What it adds, if it does.
+    #[must_use]
+    pub const fn added(self) -> Option<Counted> {
+        match self {
+            Self::Adds(counted) => Some(counted),
+            Self::TakesBack(..) => None,
+        }
+    }
+}
+
+/// Whom a counter counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A binding.
+    Binding(BindingId),
+    /// An account.
+    Account(AccountId),
+    /// A merchant.
+    Merchant(AcquirerId, MerchantId),
+}
+
+/// Names a counter: several subjects may share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CounterName {
+    /// What it is of.
+    pub scope: LimitScope,
+    /// Number of what had it first.
+    pub number: u64,
+}
+
+/// A limit as it is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitSet {
+    /// Its counter.
+    pub name: CounterName,
+    /// The limits from now on.
+    pub limits: Limits,
+    /// Who is counted together.
+    pub subjects: Vec<Subject>,
+    /// Accounts that they settle into now.
+    pub accounts: Vec<AccountId>,
+}
+
+/// Where a counter is with what was taken before it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    /// Nobody has looked yet.
+    Unknown,
+    /// Somebody is looking.
+    Looking,
+    /// It is counted.
+    Counted,
+}
+
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    used: Used,
+    /// It counts transactions from this number on by itself.
+    from: TxnId,
+    past: Past,
+    /// What was told of the past so far.
+    told: Used,
+}
+
+impl State {
+    fn minor(&self, amount: Amount) -> u64 {
+        if self.limits.measures(amount) {
+            amount.minor
+        } else {
+            0
+        }
+    }
+
+    fn add(&mut self, counted: &Counted) {
+        let minor = self.minor(counted.amount);
+        self.used.roll(counted.day);
+        self.used.add(counted.day, minor, 1);
+    }
+
+    fn take(&mut self, counted: &Counted, count: u64) {
+        let minor = self.minor(counted.amount);
+        self.used.take(counted.day, minor, count);
+    }
+}
+
+#[derive(Debug)]
+struct Counter {
+    name: CounterName,
+    state: Mutex<State>,
+}
+
+impl Counter {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Transactions of a terminal that are remembered so that they can be taken back: as many as its lane remembers.
+const RECENT: usize = 8;
+
+#[derive(Debug, Default)]
+struct Recent {
+    entries: [Option<(TxnId, Tally)>; RECENT],
+    next: usize,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Counters {
+    any: AtomicBool,
+    /// Whether the past of some counter may be unknown.
+    unknown: AtomicBool,
+    subjects: DashMap<Subject, Arc<Counter>, RandomState>,
+    counters: DashMap<CounterName, Arc<Counter>, RandomState>,
+    recent: DashMap<TerminalKey, Recent, RandomState>,
+}
+
+impl Counters {
+    /// Whether there is any limit at all.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.counters.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counters.is_empty()
+    }
+
+    /// Whether a terminal is concerned by a limit, its own or its account's or its merchant's.
+    #[must_use]
+    pub fn concern(&self, key: TerminalKey, admission: &Admission) -> bool {
+        self.any()
+            && [
+                Subject::Binding(admission.binding),
+                Subject::Account(admission.account),
+                Subject::Merchant(key.acquirer, admission.merchant),
+            ]
+            .iter()
+            .any(|subject| self.subjects.contains_key(subject))
+    }
+
+    /// Sets a limit. A counter that was there goes on with what it counted; a new one, or one in another currency,
+    /// counts from that transaction on, and what was taken before is to be [told](Self::begin_past).
+    pub fn set(&self, set: &LimitSet, from: TxnId) {
+        let counter = Arc::clone(&self.counters.entry(set.name).or_insert_with(|| {
+            Arc::new(Counter {
+                name: set.name,
+                state: Mutex::new(State {
+                    limits: set.limits,
+                    used: Used::default(),
+                    from,
+                    past: Past::Unknown,
+                    told: Used::default(),
+                }),
+            })
+        }));
+        {
+            let mut state = counter.lock();
+            if state.limits.currency != set.limits.currency {
+                state.used = Used::default();
+                state.from = from;
+                state.past = Past::Unknown;
+            }
+            if state.past == Past::Unknown {
+                self.unknown.store(true, Ordering::Release);
+            }
+            state.limits = set.limits;
+        }
+        for subject in &set.subjects {
+            self.subjects.insert(*subject, Arc::clone(&counter));
+        }
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// A limit and what was taken of it, as of a day.
+    #[must_use]
+    pub fn used(&self, name: CounterName, day: Day) -> Option<(Limits, Used)> {
+        let counter = self.counters.get(&name)?;
+        let state = counter.lock();
+        let mut used = state.used;
+        used.roll(day);
+        Some((state.limits, used))
+    }
+
+    fn of(&self, counted: &Counted) -> [Option<Arc<Counter>>; 3] {
+        let held = |subject| self.subjects.get(&subject).map(|found| Arc::clone(&found));
+        counted.subjects().map(held)
+    }
+
+    /// Counts a new transaction towards everything that it concerns, or, when it is asked whether it fits and does
+    /// not, towards nothing.
+    ///
+    /// # Errors
+    /// The first limit that it does not fit.
+    pub fn reserve(
+        &self,
+        counted: &Counted,
+        txn: TxnId,
+        when: Counts,
+    ) -> Result<(), DeclineReason> {
+        let concerned = self.of(counted);
+        // Held all together, each kind behind the one before: nobody waits in a circle.
+        let mut held = concerned
+            .each_ref()
+            .map(|counter| counter.as_ref().map(|counter| counter.lock()));
+        if when == Counts::IfItFits {
+            for state in held.iter_mut().flatten() {
+                state.used.roll(counted.day);
+                check_limits(&state.limits, &state.used, counted.amount)?;
+            }
+        }
+        for state in held.iter_mut().flatten() {
+            if txn >= state.from {
+                state.add(counted);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, counted: &Counted, count: u64) {
+        for counter in self.of(counted).iter().flatten() {
+            counter.lock().take(counted, count);
+        }
+    }
+
+    fn add(&self, counted: &Counted) {
+        for counter in self.of(counted).iter().flatten() {
+            counter.lock().add(counted);
+        }
+    }
+
+    /// A transaction came to nothing before it was approved.
+    pub fn failed(&self, tally: Tally) {
+        match tally {
+            Tally::Adds(counted) => self.take(&counted, 1),
+            Tally::TakesBack(..) => {}
+        }
+    }
+
+    /// A transaction was approved over `booked` minor units.
+    pub fn approved(&self, key: TerminalKey, txn: TxnId, tally: Tally, booked: u64) {
+        let tally = match tally {
+            Tally::Adds(counted) => {
+                let left = counted.amount.minor.saturating_sub(booked);
+                if left > 0 {
+                    self.take(&counted.over(left), 0);
+                }
+                Tally::Adds(counted.over(counted.amount.minor - left))
+            }
+            Tally::TakesBack(original, counted) => {
+                self.take(&counted, 1);
+                // It is taken back already, should it be reversed too.
+                let _known = self.recall(counted.key, original);
+                tally
+            }
+        };
+        self.remember(key, txn, tally);
+    }
+
+    /// Remembers what a transaction did, or may do when it is answered after all.
+    pub fn remember(&self, key: TerminalKey, txn: TxnId, tally: Tally) {
+        let mut recent = self.recent.entry(key).or_default();
+        let known = recent
+            .entries
+            .iter()
+            .position(|entry| entry.is_some_and(|(known, _)| known == txn));
+        let at = known.unwrap_or(recent.next % RECENT);
+        recent.entries[at] = Some((txn, tally));
+        if known.is_none() {
+            recent.next = (at + 1) % RECENT;
+        }
+    }
+
+    /// What a transaction did, once.
+    pub fn recall(&self, key: TerminalKey, txn: TxnId) -> Option<Tally> {
+        if !self.any() {
+            return None;
+        }
+        let mut recent = self.recent.get_mut(&key)?;
+        let entry = recent
+            .entries
+            .iter_mut()
+            .find(|entry| entry.is_some_and(|(known, _)| known == txn))?;
+        entry.take().map(|(_, tally)| tally)
+    }
+
+    /// An approved transaction is reversed.
+    pub fn undone(&self, tally: Tally) {
+        match tally {
+            Tally::Adds(counted) => self.take(&counted, 1),
+            // What was voided stands again. It is not asked whether it fits: it was taken.
+            Tally::TakesBack(original, counted) => {
+                self.add(&counted);
+                self.remember(counted.key, original, Tally::Adds(counted));
+            }
+        }
+    }
+
+    /// Whether the past of some counter may be unknown.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        self.unknown.load(Ordering::Acquire)
+    }
+
+    /// Begins to tell what was taken before counters began: those of which nobody knows it yet.
+    #[must_use]
+    pub fn begin_past(&self, day: Day) -> Vec<CounterName> {
+        let mut begun = Vec::new();
+        if !self.unknown.swap(false, Ordering::AcqRel) {
+            return begun;
+        }
+        for counter in &self.counters {
+            let mut state = counter.lock();
+            if state.past == Past::Unknown {
+                state.past = Past::Looking;
+                state.told = Used::default();
+                state.told.roll(day);
+                begun.push(counter.name);
+            }
+        }
+        begun
+    }
+
+    /// Tells one transaction that was taken before; those that were not begun for it do not hear of it.
+    pub fn tell_past(&self, begun: &BTreeSet<CounterName>, counted: &Counted, txn: TxnId) {
+        for counter in self.of(counted).iter().flatten() {
+            if !begun.contains(&counter.name) {
+                continue;
+            }
+            let mut state = counter.lock();
+            if txn < state.from && state.past == Past::Looking {
+                let minor = state.minor(counted.amount);
+                state.told.add(counted.day, minor, 1);
+            }
+        }
+    }
+
+    /// All was told, or could not be.
+    pub fn end_past(&self, begun: &BTreeSet<CounterName>, all: Told) {
+        for name in begun {
+            if let Some(counter) = self.counters.get(name) {
+                let mut state = counter.lock();
+                match all {
+                    Told::Everything if state.past == Past::Looking => {
+                        let mut told = state.told;
+                        let day = told.day.max(state.used.day);
+                        told.roll(day);
+                        state.used.roll(day);
+                        state.used.include(&told);
+                        state.past = Past::Counted;
+                    }
+                    Told::NotEverything if state.past == Past::Looking => {
+                        state.past = Past::Unknown;
+                        self.unknown.store(true, Ordering::Release);
+                    }
+                    // Set anew in another currency meanwhile.
+                    Told::Everything | Told::NotEverything => {}
+                }
+            }
+        }
+    }
+}
+
+/// Whether the past of a counter is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// All of it.
+    Everything,
+    /// Reading it failed: none of it is counted, and it is to be told once more.
+    NotEverything,
+}
+
+impl Counted {
+    fn over(self, minor: u64) -> Self {
+        let currency = self.amount.currency;
+        Self {
+            amount: Amount { minor, currency },
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Currency, TerminalId};
+    use crate::binding::limit::LimitKind;
+
+    const DAY: Day = Day(20_261_122);
+
+    fn key(terminal: &str) -> TerminalKey {
+        TerminalKey {
+            acquirer: AcquirerId(1),
+            terminal: TerminalId::parse(terminal).unwrap(),
+        }
+    }
+
+    fn sale(terminal: &str, binding: u64, minor: u64) -> Counted {
+        Counted {
+            key: key(terminal),
+            binding: BindingId(binding),
+            account: AccountId(7),
+            merchant: MerchantId::parse("M1").unwrap(),
+            amount: Amount {
+                minor,
+                currency: Currency::CNY,
+            },
+            day: DAY,
+        }
+    }
+
+    fn daily(scope: LimitScope, number: u64, most: u64, subjects: Vec<Subject>) -> LimitSet {
+        LimitSet {
+            name: CounterName { scope, number },
+            limits: Limits {
+                currency: Currency::CNY,
+                day_amount: Some(most),
+                ..Limits::NONE
+            },
+            subjects,
+            accounts: vec![AccountId(7)],
+        }
+    }
+
+    fn terminal(number: u64, most: u64) -> LimitSet {
+        let subjects = vec![Subject::Binding(BindingId(number))];
+        daily(LimitScope::Terminal, number, most, subjects)
+    }
+
+    fn account(most: u64) -> LimitSet {
+        let subjects = vec![Subject::Account(AccountId(7))];
+        daily(LimitScope::Account, 7, most, subjects)
+    }
+
+    fn fits(counters: &Counters, sale: Counted, txn: u64) -> Result<(), DeclineReason> {
+        counters.reserve(&sale, TxnId(txn), Counts::IfItFits)
+    }
+
+    fn today(counters: &Counters, set: &LimitSet) -> u64 {
+        counters.used(set.name, DAY).unwrap().1.today.minor
+    }
+
+    const OVER: Result<(), DeclineReason> = Err(DeclineReason::OverLimit(LimitKind::DayAmount));
+
+    #[test]
+    fn what_does_not_fit_one_counter_is_counted_by_none() {
+        let counters = Counters::default();
+        let (wide, narrow) = (terminal(1, 1_000), account(500));
+        counters.set(&wide, TxnId(1));
+        counters.set(&narrow, TxnId(1));
+        assert_eq!(fits(&counters, sale("T1", 1, 501), 1), OVER);
+        assert_eq!((today(&counters, &wide), today(&counters, &narrow)), (0, 0));
+        assert_eq!(fits(&counters, sale("T1", 1, 500), 2), Ok(()));
+        // Another terminal of the same account has nothing left.
+        assert_eq!(fits(&counters, sale("T2", 2, 1), 3), OVER);
+        // What happened offline is counted although it does not fit.
+        let told = counters.reserve(&sale("T2", 2, 10), TxnId(4), Counts::Always);
+        assert_eq!((told, today(&counters, &narrow)), (Ok(()), 510));
+    }
+
+    #[test]
+    fn of_two_that_race_one_gets_what_is_left() {
+        let counters = Counters::default();
+        let limit = account(1_000);
+        counters.set(&limit, TxnId(1));
+        let passed: usize = std::thread::scope(|scope| {
+            let tills: Vec<_> = (0..8)
+                .map(|number| {
+                    let counters = &counters;
+                    scope.spawn(move || {
+                        let sale = sale("T1", number, 100);
+                        (0..1_000)
+                            .filter(|txn| fits(counters, sale, txn + 1).is_ok())
+                            .count()
+                    })
+                })
+                .collect();
+            tills.into_iter().map(|till| till.join().unwrap()).sum()
+        });
+        assert_eq!((passed, today(&counters, &limit)), (10, 1_000));
+    }
+
+    #[test]
+    fn declined_reversed_and_voided_give_back_and_a_reversed_void_takes_again() {
+        let counters = Counters::default();
+        let limit = terminal(1, 1_000);
+        counters.set(&limit, TxnId(1));
+        let at = key("T1");
+        let sold = sale("T1", 1, 600);
+        fits(&counters, sold, 1).unwrap();
+        counters.failed(Tally::Adds(sold));
+        assert_eq!(today(&counters, &limit), 0);
+        fits(&counters, sold, 2).unwrap();
+        counters.approved(at, TxnId(2), Tally::Adds(sold), 600);
+        let void = Tally::of(RequestType::Void, -1, sold, Some((TxnId(2), sold))).unwrap();
+        // While the void is under way nothing is given back, and when it is declined nothing was.
+        counters.failed(void);
+        assert_eq!(today(&counters, &limit), 600);
+        counters.approved(at, TxnId(3), void, 600);
+        assert_eq!(today(&counters, &limit), 0);
+        // It is taken back once: reversing it too gives back nothing more.
+        assert_eq!(counters.recall(at, TxnId(2)), None);
+        let undone = counters.recall(at, TxnId(3)).unwrap();
+        counters.undone(undone);
+        assert_eq!(today(&counters, &limit), 600);
+        // Only once.
+        assert_eq!(counters.recall(at, TxnId(3)), None);
+        counters.undone(counters.recall(at, TxnId(2)).unwrap());
+        assert_eq!(today(&counters, &limit), 0);
+    }
+
+    #[test]
+    fn a_part_that_was_not_approved_is_free_again() {
+        let counters = Counters::default();
+        let limit = terminal(1, 1_000);
+        counters.set(&limit, TxnId(1));
+        let sold = sale("T1", 1, 600);
+        fits(&counters, sold, 1).unwrap();
+        counters.approved(key("T1"), TxnId(1), Tally::Adds(sold), 250);
+        let (_, used) = counters.used(limit.name, DAY).unwrap();
+        assert_eq!((used.today.minor, used.today.count), (250, 1));
+        let undone = counters.recall(key("T1"), TxnId(1)).unwrap();
+        counters.undone(undone);
+        let (_, used) = counters.used(limit.name, DAY).unwrap();
+        assert_eq!((used.today.minor, used.today.count), (0, 0));
+    }
+
+    /// bindings test 10: the counters continue.
+    #[test]
+    fn t10_a_successor_shares_the_counter_of_whom_it_took_over_from() {
+        let counters = Counters::default();
+        let limit = terminal(1, 1_000);
+        counters.set(&limit, TxnId(1));
+        fits(&counters, sale("T1", 1, 900), 1).unwrap();
+        let successor = LimitSet {
+            subjects: vec![Subject::Binding(BindingId(2))],
+            ..limit.clone()
+        };
+        counters.set(&successor, TxnId(9));
+        assert_eq!(fits(&counters, sale("T2", 2, 101), 10), OVER);
+        assert_eq!(fits(&counters, sale("T2", 2, 100), 11), Ok(()));
+        assert_eq!(today(&counters, &limit), 1_000);
+    }
+
+    #[test]
+    fn the_past_is_told_once_and_only_to_whom_it_concerns() {
+        let counters = Counters::default();
+        let (first, second) = (terminal(1, 1_000), account(5_000));
+        counters.set(&first, TxnId(10));
+        let begun: BTreeSet<_> = counters.begin_past(DAY).into_iter().collect();
+        counters.set(&second, TxnId(10));
+        fits(&counters, sale("T1", 1, 50), 10).unwrap();
+        let (before, own) = (sale("T1", 1, 300), sale("T1", 1, 50));
+        counters.tell_past(&begun, &before, TxnId(9));
+        // It counted this one by itself.
+        counters.tell_past(&begun, &own, TxnId(10));
+        counters.end_past(&begun, Told::Everything);
+        assert_eq!(
+            (today(&counters, &first), today(&counters, &second)),
+            (350, 50)
+        );
+        let rest = counters.begin_past(DAY);
+        assert_eq!(rest, [second.name]);
+        let rest: BTreeSet<_> = rest.into_iter().collect();
+        // What could not be read to its end is told from its beginning.
+        counters.tell_past(&rest, &before, TxnId(9));
+        counters.end_past(&rest, Told::NotEverything);
+        assert_eq!(counters.begin_past(DAY), [second.name]);
+        counters.tell_past(&rest, &before, TxnId(9));
+        counters.end_past(&rest, Told::Everything);
+        assert_eq!(today(&counters, &second), 350);
+        assert!(counters.begin_past(DAY).is_empty());
+    }
+
+    #[test]
+    fn only_as_many_are_remembered_as_a_lane_remembers() {
+        let counters = Counters::default();
+        counters.set(&terminal(1, 1_000), TxnId(1));
+        for txn in 0..=RECENT as u64 {
+            counters.remember(key("T1"), TxnId(txn), Tally::Adds(sale("T1", 1, 1)));
+        }
+        assert_eq!(counters.recall(key("T1"), TxnId(0)), None);
+        assert!(counters.recall(key("T1"), TxnId(1)).is_some());
+        assert!(counters.recall(key("T1"), TxnId(RECENT as u64)).is_some());
+        assert_eq!(counters.recall(key("T2"), TxnId(1)), None);
+    }
+}
