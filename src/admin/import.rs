@@ -25,7 +25,7 @@ use super::csv::Lines;
 use super::extract::{fingerprint, key};
 use super::problem::{Refusal, blocking};
 use super::{Admin, Pieces};
-use crate::base::limits;
+use crate::base::{Counted, limits};
 use crate::store::registry::{Actor, ImportReport, LineProblem};
 use crate::store::writes::{Answer, Keyed, Known, Written};
 use crate::store::{RegistryError, StoreError};
@@ -149,8 +149,8 @@ fn answered(end: ImportEvent) -> Result<Response, Refusal> {
     match end {
         ImportEvent::Report(report) => Ok(Json(Imported { report }).into_response()),
         ImportEvent::Problems(lines) => {
-            let count = lines.len();
-            let detail = format!("{count} lines are wrong; nothing was imported");
+            let wrong = Counted(lines.len(), "line").that("is", "are");
+            let detail = format!("{wrong} wrong; nothing was imported");
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             let mut problem = Refusal::new(status, "wrong lines", detail).shown();
             problem["lines"] = serde_json::to_value(lines).unwrap_or_default();

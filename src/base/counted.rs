@@ -14,6 +14,14 @@ impl<N: fmt::Display> fmt::Display for Counted<N> {
     }
 }
 
+impl<N: fmt::Display> Counted<N> {
+    /// With a verb behind it: `1 line is`, `2 lines are`.
+    pub fn that(&self, one: &str, many: &str) -> String {
+        let verb = if self.0.to_string() == "1" { one } else { many };
+        format!("{self} {verb}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +35,13 @@ mod tests {
         check(1, "1 mistake");
         check(2, "2 mistakes");
         check(11, "11 mistakes");
+        assert_eq!(
+            Counted(1, "byte").that("follows", "follow"),
+            "1 byte follows"
+        );
+        assert_eq!(
+            Counted(0, "byte").that("follows", "follow"),
+            "0 bytes follow"
+        );
     }
 }

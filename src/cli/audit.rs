@@ -11,6 +11,7 @@ use super::transaction::plain;
 use super::{inquire, output};
 use crate::admin::audit::{self, Asked};
 use crate::admin::inquiry::Inquiry;
+use crate::base::Counted;
 use crate::store::audit::Head;
 
 /// The audit trail: who changed what, when, from where, from what to what.
@@ -169,15 +170,21 @@ async fn verify(head: Option<Head>, target: &Target) -> anyhow::Result<ExitCode>
     let direct = |inquiry: &mut Inquiry| audit::verified(inquiry, head.as_ref());
     let verdict = inquire::ask(target, &path, direct).await?;
     let (sound, head) = (plain(&verdict["sound"]), plain(&verdict["head"]));
+    let sound = Counted(sound, "event");
     if verdict["is_sound"] == true {
         output::line(format_args!(
-            "{sound} events are as they were written; the trail ends with {head}"
+            "{}; the trail ends with {head}",
+            sound.that("is as it was written", "are as they were written")
         ))?;
         return Ok(ExitCode::SUCCESS);
     }
     output::error_line(format_args!("{}", plain(&verdict["problem"])))?;
     output::error_line(format_args!(
-        "{sound} events before that are as they were written, up to {head}; restore a backup to compare"
+        "{}, up to {head}; restore a backup to compare",
+        sound.that(
+            "before that is as it was written",
+            "before that are as they were written"
+        )
     ))?;
     Ok(ExitCode::FAILURE)
 }

@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use super::client::{self, Found, Gateway, Target};
 use super::{inquire, output};
 use crate::admin::{ImportEvent, Pieces, escaped, import_lines, write_export};
-use crate::base::{Clock, SystemClock};
+use crate::base::{Clock, Counted, SystemClock};
 use crate::binding::Directory;
 use crate::store::registry::{Actor, Registry};
 use crate::store::sqlite::SqliteFolder;
@@ -133,13 +133,13 @@ async fn import(file: &Path, target: &Target) -> anyhow::Result<ExitCode> {
     match last {
         ImportEvent::Report(report) => {
             output::line(format_args!(
-                "{} lines: {} bound, {} changed, {} unchanged; {} merchants and {} accounts added",
-                report.lines,
+                "{}: {} bound, {} changed, {} unchanged; {} and {} added",
+                Counted(report.lines, "line"),
                 report.bound,
                 report.changed,
                 report.unchanged,
-                report.merchants,
-                report.accounts
+                Counted(report.merchants, "merchant"),
+                Counted(report.accounts, "account")
             ))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -148,9 +148,9 @@ async fn import(file: &Path, target: &Target) -> anyhow::Result<ExitCode> {
             for problem in &problems {
                 output::error_line(format_args!("{shown}:{}: {}", problem.line, problem.reason))?;
             }
-            let count = problems.len();
             output::error_line(format_args!(
-                "{count} lines are wrong; nothing was imported"
+                "{} wrong; nothing was imported",
+                Counted(problems.len(), "line").that("is", "are")
             ))?;
             Ok(ExitCode::FAILURE)
         }
@@ -196,7 +196,7 @@ async fn import_running(
                 let line: Vec<u8> = text.drain(..=end).collect();
                 last = serde_json::from_slice(&line)?;
                 if let ImportEvent::Progress(lines) = &last {
-                    bar.set_message(format!("{lines} lines"));
+                    bar.set_message(Counted(lines, "line").to_string());
                 }
             }
         }
@@ -224,7 +224,7 @@ fn import_stopped(
     let actor = Actor::program("posgate terminal import", SystemClock::new().wall());
     let mut say = |event: &ImportEvent| {
         if let ImportEvent::Progress(lines) = event {
-            bar.set_message(format!("{lines} lines"));
+            bar.set_message(Counted(lines, "line").to_string());
         }
     };
     Ok(import_lines(

@@ -627,11 +627,23 @@ addresses = ["127.0.0.1:9583"]
 
     #[test]
     fn a_dialect_that_decodes_only_is_not_served() {
-        let found = check(&SOUND.replace("unionpay-pos", "iso8583-2003-ascii")).join("\n");
-        assert!(
-            found.contains("dialect iso8583-2003-ascii decodes only"),
-            "{found}"
+        let folder = tempfile::tempdir().unwrap();
+        let bare = folder.path().join("protocols/bare");
+        std::fs::create_dir_all(&bare).unwrap();
+        let text = "name = \"bare\"\ntitle = \"bare\"\nextends = \"iso8583-2003-ascii\"\nremove = [\"request\", \
+                    \"defaults\", \"reversal\", \"repeats\", \"network\", \"declines\"]\n";
+        std::fs::write(bare.join("dialect.toml"), text).unwrap();
+        let text = format!(
+            "protocols = \"protocols\"\n{}",
+            SOUND.replace("unionpay-pos", "bare")
         );
+        let Err(ConfigError::Problems(found)) = parse("posgate.toml", &text, folder.path()) else {
+            panic!("it is taken");
+        };
+        let told = found
+            .iter()
+            .any(|p| p.message.contains("dialect bare decodes only"));
+        assert!(told, "{found:?}");
     }
 
     #[test]

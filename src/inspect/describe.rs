@@ -60,11 +60,7 @@ impl Description {
 #[must_use]
 pub fn describe(message: &Message<'_>) -> Description {
     let dialect = message.dialect();
-    let tpdu_bytes = dialect.framing().tpdu.len();
-    let (tpdu, header) = message
-        .envelope()
-        .split_at_checked(tpdu_bytes)
-        .unwrap_or_else(|| (message.envelope(), &[]));
+    let (tpdu, header) = dialect.framing().parts_of(message.envelope());
     let request = dialect.classify(message);
     let rule = dialect.message_rule(message.mti());
     let (required, forbidden) = match (request, rule) {

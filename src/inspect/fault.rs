@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
+use crate::base::Counted;
 use crate::iso8583::{
-    DecodeError, Dialect, Field, FieldType, Index, LengthEncoding, Message, Scope, Variation,
-    Writing,
+    DecodeError, Dialect, Field, FieldType, Index, LengthEncoding, LengthPlace, Message, Scope,
+    Variation, Writing,
 };
 
 use super::element::Reveal;
@@ -108,16 +109,24 @@ fn told(guess: &Guess) -> (String, usize) {
     match guess.prefix {
         Some(PrefixFault::CutOff { missing }) => {
             let announced = bytes.saturating_add(missing);
-            let what = format!("the length prefix announces {announced} bytes, {bytes} follow");
+            let what = announces(announced, bytes);
             (what, bytes)
         }
         Some(PrefixFault::LeftOver { bytes: left }) => {
             let follow = bytes.saturating_add(left);
-            let what = format!("the length prefix announces {bytes} bytes, {follow} follow");
+            let what = announces(bytes, follow);
             (what, bytes)
         }
         Some(PrefixFault::Unusable) | None => ("the length prefix is no length".to_owned(), 0),
     }
+}
+
+fn announces(announced: usize, there: usize) -> String {
+    format!(
+        "the length prefix announces {}, {there} {}",
+        Counted(announced, "byte"),
+        if there == 1 { "follows" } else { "follow" }
+    )
 }
 
 /// What makes a bitmap unusable.
@@ -151,7 +160,9 @@ fn of_error(guess: &Guess, error: &DecodeError) -> String {
     match *error {
         DecodeError::FrameTooLong { .. } => error.to_string(),
         DecodeError::NoMti { needed, found } => {
-            format!("there are {found} bytes, headers and message type take {needed}")
+            let there = if found == 1 { "is" } else { "are" };
+            let found = Counted(found, "byte");
+            format!("there {there} {found}, headers and message type take {needed}")
         }
         DecodeError::Mti { .. } => "the message type is not four digits".to_owned(),
         DecodeError::Bitmap { .. } => match bitmap_fault(guess) {
@@ -184,7 +195,12 @@ fn of_error(guess: &Guess, error: &DecodeError) -> String {
             declared,
             remain,
             ..
-        } => format!("{} takes {declared} bytes, {remain} remain", named(field)),
+        } => format!(
+            "{} takes {}, {remain} {}",
+            named(field),
+            Counted(declared, "byte"),
+            if remain == 1 { "remains" } else { "remain" }
+        ),
         DecodeError::Character { field, .. } => {
             format!("{} holds a character that its type forbids", named(field))
         }
@@ -194,8 +210,10 @@ fn of_error(guess: &Guess, error: &DecodeError) -> String {
                 guess.dialect.name()
             )
         }
-        DecodeError::LeftOver { bytes: 1, .. } => "1 byte follows the last field".to_owned(),
-        DecodeError::LeftOver { bytes, .. } => format!("{bytes} bytes follow the last field"),
+        DecodeError::LeftOver { bytes, .. } => {
+            let follow = Counted(bytes, "byte").that("follows", "follow");
+            format!("{follow} the last field")
+        }
     }
 }
 
@@ -366,6 +384,9 @@ impl<'g> Search<'g> {
             (LengthEncoding::Hex, "hexadecimal digits"),
         ];
         let framing = self.guess.dialect.framing();
+        if framing.length_place != LengthPlace::First {
+            return;
+        }
         let envelope = framing.envelope_bytes();
         for bytes in 1..=PREFIX_BYTES_MAX {
             for (encoding, words) in ENCODINGS {
@@ -390,14 +411,15 @@ impl<'g> Search<'g> {
                 if own && framing.frame_bytes(announced) == Some(rest) {
                     continue;
                 }
+                let wide = Counted(bytes, "byte");
                 let looks = match (own, encoding) {
                     (true, _) => format!("the length {counts}"),
                     (false, LengthEncoding::Binary) => {
-                        format!("the length prefix looks like {bytes} bytes, binary, and {counts}")
+                        format!("the length prefix looks like {wide}, binary, and {counts}")
                     }
-                    (false, _) => format!(
-                        "the length prefix looks like {bytes} bytes of {words} and {counts}"
-                    ),
+                    (false, _) => {
+                        format!("the length prefix looks like {wide} of {words} and {counts}")
+                    }
                 };
                 let remedy = format!(
                     "in [framing]: length_bytes = {bytes}, length_encoding = \"{}\"",
@@ -430,6 +452,9 @@ impl<'g> Search<'g> {
         let framing = self.guess.dialect.framing();
         let (tpdu, header) = (framing.tpdu.as_slice(), framing.header.as_slice());
         let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+        if framing.length_place != LengthPlace::First {
+            return all;
+        }
         let mut put = |what: &str, parts: [&[u8]; 3]| all.push((what.to_owned(), parts.concat()));
         match (tpdu, header) {
             ([], []) => {
@@ -482,8 +507,8 @@ impl<'g> Search<'g> {
         let start = self.guess.frame_at.unwrap_or(0);
         for lead in 1..=LEAD_BYTES_MAX {
             let from = start.saturating_add(lead);
-            let text =
-                format!("{lead} bytes stand before the message that the dialect does not know");
+            let stand = Counted(lead, "byte").that("stands", "stand");
+            let text = format!("{stand} before the message that the dialect does not know");
             let (dialect, frame) = (self.dialect(), self.behind(from));
             self.consider(Rank::Chance, dialect, frame, signed(from), text, None);
         }
@@ -924,9 +949,9 @@ impl<'g> Search<'g> {
 
     /// What the error itself says.
     fn plain(&mut self) {
-        let more = |missing: usize| match missing {
-            1 => "cut off: 1 byte is missing".to_owned(),
-            missing => format!("cut off: {missing} bytes are missing"),
+        let more = |missing: usize| {
+            let missing = Counted(missing, "byte").that("is", "are");
+            format!("cut off: {missing} missing")
         };
         let at_least = |missing: usize| format!("{}, or more", more(missing));
         let text = match (self.guess.prefix, self.guess.error) {
@@ -998,10 +1023,8 @@ fn value_only(guess: &Guess) -> bool {
 }
 
 fn left_over(bytes: usize) -> String {
-    match bytes {
-        1 => "1 byte is left over behind the message".to_owned(),
-        bytes => format!("{bytes} bytes are left over behind the message"),
-    }
+    let left = Counted(bytes, "byte").that("is", "are");
+    format!("{left} left over behind the message")
 }
 
 /// Longest field whose length is tried.

@@ -199,9 +199,8 @@ fn as_headless(reading: &Reading, dialect: &Arc<Dialect>) -> Option<Guess> {
     if framing.envelope_bytes() == 0 {
         return None;
     }
-    let frame = [&framing.tpdu, &framing.header, &reading.bytes]
-        .map(Vec::as_slice)
-        .concat();
+    let mut frame = framing.envelope_of(&framing.tpdu, &framing.header);
+    frame.extend_from_slice(&reading.bytes);
     let mut guess = guess(reading, dialect, Layout::Headless, frame, None);
     guess.score = guess.score.saturating_sub(20);
     Some(guess)
@@ -289,7 +288,7 @@ fn envelope(message: &Message<'_>) -> i32 {
     let framing = message.dialect().framing();
     let found = message.envelope();
     let tpdu = framing.tpdu.first() == found.first();
-    let header = framing.header.first() == found.get(framing.tpdu.len());
+    let header = framing.header.first() == framing.parts_of(found).1.first();
     match (
         framing.tpdu.is_empty() && framing.header.is_empty(),
         tpdu && header,

@@ -363,8 +363,9 @@ impl Wanted {
         let mti = object.get("mti").and_then(Value::as_str);
         let mti = mti.and_then(Mti::parse).ok_or(JsonError::Mti)?;
         let framing = dialect.framing();
-        let mut envelope = piece(json, "tpdu", &framing.tpdu)?;
-        envelope.extend(piece(json, "header", &framing.header)?);
+        let tpdu = piece(json, "tpdu", &framing.tpdu)?;
+        let header = piece(json, "header", &framing.header)?;
+        let envelope = framing.envelope_of(&tpdu, &header);
         let fields = object.get("fields").and_then(Value::as_object);
         let mut contents = BTreeMap::new();
         for (key, value) in fields.ok_or(JsonError::Fields)? {

@@ -44,7 +44,7 @@ pub fn answer(
 /// The elements by which a reversal names its original, in the field that the dialect has for it.
 ///
 /// In a field of fixed length (DE90 of 1987): message type, DE11, DE7, DE32 and DE33, zeros where one is absent. In
-/// one of variable length (DE56 of 1993): message type, DE11, the local date and time, and DE32 behind its length.
+/// one of variable length (DE56 of 1993): message type, DE11, the local date and time, and DE32, in 1993 behind its length.
 #[must_use]
 pub fn original_elements(original: &Message<'_>) -> Vec<u8> {
     let dialect = original.dialect();
@@ -67,7 +67,10 @@ pub fn original_elements(original: &Message<'_>) -> Vec<u8> {
         put(roles.stan, width(roles.stan));
         put(roles.time, width(roles.time));
         if let Some(acquirer) = original.digits(ACQUIRER) {
-            out.extend_from_slice(format!("{:02}", acquirer.len()).as_bytes());
+            // In 1993 the rest takes a length and eleven digits, in 2003 eleven digits.
+            if out.len().saturating_add(ACQUIRER_DIGITS_MAX) < width(field) {
+                out.extend_from_slice(format!("{:02}", acquirer.len()).as_bytes());
+            }
             out.extend_from_slice(&acquirer);
         }
     } else {
@@ -86,6 +89,7 @@ pub fn original_elements(original: &Message<'_>) -> Vec<u8> {
 /// Transmission date and time, acquiring and forwarding institution.
 const TRANSMITTED: u8 = 7;
 const ACQUIRER: u8 = 32;
+const ACQUIRER_DIGITS_MAX: usize = 11;
 const FORWARDER: u8 = 33;
 
 #[cfg(test)]
@@ -153,5 +157,47 @@ mod tests {
         let mut index = Index::new();
         let answer = dialect.decode(&out[2..], &mut index).unwrap();
         assert_eq!(answer.fields().iter().collect::<Vec<_>>(), [11, 39, 41]);
+    }
+
+    #[test]
+    fn originals_are_named_by_their_elements_as_each_edition_does() {
+        let check = |dialect: &str, mti: &str, time: &str, expect: &str| {
+            let dialect = Dialect::shipped(dialect).unwrap();
+            let mut out = BytesMut::new();
+            let mut writer = dialect.write(&mut out);
+            writer.mti(Mti::parse(mti).unwrap());
+            writer.digits(7, b"1122101500");
+            writer.number(11, 7);
+            writer.digits(12, time.as_bytes());
+            writer.digits(32, b"12345678901");
+            writer.finish().unwrap();
+            let mut index = Index::new();
+            let message = dialect.decode(&out[2..], &mut index).unwrap();
+            let elements = original_elements(&message);
+            assert_eq!(str::from_utf8(&elements), Ok(expect));
+            let most = dialect
+                .field(dialect.reversal().original_field)
+                .unwrap()
+                .max;
+            assert!(elements.len() <= most.into());
+        };
+        check(
+            "iso8583-1987-binary",
+            "0200",
+            "181500",
+            "020000000711221015001234567890100000000000",
+        );
+        check(
+            "iso8583-1993-binary",
+            "1200",
+            "261122181500",
+            "12000000072611221815001112345678901",
+        );
+        check(
+            "iso8583-2003-ascii",
+            "2200",
+            "20261122181500",
+            "22000000000000072026112218150012345678901",
+        );
     }
 }

@@ -10,7 +10,9 @@ use std::fmt;
 use bytes::BytesMut;
 
 use super::check;
-use super::dialect::{Dialect, EnvelopeAnswer, FieldSpec, Kind, MtiEncoding, Pad, Prefix};
+use super::dialect::{
+    Dialect, EnvelopeAnswer, FieldSpec, Kind, LengthPlace, MtiEncoding, Pad, Prefix,
+};
 use super::ebcdic;
 use super::error::EncodeError;
 use super::fieldset::FieldSet;
@@ -109,7 +111,9 @@ impl Dialect {
         if !self.framing().lead.is_empty() {
             writer.put(&self.framing().lead);
         }
-        writer.slot(self.framing().length_bytes);
+        if self.framing().length_place == LengthPlace::First {
+            writer.slot(self.framing().length_bytes);
+        }
         writer
     }
 }
@@ -166,11 +170,18 @@ impl<'o> Writer<'o> {
         let from = self.at;
         self.envelope_raw(request_envelope);
         let framing = self.dialect.framing();
-        let tpdu_bytes = framing.tpdu.len();
+        let (tpdu_bytes, header_at) = (framing.tpdu.len(), framing.header_at());
         let Some(envelope) = self.out.get_mut(from..self.at) else {
             return;
         };
-        let Some((tpdu, header)) = envelope.split_at_mut_checked(tpdu_bytes) else {
+        let Some((tpdu, header)) = envelope.split_at_mut_checked(header_at) else {
+            return;
+        };
+        // The length may stand behind either.
+        let (Some(tpdu), Some(header)) = (
+            tpdu.get_mut(..tpdu_bytes),
+            header.get_mut(..framing.header.len()),
+        ) else {
             return;
         };
         match (framing.tpdu_answer, tpdu) {
@@ -183,6 +194,13 @@ impl<'o> Writer<'o> {
         }
         if framing.header_answer == EnvelopeAnswer::Fixed {
             header.copy_from_slice(&framing.header);
+        }
+        if let Some([one, other]) = &framing.header_swapped {
+            for (here, there) in one.clone().zip(other.clone()) {
+                if here.max(there) < header.len() {
+                    header.swap(here, there);
+                }
+            }
         }
         let cleared = framing.header_cleared_nibble;
         let Some(nibble) = cleared.and_then(|nibble| nibble.checked_sub(1)) else {
@@ -197,7 +215,13 @@ impl<'o> Writer<'o> {
     pub fn envelope_default(&mut self) {
         let framing = self.dialect.framing();
         self.put(&framing.tpdu);
+        if framing.length_place == LengthPlace::AfterTpdu {
+            self.slot(framing.length_bytes);
+        }
         self.put(&framing.header);
+        if framing.length_place == LengthPlace::AfterHeader {
+            self.slot(framing.length_bytes);
+        }
     }
 
     /// Writes the message type and leaves room for the bitmap.

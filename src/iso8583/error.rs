@@ -1,5 +1,7 @@
 //! What can be wrong with a message. Data, not prose, and never a value from the wire.
 
+use crate::base::Counted;
+
 /// Why bytes are no message of the dialect. Offsets count from the first byte after the length prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -87,7 +89,7 @@ pub enum DecodeError {
         needed: usize,
     },
     /// Bytes follow the last field.
-    #[error("{bytes} bytes follow the last field")]
+    #[error("{} the last field", Counted(.bytes, "byte").that("follows", "follow"))]
     LeftOver {
         /// Where they begin.
         offset: usize,

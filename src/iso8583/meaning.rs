@@ -38,19 +38,27 @@ impl<'m> Message<'m> {
     /// Terminal id, DE41.
     #[must_use]
     pub fn terminal(&self) -> Option<TerminalId> {
-        self.characters(self.dialect().roles().terminal, TerminalId::from_slice)
+        self.characters(self.dialect().roles().terminal, |bytes| {
+            TerminalId::from_slice(&padded::<8>(bytes)?)
+        })
     }
 
     /// Merchant id, DE42.
     #[must_use]
     pub fn merchant(&self) -> Option<MerchantId> {
-        self.characters(self.dialect().roles().merchant, MerchantId::from_slice)
+        self.characters(self.dialect().roles().merchant, |bytes| {
+            MerchantId::from_slice(&padded::<15>(bytes)?)
+        })
     }
 
     /// What `read` makes of a field's characters.
     fn characters<T>(&self, de: u8, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-        if self.dialect().spec(de).kind.is_ebcdic() {
+        let kind = self.dialect().spec(de).kind;
+        if kind.is_ebcdic() {
             return read(&self.value(de)?);
+        }
+        if kind.is_packed() {
+            return read(&self.digits(de)?);
         }
         read(self.field(de)?)
     }
@@ -59,6 +67,12 @@ impl<'m> Message<'m> {
     #[must_use]
     pub fn amount(&self) -> Option<Amount> {
         let roles = self.dialect().roles();
+        if let Some(parts) = roles.amount_parts {
+            return Some(Amount {
+                minor: self.part(parts.amount)?.number()?,
+                currency: Currency::from_slice(&self.part(parts.currency)?)?,
+            });
+        }
         let currency = if self.has(roles.currency) {
             self.characters(roles.currency, Currency::from_slice)?
         } else {
@@ -98,11 +112,10 @@ impl<'m> Message<'m> {
     /// Response code, DE39.
     #[must_use]
     pub fn response_code(&self) -> Option<ResponseCode> {
-        let de = self.dialect().roles().response_code;
-        if self.dialect().spec(de).kind.is_packed() {
-            return ResponseCode::from_slice(&self.digits(de)?);
-        }
-        self.characters(de, ResponseCode::from_slice)
+        self.characters(
+            self.dialect().roles().response_code,
+            ResponseCode::from_slice,
+        )
     }
 
     /// Retrieval reference number, DE37.
@@ -158,6 +171,18 @@ impl<'m> Message<'m> {
     pub fn match_key(&self) -> Option<MatchKey> {
         Some(MatchKey::new(self.mti(), self.terminal()?, self.stan()?))
     }
+}
+
+/// An id that stands in a longer field, or in one without padding. `None` when it is longer itself.
+#[inline]
+fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    if let Ok(whole) = bytes.try_into() {
+        return Some(whole);
+    }
+    let text = bytes.trim_ascii_end();
+    let mut id = [b' '; N];
+    id.get_mut(..text.len())?.copy_from_slice(text);
+    Some(id)
 }
 
 fn batch_in(digits: Digits) -> Option<BatchNumber> {

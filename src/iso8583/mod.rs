@@ -46,9 +46,10 @@ pub use again::again;
 pub use answer::{answer, original_elements};
 pub use codes::{Characters, CodeText, DeclineCode, ResponseCode, TerminalAction};
 pub use dialect::{
-    CodeEntryRules, DeviceRules, Dialect, EnteredCode, EnvelopeAnswer, Exposure, Field, FieldType,
-    Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules, ReversalRules,
-    Roles, Scope, SettlementRules, SubField, Variation, Writing,
+    AmountParts, CodeEntryRules, DeviceRules, Dialect, EnteredCode, EnvelopeAnswer, Exposure,
+    Field, FieldType, Framing, HeaderPart, LengthPlace, NetworkMessage, NetworkRules,
+    OriginalRoles, RepeatRules, ReversalRules, Roles, Scope, SettlementRules, SubField, Variation,
+    Writing,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use crate::base::{BatchNumber, MerchantId, Stan, TerminalId};
 use crate::iso8583::{
-    Dialect, EncodeError, FieldSet, Index, Mti, ResponseCode, Writer, original_elements,
+    Dialect, EncodeError, FieldSet, FieldType, Index, Mti, ResponseCode, Writer, original_elements,
 };
 
 /// Who a terminal says it is.
@@ -49,9 +49,17 @@ pub(crate) struct LocalTime {
 }
 
 impl LocalTime {
-    /// `YYMMDDhhmmss`.
-    pub(crate) const fn joined(self) -> u64 {
-        (self.year % 100 * 10_000 + self.date) * 1_000_000 + self.time
+    /// Date and time as the dialect's field for both has them: `YYMMDDhhmmss`, or with the whole year.
+    pub(crate) fn joined(self, dialect: &Dialect) -> u64 {
+        let digits = dialect
+            .field(dialect.roles().time)
+            .map_or(0, |field| field.max);
+        let year = if digits < 14 {
+            self.year % 100
+        } else {
+            self.year
+        };
+        (year * 10_000 + self.date) * 1_000_000 + self.time
     }
 }
 
@@ -135,7 +143,7 @@ impl Phrases {
             out,
             match self.form {
                 Form::UnionPay | Form::Iso1987 => mti(0x0800),
-                Form::Iso1993 => mti(0x1804),
+                Form::Iso1993 => self.of_version(mti(0x0804)),
             },
         );
         match self.form {
@@ -151,7 +159,7 @@ impl Phrases {
                 w.number(70, 1);
             }
             Form::Iso1993 => {
-                write_joined_times(&mut w, at.stan, now);
+                self.write_joined_times(&mut w, at.stan, now);
                 w.number(24, 801);
                 who.write(&mut w);
             }
@@ -183,8 +191,8 @@ impl Phrases {
                 w.finish()
             }
             Form::Iso1993 => {
-                let mut w = self.begin(out, mti(0x1804));
-                write_joined_times(&mut w, at.stan, now);
+                let mut w = self.begin(out, self.of_version(mti(0x0804)));
+                self.write_joined_times(&mut w, at.stan, now);
                 w.number(24, 802);
                 who.write(&mut w);
                 w.finish()
@@ -276,12 +284,16 @@ impl Phrases {
         w.digits(2, CARD);
         w.number(3, processing);
         if let Some(minor) = what.minor {
-            w.number(4, minor);
+            match self.dialect.roles().amount_parts {
+                // Currency and decimals stand before it.
+                Some(_) => w.digits(4, format!("1562{minor:012}").as_bytes()),
+                None => w.number(4, minor),
+            }
         }
         match self.form {
             Form::UnionPay => w.number(11, at.stan.get().into()),
             Form::Iso1987 => write_times(&mut w, at.stan, now),
-            Form::Iso1993 => write_joined_times(&mut w, at.stan, now),
+            Form::Iso1993 => self.write_joined_times(&mut w, at.stan, now),
         }
         w.number(14, EXPIRY);
         match self.form {
@@ -290,7 +302,11 @@ impl Phrases {
                 w.number(25, 0);
             }
             Form::Iso1993 => {
-                w.text(22, POINT_OF_SERVICE);
+                // From 2003 on it is sixteen bytes, which nobody needs here.
+                let entry = self.dialect.field(22).map(|field| field.kind);
+                if entry == Some(FieldType::Alphanumeric) {
+                    w.text(22, POINT_OF_SERVICE);
+                }
                 w.number(24, 200);
             }
         }
@@ -305,7 +321,9 @@ impl Phrases {
             w.text(37, format!("{:06}{}", now.time, at.stan).as_bytes());
         }
         who.write(&mut w);
-        w.text(49, CURRENCY);
+        if self.dialect.roles().currency != 0 {
+            w.text(49, CURRENCY);
+        }
         match self.form {
             Form::UnionPay => {
                 w.digits(60, format!("{}{}00050", what.kind, at.batch).as_bytes());
@@ -320,8 +338,11 @@ impl Phrases {
             }
             Form::Iso1993 => {
                 if let Some(earlier) = what.earlier {
-                    let (stan, time) = (earlier.place.stan, now.joined());
-                    w.digits(56, format!("{}{stan}{time:012}", self.sale).as_bytes());
+                    let digits = |de| self.dialect.field(de).map_or(0, |field| field.max.into());
+                    let (stan, time) = (earlier.place.stan.get(), now.joined(&self.dialect));
+                    let (stan_digits, digits): (usize, usize) = (digits(11), digits(12));
+                    let named = format!("{}{stan:0stan_digits$}{time:0digits$}", self.sale);
+                    w.digits(56, named.as_bytes());
                 }
             }
         }
@@ -370,6 +391,12 @@ impl Phrases {
             }
         }
         w.finish().map_err(ReversalError::Encode)
+    }
+
+    fn write_joined_times(&self, w: &mut Writer<'_>, stan: Stan, now: LocalTime) {
+        w.number(7, now.date * 1_000_000 + now.time);
+        w.number(11, stan.get().into());
+        w.number(12, now.joined(&self.dialect));
     }
 
     /// The same type in the version of the dialect.
@@ -459,12 +486,6 @@ fn write_times(w: &mut Writer<'_>, stan: Stan, now: LocalTime) {
     w.number(11, stan.get().into());
     w.number(12, now.time);
     w.number(13, now.date);
-}
-
-fn write_joined_times(w: &mut Writer<'_>, stan: Stan, now: LocalTime) {
-    w.number(7, now.date * 1_000_000 + now.time);
-    w.number(11, stan.get().into());
-    w.number(12, now.joined());
 }
 
 /// DE61: a void names batch and STAN; a refund the date, and the card organisation in DE63.

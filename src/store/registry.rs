@@ -10,7 +10,7 @@ use super::command::Affairs;
 use super::parcels::ParcelBook;
 use super::tokens::TokenBook;
 use super::writes::Writes;
-use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
+use crate::base::{AccountId, AcquirerId, BindingId, Counted, MerchantId, TerminalId, Timestamp};
 use crate::binding::counters::LimitSet;
 use crate::binding::watch::BindingRules;
 use crate::binding::{
@@ -75,7 +75,7 @@ pub enum RegistryError {
         remedy: &'static str,
     },
     /// Lines of an import are wrong; nothing was changed.
-    #[error("{} lines are wrong; nothing was imported", .0.len())]
+    #[error("{} wrong; nothing was imported", Counted(.0.len(), "line").that("is", "are"))]
     Lines(Vec<LineProblem>),
     /// The store failed.
     #[error(transparent)]

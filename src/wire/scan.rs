@@ -62,14 +62,16 @@ impl FrameError {
 /// the frame does not begin with the dialect's lead.
 #[inline]
 pub fn scan(framing: &Framing, buf: &[u8], frame_bytes_max: usize) -> Result<Scan, FrameError> {
-    let start = framing.prefix_bytes();
+    let (start, before) = (framing.prefix_bytes(), framing.before_length());
     let buf = if framing.lead.is_empty() {
         Some(buf)
     } else {
         led(&framing.lead, buf)?
     };
-    let Some(prefix) = buf.and_then(|buf| buf.get(..framing.length_bytes)) else {
-        return Ok(Scan::Need(start));
+    let behind = before.saturating_add(framing.length_bytes);
+    let length_end = framing.lead.len().saturating_add(behind);
+    let Some(prefix) = buf.and_then(|buf| buf.get(before..behind)) else {
+        return Ok(Scan::Need(length_end));
     };
     let announced = framing.length_encoding.read(prefix);
     let announced = announced.ok_or(FrameError::Prefix)?;
@@ -82,7 +84,15 @@ pub fn scan(framing: &Framing, buf: &[u8], frame_bytes_max: usize) -> Result<Sca
             max: frame_bytes_max,
         });
     }
-    let end = start.saturating_add(bytes);
+    let mut frame = (start, start.saturating_add(bytes));
+    if frame.1 < length_end {
+        // Where the frame has the length in it, it cannot end before that does; nothing is a keep-alive.
+        if announced != 0 {
+            return Err(FrameError::TooShort { announced });
+        }
+        frame = (length_end, length_end);
+    }
+    let (start, end) = frame;
     let have = buf
         .map_or(0, <[u8]>::len)
         .saturating_add(framing.lead.len());
@@ -104,7 +114,7 @@ fn led<'b>(lead: &[u8], buf: &'b [u8]) -> Result<Option<&'b [u8]>, FrameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iso8583::LengthEncoding;
+    use crate::iso8583::{LengthEncoding, LengthPlace};
 
     fn check(framing: &Framing, buf: &[u8], expect: Result<Scan, FrameError>) {
         assert_eq!(scan(framing, buf, 100), expect, "{buf:02X?}");
@@ -196,5 +206,45 @@ mod tests {
         check(&framing, b"ISO\0\x01A", frame(5, 6));
         check(&framing, b"ISO\0\x02A", Ok(Scan::Need(7)));
         check(&framing, b"IX", Err(FrameError::Lead));
+    }
+
+    #[test]
+    fn what_stands_before_the_length_is_part_of_the_frame() {
+        let framing = Framing {
+            length_place: LengthPlace::AfterTpdu,
+            lead: vec![2],
+            tpdu: vec![0x60, 0, 1, 0, 2],
+            // What it leaves out: TPDU and itself.
+            uncounted: 7,
+            ..Framing::plain(2, LengthEncoding::Binary)
+        };
+        check(&framing, &[], Ok(Scan::Need(8)));
+        check(&framing, &[2, 0x60, 0, 1, 0, 2, 0], Ok(Scan::Need(8)));
+        check(
+            &framing,
+            &[2, 0x60, 0, 1, 0, 2, 0, 3, 9],
+            Ok(Scan::Need(11)),
+        );
+        check(
+            &framing,
+            &[2, 0x60, 0, 1, 0, 2, 0, 3, 9, 9, 9, 9],
+            frame(1, 11),
+        );
+        // A keep-alive has a TPDU too.
+        check(&framing, &[2, 0x60, 0, 1, 0, 2, 0, 0, 2], frame(8, 8));
+        check(&framing, &[3], Err(FrameError::Lead));
+        let too_long = FrameError::TooLong {
+            announced: 101,
+            max: 100,
+        };
+        check(&framing, &[2, 0x60, 0, 1, 0, 2, 0, 94], Err(too_long));
+        // It counts TPDU and itself, and announces less.
+        let framing = Framing {
+            uncounted: 0,
+            ..framing
+        };
+        let too_short = FrameError::TooShort { announced: 6 };
+        check(&framing, &[2, 0x60, 0, 1, 0, 2, 0, 6], Err(too_short));
+        check(&framing, &[2, 0x60, 0, 1, 0, 2, 0, 8, 9], frame(1, 9));
     }
 }

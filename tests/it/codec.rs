@@ -82,6 +82,10 @@ const FRAMINGS: &[&str] = &[
     "length_bytes = 4\nlength_encoding = \"hex\"\nlead = \"49534F\"",
     "length_bytes = 4\nlength_encoding = \"ebcdic\"\ntpdu = \"6000010002\"",
     "length_bytes = 2\ntpdu = \"6000010002\"\nheader = \"0102\"\ntrailer = \"0D0A\"\nlength_counts = []",
+    "length_bytes = 2\ntpdu = \"6000010002\"\nheader = \"0102\"\nlength_place = \"after-tpdu\"",
+    "length_bytes = 2\ntpdu = \"6000010002\"\nheader = \"0102\"\nlength_place = \"after-header\"\ntrailer = \"03\"",
+    "length_bytes = 4\nlength_encoding = \"ascii\"\nheader = \"49534F\"\nlength_place = \"after-header\"\nlength_counts = [\"lead\", \"prefix\", \"trailer\"]\nlead = \"02\"\ntrailer = \"0D0A\"",
+    "length_bytes = 1\ntpdu = \"6000010002\"\nheader = \"0102\"\nlength_place = \"after-tpdu\"\nlength_counts = [\"prefix\"]",
     "length_bytes = 2\nheader = \"16\"\nlead = \"02\"\ntrailer = \"03\"\nlength_counts = [\"lead\", \"envelope\"]",
 ];
 

@@ -4,7 +4,7 @@ use crate::base::document::{Located, Section};
 use crate::iso8583::fieldset::FieldSet;
 
 use super::parse::{BytesForm, Charset, DigitsForm, Forms, LengthsForm};
-use super::rules::{OriginalRoles, Roles};
+use super::rules::{AmountParts, OriginalRoles, Roles};
 use super::table::{Exposure, Field, FieldSpec, FieldType, Kind, Prefix, SubField, Table};
 
 const TYPES: [(&str, FieldType); 5] = [
@@ -279,11 +279,18 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
             None => 0,
         }
     };
+    let amount_parts = section
+        .and_then(|s| s.section("amount_parts"))
+        .and_then(|s| amount_parts(s, table));
     let roles = Roles {
+        amount_parts,
         pan: role("pan", 2),
         processing_code: role("processing_code", 3),
         amount: role("amount", 4),
-        currency: role("currency", 49),
+        currency: match amount_parts {
+            Some(_) => 0,
+            None => role("currency", 49),
+        },
         stan: role("stan", 11),
         time: role("time", 12),
         date: role("date", 13),
@@ -321,11 +328,6 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
 
 /// Ids have types of a fixed width: a dialect in which they have another cannot be served.
 fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
-    let needs = [
-        ("stan", roles.stan, 6),
-        ("terminal", roles.terminal, 8),
-        ("merchant", roles.merchant, 15),
-    ];
     let code = table.field(roles.response_code);
     if !code.is_some_and(|field| (2..=4).contains(&field.max) && !field.variable) {
         root.error(format!(
@@ -333,15 +335,45 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
             roles.response_code
         ));
     }
-    for (name, de, width) in needs {
+    let needs: [(_, _, [u16; 2]); 2] = [
+        ("stan", roles.stan, [6, 12]),
+        ("terminal", roles.terminal, [8, 16]),
+    ];
+    for (name, de, [one, other]) in needs {
         match table.field(de) {
-            Some(field) if field.max == width && !field.variable => {}
+            Some(field) if [one, other].contains(&field.max) && !field.variable => {}
             Some(_) => root.error(format!(
-                "DE{de} plays {name} and must be fixed with max = {width}"
+                "DE{de} plays {name} and must be fixed with max = {one} or {other}"
             )),
             None => root.error(format!("no field plays {name}; define it in [fields]")),
         }
     }
+    let merchant = roles.merchant;
+    match table.field(merchant) {
+        Some(field) if field.variable && field.max >= MERCHANT => {}
+        Some(field) if field.max == MERCHANT => {}
+        Some(_) => root.error(format!(
+            "DE{merchant} plays merchant and must be fixed with max = {MERCHANT}, or variable with no less"
+        )),
+        None => root.error("no field plays merchant; define it in [fields]"),
+    }
+}
+
+/// Characters of a merchant id.
+const MERCHANT: u16 = 15;
+
+/// Reads `amount_parts = { currency = "4.1", amount = "4.3" }`.
+fn amount_parts(section: Section<'_, '_>, table: &Table) -> Option<AmountParts> {
+    let (currency, amount) = (
+        part(&section, "currency", table),
+        part(&section, "amount", table),
+    );
+    if !(section.has("currency") && section.has("amount")) {
+        section.error("roles.amount_parts names both; write `amount_parts = { currency = \"4.1\", amount = \"4.3\" }`");
+    }
+    section.finish();
+    let (currency, amount) = (currency?, amount?);
+    Some(AmountParts { currency, amount })
 }
 
 fn part(section: &Section<'_, '_>, key: &'static str, table: &Table) -> Option<SubField> {

@@ -32,8 +32,8 @@ use super::subfield::Layout;
 pub use code_entry::{CodeEntryRules, EnteredCode};
 pub use device::DeviceRules;
 pub use rules::{
-    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, OriginalRoles, RepeatRules,
-    ReversalRules, Roles,
+    AmountParts, EnvelopeAnswer, Framing, HeaderPart, LengthPlace, NetworkMessage, NetworkRules,
+    OriginalRoles, RepeatRules, ReversalRules, Roles,
 };
 pub use settlement::SettlementRules;
 pub(super) use table::Prefix;

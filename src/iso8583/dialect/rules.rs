@@ -1,5 +1,6 @@
 //! What a dialect says beside its fields: framing, which field plays which part, reversals, keeping links alive.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::table::SubField;
@@ -30,19 +31,34 @@ pub struct HeaderPart {
     pub count: usize,
 }
 
+/// Where the length stands among TPDU and header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LengthPlace {
+    /// Before both.
+    First,
+    /// Between them.
+    AfterTpdu,
+    /// Behind both.
+    AfterHeader,
+}
+
 /// What stands around a message on the stream: lead, length prefix, then the frame, which is TPDU, header,
-/// message and trailer.
+/// message and trailer. Where the length stands behind a TPDU or header, the frame begins with those, and the
+/// length is part of its envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Framing {
     /// Bytes before the length prefix, the same for every frame; mostly none.
     pub lead: Vec<u8>,
+    /// Where the length stands.
+    pub length_place: LengthPlace,
     /// Bytes of the length prefix, 1 to 4 (characters: up to 8).
     pub length_bytes: usize,
     /// How it is written.
     pub length_encoding: LengthEncoding,
     /// Bytes before the frame that the length counts: its own, and those of the lead.
     pub counted: usize,
-    /// Bytes of the frame that the length leaves out: those of the envelope or of the trailer.
+    /// Bytes of the frame that the length leaves out: those of the envelope or of the trailer, and its own where
+    /// it is part of the envelope.
     pub uncounted: usize,
     /// TPDU of a message that the gateway begins, empty when the dialect has none.
     pub tpdu: Vec<u8>,
@@ -56,6 +72,10 @@ pub struct Framing {
     pub header_cleared_nibble: Option<u8>,
     /// What the nibbles of the header are, in their order.
     pub header_parts: Vec<HeaderPart>,
+    /// Bytes of the header that an answer swaps: two stations.
+    pub header_swapped: Option<[Range<usize>; 2]>,
+    /// Bytes of the header that hold, in binary, how many bytes header and message have; at most four.
+    pub header_length: Option<Range<usize>>,
     /// Bytes behind the message, the same for every frame; mostly none.
     pub trailer: Vec<u8>,
 }
@@ -66,6 +86,7 @@ impl Framing {
     pub const fn plain(length_bytes: usize, length_encoding: LengthEncoding) -> Self {
         Self {
             lead: Vec::new(),
+            length_place: LengthPlace::First,
             length_bytes,
             length_encoding,
             counted: 0,
@@ -76,20 +97,70 @@ impl Framing {
             header_answer: EnvelopeAnswer::Echo,
             header_cleared_nibble: None,
             header_parts: Vec::new(),
+            header_swapped: None,
+            header_length: None,
             trailer: Vec::new(),
         }
     }
 
-    /// Bytes that stand before the frame: lead and length.
+    /// Bytes that stand before the frame: the lead, and the length where it comes first.
     #[must_use]
     pub const fn prefix_bytes(&self) -> usize {
-        self.lead.len().saturating_add(self.length_bytes)
+        match self.length_place {
+            LengthPlace::First => self.lead.len().saturating_add(self.length_bytes),
+            LengthPlace::AfterTpdu | LengthPlace::AfterHeader => self.lead.len(),
+        }
     }
 
-    /// Bytes of TPDU and header together.
+    /// Bytes of TPDU and header together, and of the length where it stands behind one of them.
     #[must_use]
     pub const fn envelope_bytes(&self) -> usize {
-        self.tpdu.len().saturating_add(self.header.len())
+        let both = self.tpdu.len().saturating_add(self.header.len());
+        match self.length_place {
+            LengthPlace::First => both,
+            LengthPlace::AfterTpdu | LengthPlace::AfterHeader => {
+                both.saturating_add(self.length_bytes)
+            }
+        }
+    }
+
+    /// Bytes of TPDU and header that stand before the length.
+    #[must_use]
+    pub const fn before_length(&self) -> usize {
+        match self.length_place {
+            LengthPlace::First => 0,
+            LengthPlace::AfterTpdu => self.tpdu.len(),
+            LengthPlace::AfterHeader => self.tpdu.len().saturating_add(self.header.len()),
+        }
+    }
+
+    /// Where the header begins in the envelope.
+    #[must_use]
+    pub const fn header_at(&self) -> usize {
+        match self.length_place {
+            LengthPlace::First | LengthPlace::AfterHeader => self.tpdu.len(),
+            LengthPlace::AfterTpdu => self.tpdu.len().saturating_add(self.length_bytes),
+        }
+    }
+
+    /// TPDU and header of an envelope; what there is of a shorter one.
+    #[must_use]
+    pub fn parts_of<'e>(&self, envelope: &'e [u8]) -> (&'e [u8], &'e [u8]) {
+        let tpdu = envelope.get(..self.tpdu.len()).unwrap_or(envelope);
+        let header = envelope.get(self.header_at()..).unwrap_or_default();
+        let header = header.get(..self.header.len()).unwrap_or(header);
+        (tpdu, header)
+    }
+
+    /// The envelope that a TPDU and a header make. A length in it is written when the message is.
+    #[must_use]
+    pub fn envelope_of(&self, tpdu: &[u8], header: &[u8]) -> Vec<u8> {
+        let length = vec![0; self.length_bytes];
+        match self.length_place {
+            LengthPlace::First => [tpdu, header].concat(),
+            LengthPlace::AfterTpdu => [tpdu, &length, header].concat(),
+            LengthPlace::AfterHeader => [tpdu, header, &length].concat(),
+        }
     }
 
     /// The length that announces a frame of so many bytes, envelope and trailer among them.
@@ -123,6 +194,15 @@ impl Framing {
     }
 }
 
+/// Where a field has an amount together with its currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AmountParts {
+    /// Currency, three digits.
+    pub currency: SubField,
+    /// Amount in minor units.
+    pub amount: SubField,
+}
+
 /// Which data element plays which part. 0 where the dialect has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
@@ -132,8 +212,10 @@ pub struct Roles {
     pub processing_code: u8,
     /// Amount.
     pub amount: u8,
-    /// Currency of the amount.
+    /// Currency of the amount; none where the amount's own field has it.
     pub currency: u8,
+    /// Parts of the amount's field that are currency and amount, where it has both.
+    pub amount_parts: Option<AmountParts>,
     /// System trace audit number.
     pub stan: u8,
     /// Local time, hhmmss.

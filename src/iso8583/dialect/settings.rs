@@ -1,5 +1,6 @@
 //! Reads `[framing]`, `[responses]`, `[declines]`, `[reversal]`, `[repeats]` and `[network]`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::document::{Located, Section};
@@ -10,7 +11,8 @@ use crate::iso8583::mti::Mti;
 
 use super::fields;
 use super::rules::{
-    EnvelopeAnswer, Framing, HeaderPart, NetworkMessage, NetworkRules, RepeatRules, ReversalRules,
+    EnvelopeAnswer, Framing, HeaderPart, LengthPlace, NetworkMessage, NetworkRules, RepeatRules,
+    ReversalRules,
 };
 use super::table::Table;
 
@@ -51,6 +53,18 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
             section.problems().error(&section.span_of(key), message);
         }
     }
+    let length_place = section.choice("length_place", &LENGTH_PLACES, LengthPlace::First);
+    let behind_nothing = match length_place {
+        LengthPlace::First => None,
+        LengthPlace::AfterTpdu => tpdu.is_empty().then_some("tpdu = \"6000010002\""),
+        LengthPlace::AfterHeader => header.is_empty().then_some("header = \"0102\""),
+    };
+    if let Some(example) = behind_nothing {
+        section.problems().error(
+            &section.span_of("length_place"),
+            format!("framing.length_place: there is nothing that the length stands behind; write for example `{example}`"),
+        );
+    }
     let tpdu_answer = section.choice("tpdu_answer", &TPDU_ANSWERS, EnvelopeAnswer::Swap);
     let header_answer = section.choice("header_answer", &HEADER_ANSWERS, EnvelopeAnswer::Echo);
     let nibbles = header.len().saturating_mul(2);
@@ -62,11 +76,14 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     let plain = Framing::plain(usize::try_from(width?).ok()?, length_encoding);
     let mut framing = Framing {
         lead,
+        length_place,
         tpdu,
         tpdu_answer,
         header,
         header_answer,
         header_cleared_nibble: cleared.and_then(|nibble| u8::try_from(nibble).ok()),
+        header_swapped: swapped(&section, &header_parts),
+        header_length: header_length(&section, &header_parts),
         header_parts,
         trailer,
         ..plain
@@ -90,6 +107,12 @@ const HEADER_ANSWERS: [(&str, EnvelopeAnswer); 2] = [
     ("fixed", EnvelopeAnswer::Fixed),
 ];
 
+const LENGTH_PLACES: [(&str, LengthPlace); 3] = [
+    ("first", LengthPlace::First),
+    ("after-tpdu", LengthPlace::AfterTpdu),
+    ("after-header", LengthPlace::AfterHeader),
+];
+
 /// Reads `length_counts`: what the length counts beside the message.
 fn count(section: &Section<'_, '_>, framing: &mut Framing) {
     const WORDS: &str = "\"lead\", \"prefix\", \"envelope\", \"trailer\"";
@@ -106,10 +129,17 @@ fn count(section: &Section<'_, '_>, framing: &mut Framing) {
         }
     }
     let of = |counted: bool, bytes: usize| if counted { bytes } else { 0 };
-    let (envelope, trailer) = (framing.envelope_bytes(), framing.trailer.len());
+    let (before, trailer) = (framing.before_length(), framing.trailer.len());
+    let behind = framing.tpdu.len().saturating_add(framing.header.len());
+    let behind = behind.saturating_sub(before);
+    // What a word names and the frame has is left out unless it is counted; what the frame does not have is added.
+    let own = framing.length_bytes;
+    let in_frame = framing.length_place != LengthPlace::First;
     framing.counted = of(counts("lead"), framing.lead.len())
-        .saturating_add(of(counts("prefix"), framing.length_bytes));
-    framing.uncounted = of(!usual && !counts("envelope"), envelope)
+        .saturating_add(of(counts("prefix") && !in_frame, own));
+    framing.uncounted = of(!counts("lead"), before)
+        .saturating_add(of(!counts("prefix") && in_frame, own))
+        .saturating_add(of(!usual && !counts("envelope"), behind))
         .saturating_add(of(!usual && !counts("trailer"), trailer));
 }
 
@@ -140,6 +170,57 @@ fn header_parts(section: &Section<'_, '_>, nibbles: usize) -> Vec<HeaderPart> {
         );
     }
     parts
+}
+
+/// The bytes of the header that a part has, by its name.
+fn part_bytes(
+    section: &Section<'_, '_>,
+    name: &Located<&str>,
+    parts: &[HeaderPart],
+) -> Option<Range<usize>> {
+    let part = parts.iter().find(|part| part.name == name.value);
+    let whole = part.filter(|part| part.from % 2 == 0 && part.count % 2 == 0);
+    if whole.is_none() {
+        let message = match part {
+            Some(_) => format!("\"{}\" is not made of whole bytes", name.value),
+            None => format!("framing.header_parts has no \"{}\"", name.value),
+        };
+        section.problems().error(&name.span, message);
+    }
+    let part = whole?;
+    Some(part.from / 2..part.from.saturating_add(part.count) / 2)
+}
+
+/// Reads `header_swapped = ["destination-station", "source-station"]`.
+fn swapped(section: &Section<'_, '_>, parts: &[HeaderPart]) -> Option<[Range<usize>; 2]> {
+    let names = section.texts("header_swapped");
+    let read = names.iter().map(|name| part_bytes(section, name, parts));
+    let found: Vec<_> = read.collect::<Option<_>>()?;
+    match <[Range<usize>; 2]>::try_from(found) {
+        Ok([one, other]) if one.len() == other.len() && one != other => Some([one, other]),
+        Ok(_) | Err(_) => {
+            if section.has("header_swapped") {
+                let message =
+                    "framing.header_swapped names two parts of the header of the same length";
+                section
+                    .problems()
+                    .error(&section.span_of("header_swapped"), message);
+            }
+            None
+        }
+    }
+}
+
+/// Reads `header_length = "total-length"`.
+fn header_length(section: &Section<'_, '_>, parts: &[HeaderPart]) -> Option<Range<usize>> {
+    let name = section.text("header_length")?;
+    let found = part_bytes(section, &name, parts)?;
+    if found.len() > size_of::<u32>() {
+        let message = "framing.header_length is a part of at most four bytes";
+        section.problems().error(&name.span, message);
+        return None;
+    }
+    Some(found)
 }
 
 /// Reads bytes written in hexadecimal; none when not written.

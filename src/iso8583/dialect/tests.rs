@@ -314,6 +314,23 @@ fn mistakes_in_framing_have_their_place() {
         "framing.length_counts has any of",
     );
     check(
+        "length_bytes = 2",
+        "length_bytes = 2\nlength_place = \"behind\"",
+        "framing.length_place must be one of",
+    );
+    for (place, key) in [("after-tpdu", "tpdu"), ("after-header", "header")] {
+        let text = PLAIN.replace(
+            "length_bytes = 2",
+            &format!("length_bytes = 2\nlength_place = \"{place}\""),
+        );
+        let found = listed(&Dialect::parse("d.toml", &text).unwrap_err());
+        let place = "\nd.toml:5:16: error: framing.length_place: there is nothing";
+        assert!(
+            found.contains(place) && found.contains(&format!("`{key} = ")),
+            "{found}"
+        );
+    }
+    check(
         "\"sub-version:6\"",
         "\"sub-version:5\"",
         "name 11 nibbles, the header has 12",
@@ -579,4 +596,135 @@ fn date_and_time_may_stand_in_one_field() {
     check("iso8583-1987-ascii", 7, None);
     check("iso8583-1993-ascii", 12, Some("261122181500"));
     check("iso8583-1993-ascii", 13, None);
+}
+
+#[test]
+fn a_length_behind_tpdu_or_header_counts_what_stands_behind_it() {
+    let check = |place: &str, counts: &str, announced: u8, length_at: usize| {
+        let framing = format!(
+            "length_bytes = 2\nlead = \"02\"\ntpdu = \"6000010002\"\nheader = \"0102\"\ntrailer = \"03\"\n\
+             length_place = \"{place}\"\n{counts}"
+        );
+        let text = PLAIN.replace("length_bytes = 2", &framing);
+        let dialect = Dialect::parse("d.toml", &text).unwrap();
+        let mut out = bytes::BytesMut::new();
+        let mut writer = dialect.write(&mut out);
+        writer.envelope_default();
+        writer.mti(Mti::FINANCIAL_REQUEST);
+        writer.finish().unwrap();
+        assert_eq!(
+            out.get(length_at..length_at + 2),
+            Some(&[0, announced][..]),
+            "{place} {counts}"
+        );
+        let frame = &out[dialect.framing().prefix_bytes()..];
+        let mut index = crate::iso8583::Index::new();
+        let message = dialect.decode(frame, &mut index).unwrap();
+        let (tpdu, header) = dialect.framing().parts_of(message.envelope());
+        assert_eq!((tpdu, header), (&[0x60, 0, 1, 0, 2][..], &[1, 2][..]));
+        // An answer turns the TPDU round, wherever the length is.
+        let mut answer = bytes::BytesMut::new();
+        let mut writer = dialect.write(&mut answer);
+        writer.envelope_answering(message.envelope());
+        writer.mti(Mti::FINANCIAL_REQUEST.answer());
+        writer.finish().unwrap();
+        let frame = &answer[dialect.framing().prefix_bytes()..];
+        let mut index = crate::iso8583::Index::new();
+        let answer = dialect.decode(frame, &mut index).unwrap();
+        let (tpdu, header) = dialect.framing().parts_of(answer.envelope());
+        assert_eq!((tpdu, header), (&[0x60, 0, 2, 0, 1][..], &[1, 2][..]));
+    };
+    // Message type and bitmap take 12 bytes, the trailer one.
+    check("first", "", 20, 1);
+    check("after-tpdu", "", 15, 6);
+    check("after-header", "", 13, 8);
+    check("after-header", "length_counts = []", 12, 8);
+    check("after-tpdu", "length_counts = [\"prefix\"]", 14, 6);
+    check(
+        "after-tpdu",
+        "length_counts = [\"lead\", \"prefix\", \"envelope\", \"trailer\"]",
+        23,
+        6,
+    );
+    check("after-header", "length_counts = [\"lead\"]", 20, 8);
+}
+
+#[test]
+fn a_header_tells_its_length_and_swaps_its_stations() {
+    let framing = "length_bytes = 2\ntpdu = \"6000010002\"\nheader = \"00000A0B0C0D\"\ntrailer = \"03\"\n\
+        header_parts = [\"length:4\", \"to:4\", \"from:4\"]\nheader_length = \"length\"\n\
+        header_swapped = [\"to\", \"from\"]";
+    let text = PLAIN.replace("length_bytes = 2", framing);
+    let dialect = Dialect::parse("d.toml", &text).unwrap();
+    let header = |out: &[u8]| out[7..13].to_vec();
+    let mut out = bytes::BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.envelope_default();
+    writer.mti(Mti::FINANCIAL_REQUEST);
+    writer.finish().unwrap();
+    // Header, message type and bitmap.
+    assert_eq!(header(&out), [0, 18, 0x0A, 0x0B, 0x0C, 0x0D]);
+    let mut answer = bytes::BytesMut::new();
+    let mut writer = dialect.write(&mut answer);
+    writer.envelope_answering(&out[2..13]);
+    writer.mti(Mti::FINANCIAL_REQUEST.answer());
+    writer.number(3, 0);
+    writer.finish().unwrap();
+    assert_eq!(header(&answer), [0, 24, 0x0C, 0x0D, 0x0A, 0x0B]);
+    let check = |piece: &str, instead: &str, expect: &str| {
+        let problems = Dialect::parse("d.toml", &text.replacen(piece, instead, 1)).unwrap_err();
+        let found = listed(&problems);
+        assert!(found.contains(expect), "{expect:?} is not in{found}");
+    };
+    check(
+        "header_length = \"length\"",
+        "header_length = \"size\"",
+        "header_parts has no \"size\"",
+    );
+    check(
+        "[\"to\", \"from\"]",
+        "[\"to\"]",
+        "names two parts of the header of the same length",
+    );
+    check(
+        "\"to:4\", \"from:4\"",
+        "\"to:3\", \"from:5\"",
+        "\"to\" is not made of whole bytes",
+    );
+}
+
+#[test]
+fn an_amount_may_have_its_currency_and_ids_may_stand_in_longer_fields() {
+    let dialect = Dialect::shipped("iso8583-2003-ascii").unwrap();
+    let check = |terminal: &[u8], merchant: &[u8], ids: [Option<&str>; 2]| {
+        let mut out = bytes::BytesMut::new();
+        let mut writer = dialect.write(&mut out);
+        writer.mti(Mti::parse("2200").unwrap());
+        writer.digits(4, b"1562000000012345");
+        writer.number(11, 999_999);
+        writer.text(41, terminal);
+        writer.text(42, merchant);
+        writer.finish().unwrap();
+        let mut index = crate::iso8583::Index::new();
+        let message = dialect.decode(&out[2..], &mut index).unwrap();
+        let amount = message.amount().unwrap();
+        assert_eq!((amount.minor, amount.currency.as_bytes()), (12_345, b"156"));
+        assert_eq!(message.stan().map(crate::base::Stan::get), Some(999_999));
+        let found = [
+            message.terminal().map(|id| id.as_str().to_owned()),
+            message.merchant().map(|id| id.as_str().to_owned()),
+        ];
+        assert_eq!(found.each_ref().map(Option::as_deref), ids);
+    };
+    check(b"TERM0001", b"SHOP", [Some("TERM0001"), Some("SHOP")]);
+    check(
+        b"T1",
+        b"MERCHANT0000001",
+        [Some("T1"), Some("MERCHANT0000001")],
+    );
+    check(b"TERM00011", b"MERCHANT00000011", [None, None]);
+    let text = Dialect::shipped_text("iso8583-2003-ascii").unwrap();
+    let text = text.replace("currency = \"4.1\", amount = \"4.3\"", "currency = \"4.1\"");
+    let found = listed(&Dialect::parse("d.toml", &text).unwrap_err());
+    assert!(found.contains("roles.amount_parts names both"), "{found}");
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with sub-fields. Offsets count from the first byte of the field's value.
 
 use super::Tag;
+use crate::base::Counted;
 
 /// Why a value does not divide as its layout says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +51,7 @@ pub enum PartError {
         offset: usize,
     },
     /// Bytes follow the last part.
-    #[error("{bytes} bytes follow the last part")]
+    #[error("{} the last part", Counted(.bytes, "byte").that("follows", "follow"))]
     LeftOver {
         /// Where they begin.
         offset: usize,

@@ -431,7 +431,10 @@ impl Case<'_> {
         };
         let roles = self.dialect.roles();
         if roles.time == roles.date {
-            add(roles.time, FieldValue::Number(self.now.joined()));
+            add(
+                roles.time,
+                FieldValue::Number(self.now.joined(self.dialect)),
+            );
         } else {
             add(12, FieldValue::Number(self.now.time));
             add(13, FieldValue::Number(self.now.date));
@@ -467,7 +470,7 @@ impl Case<'_> {
     /// Sets the message type to digits that are none, so that no dialect decodes it.
     fn garble(&self, out: &mut BytesMut, begin: usize) {
         let framing = self.dialect.framing();
-        let at = begin + framing.length_bytes + framing.envelope_bytes();
+        let at = begin + framing.prefix_bytes() + framing.envelope_bytes();
         if let Some(byte) = out.get_mut(at) {
             *byte = 0xFF;
         }

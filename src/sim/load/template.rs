@@ -26,7 +26,7 @@ pub(super) struct Template {
     stan_at: Number,
     amount_at: Number,
     /// DE41 as it stands in a message.
-    terminal: [u8; 8],
+    terminal: Box<[u8]>,
 }
 
 /// Where a numeric field of fixed length stands in the frame.
@@ -66,7 +66,7 @@ impl Template {
             amount_at: number(dialect.roles().amount, 12)?,
             terminal: m
                 .field(dialect.roles().terminal)
-                .and_then(|bytes| bytes.try_into().ok())
+                .map(Box::from)
                 .ok_or(TemplateError::Decode)?,
             frame: out.to_vec(),
         })
@@ -88,9 +88,11 @@ impl Template {
     pub(super) fn check(&self, answer: &Message<'_>) -> Option<ResponseCode> {
         let roles = answer.dialect().roles();
         let own = answer.mti() == self.answer_mti
-            && answer.field(roles.stan) == self.stan_at.bytes_in(&self.frame)
-            && answer.field(roles.terminal) == Some(self.terminal.as_slice())
-            && answer.field(roles.amount) == self.amount_at.bytes_in(&self.frame);
+            && self.stan_at.is_in(&self.frame, answer.field(roles.stan))
+            && answer.field(roles.terminal) == Some(&*self.terminal)
+            && self
+                .amount_at
+                .is_in(&self.frame, answer.field(roles.amount));
         answer.response_code().filter(|_| own)
     }
 }
@@ -98,7 +100,7 @@ impl Template {
 impl Template {
     /// Whether an answer belongs to this terminal's request before this one: late, or given twice.
     pub(super) fn answers_earlier(&self, answer: &Message<'_>, previous: Option<Stan>) -> bool {
-        let own = answer.field(answer.dialect().roles().terminal) == Some(self.terminal.as_slice());
+        let own = answer.field(answer.dialect().roles().terminal) == Some(&*self.terminal);
         own && answer.mti() == self.answer_mti && previous.is_some() && answer.stan() == previous
     }
 }
@@ -110,9 +112,11 @@ impl Number {
             .as_ptr()
             .addr()
             .checked_sub(m.frame().as_ptr().addr())?;
-        let bytes = content.len();
+        // In a longer field it stands at the end.
+        let bytes = content.len().min(digits);
+        let before = content.len() - bytes;
         (bytes == digits || bytes * 2 == digits).then_some(Self {
-            at: prefix + at,
+            at: prefix + at + before,
             bytes,
             packed: bytes != digits,
             zero: content.last()? & 0xF0,
@@ -121,6 +125,14 @@ impl Number {
 
     fn bytes_in(self, frame: &[u8]) -> Option<&[u8]> {
         frame.get(self.at..self.at + self.bytes)
+    }
+
+    /// Whether a field ends with the number that stands in the frame.
+    fn is_in(self, frame: &[u8], field: Option<&[u8]>) -> bool {
+        let number = self.bytes_in(frame);
+        field
+            .zip(number)
+            .is_some_and(|(field, number)| field.ends_with(number))
     }
 
     fn write(self, frame: &mut [u8], mut number: u64) {

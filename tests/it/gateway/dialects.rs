@@ -150,11 +150,18 @@ async fn books_agree_in_the_mastercard_style() {
 }
 
 #[tokio::test]
-async fn books_agree_in_iso8583_1993() {
+async fn books_agree_in_the_visa_style() {
+    books_agree("visa-base-i-style", StanPolicy::Own, Mix::SALES).await;
+}
+
+#[tokio::test]
+async fn books_agree_in_iso8583_1993_and_2003() {
     for (name, stan) in [
         ("iso8583-1993-ascii", StanPolicy::Pass),
         ("iso8583-1993-binary", StanPolicy::Pass),
         ("iso8583-1993-binary", StanPolicy::Own),
+        ("iso8583-2003-ascii", StanPolicy::Pass),
+        ("iso8583-2003-ascii", StanPolicy::Own),
     ] {
         books_agree(name, stan, WITH_VOIDS).await;
     }
