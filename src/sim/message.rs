@@ -249,6 +249,11 @@ impl Phrases {
         self.finance(out, who, at, now, &finance)
     }
 
+    /// Whether a refund names its sale by the upstream's reference number, as another terminal of the shop may too.
+    pub(crate) const fn refunds_by_number(&self) -> bool {
+        matches!(self.form, Form::UnionPay)
+    }
+
     /// Gives the money of an approved sale back.
     pub(crate) fn refund(
         &self,

@@ -25,6 +25,11 @@ pub enum Finding {
         /// STAN that it named.
         stan: Stan,
     },
+    /// More was given back of a sale than it had taken, or it was reversed although something follows it.
+    UndoneTwice {
+        /// STAN of the sale.
+        stan: Stan,
+    },
     /// A terminal got an answer that is not its own (invariant 9).
     ForeignAnswer {
         /// STAN of the answer.

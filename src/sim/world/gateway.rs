@@ -21,7 +21,7 @@ use crate::security::DataKeys;
 use crate::sim::message::Identity;
 use crate::store::memory::{MemoryJournal, MemoryReadModel};
 use crate::store::projection::project_round;
-use crate::store::read_model::TerminalTotal;
+use crate::store::read_model::{Query, QueryState, TerminalTotal};
 use crate::store::record::{self, Record};
 use crate::store::{
     Intent, Intervention, OutcomeKind, ReadModel, StoreError, TransactionRow, Verb,
@@ -111,6 +111,36 @@ impl Remains {
         let (mut journal, mut model) = (self.journal.clone(), self.model.clone());
         while project_round(&mut journal, &mut model)? > 0 {}
         model.totals()
+    }
+
+    /// A transaction of which more was given back than it had taken, or that was undone although another
+    /// follows it, as the journal has it.
+    pub(super) fn overdone(&self) -> Result<Option<Stan>, StoreError> {
+        let (mut journal, mut model) = (self.journal.clone(), self.model.clone());
+        while project_round(&mut journal, &mut model)? > 0 {}
+        let approved = Query {
+            state: Some(QueryState::Ended(OutcomeKind::Approved)),
+            ..Query::default()
+        };
+        let mut given_back: BTreeMap<TxnId, u64> = BTreeMap::new();
+        for row in model.latest(&approved, usize::MAX)? {
+            if row.original.0 > 0 {
+                let booked = row.outcome.map_or(0, |outcome| outcome.booked);
+                *given_back.entry(row.original).or_default() += booked;
+            }
+        }
+        for (original, given_back) in given_back {
+            let Some(original) = model.transaction(original)? else {
+                continue;
+            };
+            let stands = original
+                .outcome
+                .filter(|outcome| outcome.kind == OutcomeKind::Approved);
+            if stands.is_none_or(|outcome| given_back > outcome.booked) {
+                return Ok(Some(original.stan));
+            }
+        }
+        Ok(None)
     }
 }
 

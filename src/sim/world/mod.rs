@@ -469,8 +469,19 @@ impl<'t> World<'t> {
 
     fn act(&mut self, terminal: usize) -> Result<(), Finding> {
         let now = local_time(self.clock.wall());
+        // Two terminals stand in each shop.
+        let elsewhere = self.terminals.get(terminal ^ 1);
+        let elsewhere = elsewhere.and_then(Terminal::last_sale);
+        let elsewhere = elsewhere.filter(|_| self.phrases.refunds_by_number());
         let it = &mut self.terminals[terminal];
-        match it.act(&self.phrases, &self.rates, now, &mut self.random)? {
+        let next = it.act(
+            &self.phrases,
+            &self.rates,
+            now,
+            elsewhere.as_ref(),
+            &mut self.random,
+        )?;
+        match next {
             Next::Send(frame) => {
                 // Whoever got no answer dials again.
                 if it.waits() && self.random.bool() {
@@ -704,6 +715,9 @@ impl<'t> World<'t> {
             }
             self.summary.approved += terminals.0;
         }
+        if let Some(stan) = self.remains.overdone().map_err(restart_failed)? {
+            return Err(Finding::UndoneTwice { stan });
+        }
         self.summary.reversed = self.host.reversed;
         self.summary.repeats = self.host.repeats;
         self.summary.changes = self.remains.operator.changes;
@@ -716,7 +730,7 @@ fn restart_failed(problem: impl std::error::Error) -> Finding {
     Finding::NoRestart(crate::telemetry::log::chain(&problem))
 }
 
-/// Terminal `number`, at a shop of its own.
+/// Terminal `number`; each shop has two.
 fn identity(number: u32) -> Identity {
     let padded = |text: String| {
         let mut bytes = [b' '; 15];
@@ -728,7 +742,7 @@ fn identity(number: u32) -> Identity {
     id.copy_from_slice(terminal.as_bytes());
     Identity {
         terminal: TerminalId::from_padded(id),
-        merchant: MerchantId::from_padded(padded(format!("M{number:014}"))),
+        merchant: MerchantId::from_padded(padded(format!("M{:014}", number.div_ceil(2)))),
     }
 }
 

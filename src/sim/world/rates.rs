@@ -44,6 +44,7 @@ pub(super) struct Rates {
     /// What the terminals do beside selling.
     pub(super) voids: Chance,
     pub(super) refunds: Chance,
+    pub(super) refunds_elsewhere: Chance,
     /// Times the process is killed.
     pub(super) crashes: u32,
     /// Longest time a frame travels between terminal and gateway, or gateway and host.
@@ -85,6 +86,7 @@ impl Rates {
             model_lost: some(100),
             voids: some(30),
             refunds: some(30),
+            refunds_elsewhere: some(30),
             crashes: 0,
             travel_max: Duration::ZERO,
             look_up_max: Duration::ZERO,

@@ -112,6 +112,11 @@ impl Terminal {
         self.left == 0 && matches!(self.doing, Doing::Nothing)
     }
 
+    /// The last sale that it saw approved, and did not void or refund itself since.
+    pub(super) const fn last_sale(&self) -> Option<Earlier> {
+        self.last_sale
+    }
+
     pub(super) const fn waits(&self) -> bool {
         !matches!(self.doing, Doing::Nothing)
     }
@@ -122,11 +127,14 @@ impl Terminal {
         phrases: &Phrases,
         rates: &Rates,
         now: LocalTime,
+        elsewhere: Option<&Earlier>,
         random: &mut fastrand::Rng,
     ) -> Result<Next, Finding> {
         match self.doing {
             Doing::Nothing if self.left == 0 => Ok(Next::Done),
-            Doing::Nothing => self.ask(phrases, rates, now, random).map(Next::Send),
+            Doing::Nothing => self
+                .ask(phrases, rates, now, elsewhere, random)
+                .map(Next::Send),
             Doing::Asking => self.unanswered(phrases, rates, random).map(Next::Send),
             // The first answer holds.
             Doing::AskingAgain => {
@@ -142,6 +150,7 @@ impl Terminal {
         phrases: &Phrases,
         rates: &Rates,
         now: LocalTime,
+        elsewhere: Option<&Earlier>,
         random: &mut fastrand::Rng,
     ) -> Result<BytesMut, Finding> {
         self.left -= 1;
@@ -153,11 +162,19 @@ impl Terminal {
         let mut frame = BytesMut::new();
         let minor = random.u64(1..100_000);
         let mut is_sale = false;
+        let mut is_own = false;
         let made = match &self.last_sale {
+            _ if let Some(sale) = elsewhere
+                && rates.refunds_elsewhere.hits(random) =>
+            {
+                phrases.refund(&mut frame, self.who, place, sale, now)
+            }
             Some(sale) if rates.voids.hits(random) => {
+                is_own = true;
                 phrases.void(&mut frame, self.who, place, sale, now)
             }
             Some(sale) if rates.refunds.hits(random) => {
+                is_own = true;
                 phrases.refund(&mut frame, self.who, place, sale, now)
             }
             Some(_) | None => {
@@ -166,7 +183,7 @@ impl Terminal {
             }
         };
         made.map_err(|_unwritable| Finding::Unusable)?;
-        if !is_sale {
+        if is_own {
             self.last_sale = None;
         }
         let dialect = phrases.dialect();
@@ -345,10 +362,11 @@ impl Terminal {
         let unknown = code == dialect.decline(DeclineCode::NoAnswer)
             || (asked.tries > 1 && code == dialect.decline(DeclineCode::InProgress));
         // A repeat refused as undone or as a duplicate leaves it open what became of the first.
-        let in_doubt = asked.tries > 1
-            && [DeclineCode::InvalidTransaction, DeclineCode::Duplicate]
-                .iter()
-                .any(|why| code == dialect.decline(*why));
+        // What is repeated until it is answered was not undone by anybody: its refusal is its answer.
+        let undone = asked.fate == Fate::Reverse
+            && code == dialect.decline(DeclineCode::InvalidTransaction);
+        let duplicate = code == dialect.decline(DeclineCode::Duplicate);
+        let in_doubt = asked.tries > 1 && (undone || duplicate);
         if unknown || in_doubt {
             match asked.fate {
                 Fate::Reverse => self.doing = Doing::Reversing,
