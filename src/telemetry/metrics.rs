@@ -82,7 +82,10 @@ names! {
          other-device: than is bound; revoked-contact: given up by one merchant, entered for another).";
     REPEATED = "posgate_repeated_total", Count, counter,
         "Requests answered without being forwarded again, by kind (joined: the same one was in flight; repeated: \
-         it was answered before; reversal-of-unknown: a reversal whose original was never seen).";
+         it was answered before; reversal-of-unknown: a reversal whose original was never seen; reversal-of-voided: there \
+         was nothing left to undo; reversal-refused: the original is not undone by a reversal, or something \
+         follows it; reversal-differs: it named another amount or card than its original, which was undone \
+         as it was).";
     SETTLEMENTS = "posgate_settlements_total", Count, counter,
         "Totals that terminals sent to be compared, by result (balanced, not-balanced, undecided: a request of the \
          batch was in flight).";

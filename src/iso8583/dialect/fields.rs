@@ -314,7 +314,7 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
             .unwrap_or_default(),
         reversed: section
             .and_then(|s| s.section("reversed"))
-            .map(|s| original(s, table))
+            .map(|s| reversed(s, table))
             .unwrap_or_default(),
     };
     if serves {
@@ -404,14 +404,30 @@ fn whole(section: &Section<'_, '_>, key: &'static str, table: &Table) -> u8 {
     de
 }
 
+fn place(section: &Section<'_, '_>, table: &Table) -> OriginalRoles {
+    OriginalRoles {
+        mti: part(section, "mti", table),
+        batch: part(section, "batch", table),
+        stan: part(section, "stan", table),
+        date: part(section, "date", table),
+        rrn: 0,
+        approval_code: 0,
+    }
+}
+
+/// How a reversal names its original.
+fn reversed(section: Section<'_, '_>, table: &Table) -> OriginalRoles {
+    let roles = place(&section, table);
+    section.finish();
+    roles
+}
+
+/// How a void, refund or completion names its original.
 fn original(section: Section<'_, '_>, table: &Table) -> OriginalRoles {
     let roles = OriginalRoles {
-        mti: part(&section, "mti", table),
-        batch: part(&section, "batch", table),
-        stan: part(&section, "stan", table),
-        date: part(&section, "date", table),
         rrn: whole(&section, "rrn", table),
         approval_code: whole(&section, "approval_code", table),
+        ..place(&section, table)
     };
     section.finish();
     roles

@@ -363,8 +363,8 @@ impl Terminal {
             || (asked.tries > 1 && code == dialect.decline(DeclineCode::InProgress));
         // A repeat refused as undone or as a duplicate leaves it open what became of the first.
         // What is repeated until it is answered was not undone by anybody: its refusal is its answer.
-        let undone = asked.fate == Fate::Reverse
-            && code == dialect.decline(DeclineCode::InvalidTransaction);
+        let undone =
+            asked.fate == Fate::Reverse && code == dialect.decline(DeclineCode::InvalidTransaction);
         let duplicate = code == dialect.decline(DeclineCode::Duplicate);
         let in_doubt = asked.tries > 1 && (undone || duplicate);
         if unknown || in_doubt {
