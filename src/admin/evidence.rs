@@ -15,7 +15,7 @@ use crate::base::{BindingId, Timestamp, TxnId, limits};
 use crate::binding::RependReason;
 use crate::binding::challenge::Payment;
 use crate::iso8583::ResponseCode;
-use crate::store::projection::kept_elements;
+use crate::store::projection::{SEALED_ELEMENTS, kept_element, kept_elements};
 use crate::store::record::{checksum_of, read_group};
 use crate::store::{
     Intent, Intervention, JournalStore, Outcome, OutcomeKind, Record, StoreError, TransactionReader,
@@ -221,6 +221,7 @@ fn intent_shown(
         "card": intent.pan.as_str(),
         "card_number_sealed": !intent.sealed_pan.is_empty(),
         "kept_for_reversal": elements(&intent.reversal),
+        "fields_sealed": kept_element(&intent.reversal, SEALED_ELEMENTS).is_some(),
         "envelope": hex(&intent.envelope),
     }))
 }
@@ -250,7 +251,8 @@ fn intervention_shown(done: &Intervention, found: &Found) -> Value {
 
 /// Data elements by number, their bytes as on the wire but EBCDIC as ASCII, in hexadecimal.
 fn elements(kept: &[u8]) -> Value {
-    let shown = kept_elements(kept).filter(|(de, _)| !OF_THE_CARD.contains(de));
+    let shown =
+        kept_elements(kept).filter(|(de, _)| *de != SEALED_ELEMENTS && !OF_THE_CARD.contains(de));
     let all = shown.map(|(de, bytes)| (format!("DE{de}"), hex(bytes).into()));
     Value::Object(all.collect::<Map<_, _>>())
 }

@@ -127,7 +127,7 @@ fn is_unprintable(c: char) -> bool {
 
 /// Whether 13 to 19 digits in a row pass the Luhn check. Digits may stand in groups, as on a card; then
 /// every row of whole groups counts, so that what follows a number does not hide it.
-fn holds_card_number(text: &str) -> bool {
+pub(crate) fn holds_card_number(text: &str) -> bool {
     let mut row: Vec<Vec<u8>> = Vec::new();
     let (mut within, mut gap) = (false, false);
     for c in text.chars().chain(std::iter::once('\n')) {

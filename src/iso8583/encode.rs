@@ -92,6 +92,20 @@ impl fmt::Debug for Writer<'_> {
 }
 
 impl Dialect {
+    /// What [`Message::kept`](super::Message::kept) gives of a field with this value. `None` when the field
+    /// cannot hold it.
+    #[must_use]
+    pub fn kept_of(&self, de: u8, value: &[u8]) -> Option<Vec<u8>> {
+        let spec = self.spec(de);
+        let mut element = Vec::with_capacity(value.len().saturating_add(4));
+        form::put(spec, value, &mut element).ok()?;
+        Some(if spec.kind.is_ebcdic() {
+            form::translated(spec, &element, ebcdic::character)
+        } else {
+            element
+        })
+    }
+
     /// Begins a frame at the end of `out`, its length prefix included.
     pub fn write<'o>(&'o self, out: &'o mut BytesMut) -> Writer<'o> {
         let start = out.len();

@@ -62,6 +62,8 @@ pub struct DataKeys {
     parts: [u64; 2],
     /// Key of [`Self::seal_value`], derived from `hash`.
     values: LessSafeKey,
+    /// Key of [`Self::seal_elements`], derived from `hash`.
+    elements: LessSafeKey,
     /// Key of [`Self::hash_value`], derived from `hash`.
     value_hash: hmac::Key,
 }
@@ -121,9 +123,13 @@ impl DataKeys {
         let values = UnboundKey::new(&AES_256_GCM, values.as_ref())
             .map_err(|_unspecified| KeyError::Crypto)?;
         let value_hash = hmac::sign(&hash, b"posgate: key of the hash of values");
+        let elements = hmac::sign(&hash, b"posgate: key of sealed data elements");
+        let elements = UnboundKey::new(&AES_256_GCM, elements.as_ref())
+            .map_err(|_unspecified| KeyError::Crypto)?;
         Ok(Self {
             seal: LessSafeKey::new(seal),
             values: LessSafeKey::new(values),
+            elements: LessSafeKey::new(elements),
             value_hash: hmac::Key::new(hmac::HMAC_SHA256, value_hash.as_ref()),
             nonce_prefix,
             parts: parts_key(&hash),
@@ -141,16 +147,41 @@ impl DataKeys {
     /// # Errors
     /// When the cryptographic library fails.
     pub fn seal_pan(&self, pan: &Pan, txn: TxnId) -> Result<Vec<u8>, KeyError> {
+        self.seal_of(&self.seal, pan.expose(), txn)
+    }
+
+    /// Decrypts what [`Self::seal_pan`] made for the same transaction; `None` for anything else.
+    #[must_use]
+    pub fn open_pan(&self, sealed: &[u8], txn: TxnId) -> Option<Pan> {
+        Pan::from_digits(&open_of(&self.seal, sealed, txn)?)
+    }
+
+    /// Encrypts data elements of one transaction that hold card numbers, under a key of its own: nonce,
+    /// ciphertext, tag. They open for that transaction only, and are sealed once in it (see
+    /// [`Self::seal_pan`]).
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn seal_elements(&self, elements: &[u8], txn: TxnId) -> Result<Vec<u8>, KeyError> {
+        self.seal_of(&self.elements, elements, txn)
+    }
+
+    /// Decrypts what [`Self::seal_elements`] made for the same transaction; `None` for anything else.
+    #[must_use]
+    pub fn open_elements(&self, sealed: &[u8], txn: TxnId) -> Option<Zeroizing<Vec<u8>>> {
+        open_of(&self.elements, sealed, txn)
+    }
+
+    fn seal_of(&self, key: &LessSafeKey, clear: &[u8], txn: TxnId) -> Result<Vec<u8>, KeyError> {
         let mut nonce = [0; NONCE_LEN];
         let (prefix, number) = nonce.split_at_mut(self.nonce_prefix.len());
         prefix.copy_from_slice(&self.nonce_prefix);
         number.copy_from_slice(&txn.0.to_le_bytes());
-        let mut sealed = Vec::with_capacity(NONCE_LEN + Pan::MAX + TAG_BYTES);
+        let mut sealed = Vec::with_capacity(NONCE_LEN + clear.len() + TAG_BYTES);
         sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(pan.expose());
+        sealed.extend_from_slice(clear);
         let body = sealed.get_mut(NONCE_LEN..).unwrap_or_default();
-        let tag = self
-            .seal
+        let tag = key
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(txn.0.to_le_bytes()),
@@ -159,19 +190,6 @@ impl DataKeys {
             .map_err(|_unspecified| KeyError::Crypto)?;
         sealed.extend_from_slice(tag.as_ref());
         Ok(sealed)
-    }
-
-    /// Decrypts what [`Self::seal_pan`] made for the same transaction; `None` for anything else.
-    #[must_use]
-    pub fn open_pan(&self, sealed: &[u8], txn: TxnId) -> Option<Pan> {
-        let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
-        let mut body = Zeroizing::new(body.to_vec());
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let clear = self
-            .seal
-            .open_in_place(nonce, Aad::from(txn.0.to_le_bytes()), &mut body)
-            .ok()?;
-        Pan::from_digits(clear)
     }
 
     /// Encrypts a value for one use, as `contact` or `identity`: nonce, ciphertext, tag. It opens for that
@@ -268,6 +286,18 @@ impl DataKeys {
         }
         hasher.finish()
     }
+}
+
+fn open_of(key: &LessSafeKey, sealed: &[u8], txn: TxnId) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
+    let mut body = Zeroizing::new(body.to_vec());
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let clear = key
+        .open_in_place(nonce, Aad::from(txn.0.to_le_bytes()), &mut body)
+        .ok()?
+        .len();
+    body.truncate(clear);
+    Some(body)
 }
 
 /// The two halves of a key of its own for [`DataKeys::hash_parts`].

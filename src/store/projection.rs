@@ -167,6 +167,9 @@ fn text_of(bytes: &[u8]) -> String {
     }
 }
 
+/// Number under which a list of kept elements has those that are sealed.
+pub const SEALED_ELEMENTS: u8 = 0;
+
 /// A data element out of a list of kept ones: number, two bytes of length, bytes.
 #[must_use]
 pub fn kept_element(kept: &[u8], de: u8) -> Option<&[u8]> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::effects::Effect;
-use super::forward::kept;
+use super::kept::kept;
 use super::owed::{Duty, Owed};
 use super::{MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer};
 use crate::base::Fate;
@@ -187,7 +187,7 @@ impl Switch {
             } else {
                 0
             },
-            answer: kept(message, KEPT_OF_ANSWER).into(),
+            answer: kept(message, KEPT_OF_ANSWER).open.into(),
         };
         let effect = Effect::Answer {
             session: Arc::clone(&waiting.session),
@@ -266,7 +266,7 @@ impl Switch {
         } else {
             (OutcomeKind::Declined, 0)
         };
-        let elements = kept(message, KEPT_OF_ANSWER);
+        let elements = kept(message, KEPT_OF_ANSWER).open;
         let outcome = Outcome {
             txn: owed.txn,
             at: self.clock.wall(),

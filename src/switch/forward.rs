@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::effects::Effect;
+use super::kept::kept_for_later;
 use super::local::replaced;
 use super::lookup::Job;
 use super::originals::OriginalName;
-use super::remake;
 use super::requests::code_of;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
@@ -563,6 +563,13 @@ impl Switch {
             }
             _ => Cow::Borrowed(&[][..]),
         };
+        let copies = request.reversal_copies;
+        let reversal = kept_for_later(message, &frame, copies, rewritten)
+            .sealed(&self.keys, txn)
+            .map_err(|problem| {
+                tracing::error!(%problem, "what a reversal copies cannot be sealed");
+                JournalError::Closed
+            })?;
         let intent = Intent {
             txn,
             at,
@@ -591,12 +598,7 @@ impl Switch {
             sealed_pan: sealed,
             content: proposal.content,
             original: particulars.original.map_or(TxnId(0), |named| named.txn),
-            reversal: Cow::Owned(remake::kept_for_later(
-                message,
-                &frame,
-                request.reversal_copies,
-                rewritten,
-            )),
+            reversal: Cow::Owned(reversal),
             envelope: Cow::Borrowed(message.envelope()),
         };
         let effect = Effect::Forward {
@@ -679,24 +681,6 @@ fn answer_made_anew(
     let (made, frame) =
         with_buffer(|out| iso8583::answer(repeated, Some(request), code, &extras, out));
     made.ok().map(|()| frame)
-}
-
-/// The fields of a set that may be stored as they are: open ones. The card number is sealed apart,
-/// tracks, PIN blocks and chip data are never stored (invariant 10).
-pub(super) fn kept(message: &Message<'_>, fields: FieldSet) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128);
-    let open = message.dialect().open_fields();
-    for de in message
-        .fields()
-        .intersection(fields)
-        .intersection(open)
-        .iter()
-    {
-        if let Some(element) = message.kept(de) {
-            projection::keep_element(&mut out, de, &element);
-        }
-    }
-    out
 }
 
 /// Whose favour an approval books.

@@ -21,6 +21,7 @@ mod exceptions;
 mod forward;
 mod idle;
 mod keeper;
+mod kept;
 mod limits;
 mod local;
 mod lookup;

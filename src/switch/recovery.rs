@@ -185,12 +185,7 @@ impl Switch {
         fate: Fate,
         reason: Option<ResponseCode>,
     ) -> Option<NewlyOwed> {
-        let pan = if intent.sealed_pan.is_empty() {
-            None
-        } else {
-            Some(self.keys.open_pan(&intent.sealed_pan, row.txn)?)
-        };
-        let original = Original::of_intent(&self.groups[group], intent, pan)?;
+        let original = Original::of_intent(&self.groups[group], intent, &self.keys)?;
         match fate {
             Fate::Reverse => self.reversal_of(group, row.txn, row.key, &original, reason),
             Fate::Repeat => self.repeat_of(group, row.txn, row.key, &original, row.amount),

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::forward::kept;
+use super::kept::{kept, opened};
 use super::local::replaced;
 use super::{EnvelopeBytes, MAC_FIELDS, UpstreamGroup, with_buffer};
 use crate::base::{Pan, Stan};
@@ -13,6 +13,7 @@ use crate::iso8583::{
     self, Dialect, Envelope, FieldSet, FieldValue, Index, Message, Mti, Request, ResponseCode,
     Rewrite,
 };
+use crate::security::DataKeys;
 use crate::store::Intent;
 use crate::store::projection::kept_element;
 
@@ -26,7 +27,7 @@ pub(super) struct Original<'a> {
     stan: Stan,
     pan: Option<Pan>,
     /// Elements as the journal keeps them.
-    elements: std::borrow::Cow<'a, [u8]>,
+    elements: Vec<u8>,
     row: &'a Request,
 }
 
@@ -44,18 +45,23 @@ impl<'a> Original<'a> {
             mti: sent.mti(),
             stan: sent.stan()?,
             pan: sent.pan(),
-            elements: kept(&sent, row.reversal_copies).into(),
+            elements: kept(&sent, row.reversal_copies).in_clear(),
             row,
         })
     }
 
-    /// From its intent. `pan` is the intent's sealed card number, opened. `None` when the dialect has no
-    /// such request any more.
+    /// From its intent. `None` when what is sealed in it cannot be opened with these keys, or when the dialect
+    /// has no such request any more.
     pub(super) fn of_intent(
         upstream: &'a UpstreamGroup,
-        intent: &'a Intent<'_>,
-        pan: Option<Pan>,
+        intent: &Intent<'_>,
+        keys: &DataKeys,
     ) -> Option<Self> {
+        let pan = if intent.sealed_pan.is_empty() {
+            None
+        } else {
+            Some(keys.open_pan(&intent.sealed_pan, intent.txn)?)
+        };
         let mut envelope = EnvelopeBytes::new(&intent.envelope);
         envelope.set_start(&upstream.tpdu);
         Some(Self {
@@ -63,7 +69,7 @@ impl<'a> Original<'a> {
             mti: intent.mti,
             stan: intent.upstream_stan,
             pan,
-            elements: (&*intent.reversal).into(),
+            elements: opened(&intent.reversal, keys, intent.txn)?,
             row: upstream.dialect.request(&intent.request)?,
         })
     }
@@ -183,7 +189,7 @@ pub(super) fn reversal_of_terminal(
 }
 
 /// The message in a frame with its length prefix.
-fn message_of<'m>(
+pub(super) fn message_of<'m>(
     dialect: &'m Dialect,
     frame: &'m [u8],
     index: &'m mut Index,
@@ -208,19 +214,4 @@ fn retyped(message: &Message<'_>, mti: Mti, set: &[(u8, FieldValue<'_>)]) -> Opt
         writer.finish()
     });
     made.ok().map(|()| frame)
-}
-
-/// What a request's intent keeps of it: the fields that its reversal or its repeat copies, as the upstream
-/// sees them.
-pub(super) fn kept_for_later(
-    message: &Message<'_>,
-    frame: &[u8],
-    copies: FieldSet,
-    rewritten: bool,
-) -> Vec<u8> {
-    let mut index = Index::new();
-    if rewritten && let Some(sent) = message_of(message.dialect(), frame, &mut index) {
-        return kept(&sent, copies);
-    }
-    kept(message, copies)
 }

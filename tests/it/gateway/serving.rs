@@ -144,9 +144,21 @@ impl Place {
 }
 
 impl Serving {
+    /// What it said since it was asked last.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
     /// Whether it said so by now.
     pub(super) fn said(&self, words: &str) -> bool {
         self.log.try_iter().any(|line| line.contains(words))
+    }
+
+    /// Kills it; what it said and nobody asked for.
+    pub(super) fn killed(mut self) -> Vec<String> {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        self.log.iter().collect()
     }
 
     /// Tells it to end.

@@ -39,6 +39,10 @@ impl Draft {
         self
     }
 
+    pub(super) fn has(&self, de: u8) -> bool {
+        self.fields.contains_key(&de)
+    }
+
     /// A field as it is written.
     pub(super) fn value(&self, de: u8) -> &[u8] {
         &self.fields[&de]
@@ -83,6 +87,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Its message type as the codec has it.
+    pub(super) fn mti(&self) -> Mti {
+        Mti::from_ascii(self.mti.as_bytes().try_into().unwrap()).unwrap()
+    }
+
     fn read(dialect: &Dialect, frame: &[u8]) -> Self {
         let mut index = Index::new();
         let message = dialect.decode(frame, &mut index).unwrap();
@@ -90,9 +99,8 @@ impl Seen {
             let kind = dialect.field(de).unwrap().kind;
             let value = match kind {
                 FieldType::Numeric | FieldType::Track => message.digits(de).unwrap().to_vec(),
-                FieldType::Alphanumeric | FieldType::Text | FieldType::Binary => {
-                    message.field(de).unwrap().to_vec()
-                }
+                FieldType::Alphanumeric | FieldType::Text => message.value(de).unwrap().to_vec(),
+                FieldType::Binary => message.field(de).unwrap().to_vec(),
             };
             (de, value)
         };
@@ -146,10 +154,15 @@ impl Seen {
             }
         }
         draft
-            .set(37, format!("R{:0>11}", self.text(11)))
+            .set(37, format!("R{:0>11}", last_of(self.text(11), 11)))
             .set(39, code)
             .set(64, [0xA5; 8])
     }
+}
+
+/// The last characters of a text, all of a shorter one.
+fn last_of(text: &str, count: usize) -> &str {
+    text.get(text.len().saturating_sub(count)..).unwrap()
 }
 
 /// One connection, either side.
