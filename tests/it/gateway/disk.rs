@@ -69,8 +69,7 @@ fn on(disk: &SmallDisk) -> Setup {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_declines_new_money_takes_what_ends_something_and_recovers() {
     let Some(disk) = SmallDisk::mount(48) else {
-        println!("skipped: a full disk needs the right to mount one");
-        return;
+        return lacks("the right to mount one", "a full disk");
     };
     let (world, mut link) = on(&disk).start_with_link().await;
     let reserve = world.folder.path().join("store/reserve");
@@ -123,8 +122,7 @@ async fn a_full_disk_declines_new_money_takes_what_ends_something_and_recovers()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_is_nearly_full_keeps_its_reserve() {
     let Some(disk) = SmallDisk::mount(32) else {
-        println!("skipped: a full disk needs the right to mount one");
-        return;
+        return lacks("the right to mount one", "a full disk");
     };
     let (world, mut link) = on(&disk).start_with_link().await;
     let reserve = world.folder.path().join("store/reserve");
@@ -147,8 +145,7 @@ async fn a_disk_that_is_nearly_full_keeps_its_reserve() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_starts_on_a_full_disk_serves_reversals() {
     let Some(disk) = SmallDisk::mount(32) else {
-        println!("skipped: a full disk needs the right to mount one");
-        return;
+        return lacks("the right to mount one", "a full disk");
     };
     let (world, mut link) = on(&disk).start_with_link().await;
     let mut till = world.till(1).await;
