@@ -54,8 +54,45 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Admin> for Parameters<T> {
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Refusal> {
         match AxumQuery::<T>::from_request_parts(parts, admin).await {
             Ok(AxumQuery(read)) => Ok(Self(read)),
-            Err(rejected) => Err(Refusal::bad(rejected.body_text())),
+            Err(rejected) => Err(Refusal::bad(parameter_problem(&rejected.body_text()))),
         }
+    }
+}
+
+/// What is wrong behind the `?`, with the parameter's name, out of what the reader of it says.
+fn parameter_problem(said: &str) -> String {
+    let said = said
+        .strip_prefix("Failed to deserialize query string: ")
+        .unwrap_or(said);
+    // With or without the parameter that it was at.
+    let (at, why) = match said.split_once(": ") {
+        Some((at, why)) if at.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => (at, why),
+        Some(_) | None => ("", said),
+    };
+    if let Some(missing) = why.strip_prefix("missing field ") {
+        return format!("the parameter {missing} has to be given");
+    }
+    if let Some(unknown) = why.strip_prefix("unknown field ") {
+        let (name, known) = unknown
+            .split_once(", expected ")
+            .unwrap_or((unknown, "none"));
+        let known = known.strip_prefix("one of ").unwrap_or(known);
+        return format!("there is no parameter {name} here; known are {known}");
+    }
+    if let Some(twice) = why.strip_prefix("duplicate field ") {
+        return format!("the parameter {twice} is given twice");
+    }
+    let why = match why {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            "it is a whole number, written in digits"
+        }
+        "number too large to fit in target type" => "the number is too large",
+        "provided string was not `true` or `false`" => "it is `true` or `false`",
+        other => other,
+    };
+    match at {
+        "" => format!("the parameters cannot be read: {why}"),
+        at => format!("the parameter `{at}` cannot be read: {why}"),
     }
 }
 
