@@ -392,7 +392,8 @@ fn print_findings(folder: &Path, findings: &[Finding], more: u64) -> std::io::Re
         ))?;
     }
     if !findings.is_empty() {
-        output::error_line(format_args!("{} findings", findings.len() as u64 + more))?;
+        let all = findings.len() as u64 + more;
+        output::error_line(format_args!("{}", Counted(all, "finding")))?;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub enum UpkeepError {
         what: String,
     },
     /// The store, or the backup, is not sound.
-    #[error("{} is not sound: {} findings", .place, .findings.len())]
+    #[error("{} is not sound: {}", .place, crate::base::Counted(.findings.len() as u64, "finding"))]
     Unsound {
         /// Which folder.
         place: String,
