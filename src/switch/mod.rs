@@ -237,6 +237,18 @@ impl Switch {
         self.groups.iter().map(|group| group.owed.len()).sum()
     }
 
+    /// How long the answer to what is owed may ordinarily take: the time of one sending; none where nothing is
+    /// owed, or no link is up to send it.
+    pub(crate) fn owed_answers_due(&self) -> Duration {
+        let waiting = |group: &&UpstreamGroup| group.owed.len() > 0 && group.links.up() > 0;
+        let longest = self
+            .groups
+            .iter()
+            .filter(waiting)
+            .map(|group| group.timeout);
+        longest.max().unwrap_or_default()
+    }
+
     /// Groups that have a link up, and all groups.
     #[must_use]
     pub fn groups_up(&self) -> (usize, usize) {

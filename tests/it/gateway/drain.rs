@@ -83,3 +83,32 @@ async fn a_drain_under_a_fleet_loses_no_request_that_was_taken() {
     assert_eq!(terminals.net_minor, booked.net_minor);
     assert_eq!(seen.in_doubt, 0);
 }
+
+#[tokio::test]
+async fn a_drain_waits_for_what_is_owed_as_long_as_one_sending_takes() {
+    for acknowledged in [true, false] {
+        let setup = Setup {
+            timeout: Duration::from_millis(700),
+            ..Setup::new()
+        };
+        let (world, mut link) = setup.start_with_link().await;
+        let mut till = world.till(1).await;
+        till.sell(&mut link, 1, "00").await;
+        assert_eq!(till.code(&till.who.reversal(1, 1_000)).await, "00");
+        let owed = link.next().await;
+        assert_eq!(world.running.switch.owed(), 1);
+        let (clock, began) = (std::sync::Arc::clone(&world.clock), world.clock.now());
+        drop(till);
+        let drained = world.running.drain(PATIENCE);
+        let host = async {
+            if acknowledged {
+                link.send(&owed.answered("00")).await;
+            }
+        };
+        let ended = tokio::time::timeout(PATIENCE / 2, async { tokio::join!(drained, host) });
+        let (finished, ()) = ended.await.expect("it waits for what nobody answers");
+        assert!(finished, "what is owed is durable");
+        let waited = clock.now().since(began) >= Duration::from_millis(700);
+        assert_eq!(waited, !acknowledged);
+    }
+}

@@ -452,8 +452,7 @@ impl World {
     /// Stops the gateway once those peers have hung up, and gives back what it stored.
     pub(super) async fn stop<T>(self, peers: T) -> Stored {
         drop(peers);
-        // A terminal is answered after its reversal is on the book: what a test left owed is seen here. A
-        // drain that leaves it owed has to say so.
+        // What a test left owed is durable; nobody waits for its answer.
         let owed = self.running.switch.owed();
         let patience = if owed > 0 {
             Duration::from_millis(300)
@@ -461,9 +460,8 @@ impl World {
             PATIENCE
         };
         let finished = self.running.drain(patience).await;
-        assert_eq!(
+        assert!(
             finished,
-            owed == 0,
             "the gateway did not end as it should: {owed} owed"
         );
         Stored {
