@@ -50,6 +50,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
@@ -97,6 +98,8 @@ pub struct Admin {
     pub(crate) tasks: Tasks,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) prometheus: Option<Rendered>,
+    /// What the check after the start found wrong with the store.
+    pub(crate) findings: Arc<AtomicU64>,
     questions: Questions,
     gatekeeper: Arc<Gatekeeper>,
     /// The OpenAPI document as JSON.
@@ -132,6 +135,7 @@ impl Admin {
             tasks: running.tasks.clone(),
             dispatcher,
             prometheus: prometheus.map(Rendered),
+            findings: Arc::clone(&running.findings),
             questions: Questions::new(running.folder.clone(), running.tasks.clone()),
             gatekeeper: Arc::new(Gatekeeper::new(tokens)),
             document: document().to_json().unwrap_or_default().into(),

@@ -1,11 +1,14 @@
 //! `/metrics`, `/healthz`, `/readyz`.
 
+use std::sync::atomic::Ordering;
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Admin;
 use super::problem::Refusal;
+use crate::base::Counted;
 
 /// Metrics as Prometheus text
 #[utoipa::path(
@@ -38,10 +41,19 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
 pub(super) async fn healthz(State(admin): State<Admin>) -> Response {
     if admin.switch.is_journal_open() {
         // A restart makes no room: the process is as well as it can be.
-        let text = match admin.switch.is_disk_full() {
-            false => "ok\n",
-            true => "ok, but the disk is full: new money is declined\n",
-        };
+        let mut text = "ok".to_owned();
+        if admin.switch.is_disk_full() {
+            text.push_str(", but the disk is full: new money is declined");
+        }
+        // Neither does a restart mend what is damaged, and what is new is sound.
+        let findings = admin.findings.load(Ordering::Relaxed);
+        if findings > 0 {
+            let found = Counted(findings, "finding");
+            text.push_str(&format!(
+                ", but the store is damaged ({found}): run `posgate store check`"
+            ));
+        }
+        text.push('\n');
         text.into_response()
     } else {
         (

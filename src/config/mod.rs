@@ -20,7 +20,9 @@ use crate::base::limits;
 use crate::binding::dormancy::DORMANT_MONTHS_MAX;
 use crate::binding::watch::BindingRules;
 use crate::iso8583::Dialect;
-use crate::switch::{NotifySettings, StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings};
+use crate::switch::{
+    NotifySettings, StoreCheck, StoreChoice, StoreKeeping, SwitchSettings, UpstreamSettings,
+};
 use crate::telemetry::log::{LogFormat, check_level};
 
 pub use admin::AdminHttps;
@@ -395,6 +397,7 @@ impl Reader<'_, '_> {
                 days(30)..=days(36_500),
                 default.transactions,
             ),
+            check: store.choice("check", &StoreCheck::NAMES, default.check),
         };
         if keeping.transactions < keeping.journal {
             self.problems.error(

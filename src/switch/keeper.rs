@@ -1,15 +1,18 @@
 //! Looks after the store beside the money path, on a thread of its own: room on the disk once a second,
-//! and the deletion of what has been kept long enough.
+//! and the deletion of what has been kept long enough. Another one reads all of the store once after the
+//! start.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::base::{Clock, Timestamp};
 use crate::store::StoreError;
 use crate::store::room::Room;
-use crate::store::sqlite::{Deleted, Retention};
+use crate::store::sqlite::{Deleted, Report, Retention, Wait, scan};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics::KeeperMetrics;
 
@@ -32,6 +35,29 @@ pub struct StoreKeeping {
     pub journal: Duration,
     /// Rows of the read model.
     pub transactions: Duration,
+    /// When all of the store is read.
+    pub check: StoreCheck,
+}
+
+/// When a gateway reads all of its store, to find damage that nobody has met yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreCheck {
+    /// After the start, beside trade: damage is told, and trade goes on.
+    #[default]
+    Background,
+    /// Before the start, which damage prevents.
+    Start,
+    /// Never: only what is needed is read.
+    Off,
+}
+
+impl StoreCheck {
+    /// Names of all of them, as settings have them.
+    pub const NAMES: [(&str, Self); 3] = [
+        ("background", Self::Background),
+        ("start", Self::Start),
+        ("off", Self::Off),
+    ];
 }
 
 impl Default for StoreKeeping {
@@ -41,6 +67,7 @@ impl Default for StoreKeeping {
             reserve_bytes: 64 << 20,
             journal: days(180),
             transactions: days(400),
+            check: StoreCheck::default(),
         }
     }
 }
@@ -181,6 +208,89 @@ impl Work {
 fn before(now: Timestamp, kept: Duration) -> Timestamp {
     let micros = u64::try_from(kept.as_micros()).unwrap_or(u64::MAX);
     Timestamp(now.0.saturating_sub(micros))
+}
+
+/// Rest of the check after the start, as a multiple of its work: a fifth of one CPU, at the lowest priority.
+const SCAN_REST: u32 = 4;
+
+/// Niceness of the check after the start: whoever wants the CPU has it.
+#[cfg(target_os = "linux")]
+const SCAN_NICE: i32 = 19;
+
+/// Reads all of the store once, on a thread of its own, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Scan {
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Scan {
+    /// Starts it. What it finds is counted in `findings`, told in the log, and shown as a metric.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(
+        folder: PathBuf,
+        clock: Arc<dyn Clock>,
+        findings: Arc<AtomicU64>,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = sync_channel(1);
+        let stopped = Mutex::new(stopped);
+        let wait: Wait = Arc::new(move |time| {
+            let stopped = stopped.lock().unwrap_or_else(PoisonError::into_inner);
+            matches!(stopped.recv_timeout(time), Err(RecvTimeoutError::Timeout))
+        });
+        let thread = std::thread::Builder::new()
+            .name("store-check".into())
+            .spawn(move || {
+                step_back();
+                let began = clock.now();
+                let Some(report) = scan(&folder, &clock, SCAN_REST, &wait) else {
+                    return;
+                };
+                let seconds = clock.now().since(began).as_secs();
+                told(&folder, &report, seconds, &findings);
+            })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Lets it end; the thread is there to be waited for.
+    pub(super) fn stop(self) -> JoinHandle<()> {
+        drop(self.stop);
+        self.thread
+    }
+}
+
+fn told(folder: &Path, report: &Report, seconds: u64, findings: &AtomicU64) {
+    let count = report.count();
+    KeeperMetrics::default().findings(count);
+    findings.store(count, Ordering::Relaxed);
+    let Some(first) = report.findings.first() else {
+        tracing::info!(
+            groups = report.groups,
+            seconds,
+            "the whole store was read and is sound"
+        );
+        return;
+    };
+    tracing::error!(
+        findings = count,
+        file = first.file.name(),
+        problem = first.what,
+        remedy = report.remedy(folder),
+        "the store is damaged; what is new is sound, and trade goes on"
+    );
+}
+
+/// Gives way to every thread that trades.
+fn step_back() {
+    // Elsewhere a priority is the whole process's.
+    #[cfg(target_os = "linux")]
+    if let Err(problem) =
+        rustix::process::setpriority_process(Some(rustix::thread::gettid()), SCAN_NICE)
+    {
+        tracing::debug!(%problem, "the store is checked at the same priority as trade");
+    }
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub use batches::{BatchClosed, CloseRefused};
 pub use codes::{Matter, draw, hash};
 pub use dispatch::{Dispatcher, NotQueued, NotifySettings, Ways};
 pub use exceptions::ExceptionError;
-pub use keeper::StoreKeeping;
+pub use keeper::{StoreCheck, StoreKeeping};
 pub use limits::day_of;
 pub use run::{Running, StartError};
 pub use settings::{

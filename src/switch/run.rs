@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::iter;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, Weak};
@@ -15,7 +16,7 @@ use super::attendant::{Alerts, Teller, log_head, start_attendant};
 use super::effects::{Delivery, Effect, Handoff};
 use super::exceptions::Exceptions;
 use super::idle::IdleScan;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Scan, StoreCheck};
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
 use super::shared::SharedRegistry;
@@ -23,7 +24,7 @@ use super::stans::Stans;
 use super::watch::{Guard, memory_limit, watch, zone_offset};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
 use crate::base::failpoint::{self, Point};
-use crate::base::{AcquirerId, Clock, TxnId};
+use crate::base::{AcquirerId, Clock, Counted, TxnId};
 use crate::binding::Directory;
 use crate::net::listener::Sessions;
 use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks, link};
@@ -31,7 +32,7 @@ use crate::security::{DataKeys, KeyError};
 use crate::store::journal::Gather;
 use crate::store::projection::project_round;
 use crate::store::room::Room;
-use crate::store::sqlite::{FolderLock, Retention, SqliteFolder};
+use crate::store::sqlite::{self, FolderLock, Retention, SqliteFolder};
 use crate::store::{Journal, JournalStore, ReadModel, Record, Registry, StoreError};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics::{GroupMetrics, JournalMetrics, ListenerMetrics, ProcessMetrics};
@@ -120,6 +121,9 @@ pub struct Running {
     pub(super) teller: Teller,
     threads: Vec<JoinHandle<()>>,
     keeper: Keeper,
+    scan: Option<Scan>,
+    /// What the check after the start found wrong.
+    pub(crate) findings: Arc<AtomicU64>,
     _lock: FolderLock,
 }
 
@@ -131,6 +135,17 @@ impl Running {
     /// When the store, the keys or an address cannot be used.
     pub fn start(settings: &SwitchSettings, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
         let StoreChoice::Sqlite(path) = &settings.store;
+        Self::begin(settings, path, clock).map_err(|refused| match refused {
+            StartError::Store(problem) => StartError::Store(sqlite::advised(path, problem)),
+            other => other,
+        })
+    }
+
+    fn begin(
+        settings: &SwitchSettings,
+        path: &Path,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
         let folder = SqliteFolder::open(path).map_err(|source| StartError::Folder {
             path: path.display().to_string(),
             source,
@@ -145,6 +160,9 @@ impl Running {
             source,
         })?);
         folder.prepare(&lock)?;
+        if settings.keeping.check == StoreCheck::Start {
+            check_all(path)?;
+        }
         let key_file = settings
             .data_key_file
             .clone()
@@ -234,6 +252,15 @@ impl Running {
         let retention = Retention::open(&folder)?;
         let keeper = Keeper::start(room, retention, settings.keeping, Arc::clone(clock))
             .map_err(StartError::Thread)?;
+        let findings = Arc::new(AtomicU64::new(0));
+        let scan = match settings.keeping.check {
+            StoreCheck::Background => {
+                let found = Arc::clone(&findings);
+                let scan = Scan::start(path.to_owned(), Arc::clone(clock), found);
+                Some(scan.map_err(StartError::Thread)?)
+            }
+            StoreCheck::Start | StoreCheck::Off => None,
+        };
         Ok(Self {
             switch,
             addresses,
@@ -245,6 +272,8 @@ impl Running {
             teller,
             threads: vec![writer, projector, attendant],
             keeper,
+            scan,
+            findings,
             _lock: lock,
         })
     }
@@ -260,6 +289,7 @@ impl Running {
             failed,
             mut threads,
             keeper,
+            scan,
             registry,
             _lock: lock,
             ..
@@ -303,6 +333,7 @@ impl Running {
         switch.journal.close();
         drop(switch);
         threads.push(keeper.stop());
+        threads.extend(scan.map(Scan::stop));
         let joined = tokio::task::spawn_blocking(move || {
             threads.into_iter().all(|thread| thread.join().is_ok())
         });
@@ -314,6 +345,24 @@ impl Running {
         drop(lock);
         finished && ended && joined && !failed.load(Ordering::Acquire)
     }
+}
+
+/// Reads all of the store before anything is taken.
+fn check_all(folder: &Path) -> Result<(), StartError> {
+    let report = sqlite::check(folder);
+    let Some(first) = report.findings.first() else {
+        tracing::info!(
+            groups = report.groups,
+            "the whole store was read and is sound"
+        );
+        return Ok(());
+    };
+    let findings = report.count();
+    Err(StartError::Store(StoreError::Unsound {
+        file: folder.join(first.file.name()).display().to_string(),
+        problem: format!("{} ({})", first.what, Counted(findings, "finding")),
+        remedy: report.remedy(folder),
+    }))
 }
 
 fn load_directory(

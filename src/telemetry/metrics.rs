@@ -140,6 +140,8 @@ names! {
         "Free room on the store's disk, the reserve not counted.";
     STORE_FULL = "posgate_store_full", Count, gauge,
         "1 while new money is declined because the store's disk is full or nearly so, else 0.";
+    STORE_FINDINGS = "posgate_store_findings", Count, gauge,
+        "What the check after the start found wrong with the store's files; 0 when they are sound or not read yet.";
     STORE_DELETED = "posgate_store_deleted_total", Count, counter,
         "What was deleted because it was kept long enough, by kind (groups: of the journal; shortened: groups \
          of which only what is open or owed is left; transactions: of the read model).";
@@ -414,6 +416,7 @@ pub fn parcels_waiting(count: u64) {
 pub struct KeeperMetrics {
     free: Gauge,
     full: Gauge,
+    findings: Gauge,
     groups: Counter,
     shortened: Counter,
     transactions: Counter,
@@ -430,6 +433,7 @@ impl Default for KeeperMetrics {
         Self {
             free: metrics::gauge!(STORE_FREE_BYTES),
             full: metrics::gauge!(STORE_FULL),
+            findings: metrics::gauge!(STORE_FINDINGS),
             groups: metrics::counter!(STORE_DELETED, "kind" => "groups"),
             shortened: metrics::counter!(STORE_DELETED, "kind" => "shortened"),
             transactions: metrics::counter!(STORE_DELETED, "kind" => "transactions"),
@@ -443,6 +447,12 @@ impl KeeperMetrics {
     pub fn room(&self, free: u64, is_short: bool) {
         self.free.set(free as f64);
         self.full.set(f64::from(u8::from(is_short)));
+    }
+
+    /// So much is wrong with the store's files.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    pub fn findings(&self, count: u64) {
+        self.findings.set(count as f64);
     }
 
     /// Something was deleted.

@@ -97,7 +97,7 @@ impl Report {
         self.findings.is_empty()
     }
 
-    fn add(&mut self, file: StoreFile, mend: Mend, what: impl Into<String>) {
+    pub(super) fn add(&mut self, file: StoreFile, mend: Mend, what: impl Into<String>) {
         if self.findings.len() < limits::PROBLEMS_MAX {
             self.findings.push(Finding {
                 file,
@@ -108,6 +108,37 @@ impl Report {
         } else {
             self.more += 1;
         }
+    }
+
+    /// Everything that is wrong, counted.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.more.saturating_add(self.findings.len() as u64)
+    }
+
+    /// What to run, in words: what the worst of the findings needs, in this folder.
+    #[must_use]
+    pub fn remedy(&self, folder: &Path) -> String {
+        let folder = folder.display();
+        let needs = |mend| self.findings.iter().any(|finding| finding.mend == mend);
+        let mend = if needs(Mend::Newer) {
+            return Mend::Newer.advice().to_owned();
+        } else if needs(Mend::Restore) {
+            return format!(
+                "see all of it with `posgate store check --store {folder}`; nothing mends it in place: stop \
+                 posgate and put a backup back with `posgate restore --overwrite --store {folder} BACKUP`"
+            );
+        } else if needs(Mend::Cut) {
+            "repair --cut"
+        } else if needs(Mend::Repair) {
+            "repair"
+        } else {
+            "rebuild"
+        };
+        format!(
+            "inspect it with `posgate store check --store {folder}`, stop posgate and mend it with \
+             `posgate store {mend} --store {folder}`"
+        )
     }
 
     /// Whether what is wrong with the journal is only that its end is torn.
@@ -183,7 +214,7 @@ fn note(
     }
 }
 
-const fn mend_of(file: StoreFile) -> Mend {
+pub(super) const fn mend_of(file: StoreFile) -> Mend {
     match file {
         StoreFile::Journal | StoreFile::Registry => Mend::Restore,
         StoreFile::ReadModel => Mend::Rebuild,
@@ -235,7 +266,7 @@ fn open_sound(folder: &Path, file: StoreFile, report: &mut Report) -> Option<Con
 }
 
 /// The problem alone: a finding names its file and its remedy by itself.
-fn problem_of(problem: StoreError) -> String {
+pub(super) fn problem_of(problem: StoreError) -> String {
     match problem {
         StoreError::Unsound { problem, .. } => problem,
         other => crate::telemetry::log::chain(&other),

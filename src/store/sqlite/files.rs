@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::{FolderLock, SqliteFolder, from_sql, to_sql};
 use crate::store::{JournalStore, StoreError};
+use crate::telemetry::log::chain;
 
 /// What every SQLite file begins with.
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
@@ -273,6 +274,42 @@ impl SqliteFolder {
             ));
         }
         Ok(())
+    }
+}
+
+/// A refusal to start, with what really mends the store: reads all of it for that, which a start does not.
+#[must_use]
+pub fn advised(folder: &Path, refused: StoreError) -> StoreError {
+    let (file, problem) = match &refused {
+        StoreError::Unsound { file, problem, .. }
+            if StoreFile::ALL
+                .iter()
+                .any(|each| *file == folder.join(each.name()).display().to_string()) =>
+        {
+            (file.clone(), problem.clone())
+        }
+        StoreError::Damaged { sequence, problem } => (
+            folder.join(StoreFile::Journal.name()).display().to_string(),
+            format!("is damaged: group {sequence}: {problem}"),
+        ),
+        StoreError::Gap { first, last } => (
+            folder.join(StoreFile::Journal.name()).display().to_string(),
+            format!("lacks the groups {first} to {last}"),
+        ),
+        StoreError::Engine { .. } => (folder.display().to_string(), chain(&refused)),
+        StoreError::Full { .. }
+        | StoreError::NewerSchema { .. }
+        | StoreError::OlderSchema { .. }
+        | StoreError::Unsound { .. } => return refused,
+    };
+    let report = super::check(folder);
+    if report.is_sound() {
+        return refused;
+    }
+    StoreError::Unsound {
+        file,
+        problem,
+        remedy: report.remedy(folder),
     }
 }
 

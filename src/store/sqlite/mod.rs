@@ -21,6 +21,7 @@ mod read_model;
 mod registry;
 mod repair;
 mod retention;
+mod scan;
 mod standing;
 mod tokens;
 #[cfg(test)]
@@ -38,13 +39,14 @@ use crate::base::failpoint::{self, Point};
 
 pub use backup::{Manifest, Restored, backup, restore};
 pub use check::{Finding, Mend, Report, check};
-pub use files::StoreFile;
+pub use files::{StoreFile, advised};
 pub use journal::SqliteJournal;
 pub use query::SqliteReader;
 pub use read_model::SqliteReadModel;
 pub use registry::SqliteRegistry;
 pub use repair::{GivenUp, Rebuilt, Repaired, given_up, rebuild, repair};
 pub use retention::{Deleted, Retention};
+pub use scan::{Wait, scan};
 pub use upkeep::{Anew, SKIPPED_STANS, Stamp, Unknown, UpkeepError};
 
 /// A folder with the three files.

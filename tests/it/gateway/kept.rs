@@ -33,6 +33,7 @@ async fn what_is_done_goes_and_what_is_owed_stays() {
             reserve_bytes: 1 << 20,
             journal: Duration::ZERO,
             transactions: Duration::ZERO,
+            ..StoreKeeping::default()
         },
         stored: Some(stored),
         ..Setup::new()

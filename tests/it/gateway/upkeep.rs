@@ -151,3 +151,93 @@ async fn a_backup_is_taken_from_a_gateway_at_work_and_put_back() {
     let ids: Vec<i64> = ids.map(Result::unwrap).collect();
     assert_eq!(ids, [1, 20_000_000_001]);
 }
+
+/// Breaks a group in the middle that is long projected, behind the store's back.
+fn damage_the_middle(place: &Place) {
+    let db = rusqlite::Connection::open(place.data("journal.db")).unwrap();
+    let change = "UPDATE journal SET body = zeroblob(length(body)) WHERE sequence = 3";
+    assert_eq!(db.execute(change, []).unwrap(), 1);
+}
+
+fn configure(place: &Place, text: &str) {
+    let config = place.path().join("posgate.toml");
+    let before = std::fs::read_to_string(&config).unwrap();
+    let after = before.replacen("[store]\n", &format!("[store]\n{text}\n"), 1);
+    std::fs::write(&config, after).unwrap();
+}
+
+#[tokio::test]
+async fn damage_that_a_start_does_not_meet_is_told_soon_after_and_trade_goes_on() {
+    let place = traded().await;
+    damage_the_middle(&place);
+    let (serving, mut link) = place.serve(&[]).await;
+    sells(&place, &serving, &mut link, 50).await;
+    let mut heard = Vec::new();
+    eventually("the damage is told", || {
+        heard.extend(serving.lines());
+        heard
+            .iter()
+            .any(|line| line.contains("the store is damaged"))
+    })
+    .await;
+    let told = heard
+        .iter()
+        .find(|line| line.contains("the store is damaged"));
+    let told = told.unwrap();
+    for words in [
+        "ERROR",
+        "journal.db",
+        "group 3 is damaged",
+        "posgate restore",
+    ] {
+        assert!(told.contains(words), "{words} not in {told}");
+    }
+    sells(&place, &serving, &mut link, 51).await;
+    assert_eq!(serving.terminate().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_start_that_reads_everything_refuses_what_is_damaged() {
+    let place = traded().await;
+    configure(&place, "check = \"start\"");
+    let (serving, mut link) = place.serve(&[]).await;
+    sells(&place, &serving, &mut link, 50).await;
+    assert_eq!(serving.terminate().await.code(), Some(0));
+    damage_the_middle(&place);
+    let refused = place.fails(1, &["serve"]);
+    for words in [
+        "journal.db",
+        "group 3 is damaged",
+        "(1 finding)",
+        "posgate restore",
+    ] {
+        assert!(refused.contains(words), "{words} not in {refused}");
+    }
+    let found = place.fails(2, &["store", "check"]);
+    assert!(found.ends_with("1 finding\n"), "{found}");
+}
+
+#[tokio::test]
+async fn a_start_names_the_command_that_really_helps() {
+    // Half of the file is gone: nothing mends that in place, and nobody is sent to try.
+    let place = traded().await;
+    let path = place.data("journal.db");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let refused = place.fails(1, &["serve"]);
+    assert!(refused.contains("posgate restore --overwrite"), "{refused}");
+    assert!(!refused.contains("posgate store repair"), "{refused}");
+    assert!(
+        place
+            .fails(2, &["store", "repair", "--cut"])
+            .contains("posgate restore")
+    );
+    // An end that is torn is cut when told to.
+    let place = traded().await;
+    tear(&place, 1);
+    let db = rusqlite::Connection::open(place.data("readmodel.db")).unwrap();
+    let back = "UPDATE mark SET sequence = sequence - 1";
+    db.execute(back, []).unwrap();
+    let refused = place.fails(1, &["serve"]);
+    assert!(refused.contains("posgate store repair --cut"), "{refused}");
+}
