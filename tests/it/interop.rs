@@ -205,10 +205,6 @@ fn message(dialect: &Dialect, spec: &Value, random: &mut fastrand::Rng) -> Both 
     writer.mti(Mti::parse(mti).unwrap());
     let framing = dialect.framing();
     let mut theirs = Map::new();
-    theirs.insert(
-        "h".into(),
-        to_hex(&[&framing.tpdu[..], &framing.header].concat()).into(),
-    );
     theirs.insert("t".into(), mti.into());
     let mut fields = Vec::new();
     for field in dialect.fields().iter().filter(|field| field.number <= 128) {
@@ -222,8 +218,12 @@ fn message(dialect: &Dialect, spec: &Value, random: &mut fastrand::Rng) -> Both 
         fields.push((field.number, value));
     }
     writer.finish().unwrap();
+    let frame = out[framing.prefix_bytes()..].to_vec();
+    // As it was written: a header may have the message's length in it.
+    let envelope = framing.tpdu.len() + framing.header.len();
+    theirs.insert("h".into(), to_hex(&frame[..envelope]).into());
     Both {
-        frame: out[framing.prefix_bytes()..].to_vec(),
+        frame,
         fields,
         theirs,
     }
