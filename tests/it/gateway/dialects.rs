@@ -36,7 +36,7 @@ async fn books_agree(name: &'static str, stan: StanPolicy, mix: Mix) {
     );
     let faults = Faults {
         drop: Chance::percent(3),
-        foreign: Chance::percent(1),
+        foreign: Chance::percent(5),
         ..Faults::NONE
     };
     let host = Host::start(HostSettings {
@@ -74,11 +74,9 @@ async fn books_agree(name: &'static str, stan: StanPolicy, mix: Mix) {
             Arc::clone(&world.clock),
         )
     });
-    let enough = || {
-        let unmatched = world.unmatched("unmatched");
-        host.counters().reversed >= 3 && fleet.snapshot().approved > 100 && unmatched > 0
-    };
-    eventually("some are reversed, and foreign answers are seen", enough).await;
+    // Of so many answers one at least is foreign, but once in thirty thousand runs.
+    let enough = || host.counters().reversed >= 3 && fleet.snapshot().approved > 200;
+    eventually("some are reversed", enough).await;
     host.heal();
     assert!(fleet.stop_and_settle(PATIENCE).await, "{name}");
     let switch = &world.running.switch;
@@ -91,6 +89,10 @@ async fn books_agree(name: &'static str, stan: StanPolicy, mix: Mix) {
     };
     assert_eq!(differences, [], "{name}");
     assert_eq!((seen.mismatched, seen.unusable), (0, 0), "{name}");
+    assert!(
+        world.unmatched("unmatched") > 0,
+        "{name}: foreign answers are seen"
+    );
     drop(fleet);
     let load = LoadSettings {
         target: world.target(),
