@@ -212,9 +212,11 @@ pub(super) fn key(headers: &HeaderMap) -> Result<String, Refusal> {
         ));
     };
     let text = value.to_str().unwrap_or_default().trim();
-    if text.is_empty() || text.len() > limits::KEY_CHARS_MAX {
+    // A space or a tab passes as text in a header, and not by the schema.
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.is_empty() || text.len() > limits::KEY_CHARS_MAX || !printable {
         return Err(Refusal::bad(format!(
-            "Idempotency-Key is 1 to {} printable ASCII characters",
+            "Idempotency-Key is 1 to {} printable ASCII characters without spaces",
             limits::KEY_CHARS_MAX
         )));
     }
