@@ -122,6 +122,18 @@ impl Switch {
         let Some(stan) = passed.message.stan() else {
             return refuse(DeclineCode::Format, "missing-field");
         };
+        // A reversal that came since may not be in the store yet; the lane of the original knows. One that comes
+        // from here on asks the store, on this thread.
+        let looked_up = looked_up.map(|named| {
+            let follows = named.verdict.is_ok() && named.txn.0 > 0 && follows(passed.request.kind);
+            let stands = !follows || self.lanes.with(named.key, |lane| lane.follow(named.txn));
+            let verdict = if stands {
+                named.verdict
+            } else {
+                Err(NotFollowing::NotStanding)
+            };
+            Named { verdict, ..named }
+        });
         let reference = match self.reference_to_original(passed, group, looked_up) {
             Ok(reference) => reference,
             Err(handled) => return handled,
@@ -145,13 +157,7 @@ impl Switch {
             self.take(lane, passed, policy, group, &proposal, &particulars, memory)
         });
         match taken {
-            Ok(()) => {
-                // Sent by another device of the shop: this one's lane is not held any more.
-                if let Some(named) = looked_up.filter(|named| named.key != passed.key) {
-                    self.lanes.with(named.key, |lane| lane.followed(named.txn));
-                }
-                Handled::Pending
-            }
+            Ok(()) => Handled::Pending,
             Err(Refused::With(why, reason)) => refuse(why, reason),
             Err(Refused::NotNew(Acceptance::LookUp)) => {
                 self.look_up(Job::acceptance(passed, &proposal, looked_up.is_some()))
@@ -374,7 +380,6 @@ impl Switch {
         {
             let asked = particulars.amount.map_or(0, |amount| amount.minor);
             self.claims().claim(named.txn, txn, request.kind, asked);
-            lane.followed(named.txn);
         }
         Ok(())
     }

@@ -238,6 +238,9 @@ impl Switch {
         }
         let group = self.groups.iter().position(|g| g.name == row.group);
         let Some(group) = group else {
+            if !self.is_to_be_undone(row) {
+                return Ok(Some(self.answer_reversal(&job.session, message, request)));
+            }
             tracing::error!(
                 group = row.group.as_str(),
                 "a reversal belongs to a group that is no longer configured; configure it again"

@@ -498,12 +498,14 @@ impl Lane {
         known.map_or(ReversalStep::LookUp, Transaction::reverse)
     }
 
-    /// Something follows that transaction, if the lane remembers it: whether it can still be undone only the
-    /// store knows.
-    pub fn followed(&mut self, number: TxnId) {
-        for known in &mut self.recent {
-            known.followed |= known.number == Some(number);
-        }
+    /// Something is about to follow that transaction: from here on only the store knows whether it can still be
+    /// undone. `false` when the lane knows that it does not stand, though the store may not show that yet.
+    pub fn follow(&mut self, number: TxnId) -> bool {
+        let known = self.recent.iter_mut().find(|t| t.number == Some(number));
+        known.is_none_or(|known| {
+            known.followed = true;
+            matches!(known.state, State::Approved { .. })
+        })
     }
 
     /// The upstream acknowledged the reversal.
@@ -756,12 +758,14 @@ mod tests {
     #[test]
     fn what_something_follows_is_undone_only_when_the_store_has_been_asked() {
         let mut lane = lane();
-        lane.followed(TxnId(1));
-        lane.followed(TxnId(2));
+        assert!(!lane.follow(TxnId(1)));
+        // What it does not remember, the store was asked about.
+        assert!(lane.follow(TxnId(2)));
         // In flight nothing can follow it.
         let mut in_flight = lane.clone();
         assert_eq!(reverse(&mut in_flight, 1), ReversalStep::Owe(TxnId(1)));
         lane.answered(TxnId(1), true, message("ok"));
+        assert!(lane.follow(TxnId(1)));
         assert_eq!(reverse(&mut lane, 1), ReversalStep::LookUp);
         assert_eq!(lane.reverse_looked_up(TxnId(2)), ReversalStep::LookUp);
         assert_eq!(
@@ -774,6 +778,8 @@ mod tests {
         );
         assert_eq!(lane.reverse_looked_up(TxnId(1)), ReversalStep::Repeated);
         assert_eq!(reverse(&mut lane, 1), ReversalStep::Repeated);
+        // Undone, whether the store shows it or not: nothing follows it any more.
+        assert!(!lane.follow(TxnId(1)));
     }
 
     #[test]

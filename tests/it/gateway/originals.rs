@@ -164,6 +164,36 @@ async fn a_void_and_a_reversal_that_come_together_undo_a_sale_once() {
     .await;
 }
 
+/// The reversal is taken, and the void comes before the store can show it.
+#[tokio::test]
+async fn what_is_just_being_reversed_is_neither_voided_nor_refunded() {
+    worlds(async |world, link, mut till| {
+        for round in 0..20 {
+            let sale = 3_000 + 10 * round;
+            till.sell(link, sale, "00").await;
+            let follows = if round % 2 == 0 || till.who.is_iso() {
+                till.who.void(sale + 1, sale, 1_000)
+            } else {
+                till.who.refund(sale + 1, sale, 1_000)
+            };
+            // On one connection, so that they are taken in this order.
+            till.send(&till.who.reversal(sale, 1_000)).await;
+            till.send(&follows).await;
+            let (one, two) = (till.next().await, till.next().await);
+            let mut heard = [&one, &two].map(|answer| (answer.mti.as_str(), answer.code()));
+            heard.sort();
+            assert_eq!(heard[0].1, "12", "{heard:?}");
+            assert_eq!(heard[1].1, "00", "{heard:?}");
+            // One thing was sent upstream for it: the reversal.
+            let reversal = link.next().await;
+            link.send(&reversal.answered("00")).await;
+            eventually("nothing is owed", || world.running.switch.owed() == 0).await;
+        }
+        assert_eq!(world.reversals("owed"), 20);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_sale_that_was_refunded_in_part_is_not_reversed_too() {
     let (world, mut link) = Setup::new().start_with_link().await;
