@@ -116,10 +116,17 @@ impl World {
         if args.points {
             first_starts(folder, &host, &certs, &mut done).await?;
         }
-        let gateway = Gateway::prepare(folder, host.addr(), args.own_stans, &certs)?;
+        let mut gateway = Gateway::prepare(folder, host.addr(), args.own_stans, &certs)?;
         let actor = Actor::program("trial", clock.wall());
         let lines = (0..args.terminals + WATCHED).map(import_line);
-        gateway.bind(&actor, lines.flatten())?;
+        match &args.upgrade_from {
+            None => gateway.bind(&actor, lines.flatten()).map(drop)?,
+            Some(older) => {
+                // By its full path: it is run in another folder.
+                gateway.set_program(Some(&older.canonicalize()?));
+                gateway.bind_by_program(lines.flatten())?;
+            }
+        }
         let tls = ClientTls::new(
             &Trust::CaPem(certs.ca_pem),
             ServerName::try_from("localhost")?,
@@ -163,7 +170,12 @@ impl World {
         };
         world.gateway.set_environment(&args.env);
         world.start(None)?;
-        for deed in world.course(args) {
+        let course = world.course(args);
+        let half = course.len() / 2;
+        for (number, deed) in course.into_iter().enumerate() {
+            if number == half {
+                world.gateway.set_program(None);
+            }
             world.perform(deed, args.stop).await?;
         }
         world.watch_until_approval().await?;
