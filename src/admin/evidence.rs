@@ -16,7 +16,7 @@ use crate::binding::RependReason;
 use crate::binding::challenge::Payment;
 use crate::iso8583::ResponseCode;
 use crate::store::projection::{SEALED_ELEMENTS, kept_element, kept_elements};
-use crate::store::record::{checksum_of, read_group};
+use crate::store::record::{ERASED, checksum_of, read_group};
 use crate::store::{
     Intent, Intervention, JournalStore, Outcome, OutcomeKind, Record, StoreError, TransactionReader,
 };
@@ -219,9 +219,10 @@ fn intent_shown(
         "upstream_stan": intent.upstream_stan.to_string(),
         "amount": amount_of(intent.amount.minor.into(), &intent.amount.currency.to_string()),
         "card": intent.pan.as_str(),
-        "card_number_sealed": !intent.sealed_pan.is_empty(),
+        "card_number_sealed": !intent.sealed_pan.is_empty() && *intent.sealed_pan != ERASED,
+        "card_number_erased": *intent.sealed_pan == ERASED,
         "kept_for_reversal": elements(&intent.reversal),
-        "fields_sealed": kept_element(&intent.reversal, SEALED_ELEMENTS).is_some(),
+        "fields_sealed": kept_element(&intent.reversal, SEALED_ELEMENTS).is_some_and(|kept| *kept != ERASED),
         "envelope": hex(&intent.envelope),
     }))
 }
