@@ -115,7 +115,7 @@ reconnect_max = "200ms"
         let mut text = String::from("acquirer,terminal_id,merchant_id,account_id,state\n");
         for line in lines {
             let (terminal, merchant, account) = (line.terminal, line.merchant, line.account);
-            writeln!(text, "{ACQUIRER},{terminal},{merchant},{account},ACTIVE")?;
+            writeln!(text, "{ACQUIRER},{terminal},{merchant},{account},active")?;
         }
         fs::write(self.folder.join("terminals.csv"), text)?;
         let mut import = Command::new(self.program()?);
