@@ -388,7 +388,7 @@ impl Intent<'_> {
             out.extend_from_slice(&self.version.to_le_bytes());
             out.extend_from_slice(&self.account.0.to_le_bytes());
             out.push(u8::from(self.held));
-            out.push(index_of(&RequestType::ALL, &self.kind));
+            out.push(index_of(&KINDS, &self.kind));
             out.push(index_of(&FATES, &self.fate));
             out.push(self.sign.to_le_bytes()[0]);
             out.extend_from_slice(&self.mti.packed().to_le_bytes());
@@ -426,9 +426,7 @@ impl Intent<'static> {
             version: r.u32()?,
             account: AccountId(r.u32()?),
             held: r.u8()? != 0,
-            kind: *RequestType::ALL
-                .get(usize::from(r.u8()?))
-                .ok_or(RecordError::Value)?,
+            kind: *KINDS.get(usize::from(r.u8()?)).ok_or(RecordError::Value)?,
             fate: *FATES.get(usize::from(r.u8()?)).ok_or(RecordError::Value)?,
             sign: i8::from_le_bytes(r.array()?),
             mti: mti(r)?,
@@ -505,7 +503,27 @@ impl Intervention {
     }
 }
 
+/// Stands in journals by its position, as all such lists: what is new goes to the end.
 const FATES: [Fate; 3] = [Fate::Reverse, Fate::Repeat, Fate::Expire];
+
+/// See [`FATES`]; not the order of [`RequestType::ALL`], which tells people what belongs together.
+const KINDS: [RequestType; 15] = [
+    RequestType::Echo,
+    RequestType::SignOn,
+    RequestType::SignOff,
+    RequestType::Download,
+    RequestType::Enquiry,
+    RequestType::NewMoney,
+    RequestType::Completion,
+    RequestType::Void,
+    RequestType::Refund,
+    RequestType::Reversal,
+    RequestType::QrQuery,
+    RequestType::Advice,
+    RequestType::Settlement,
+    RequestType::Trailer,
+    RequestType::CodeEntry,
+];
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -200,3 +200,20 @@ fn a_sound_checksum_over_nonsense_is_an_error_not_a_panic() {
         let _unused: Result<Vec<Record>, RecordError> = read(&group);
     }
 }
+
+/// A journal outlives the program that wrote it: what stands in it as a number means the same for ever.
+#[test]
+fn numbers_in_a_journal_never_change() {
+    let kinds = "echo sign-on sign-off download enquiry new-money completion void refund reversal qr-query advice \
+                 settlement trailer code-entry";
+    assert_eq!(KINDS.map(RequestType::name).join(" "), kinds);
+    assert!(RequestType::ALL.iter().all(|kind| KINDS.contains(kind)));
+    assert_eq!(FATES, [Fate::Reverse, Fate::Repeat, Fate::Expire]);
+    let outcomes = "approved declined reversal-owed reversed expired repeat-owed parked closed";
+    assert_eq!(OutcomeKind::ALL.map(OutcomeKind::name).join(" "), outcomes);
+    assert_eq!(Verb::ALL.map(Verb::name).join(" "), "resend close");
+    let results = BatchResult::ALL.map(|result| format!("{result:?}"));
+    assert_eq!(results.join(" "), "Balanced NotBalanced Undecided");
+    let verdicts = LineVerdict::ALL.map(|verdict| format!("{verdict:?}"));
+    assert_eq!(verdicts.join(" "), "Equal Different Unknown");
+}
