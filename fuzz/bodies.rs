@@ -14,8 +14,8 @@ use posgate::config::{self, ConfigError};
 use posgate::inspect;
 use posgate::iso8583::import::{Source, import};
 use posgate::iso8583::{
-    DeclineCode, DecodeError, Dialect, Envelope, Excerpt, FieldSet, Index, Layout, Message, Rewrite,
-    Scanner, answer, rewrite,
+    DeclineCode, DecodeError, Dialect, Envelope, Excerpt, FieldSet, Index, Layout, Message,
+    Rewrite, Scanner, answer, rewrite,
 };
 use posgate::wire::{FrameCodec, Scan, scan};
 use tokio_util::codec::Decoder;
