@@ -1,9 +1,12 @@
 //! What the fuzz targets do with their input, as plain functions: an ordinary test replays the corpus
 //! through them.
+//!
+//! Where dialects matter, the first byte of the input chooses one, so that an execution costs as much as one.
+//! What an execution needs beside its input is made once.
 
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::BytesMut;
 use posgate::base::document::Severity;
@@ -11,37 +14,55 @@ use posgate::config::{self, ConfigError};
 use posgate::inspect;
 use posgate::iso8583::import::{Source, import};
 use posgate::iso8583::{
-    DeclineCode, DecodeError, Dialect, Envelope, FieldSet, Index, Message, Rewrite, Scanner,
-    answer, rewrite,
+    DeclineCode, DecodeError, Dialect, Envelope, Excerpt, FieldSet, Index, Layout, Message,
+    Rewrite, Scanner, answer, rewrite,
 };
 use posgate::wire::{FrameCodec, Scan, scan};
 use tokio_util::codec::Decoder;
 
-/// Decodes `data` as a message of each shipped dialect.
+/// Most bytes of a frame here: so few that a short stream has frames that are too long.
+const FRAME_BYTES_MAX: usize = 200;
+
+/// The first byte, which chooses one of several, and the rest.
+fn chosen<'c, T>(all: &'c [T], data: &'c [u8]) -> Option<(&'c T, &'c [u8])> {
+    let (choice, rest) = data.split_first()?;
+    let at = usize::from(*choice).checked_rem(all.len())?;
+    Some((all.get(at)?, rest))
+}
+
+/// The shipped dialects in the order of their names, which is that of the first byte; new ones come last.
+pub(crate) fn dialects() -> &'static [Reading] {
+    static ALL: OnceLock<Vec<Reading>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let names = Dialect::shipped_names().iter();
+        let shipped = names.map(|name| Dialect::shipped(name).expect("shipped"));
+        shipped.map(Reading::new).collect()
+    })
+}
+
+/// Decodes `data` behind its first byte as a message of the dialect that the byte chooses.
 pub(crate) fn message(data: &[u8]) {
-    for name in Dialect::shipped_names() {
-        let dialect = Dialect::shipped(name).expect("shipped");
-        exercise(&dialect, data);
+    if let Some((reading, frame)) = chosen(dialects(), data) {
+        reading.exercise(frame);
     }
 }
 
-/// Splits `data` into frames, whole and byte by byte, by each shipped dialect's framing.
+/// Splits `data` behind its first byte into frames, whole and byte by byte, by the framing that the byte chooses.
 pub(crate) fn frame(data: &[u8]) {
-    const FRAME_BYTES_MAX: usize = 512;
-    for name in Dialect::shipped_names() {
-        let dialect = Dialect::shipped(name).expect("shipped");
-        match scan(dialect.framing(), data, FRAME_BYTES_MAX) {
-            Ok(Scan::Frame { start, end }) => {
-                assert!(start <= end && end <= data.len());
-                assert!(end - start <= FRAME_BYTES_MAX);
-            }
-            Ok(Scan::Need(bytes)) => assert!(bytes > data.len()),
-            Err(error) => assert!(!error.label().is_empty()),
+    let Some((Reading { dialect, .. }, stream)) = chosen(dialects(), data) else {
+        return;
+    };
+    match scan(dialect.framing(), stream, FRAME_BYTES_MAX) {
+        Ok(Scan::Frame { start, end }) => {
+            assert!(start <= end && end <= stream.len());
+            assert!(end - start <= FRAME_BYTES_MAX);
         }
-        let whole = frames(&dialect, FRAME_BYTES_MAX, [data]);
-        let bytewise = frames(&dialect, FRAME_BYTES_MAX, data.chunks(1));
-        assert_eq!(whole, bytewise);
+        Ok(Scan::Need(bytes)) => assert!(bytes > stream.len()),
+        Err(error) => assert!(!error.label().is_empty()),
     }
+    let whole = frames(dialect, FRAME_BYTES_MAX, [stream]);
+    let bytewise = frames(dialect, FRAME_BYTES_MAX, stream.chunks(1));
+    assert_eq!(whole, bytewise);
 }
 
 /// Reads `data` as a jPOS packager.
@@ -140,36 +161,58 @@ fn frames<'a>(
     found
 }
 
-/// Decodes, asks the message (whole or not) for everything it has, answers it and sends it on.
-pub(crate) fn exercise(dialect: &Arc<Dialect>, frame: &[u8]) {
-    let mut index = Index::new();
-    structure_agrees(dialect, frame);
-    for part in 0..4 {
-        scanner_agrees(dialect, frame, part);
+/// A dialect, and the scanners that read a fourth of its fields each.
+pub(crate) struct Reading {
+    dialect: Arc<Dialect>,
+    scanners: [Scanner; 4],
+}
+
+impl Reading {
+    pub(crate) fn new(dialect: Arc<Dialect>) -> Self {
+        let scanners = [0, 1, 2, 3].map(|part| {
+            let fields = dialect.fields().iter().map(|field| field.number);
+            let wanted = fields.filter(|de| de % 4 == part);
+            Scanner::new(Arc::clone(&dialect), wanted).expect("defined")
+        });
+        Self { dialect, scanners }
     }
-    let sound = dialect.decode(frame, &mut index).is_ok_and(|message| {
-        read_all(&message);
-        sent_on_unchanged(&message);
-        true
-    });
-    let (message, error) = dialect.decode_partial(frame, &mut index);
-    assert_eq!(sound, error.is_none(), "both ways to read a frame agree");
-    if let Some(error) = error {
-        assert!(error.offset() <= frame.len());
-        assert!(!error.label().is_empty());
-        assert!(!error.to_string().is_empty());
-    }
-    if let Some(message) = message {
-        read_all(&message);
-        answered(&message);
+
+    /// Decodes, asks the message (whole or not) for everything it has, answers it and sends it on.
+    pub(crate) fn exercise(&self, frame: &[u8]) {
+        let (mut index, mut other) = (Index::new(), Index::new());
+        let whole = self.dialect.decode(frame, &mut index);
+        structure_agrees(whole, self.dialect.decode_structure(frame, &mut other));
+        for scanner in &self.scanners {
+            scanner_agrees(whole, scanner.scan(frame, &mut other), scanner.fields());
+        }
+        let (message, error) = self.dialect.decode_partial(frame, &mut other);
+        match (whole, message) {
+            (Ok(whole), Some(message)) => {
+                same_fields(&whole, &message, whole.fields());
+                sent_on_unchanged(&whole);
+            }
+            (Ok(_), None) => panic!("sound, but nothing of it can be read"),
+            (Err(_), _) => {}
+        }
+        assert_eq!(whole.err(), error, "both ways to read a frame agree");
+        if let Some(error) = error {
+            assert!(error.offset() <= frame.len());
+            assert!(!error.label().is_empty());
+            assert!(!error.to_string().is_empty());
+        }
+        if let Some(message) = message {
+            read_all(&message);
+            answered(&message);
+        }
     }
 }
 
 /// Without a look at values the same fields lie in the same places, and the same breaks the structure.
-fn structure_agrees(dialect: &Dialect, frame: &[u8]) {
-    let (mut whole, mut bare) = (Index::new(), Index::new());
-    let structure = dialect.decode_structure(frame, &mut bare);
-    match (dialect.decode(frame, &mut whole), structure) {
+fn structure_agrees(
+    whole: Result<Message<'_>, DecodeError>,
+    structure: Result<Message<'_>, DecodeError>,
+) {
+    match (whole, structure) {
         (Ok(message), Ok(structure)) => same_fields(&message, &structure, message.fields()),
         (Err(error), Err(found)) => {
             let value = matches!(error, DecodeError::Character { .. });
@@ -183,17 +226,13 @@ fn structure_agrees(dialect: &Dialect, frame: &[u8]) {
     }
 }
 
-/// A scanner of one field in four finds what the full decode finds, and refuses what that refuses as far as it
-/// looks.
-fn scanner_agrees(dialect: &Arc<Dialect>, frame: &[u8], part: u8) {
-    let wanted = dialect.fields().iter().map(|field| field.number);
-    let wanted: FieldSet = wanted.filter(|de| de % 4 == part).collect();
-    let scanner = Scanner::new(Arc::clone(dialect), wanted.iter()).expect("defined");
-    let (mut whole, mut some) = (Index::new(), Index::new());
-    match (
-        dialect.decode(frame, &mut whole),
-        scanner.scan(frame, &mut some),
-    ) {
+/// A scanner of some fields finds what the full decode finds, and refuses what that refuses as far as it looks.
+fn scanner_agrees(
+    whole: Result<Message<'_>, DecodeError>,
+    excerpt: Result<Excerpt<'_>, DecodeError>,
+    wanted: FieldSet,
+) {
+    match (whole, excerpt) {
         (Ok(message), Ok(found)) => {
             assert_eq!(found.mti(), message.mti());
             assert_eq!(found.fields(), message.fields().intersection(wanted));
@@ -229,28 +268,54 @@ fn same_fields(one: &Message<'_>, other: &Message<'_>, fields: FieldSet) {
     }
 }
 
-/// Divides `data` by every layout of every shipped dialect: reading ends, and what was read is written to what
-/// reads the same.
+/// A field that divides.
+pub(crate) struct Divided {
+    dialect: Arc<Dialect>,
+    field: u8,
+}
+
+impl Divided {
+    fn layout(&self) -> &Layout {
+        self.dialect.layout(self.field).expect("it divides")
+    }
+}
+
+/// The fields of all shipped dialects that divide, in the order of the first byte.
+pub(crate) fn divided() -> &'static [Divided] {
+    static ALL: OnceLock<Vec<Divided>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut all = Vec::new();
+        for Reading { dialect, .. } in dialects() {
+            let numbers = dialect.fields().iter().map(|field| field.number);
+            let dividing = numbers.filter(|de| dialect.layout(*de).is_some());
+            all.extend(dividing.map(|field| Divided {
+                dialect: Arc::clone(dialect),
+                field,
+            }));
+        }
+        // One byte chooses.
+        assert!(all.len() <= 256);
+        all
+    })
+}
+
+/// Divides `data` behind its first byte by the layout that the byte chooses: reading ends, and what was read is
+/// written to what reads the same.
 pub(crate) fn subfields(data: &[u8]) {
-    for name in Dialect::shipped_names() {
-        let dialect = Dialect::shipped(name).expect("shipped");
-        for layout in dialect
-            .fields()
-            .iter()
-            .filter_map(|field| dialect.layout(field.number))
-        {
-            match layout.read(data) {
-                Err(error) => {
-                    assert!(error.offset() <= data.len());
-                    assert!(!error.label().is_empty());
-                    assert!(!error.to_string().is_empty());
-                }
-                Ok(items) => {
-                    let written = layout.write(&items).expect("what was read can be written");
-                    let again = layout.read(&written).expect("what was written can be read");
-                    assert_eq!(again, items);
-                }
-            }
+    let Some((divided, value)) = chosen(divided(), data) else {
+        return;
+    };
+    let layout = divided.layout();
+    match layout.read(value) {
+        Err(error) => {
+            assert!(error.offset() <= value.len());
+            assert!(!error.label().is_empty());
+            assert!(!error.to_string().is_empty());
+        }
+        Ok(items) => {
+            let written = layout.write(&items).expect("what was read can be written");
+            let again = layout.read(&written).expect("what was written can be read");
+            assert_eq!(again, items);
         }
     }
 }

@@ -62,8 +62,37 @@ impl fmt::Display for Problem {
 struct Source<'t> {
     file: String,
     text: &'t str,
+    /// Byte offsets at which its lines begin, ascending; the first is 0.
+    lines: Vec<usize>,
     /// What is added to its byte offsets to tell them from those of other files.
     base: usize,
+}
+
+impl<'t> Source<'t> {
+    fn new(file: String, text: &'t str, base: usize) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1));
+        Self {
+            file,
+            text,
+            lines: lines.collect(),
+            base,
+        }
+    }
+
+    /// Line and column, both from 1 and the column in characters, of a byte offset.
+    fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = line
+            .checked_sub(1)
+            .and_then(|at| self.lines.get(at).copied());
+        let start = start.unwrap_or_default();
+        let behind = self.text.get(start..).unwrap_or_default();
+        let before = behind
+            .char_indices()
+            .take_while(|(at, _)| start + at < offset);
+        (line, before.count() + 1)
+    }
 }
 
 /// Collects the problems of a file, and of those that it builds on.
@@ -85,9 +114,8 @@ impl<'t> Problems<'t> {
     #[must_use]
     pub fn new(file: impl Into<String>, text: &'t str) -> Self {
         let file = file.into();
-        let base = 0;
         Self {
-            sources: RefCell::new(vec![Source { file, text, base }]),
+            sources: RefCell::new(vec![Source::new(file, text, 0)]),
             found: RefCell::new(Vec::new()),
             dropped: Cell::new(0),
             unreadable: Cell::new(false),
@@ -102,8 +130,7 @@ impl<'t> Problems<'t> {
         let base = sources
             .last()
             .map_or(0, |last| last.base + last.text.len() + 1);
-        let file = file.into();
-        sources.push(Source { file, text, base });
+        sources.push(Source::new(file.into(), text, base));
         base
     }
 
@@ -176,7 +203,7 @@ impl<'t> Problems<'t> {
         let sources = self.sources.borrow();
         let rank = sources.partition_point(|source| source.base <= span.start) - 1;
         let source = &sources[rank];
-        let (line, column) = position(source.text, span.start - source.base);
+        let (line, column) = source.position(span.start - source.base);
         let problem = Problem {
             file: source.file.clone(),
             line,
@@ -186,17 +213,6 @@ impl<'t> Problems<'t> {
         };
         self.found.borrow_mut().push((rank, problem));
     }
-}
-
-/// Line and column, both from 1 and the column in characters, of a byte offset.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(1, |tail| tail.chars().count() + 1);
-    (line, column)
 }
 
 /// A parsed file, the root of its [`Section`]s.
@@ -615,8 +631,11 @@ impl<'d, 't> Section<'d, 't> {
 /// The known word nearest to what was written, when it is near enough to be a slip of the pen.
 #[must_use]
 pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let bound = 1 + written.chars().count() / 4;
+    let length = written.chars().count();
+    let bound = 1 + length / 4;
     known
+        // Words differ in as many places at least as in length.
+        .filter(|word| word.chars().count().abs_diff(length) <= bound)
         .map(|word| (edits(written, word), word))
         .filter(|(distance, _)| *distance <= bound)
         .min()
@@ -766,6 +785,17 @@ mod tests {
 
     #[test]
     fn columns_count_characters_not_bytes() {
-        assert_eq!(position("终端 = x", "终端 = ".len()), (1, 6));
+        let text = "终端 = x\n\ny = 1";
+        let source = Source::new("f".to_owned(), text, 0);
+        let check = |before: &str, expect| {
+            assert!(text.starts_with(before));
+            assert_eq!(source.position(before.len()), expect);
+        };
+        check("", (1, 1));
+        check("终端 = ", (1, 6));
+        check("终端 = x", (1, 7));
+        check("终端 = x\n", (2, 1));
+        check("终端 = x\n\n", (3, 1));
+        check(text, (3, 6));
     }
 }

@@ -10,7 +10,7 @@ use posgate::wire::{FrameCodec, Scan, scan};
 use proptest::prelude::*;
 use tokio_util::codec::Decoder;
 
-use crate::corpus::bodies::exercise;
+use crate::corpus::bodies::Reading;
 
 /// What a field is filled with: characters for all types but binary.
 pub(crate) type Content = Vec<u8>;
@@ -143,8 +143,9 @@ fn third_bitmaps_stand_behind_the_second_or_among_the_fields() {
                 assert_eq!(left.field(130), Some(&b"xyz"[..]));
                 assert!(!left.has(3));
             }
+            let reading = Reading::new(Arc::clone(dialect));
             for end in 0..out.len() - 2 {
-                exercise(dialect, &out[2..2 + end]);
+                reading.exercise(&out[2..2 + end]);
             }
         }
     }
@@ -223,7 +224,7 @@ proptest! {
             let end = head.len().saturating_sub(8).min(frame.len());
             frame[..end].copy_from_slice(&head[..end]);
         }
-        exercise(&dialect, &frame);
+        Reading::new(dialect).exercise(&frame);
     }
 
     #[test]
@@ -237,8 +238,9 @@ proptest! {
             let at = at.index(frame.len());
             frame[at] = byte;
         }
-        exercise(&dialect, &frame);
-        exercise(&dialect, &frame[..cut.index(frame.len())]);
+        let reading = Reading::new(dialect);
+        reading.exercise(&frame);
+        reading.exercise(&frame[..cut.index(frame.len())]);
     }
 
     #[test]

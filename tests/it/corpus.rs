@@ -6,26 +6,46 @@ use std::path::Path;
 #[path = "../../fuzz/bodies.rs"]
 pub(crate) mod bodies;
 
-fn replay(target: &str, body: fn(&[u8])) {
+/// The files of a target's corpus, in the order of their names.
+fn corpus(target: &str) -> Vec<Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
         .join(target);
-    let mut replayed = 0;
-    for entry in fs::read_dir(directory).unwrap() {
-        body(&fs::read(entry.unwrap().path()).unwrap());
-        replayed += 1;
+    let entries = fs::read_dir(directory).unwrap();
+    let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    assert!(!entries.is_empty(), "{target} has no corpus");
+    entries
+        .iter()
+        .map(|entry| fs::read(entry).unwrap())
+        .collect()
+}
+
+fn replay(target: &str, body: fn(&[u8])) {
+    for input in corpus(target) {
+        body(&input);
     }
-    assert!(replayed > 0, "{target} has no corpus");
+}
+
+/// Replays the corpus of a target whose inputs choose one of several by their first byte: each by all of them.
+fn replay_by_all(target: &str, choices: usize, body: fn(&[u8])) {
+    body(&[]);
+    for mut input in corpus(target) {
+        for choice in 0..choices {
+            input[0] = choice.try_into().unwrap();
+            body(&input);
+        }
+    }
 }
 
 #[test]
 fn frames_of_the_corpus_break_nothing() {
-    replay("frame", bodies::frame);
+    replay_by_all("frame", bodies::dialects().len(), bodies::frame);
 }
 
 #[test]
 fn messages_of_the_corpus_break_nothing() {
-    replay("message", bodies::message);
+    replay_by_all("message", bodies::dialects().len(), bodies::message);
 }
 
 #[test]
@@ -50,24 +70,13 @@ fn configurations_of_the_corpus_break_nothing() {
 
 #[test]
 fn subfields_of_the_corpus_break_nothing() {
-    replay("subfields", bodies::subfields);
+    replay_by_all("subfields", bodies::divided().len(), bodies::subfields);
 }
 
 /// Feeds a target its corpus with some bytes changed, cut out or repeated.
 fn damage(target: &str, body: fn(&[u8])) {
     const TIMES: usize = 2_000;
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
-    let mut entries: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    entries.sort();
-    let whole: Vec<_> = entries
-        .iter()
-        .map(|entry| fs::read(entry).unwrap())
-        .collect();
+    let whole = corpus(target);
     let mut random = fastrand::Rng::with_seed(8_583);
     for _ in 0..TIMES {
         let mut bytes = random.choice(&whole).unwrap().clone();

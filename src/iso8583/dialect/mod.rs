@@ -148,6 +148,7 @@ shipped![
     "iso8583-2003-ascii",
     "visa-base-i-style",
     "mastercard-style",
+    "as2805-style",
 ];
 
 impl Dialect {

@@ -3,7 +3,8 @@
 //! Facts of the format: <https://jpos.org/docs/tutorial/iso-packager/generic-packager> and the pages beside
 //! it. No entity but XML's own five is known, and a DTD is not looked at.
 
-use std::collections::BTreeMap;
+mod inner;
+
 use std::ops::Range;
 
 use quick_xml::XmlVersion;
@@ -16,6 +17,7 @@ use crate::base::limits::{IMPORT_DEPTH_MAX, IMPORT_ITEMS_MAX};
 use super::model::{
     Charset, Class, Coding, Form, Format, Inside, Item, Length, LengthCoding, Side,
 };
+use inner::{Bitmap, Inner, Plan};
 
 /// Reads the file; what it cannot carry over becomes a warning, what makes it unreadable an error.
 pub(super) fn read(text: &str, problems: &Problems<'_>) -> Option<Format> {
@@ -75,9 +77,7 @@ enum Open {
     Field {
         number: u16,
         item: Item,
-        parts: BTreeMap<u16, Item>,
-        /// Its parts cannot be carried over, and why was said.
-        opaque: bool,
+        inner: Inner,
     },
     /// Something else, which was said.
     Ignored,
@@ -102,6 +102,8 @@ struct Attributes {
     /// Which side packed digits are filled on; jPOS fills right unless told.
     pad_left: bool,
     bitmap_field: Option<String>,
+    first_field: Option<String>,
+    tag_mapper: String,
     third_bitmap_field: Option<String>,
     max_valid_field: Option<String>,
     emit_bitmap: Option<String>,
@@ -170,12 +172,14 @@ impl Walk<'_, '_> {
                 "packager" => read.packager = value,
                 "pad" => read.pad_left = value == "true",
                 "bitmapField" => read.bitmap_field = Some(value),
+                "firstField" => read.first_field = Some(value),
+                "tagMapper" => read.tag_mapper = value,
                 "thirdBitmapField" => read.third_bitmap_field = Some(value),
                 "maxValidField" => read.max_valid_field = Some(value),
                 "emitBitmap" => read.emit_bitmap = Some(value),
                 "headerLength" => read.header_length = Some(value),
                 // What is trimmed when it is read, and what only one's own classes read.
-                "trim" | "token" | "firstField" | "xmlns" => {}
+                "trim" | "token" | "xmlns" => {}
                 other => {
                     let message = format!("the attribute {other} is not known and left out");
                     self.problems.warn(span, message);
@@ -225,29 +229,45 @@ impl Walk<'_, '_> {
         let Some(number) = self.number(attributes, span) else {
             return;
         };
-        let top = match self.open.last() {
-            Some(Open::Top) => true,
-            Some(Open::Field { opaque: false, .. }) => false,
-            Some(Open::Field { opaque: true, .. } | Open::Ignored) => return,
-            None => {
-                self.problems
-                    .error(span, "isofield stands outside isopackager");
-                return;
+        match self.open.last() {
+            Some(Open::Top) if number <= 1 => self.head(number, attributes, span),
+            Some(Open::Top) => {
+                if let Some(item) = self.item(number, attributes, span) {
+                    self.format.fields.insert(number, item);
+                }
             }
-        };
-        if top && number <= 1 {
-            self.head(number, attributes, span);
-            return;
+            Some(Open::Field { inner, .. }) => {
+                let plan = inner.plan;
+                if plan != Plan::Whole {
+                    self.part(plan, number, attributes, span);
+                }
+            }
+            Some(Open::Ignored) => {}
+            None => self
+                .problems
+                .error(span, "isofield stands outside isopackager"),
         }
-        let Some(item) = self.item(number, attributes, span) else {
-            return;
+    }
+
+    /// A field inside another: one of its parts, or the bitmap of those.
+    fn part(&mut self, plan: Plan, number: u16, attributes: &Attributes, span: &Range<usize>) {
+        let class = bare_class(&attributes.class);
+        let bitmap = Bitmap::of(class, Self::length_of(attributes));
+        let (tag, class) = match plan {
+            Plan::Tagged { .. } => inner::tagged_class(class),
+            Plan::Whole | Plan::Numbered { .. } | Plan::BerTlv(_) => (0, class.to_owned()),
         };
-        match self.open.last_mut() {
-            Some(Open::Field { parts, .. }) => {
-                parts.insert(number, item);
+        let item = match bitmap {
+            Some(_) => None,
+            None => self.item_of(number, &class, attributes, span),
+        };
+        if let Some(Open::Field { inner, .. }) = self.open.last_mut() {
+            if let Some(bitmap) = bitmap {
+                inner.bitmaps.insert(number, bitmap);
             }
-            Some(Open::Top | Open::Ignored) | None => {
-                self.format.fields.insert(number, item);
+            if let Some(item) = item {
+                inner.tags.insert(number, tag);
+                inner.parts.insert(number, item);
             }
         }
     }
@@ -289,18 +309,29 @@ impl Walk<'_, '_> {
     }
 
     fn length(&self, attributes: &Attributes, span: &Range<usize>) -> Option<u16> {
-        let length = attributes
-            .length
-            .as_deref()
-            .and_then(|text| text.trim().parse().ok());
+        let length = Self::length_of(attributes);
         if length.is_none() {
             self.problems.error(span, "length is no number");
         }
         length
     }
 
+    fn length_of(attributes: &Attributes) -> Option<u16> {
+        let text = attributes.length.as_deref()?;
+        text.trim().parse().ok()
+    }
+
     fn item(&self, number: u16, attributes: &Attributes, span: &Range<usize>) -> Option<Item> {
-        let class = bare_class(&attributes.class);
+        self.item_of(number, bare_class(&attributes.class), attributes, span)
+    }
+
+    fn item_of(
+        &self,
+        number: u16,
+        class: &str,
+        attributes: &Attributes,
+        span: &Range<usize>,
+    ) -> Option<Item> {
         if class == "IF_NOP" {
             return None;
         }
@@ -328,50 +359,52 @@ impl Walk<'_, '_> {
         let Some(item) = self.item(number, attributes, span) else {
             return Open::Ignored;
         };
-        let packager = attributes.packager.rsplit('.').next().unwrap_or_default();
-        let with_bitmap =
-            packager == "GenericPackager" && attributes.emit_bitmap.as_deref() != Some("false");
-        let opaque = match packager {
-            "GenericSubFieldPackager" | "GenericPackager" if !with_bitmap => false,
-            other => {
-                let why = if with_bitmap {
-                    "it has a bitmap of its own".to_owned()
-                } else {
-                    format!("the packager {other} is not known here")
-                };
-                let message =
-                    format!("field {number} is carried over whole, its parts are left out: {why}");
-                self.problems.warn(span, message);
-                true
+        let plan = match Plan::of(attributes) {
+            Ok(plan) => plan,
+            Err(why) => {
+                self.whole(number, span, &why);
+                Plan::Whole
             }
         };
         Open::Field {
             number,
             item,
-            parts: BTreeMap::new(),
-            opaque,
+            inner: Inner::new(plan),
         }
+    }
+
+    fn whole(&self, number: u16, span: &Range<usize>, why: &str) {
+        let message =
+            format!("field {number} is carried over whole, its parts are left out: {why}");
+        self.problems.warn(span, message);
     }
 
     fn end(&mut self) {
         let Some(Open::Field {
             number,
             mut item,
-            parts,
-            ..
+            inner,
         }) = self.open.pop()
         else {
             return;
         };
-        if !parts.is_empty() {
-            item.inside = Inside::Positional(parts);
+        let known: Vec<u16> = inner.parts.keys().copied().collect();
+        match inner.finish(&mut item) {
+            Ok(left_out) => {
+                for part in known.iter().filter(|part| left_out.contains(part)) {
+                    let message =
+                        format!("field {number}: its part {part} is never written and left out");
+                    self.problems.warn(&item.span, message);
+                }
+            }
+            Err(why) => self.whole(number, &item.span, &why),
         }
         match self.open.last_mut() {
             Some(Open::Top) => {
                 self.format.fields.insert(number, item);
             }
-            Some(Open::Field { parts, opaque, .. }) if !*opaque => {
-                parts.insert(number, item);
+            Some(Open::Field { inner, .. }) if inner.plan != Plan::Whole => {
+                inner.parts.insert(number, item);
             }
             Some(Open::Field { .. } | Open::Ignored) | None => {}
         }

@@ -86,6 +86,40 @@ pub(super) struct Item {
     pub(super) span: Range<usize>,
 }
 
+impl Item {
+    /// Whether its parts are more than characters in ASCII: then it is bytes, whatever the source calls it.
+    pub(super) fn carries_bytes(&self) -> bool {
+        let bytes = |part: &Self| part.is_bytes() || part.carries_bytes();
+        match &self.inside {
+            Inside::Nothing => false,
+            Inside::BerTlv(_) => true,
+            Inside::Mapped { hex, parts, .. } => !hex || parts.values().any(bytes),
+            Inside::Positional(parts) => parts.values().any(bytes),
+            Inside::Tagged { length, items, .. } => {
+                length.coding != LengthCoding::Ascii || items.values().any(bytes)
+            }
+        }
+    }
+
+    /// Whether what lies on the wire is no text in ASCII.
+    fn is_bytes(&self) -> bool {
+        let plain =
+            |length: Length| matches!(length.coding, LengthCoding::Ascii | LengthCoding::Hex);
+        !matches!(
+            self.form.coding,
+            Coding::Characters(Charset::Ascii) | Coding::Hex(Charset::Ascii)
+        ) || !self.form.length.is_none_or(plain)
+    }
+
+    /// Whether its content can divide as it lies there: bytes, or characters in ASCII.
+    pub(super) const fn divides(&self) -> bool {
+        matches!(
+            self.form.coding,
+            Coding::Characters(Charset::Ascii) | Coding::Raw
+        )
+    }
+}
+
 /// What a field is made of.
 #[derive(Clone, Debug)]
 pub(super) enum Inside {

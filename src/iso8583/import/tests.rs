@@ -1,7 +1,8 @@
 //! Files of other programs become dialects that decode what those programs write.
 
 use super::*;
-use crate::iso8583::{Dialect, Index};
+use crate::iso8583::{Dialect, Index, ItemValue, again};
+use bytes::BytesMut;
 
 /// Imports, and reads what came out. Gives the dialect and the warnings.
 fn check(source: Source, text: &str) -> (Dialect, Vec<String>) {
@@ -56,7 +57,7 @@ fn a_binary_packager_becomes_a_dialect() {
         warnings,
         [
             "f:12:3: warning: field 48 is left out: how org.jpos.iso.IFA_TTLLCHAR writes it is not known here",
-            "f:18:3: warning: field 62 is carried over whole, its parts are left out: it has a bitmap of its own",
+            "f:18:3: warning: field 62 is carried over whole, its parts are left out: it has a bitmap that none of its fields is",
         ]
     );
     // MTI, bitmaps, a card number of 13 digits, entry mode 051, a track in a length of one binary byte.
@@ -112,6 +113,166 @@ fn an_ebcdic_packager_becomes_a_dialect() {
     let message = dialect.decode(&frame, &mut index).unwrap();
     assert_eq!(message.value(2).as_deref(), Some(&b"19"[..]));
     assert_eq!(message.value(41).as_deref(), Some(&b"T1      "[..]));
+}
+
+const JPOS_INNER: &str = r#"<isopackager>
+  <isofield id="0" length="4" name="MTI" class="org.jpos.iso.IFB_NUMERIC"/>
+  <isofield id="1" length="16" name="bitmap" class="org.jpos.iso.IFB_BITMAP"/>
+  <isofieldpackager id="48" length="99" name="tags" class="org.jpos.iso.IFA_LLLCHAR" emitBitmap="false"
+      packager="org.jpos.iso.packager.GenericTaggedFieldsPackager" tagMapper="org.jpos.iso.packager.TTDecimalTagMapper">
+    <isofield id="1" length="9" name="one" class="org.jpos.iso.IFA_TTLLCHAR"/>
+    <isofield id="42" length="9" name="two" class="org.jpos.iso.IFA_TTLLCHAR"/>
+  </isofieldpackager>
+  <isofieldpackager id="55" length="255" name="chip" class="org.jpos.iso.IFB_LLLHBINARY"
+      packager="org.jpos.tlv.packager.bertlv.BERTLVBinaryPackager" emitBitmap="false"/>
+  <isofieldpackager id="56" length="200" name="chip in digits" class="org.jpos.iso.IFA_LLLCHAR"
+      packager="org.jpos.tlv.packager.bertlv.BERTLVAsciiHexPackager" emitBitmap="false"/>
+  <isofieldpackager id="62" length="59" name="mapped" class="org.jpos.iso.IFA_LLCHAR"
+      packager="org.jpos.iso.packager.GenericSubFieldPackager" bitmapField="0" firstField="1">
+    <isofield id="0" length="8" name="which" class="org.jpos.iso.IFB_BITMAP"/>
+    <isofield id="1" length="1" name="indicator" class="org.jpos.iso.IF_CHAR"/>
+    <isofield id="2" length="15" name="transaction" class="org.jpos.iso.IFB_NUMERIC" pad="true"/>
+    <isofieldpackager id="5" length="4" name="pair" class="org.jpos.iso.IF_CHAR"
+        packager="org.jpos.iso.packager.GenericSubFieldPackager" emitBitmap="false">
+      <isofield id="1" length="1" name="letter" class="org.jpos.iso.IF_CHAR"/>
+      <isofield id="2" length="3" name="number" class="org.jpos.iso.IFA_NUMERIC"/>
+    </isofieldpackager>
+  </isofieldpackager>
+  <isofieldpackager id="63" length="255" name="network" class="org.jpos.iso.IFB_LLHBINARY"
+      packager="org.jpos.iso.packager.Base1SubFieldPackager">
+    <isofield id="0" length="3" name="which" class="org.jpos.iso.IFB_BITMAP"/>
+    <isofield id="1" length="4" name="network" class="org.jpos.iso.IFB_NUMERIC"/>
+    <isofield id="3" length="4" name="reason" class="org.jpos.iso.IFB_NUMERIC"/>
+  </isofieldpackager>
+</isopackager>
+"#;
+
+#[test]
+fn packagers_inside_packagers_become_subfields() {
+    let (dialect, warnings) = check(Source::Jpos, JPOS_INNER);
+    assert_eq!(warnings, [""; 0]);
+    let message = [
+        &[0x02, 0x00][..],
+        &[0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x03, 0x06],
+        b"0150105first4202ok",
+        &[0x00, 0x04, 0x82, 0x02, 0x7C, 0x00],
+        b"0089F360112",
+        b"21",
+        &[0xC8, 0, 0, 0, 0, 0, 0, 0],
+        b"E",
+        &[0x01, 0x23, 0x45, 0x67, 0x89, 0x01, 0x23, 0x45],
+        b"X007",
+        &[0x07, 0xA0, 0x00, 0x00, 0x00, 0x02, 0x25, 0x01],
+    ];
+    let frame = message.concat();
+    let mut index = Index::new();
+    let message = dialect.decode(&frame, &mut index).unwrap();
+    assert_eq!(message.broken_part(), None);
+    let parts = |de: u8| {
+        let layout = dialect.layout(de).unwrap();
+        format!("{:?}", layout.read(&message.value(de).unwrap()).unwrap())
+    };
+    let value = |de: u8, path: &[&str]| {
+        let mut items = dialect.layout(de)?.read(&message.value(de)?).ok()?;
+        for tag in path {
+            let found = items.into_iter().find(|item| item.tag.as_str() == *tag)?;
+            match found.value {
+                ItemValue::Value(value) => {
+                    return Some(String::from_utf8_lossy(&value).into_owned());
+                }
+                ItemValue::Parts(inner) => items = inner,
+            }
+        }
+        None
+    };
+    assert_eq!(value(48, &["42"]).as_deref(), Some("ok"));
+    assert_eq!(parts(55), "[82 (2 bytes)]");
+    assert_eq!(parts(56), "[9F36 (1 bytes)]");
+    assert_eq!(value(62, &["2"]).as_deref(), Some("123456789012345"));
+    assert_eq!(value(62, &["5", "2"]).as_deref(), Some("007"));
+    assert_eq!(value(63, &["3"]).as_deref(), Some("2501"));
+    let mut out = BytesMut::new();
+    again(&message, &mut out).unwrap();
+    assert_eq!(out[2..], frame);
+}
+
+#[test]
+fn packagers_inside_that_no_layout_is_like_are_told() {
+    let check = |attributes: &str, parts: &str, expect: &str| {
+        let text = format!(
+            "<isopackager><isofieldpackager id='62' length='99' name='x' class='IFB_LLHBINARY' {attributes}>{parts}</isofieldpackager></isopackager>"
+        );
+        let (dialect, warnings) = check(Source::Jpos, &text);
+        let [warning] = &warnings[..] else {
+            panic!("{warnings:#?}");
+        };
+        assert!(warning.contains(expect), "{warning}");
+        dialect
+    };
+    let digit = |id: u8| format!("<isofield id='{id}' length='1' class='IFA_NUMERIC'/>");
+    let whole = "field 62 is carried over whole, its parts are left out: ";
+    let refused = |attributes: &str, parts: &str, why: &str| {
+        let dialect = check(attributes, parts, &format!("{whole}{why}"));
+        assert!(dialect.layout(62).is_none());
+    };
+    let bitmap = "<isofield id='1' length='16' class='IFB_BITMAP'/>";
+    let far = format!("{bitmap}{}", digit(65));
+    let generic = "packager='GenericPackager'";
+    refused(generic, &far, "its bitmap grows with its first bit");
+    refused(
+        generic,
+        &digit(2),
+        "it has a bitmap that none of its fields is",
+    );
+    let behind = format!("{bitmap}{}{}", digit(0), digit(2));
+    refused(generic, &behind, "something stands before its bitmap");
+    let ebcdic = format!(
+        "<isofield id='1' length='8' class='IFE_BITMAP'/>{}",
+        digit(2)
+    );
+    refused(generic, &ebcdic, "its bitmap is in EBCDIC");
+    refused(
+        "packager='my.Own'",
+        &digit(1),
+        "the packager Own is not known here",
+    );
+    let tagged = "packager='GenericTaggedFieldsPackager' tagMapper=";
+    refused(
+        &format!("{tagged}'my.Mapper'"),
+        &digit(1),
+        "its tags are mapped by Mapper, which is not known here",
+    );
+    refused(
+        &format!("{tagged}'TTTDecimalTagMapper'"),
+        "<isofield id='1' length='1' class='IFA_TTLLCHAR'/>",
+        "their tags do not all have 3 characters",
+    );
+    // A bitmap of sixteen bytes that has no part beyond the first eight is always of eight.
+    let parts = format!(
+        "{bitmap}{}{}",
+        digit(2),
+        "<isofield id='3' length='1' class='My'/>"
+    );
+    let dialect = check(generic, &parts, "field 3 is left out: how My writes it");
+    let value = [0x40, 0, 0, 0, 0, 0, 0, 0, b'7'];
+    assert_eq!(dialect.layout(62).unwrap().read(&value).unwrap().len(), 1);
+    // What stands before the first part is not written.
+    let parts = format!("{}{}", digit(1), digit(2));
+    let later = "packager='GenericSubFieldPackager' emitBitmap='false' firstField='2'";
+    let dialect = check(
+        later,
+        &parts,
+        "field 62: its part 1 is never written and left out",
+    );
+    assert_eq!(dialect.layout(62).unwrap().rules.len(), 1);
+    // Digits in EBCDIC do not divide.
+    let inner = format!(
+        "<isofieldpackager id='1' length='2' class='IFE_CHAR' packager='GenericSubFieldPackager' emitBitmap='false'>{}</isofieldpackager>",
+        digit(1)
+    );
+    let outer = "packager='GenericSubFieldPackager' emitBitmap='false'";
+    let told = "field 62.1: its own parts are left out: it is not of bytes or ASCII characters";
+    assert!(check(outer, &inner, told).layout(62).is_some());
 }
 
 const MOOV: &str = r##"{

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::base::document::Problems;
+use crate::base::limits::SUBFIELD_DEPTH_MAX;
 
 use super::Source;
 use super::model::{
@@ -44,7 +45,7 @@ pub(super) fn write(
                 for note in notes {
                     problems.warn(&item.span, format!("field {number}: {note}"));
                 }
-                layout(&number.to_string(), item, problems, &mut layouts);
+                layout(&[number.to_string()], item, problems, &mut layouts);
                 count = count.saturating_add(1);
                 highest = *number;
             }
@@ -201,6 +202,11 @@ fn row(item: &Item, number: u16, usual: &Usual) -> Result<(String, Vec<String>),
     } = item.form;
     let mut notes = Vec::new();
     let mut out = format!("{{ en = {}", quoted(&name(item, number)));
+    // What its parts are made of is no text.
+    let class = match (class, coding) {
+        (Class::Text, Coding::Characters(Charset::Ascii)) if item.carries_bytes() => Class::Binary,
+        (class, _) => class,
+    };
     // A field that is digits by its class and text by its coding is what its coding says.
     let (kind, own, expected) = match (class, coding) {
         (Class::Digits, Coding::Characters(_) | Coding::Packed(_)) => ("n", "digits", usual.digits),
@@ -235,10 +241,10 @@ fn row(item: &Item, number: u16, usual: &Usual) -> Result<(String, Vec<String>),
     }
     push(&mut out, format_args!(", max = {max}"));
     if let Some(length) = length {
-        if length.counts_wire {
+        if length.counts_wire && !hex {
             notes.push("its length counts packed bytes, here it counts digits".to_owned());
         }
-        if matches!(coding, Coding::Hex(_)) {
+        if hex && !length.counts_wire {
             notes.push("its length counts bytes, here it counts hexadecimal digits".to_owned());
         }
         let word =
@@ -337,28 +343,29 @@ const fn shown(number: u16) -> Option<&'static str> {
     }
 }
 
-/// How a field divides, as a table of its own.
-fn layout(path: &str, item: &Item, problems: &Problems<'_>, out: &mut String) {
+/// How a field, or a part of one, divides, as a table of its own; then how its parts do. `path` begins with the
+/// field's number.
+fn layout(path: &[String], item: &Item, problems: &Problems<'_>, out: &mut String) {
+    let told = path.join(".");
     let mut rows = String::new();
+    let mut inner = Vec::new();
     let head = match &item.inside {
         Inside::Nothing => return,
-        Inside::Mapped { bytes, hex, parts } => match numbered(path, parts, true, problems) {
-            Some(written) => {
-                rows = written;
-                let encoding = if *hex { "hex" } else { "binary" };
-                format!(
-                    "form = \"bitmap\"\nbitmap_bytes = {bytes}\nbitmap_encoding = \"{encoding}\""
-                )
-            }
-            None => return,
-        },
-        Inside::Positional(parts) => match numbered(path, parts, false, problems) {
-            Some(written) => {
-                rows = written;
-                "form = \"positional\"".to_owned()
-            }
-            None => return,
-        },
+        Inside::Mapped { bytes, hex, parts } => {
+            let Some(written) = numbered(&told, parts, true, problems) else {
+                return;
+            };
+            (rows, inner) = written;
+            let encoding = if *hex { "hex" } else { "binary" };
+            format!("form = \"bitmap\"\nbitmap_bytes = {bytes}\nbitmap_encoding = \"{encoding}\"")
+        }
+        Inside::Positional(parts) => {
+            let Some(written) = numbered(&told, parts, false, problems) else {
+                return;
+            };
+            (rows, inner) = written;
+            "form = \"positional\"".to_owned()
+        }
         Inside::BerTlv(parts) => {
             for (tag, part) in parts {
                 let tag = tag.to_ascii_uppercase();
@@ -376,7 +383,7 @@ fn layout(path: &str, item: &Item, problems: &Problems<'_>, out: &mut String) {
                         format_args!("{tag} = {{ en = {en}, type = \"{kind}\" }}"),
                     );
                 } else {
-                    let message = format!("field {path}: {tag} is no tag and is left out");
+                    let message = format!("field {told}: {tag} is no tag and is left out");
                     problems.warn(&part.span, message);
                 }
             }
@@ -385,7 +392,7 @@ fn layout(path: &str, item: &Item, problems: &Problems<'_>, out: &mut String) {
         Inside::Tagged { tag, length, items } => {
             let Some(word) = length_word(length.coding) else {
                 let message = format!(
-                    "field {path}: its parts are left out, their lengths are in hexadecimal digits"
+                    "field {told}: its parts are left out, their lengths are in hexadecimal digits"
                 );
                 problems.warn(&item.span, message);
                 return;
@@ -399,6 +406,7 @@ fn layout(path: &str, item: &Item, problems: &Problems<'_>, out: &mut String) {
             };
             for (key, part) in items {
                 let kind = match part.form.class {
+                    _ if part.carries_bytes() || !part.divides() => "b",
                     Class::Digits | Class::Track => "n",
                     Class::Text | Class::Amount => "ans",
                     Class::Binary => "b",
@@ -409,25 +417,62 @@ fn layout(path: &str, item: &Item, problems: &Problems<'_>, out: &mut String) {
                     format_args!("{} = {{ en = {en}, type = \"{kind}\" }}", quoted(key)),
                 );
             }
+            inner = items
+                .iter()
+                .map(|(key, part)| (key.clone(), part))
+                .collect();
             format!(
                 "form = \"tlv\"\ntag_bytes = {tag}\nlength_bytes = {bytes}\nlength_encoding = \"{word}\""
             )
         }
     };
-    push(out, format_args!("\n[subfields.{path}]\n{head}\n"));
+    push(out, format_args!("\n[subfields.{}]\n{head}\n", key(&told)));
     if !rows.is_empty() {
-        push(out, format_args!("\n[subfields.{path}.parts]\n{rows}"));
+        push(
+            out,
+            format_args!("\n[subfields.{}.parts]\n{rows}", key(&told)),
+        );
+    }
+    for (name, part) in inner {
+        if matches!(part.inside, Inside::Nothing) {
+            continue;
+        }
+        // The tables of layouts are named by paths.
+        let why = if !part.divides() {
+            "it is not of bytes or ASCII characters"
+        } else if path.len() > SUBFIELD_DEPTH_MAX {
+            "they lie too deep"
+        } else if name.contains('.') {
+            "there is a point in its name"
+        } else {
+            let deeper: Vec<String> = path.iter().cloned().chain([name]).collect();
+            layout(&deeper, part, problems, out);
+            continue;
+        };
+        let message = format!("field {told}.{name}: its own parts are left out: {why}");
+        problems.warn(&part.span, message);
     }
 }
 
-/// The parts of a layout that names them by number. Without a bitmap they follow each other without a gap.
-fn numbered(
+/// A path as a key of TOML.
+fn key(path: &str) -> String {
+    if path.bytes().all(|byte| byte.is_ascii_digit()) {
+        path.to_owned()
+    } else {
+        quoted(path)
+    }
+}
+
+/// The parts of a layout that names them by number, as rows and by their names there. Without a bitmap they follow
+/// each other without a gap.
+fn numbered<'p>(
     path: &str,
-    parts: &BTreeMap<u16, Item>,
+    parts: &'p BTreeMap<u16, Item>,
     as_named: bool,
     problems: &Problems<'_>,
-) -> Option<String> {
+) -> Option<(String, Vec<(String, &'p Item)>)> {
     let mut rows = String::new();
+    let mut named = Vec::new();
     let usual = Usual {
         digits: "ascii",
         lengths: "ascii",
@@ -436,10 +481,6 @@ fn numbered(
     };
     for (counted, (known, part)) in (1_u16..).zip(parts) {
         let number = if as_named { *known } else { counted };
-        if !matches!(part.inside, Inside::Nothing) {
-            let message = format!("field {path}.{known}: its own parts are left out");
-            problems.warn(&part.span, message);
-        }
         // Numbers that no field has: nothing is hidden by them.
         match row(part, number.saturating_add(1_000), &usual) {
             Ok((row, notes)) => {
@@ -451,6 +492,7 @@ fn numbered(
                 for note in notes {
                     problems.warn(&part.span, format!("field {path}.{known}: {note}"));
                 }
+                named.push((number.to_string(), part));
             }
             Err(why) => {
                 let message = format!(
@@ -461,7 +503,7 @@ fn numbered(
             }
         }
     }
-    Some(rows)
+    Some((rows, named))
 }
 
 /// A text of TOML.

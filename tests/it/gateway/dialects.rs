@@ -151,6 +151,11 @@ async fn books_agree_in_the_mastercard_style() {
 }
 
 #[tokio::test]
+async fn books_agree_in_the_australian_style() {
+    books_agree("as2805-style", StanPolicy::Own, Mix::SALES).await;
+}
+
+#[tokio::test]
 async fn books_agree_in_the_visa_style() {
     books_agree("visa-base-i-style", StanPolicy::Own, Mix::SALES).await;
 }
