@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, merchant_id, no_key, one_of, unfit};
-use super::extract::{IfMatch, Path, Write, versioned};
+use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::problem::{Refusal, blocking};
 use super::terminals::acquirer_of;
 use crate::binding::merchant::{IdentityKind, IdentityNumber, MerchantKind};
@@ -46,7 +46,7 @@ struct NewMerchant {
     put, path = "/v1/merchants/{acquirer}/{merchant}", tag = "merchants",
     params(
         ("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = NewMerchant, responses((status = 200, body = Outcome))
 )]

@@ -64,6 +64,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/merchants/{acquirer}/{merchant}/contacts", READ),
     ("POST", "/v1/merchants/{acquirer}/{merchant}/contacts", RUN),
     ("POST", "/v1/replacements", RUN),
+    ("POST", "/v1/replacements/{case}/keys-destroyed", KEYS),
     ("POST", "/v1/replacements/{case}/steps", WORK),
     ("GET", "/v1/settlements/{date}", READ),
     ("GET", "/v1/terminals", READ),

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::csv::{COLUMNS, export_record};
-use super::extract::{IfMatch, Path, Write, versioned};
+use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::items::{Items, Told, each};
 use super::problem::{Refusal, blocking};
 use super::{Admin, Pieces, limits};
@@ -207,7 +207,7 @@ fn terminal_shown(
     put, path = "/v1/terminals/{acquirer}/{terminal}/state", tag = "terminals",
     params(
         ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = NewState,
     responses((status = 200, body = Shown))
@@ -318,7 +318,7 @@ async fn show_account(
     put, path = "/v1/accounts/{acquirer}/{account}/status", tag = "accounts",
     params(
         ("acquirer" = String, Path), ("account" = String, Path, description = "The acquirer's reference"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = NewStatus,
     responses((status = 200, body = Account))

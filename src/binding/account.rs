@@ -110,6 +110,40 @@ pub fn apply(
     }
 }
 
+/// The case in which a terminal's money is to settle elsewhere: asked for by one person, agreed to by another.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct AccountChange {
+    /// The acquirer's reference of the new account.
+    pub account: String,
+    /// Who asked.
+    pub maker: String,
+    /// Why.
+    pub note: String,
+    /// Who agreed.
+    #[serde(default)]
+    pub checker: Option<String>,
+    /// Reference of the network's acknowledgement of the new account.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// Why it was taken back.
+    #[serde(default)]
+    pub cancelled: Option<String>,
+}
+
+impl AccountChange {
+    /// What the case waits for; nothing when it is over.
+    #[must_use]
+    pub fn waits_for(&self) -> Vec<String> {
+        if self.checker.is_some() || self.cancelled.is_some() {
+            return Vec::new();
+        }
+        vec![format!(
+            "approve-account, by another person than {}, with the network's reference",
+            self.maker
+        )]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

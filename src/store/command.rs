@@ -13,20 +13,20 @@ use utoipa::ToSchema;
 use super::StoreError;
 use super::registry::{Actor, DirectoryChanges, RegistryError};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
-use crate::binding::account::{AccountEvent, AccountKind};
+use crate::binding::account::{AccountChange, AccountEvent, AccountKind};
 use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::counters::{CounterName, LimitSet};
 use crate::binding::device::DeviceEvent;
+use crate::binding::documents::DocumentKind;
 use crate::binding::drain::{Impact, Outstanding};
 use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
-use crate::binding::replacement::DeviceTest;
-use crate::binding::unbinding::{
-    Channel, Claim, DocumentKind, Export, KeyMark, Proof, UnbindReason, WipeResult,
-};
+use crate::binding::replacement::{DeviceTest, Leaving, Replacement};
+use crate::binding::unbinding::{Channel, Claim, Export, Proof, UnbindReason, Unbinding};
 use crate::binding::watch::AlertKind;
+use crate::binding::wipe::{KeysSaid, WipeResult};
 use crate::binding::{ReasonSet, RependReason, TerminalKey};
 
 /// A value that the store keeps without being able to read it.
@@ -553,9 +553,8 @@ pub enum UnbindStep {
     Drained(Outstanding),
     /// Two persons cut the drain short: whoever acts, and who filed the evidence with this number.
     Force(Outstanding, u64),
-    /// The host's keys of the device are destroyed: all of them by their check values, and the names of those that are
-    /// kept for a while.
-    KeysDestroyed(Vec<KeyMark>, Vec<String>),
+    /// The host's keys of the device are destroyed.
+    KeysDestroyed(KeysSaid),
     /// What came of wiping.
     Wiped(WipeResult),
     /// The network's reference.
@@ -575,8 +574,14 @@ pub enum ReplaceStep {
     RollBack,
     /// It is given up before the cut-over.
     Cancel,
-    /// The old one is drained.
-    Close(Outstanding),
+    /// Nothing is left on the one that leaves, or so the caller found.
+    Drained(Outstanding),
+    /// Two persons cut its drain short: whoever acts, and who filed the evidence with this number.
+    Force(Outstanding, u64),
+    /// The host's keys of its device are destroyed.
+    KeysDestroyed(KeysSaid),
+    /// What came of wiping it.
+    Wiped(WipeResult),
 }
 
 /// What a command did.
@@ -786,10 +791,8 @@ pub struct MerchantView {
     /// Merchant category code.
     pub mcc: String,
     /// Kind.
-    #[schema(value_type = String)]
     pub kind: MerchantKind,
     /// Which document says who it is.
-    #[schema(value_type = Option<String>)]
     pub identity_kind: Option<IdentityKind>,
     /// The end of its number.
     pub identity: String,
@@ -827,15 +830,12 @@ pub struct ContactView {
     /// DE42 of its merchant.
     pub merchant_id: String,
     /// What it is.
-    #[schema(value_type = String)]
     pub kind: ContactKind,
     /// What it is for.
-    #[schema(value_type = String)]
     pub role: ContactRole,
     /// Masked value.
     pub value: String,
     /// State.
-    #[schema(value_type = String)]
     pub state: ContactState,
     /// The contact that it is to take the place of.
     pub replaces: Option<u64>,
@@ -858,10 +858,8 @@ pub struct HoldView {
     /// DE41.
     pub terminal_id: String,
     /// What it stops.
-    #[schema(value_type = String)]
     pub scope: HoldScope,
     /// State.
-    #[schema(value_type = String)]
     pub state: HoldState,
     /// Why, what ends it, and how to appeal.
     #[serde(flatten)]
@@ -885,7 +883,6 @@ pub struct ChallengeView {
     /// Number.
     pub challenge: u64,
     /// What for.
-    #[schema(value_type = String)]
     pub purpose: Purpose,
     /// Contact that it was sent to.
     pub contact: u64,
@@ -896,7 +893,6 @@ pub struct ChallengeView {
     /// The payment that its payer confirms.
     pub payment: Option<PaymentView>,
     /// State.
-    #[schema(value_type = String)]
     pub state: ChallengeState,
     /// Tries left.
     pub tries_left: u8,
@@ -918,6 +914,41 @@ pub struct PaymentView {
     pub currency: String,
 }
 
+/// What is in a case, by its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum CaseBody {
+    /// Of kind "unbinding".
+    Unbinding(Box<Unbinding>),
+    /// Of kind "replacement".
+    Replacement(Box<Replacement>),
+    /// Of kind "account-change".
+    AccountChange(AccountChange),
+}
+
+impl CaseBody {
+    /// Reads what the store keeps; `None` when this build does not know it.
+    #[must_use]
+    pub fn read(kind: &str, text: &str) -> Option<Self> {
+        match kind {
+            "unbinding" => serde_json::from_str(text).ok().map(Self::Unbinding),
+            "replacement" => serde_json::from_str(text).ok().map(Self::Replacement),
+            "account-change" => serde_json::from_str(text).ok().map(Self::AccountChange),
+            _unknown => None,
+        }
+    }
+
+    /// What the case waits for; nothing when it is over.
+    #[must_use]
+    pub fn waits_for(&self) -> Vec<String> {
+        match self {
+            Self::Unbinding(case) => case.waits_for(),
+            Self::Replacement(case) => case.waits_for(),
+            Self::AccountChange(case) => case.waits_for(),
+        }
+    }
+}
+
 /// A case as the registry shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = CaseFile)]
@@ -934,14 +965,29 @@ pub struct CaseView {
     pub stage: String,
     /// Version.
     pub version: u32,
-    /// All of it.
-    #[schema(value_type = Object)]
-    pub body: serde_json::Value,
+    /// The next steps, and who takes them; none when it is over.
+    pub waits_for: Vec<String>,
+    /// All of it; null when a newer posgate wrote it.
+    pub body: Option<CaseBody>,
     /// When it was opened.
     pub opened_at_us: u64,
     /// Acquirer.
     #[serde(skip)]
     pub acquirer: AcquirerId,
+}
+
+impl CaseView {
+    /// The binding that the case ends: the one that it is about, but for a replacement that was rolled back.
+    #[must_use]
+    pub fn leaving(&self) -> u64 {
+        match &self.body {
+            Some(CaseBody::Replacement(case)) if case.leaving() == Leaving::New => case.new_binding,
+            Some(
+                CaseBody::Replacement(_) | CaseBody::Unbinding(_) | CaseBody::AccountChange(_),
+            )
+            | None => self.binding,
+        }
+    }
 }
 
 /// Something that was heard of after its end, or under another's name.

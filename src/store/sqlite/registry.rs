@@ -11,7 +11,7 @@ use super::{
     StoreFile, Sync, affairs, audit, from_sql, limits, open, parcels, to_sql, tokens, writes,
 };
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::unbinding::WATCH;
+use crate::binding::watch::WATCH;
 use crate::binding::watch::BindingRules;
 use crate::binding::{
     AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, SerialPrint,

@@ -15,7 +15,8 @@ use crate::binding::contact::{
     self, ContactEvent, ContactKind, ContactRole, ContactState, guards_acceptance,
 };
 use crate::binding::refusal::two_persons;
-use crate::binding::unbinding::{Proof, WATCH};
+use crate::binding::unbinding::Proof;
+use crate::binding::watch::WATCH;
 use crate::binding::{BindingEvent, BindingState, ReasonSet, Refusal, RependReason};
 use crate::store::command::{Allows, Notice, Sealed};
 

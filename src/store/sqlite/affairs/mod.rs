@@ -20,6 +20,7 @@ mod time;
 mod unbindings;
 mod views;
 mod watch;
+mod wipe;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};

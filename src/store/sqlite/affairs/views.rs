@@ -13,8 +13,8 @@ use crate::binding::drain::Impact;
 use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::store::command::{
-    AlertView, CaseView, ChallengeView, ContactView, DeviceName, DeviceView, HoldView,
-    MerchantView, PaymentView,
+    AlertView, CaseBody, CaseView, ChallengeView, ContactView, DeviceName, DeviceView,
+    HoldView, MerchantView, PaymentView,
 };
 
 const CHALLENGE: &str = "SELECT h.id, h.purpose, h.contact, c.masked, h.subject, h.state, h.tries, h.expires_at, \
@@ -388,15 +388,17 @@ const CASE: &str = "SELECT f.id, f.kind, t.terminal_id, f.binding, f.stage, f.ve
     JOIN terminal t ON t.id = b.terminal";
 
 fn case_view(row: &Row<'_>) -> rusqlite::Result<CaseView> {
-    let body: String = row.get(6)?;
+    let kind: String = row.get(1)?;
+    let body = CaseBody::read(&kind, row.get_ref(6)?.as_str()?);
     Ok(CaseView {
         case: from_sql(row.get(0)?),
-        kind: row.get(1)?,
+        kind,
         terminal_id: row.get(2)?,
         binding: from_sql(row.get(3)?),
         stage: row.get(4)?,
         version: row.get(5)?,
-        body: serde_json::from_str(&body).unwrap_or_default(),
+        waits_for: body.as_ref().map(CaseBody::waits_for).unwrap_or_default(),
+        body,
         opened_at_us: from_sql(row.get(7)?),
         acquirer: AcquirerId(row.get(8)?),
     })
