@@ -110,6 +110,15 @@ pub fn apply(
     }
 }
 
+/// Whether setting a status by hand does no more than an event that stops: that is one person's to do.
+#[must_use]
+pub fn only_stops(before: AccountStatus, after: AccountStatus) -> bool {
+    before == after
+        || AccountEvent::ALL
+            .iter()
+            .any(|event| !event.opens() && apply(before, false, *event) == Ok(after))
+}
+
 /// The case in which a terminal's money is to settle elsewhere: asked for by one person, agreed to by another.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct AccountChange {
@@ -171,6 +180,25 @@ mod tests {
                 .collect();
             assert_eq!(got, row, "{event}");
         }
+    }
+
+    #[test]
+    fn by_hand_one_person_stops_and_starts_nothing() {
+        use AccountStatus::{Closed, Frozen, Invalid, Unverified, Verified};
+        for (before, after) in [
+            (Verified, Frozen),
+            (Verified, Invalid),
+            (Unverified, Frozen),
+            (Frozen, Closed),
+        ] {
+            assert!(only_stops(before, after), "{before} to {after}");
+        }
+        for before in [Unverified, Invalid, Frozen, Closed] {
+            assert!(!only_stops(before, Verified), "{before}");
+        }
+        // What would be frozen no longer.
+        assert!(!only_stops(Frozen, Invalid) && !only_stops(Frozen, Unverified));
+        assert!(!only_stops(Closed, Frozen));
     }
 
     proptest! {
