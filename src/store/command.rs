@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::StoreError;
-use super::registry::{Actor, DirectoryChanges, RegistryError};
+use super::registry::{Actor, BindingRow, DirectoryChanges, RegistryError};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::account::{AccountChange, AccountEvent, AccountKind};
 use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Purpose, Verdict};
@@ -720,6 +720,16 @@ pub trait Affairs {
         merchant: MerchantId,
     ) -> Result<Option<MerchantView>, StoreError>;
 
+    /// Open bindings of a merchant's terminals by terminal id, as many as are shown at once. With whether there are more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn merchant_terminals(
+        &mut self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+    ) -> Result<(Vec<BindingRow>, bool), StoreError>;
+
     /// A device.
     ///
     /// # Errors
@@ -765,6 +775,12 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError>;
+
+    /// Evidence that somebody may still act on, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn evidence_views(&mut self, now: Timestamp) -> Result<Vec<EvidenceView>, StoreError>;
 
     /// What was heard of after its end, newest first.
     ///
@@ -988,6 +1004,28 @@ impl CaseView {
             | None => self.binding,
         }
     }
+}
+
+/// Evidence that one person filed and another may act on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Evidence)]
+pub struct EvidenceView {
+    /// Number.
+    pub evidence: u64,
+    /// What it is about, as `account acme/A-001`.
+    pub about: String,
+    /// What it allows.
+    pub allows: String,
+    /// What it is.
+    pub note: String,
+    /// SHA-256 of a file; may be empty.
+    pub sha256: String,
+    /// Who filed it: anybody else may act on it.
+    pub filed_by: String,
+    /// When.
+    pub filed_at_us: u64,
+    /// Until when somebody may act on it.
+    pub good_until_us: u64,
 }
 
 /// Something that was heard of after its end, or under another's name.

@@ -829,11 +829,78 @@ fn an_account_opens_by_two_persons_and_closes_by_one() {
     );
     desk.ok(event(AccountEvent::Freeze, None));
     let used = desk.refused(CHECKER, event(AccountEvent::Unfreeze, Some(evidence)));
-    assert!(used.contains("evidence"), "{used}");
+    assert!(used.contains("was used already"), "{used}");
     let stale = desk.evidence("account acme/A-001", Allows::UnfreezeAccount);
     desk.now += 8 * DAY;
     let stale = desk.refused(CHECKER, event(AccountEvent::Unfreeze, Some(stale)));
-    assert!(stale.contains("within a week"), "{stale}");
+    assert!(stale.contains("older than a week"), "{stale}");
+    let none = desk.refused(CHECKER, event(AccountEvent::Unfreeze, None));
+    let how = "posgate evidence file \"account acme/A-001\" unfreeze-account";
+    assert!(none.contains(how), "{none}");
+}
+
+#[test]
+fn evidence_is_of_something_that_is_there_and_is_listed_until_somebody_acts() {
+    let mut desk = Desk::new();
+    let file = |about: &str| Command::FileEvidence {
+        about: about.into(),
+        allows: Allows::VerifyAccount,
+        note: "seen".into(),
+        sha256: String::new(),
+    };
+    for about in [
+        "account acme/A-002",
+        "account other/A-001",
+        "terminal acme/T1",
+        "merchant acme/2",
+        "contact 99",
+        "case 1",
+    ] {
+        assert!(desk.refused(MAKER, file(about)).contains("no "), "{about}");
+    }
+    for about in ["account A-001", "A-001", "contact one", "device acme/SN1"] {
+        let told = desk.refused(MAKER, file(about));
+        assert!(told.contains("has to be"), "{about}: {told}");
+    }
+    let listed = |desk: &mut Desk| {
+        let now = Timestamp(desk.now);
+        let found = desk.registry.evidence_views(now).unwrap();
+        found.iter().map(|each| each.evidence).collect::<Vec<_>>()
+    };
+    let before = listed(&mut desk);
+    assert!(before.is_empty(), "what was used is not listed: {before:?}");
+    let merchant = desk.evidence(&format!("merchant acme/{SHOP}"), Allows::RaiseLimit);
+    let phone = desk.phone;
+    let contact = desk.evidence(&format!("contact {phone}"), Allows::VerifyContact);
+    assert_eq!(listed(&mut desk), [contact, merchant]);
+    desk.now += 8 * DAY;
+    assert_eq!(listed(&mut desk), [0; 0]);
+}
+
+#[test]
+fn a_phone_whose_holder_did_not_agree_has_no_place_yet() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let old = desk.phone;
+    let new = desk.phone_of(2, ContactRole::Owner, Some(old));
+    desk.now += 5 * MINUTE;
+    let challenge = desk.send(new, Purpose::ChangePhoneNew, new).unwrap();
+    desk.ok(Command::CheckCode {
+        challenge,
+        purpose: Purpose::ChangePhoneNew,
+        code: RIGHT,
+    });
+    let revoke = |last_too| Command::Contact {
+        contact: old,
+        event: ContactEvent::Revoke,
+        note: "given up".into(),
+        evidence: None,
+        last_too,
+    };
+    let told = desk.refused(MAKER, revoke(false));
+    assert!(told.contains("last verified phone"), "{told}");
+    desk.ok(revoke(true));
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "phone".into()));
 }
 
 #[test]

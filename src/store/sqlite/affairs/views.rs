@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::super::{SqliteRegistry, from_sql, to_sql};
 use super::challenges::columns;
 use super::contacts::CONSENT_GOOD_FOR;
+use super::evidence::GOOD_FOR;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::TerminalKey;
 use crate::binding::challenge::{ChallengeState, Payment, Purpose, TRIES_MAX};
@@ -14,7 +15,7 @@ use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::store::command::{
     AlertView, CaseBody, CaseView, ChallengeView, ContactView, DeviceName, DeviceView,
-    HoldView, MerchantView, PaymentView,
+    EvidenceView, HoldView, MerchantView, PaymentView,
 };
 
 const CHALLENGE: &str = "SELECT h.id, h.purpose, h.contact, c.masked, h.subject, h.state, h.tries, h.expires_at, \
@@ -45,7 +46,7 @@ fn challenge_view(row: &Row<'_>) -> rusqlite::Result<ChallengeView> {
 }
 
 /// Rows of one list.
-const ROWS_MAX: u32 = 1_000;
+pub(super) const ROWS_MAX: u32 = 1_000;
 
 impl SqliteRegistry {
     pub(super) fn read_merchant(
@@ -275,6 +276,28 @@ impl SqliteRegistry {
             "{CASE} WHERE f.is_over <= ?1 ORDER BY f.id DESC LIMIT {ROWS_MAX}"
         ))?;
         let rows = all.query_map([!open_only], case_view)?;
+        rows.collect()
+    }
+
+    pub(super) fn read_evidence(&self, now: Timestamp) -> rusqlite::Result<Vec<EvidenceView>> {
+        let mut all = self.db().prepare_cached(&format!(
+            "SELECT id, about, allows, note, sha256, filed_by, filed_at FROM evidence \
+             WHERE used_at IS NULL AND filed_at >= ?1 ORDER BY id DESC LIMIT {ROWS_MAX}"
+        ))?;
+        let since = to_sql(now.0.saturating_sub(GOOD_FOR));
+        let rows = all.query_map([since], |row| {
+            let filed_at = from_sql(row.get(6)?);
+            Ok(EvidenceView {
+                evidence: from_sql(row.get(0)?),
+                about: row.get(1)?,
+                allows: row.get(2)?,
+                note: row.get(3)?,
+                sha256: row.get(4)?,
+                filed_by: row.get(5)?,
+                filed_at_us: filed_at,
+                good_until_us: filed_at.saturating_add(GOOD_FOR),
+            })
+        })?;
         rows.collect()
     }
 
