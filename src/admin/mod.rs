@@ -17,6 +17,7 @@ mod affairs;
 pub mod audit;
 mod batches;
 mod bindings;
+mod bundle;
 mod caller;
 mod cases;
 mod challenges;

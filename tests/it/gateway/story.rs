@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::admin::{Api, new_key};
 use super::batches::{NOTHING, Sums, settlement};
 use super::fixture::{SHOP, Setup, Till, World, eventually, prometheus};
+use super::schemas;
 use super::wire::{Draft, PATIENCE, Wire};
 
 const BEGIN: &str = "<!-- story: written by the test -->\n";
@@ -604,6 +605,45 @@ async fn the_story_that_the_documentation_tells() {
     );
     s.say("posgate audit verify: every event is as it was written");
     s.text.push_str("```\n");
+    let sold = &s.listed("/v1/transactions?limit=1", 1).await[0];
+    let (number, accepted) = (&sold["transaction"], sold["accepted_at"].as_str().unwrap());
+    let (date, _) = accepted.split_once('T').unwrap();
+    schemas::compared(
+        s,
+        &[
+            ("/v1/cases", "/v1/cases?all=true"),
+            ("/v1/cases/{case}", "/v1/cases/1"),
+            ("/v1/cases/{case}/impact", "/v1/cases/2/impact"),
+            ("/v1/evidence", "/v1/evidence"),
+            (
+                "/v1/terminals/{acquirer}/{terminal}/batch",
+                "/v1/terminals/acme/T0000004/batch?batch=1",
+            ),
+            (
+                "/v1/transactions/{transaction}",
+                &format!("/v1/transactions/{number}"),
+            ),
+            (
+                "/v1/transactions/{transaction}/evidence",
+                &format!("/v1/transactions/{number}/evidence"),
+            ),
+            ("/v1/settlements/{date}", &format!("/v1/settlements/{date}")),
+            (
+                "/v1/terminals/{acquirer}/{terminal}",
+                "/v1/terminals/acme/T0000004",
+            ),
+            (
+                "/v1/merchants/{acquirer}/{merchant}/contacts",
+                &format!("/v1/merchants/acme/{SHOP}/contacts"),
+            ),
+            ("/v1/alerts", "/v1/alerts"),
+            (
+                "/v1/merchants/{acquirer}/{merchant}/terminals",
+                &format!("/v1/merchants/acme/{SHOP}/terminals"),
+            ),
+        ],
+    )
+    .await;
     let Story {
         world,
         link,
