@@ -89,6 +89,8 @@ pub(super) struct IntentShown {
     /// Masked
     pub(super) card: String,
     pub(super) card_number_sealed: bool,
+    /// Some days after its end
+    pub(super) card_number_erased: bool,
     pub(super) kept_for_reversal: Elements,
     pub(super) fields_sealed: bool,
     /// Bytes before the message, in hexadecimal

@@ -20,7 +20,7 @@ use crate::binding::challenge::Payment;
 use crate::binding::{BindingState, RependReason};
 use crate::iso8583::ResponseCode;
 use crate::store::projection::{SEALED_ELEMENTS, kept_element, kept_elements};
-use crate::store::record::{checksum_of, read_group};
+use crate::store::record::{ERASED, checksum_of, read_group};
 use crate::store::{
     Intent, Intervention, JournalStore, Outcome, OutcomeKind, Record, StoreError, TransactionReader,
 };
@@ -232,9 +232,11 @@ fn intent_shown(
             &intent.amount.currency.to_string(),
         ),
         card: intent.pan.as_str().to_owned(),
-        card_number_sealed: !intent.sealed_pan.is_empty(),
+        card_number_sealed: !intent.sealed_pan.is_empty() && *intent.sealed_pan != ERASED,
+        card_number_erased: *intent.sealed_pan == ERASED,
         kept_for_reversal: elements(&intent.reversal),
-        fields_sealed: kept_element(&intent.reversal, SEALED_ELEMENTS).is_some(),
+        fields_sealed: kept_element(&intent.reversal, SEALED_ELEMENTS)
+            .is_some_and(|kept| *kept != ERASED),
         envelope: hex(&intent.envelope),
     })
 }

@@ -304,6 +304,15 @@ impl Gateway {
         json_of(self.get(path).await?).await
     }
 
+    /// Gets a resource as it is written.
+    pub(super) async fn get_text(&self, path: &str) -> anyhow::Result<String> {
+        let response = self.get(path).await?;
+        if !response.status().is_success() {
+            bail!("{path} is answered with {}", response.status());
+        }
+        text_of(response).await
+    }
+
     /// Changes something, once: it is asked for again under the same key when the connection breaks.
     pub(super) async fn change(
         &self,

@@ -397,6 +397,11 @@ impl Reader<'_, '_> {
                 days(30)..=days(36_500),
                 default.transactions,
             ),
+            card_numbers: store.duration(
+                "card_numbers_keep",
+                days(1)..=days(400),
+                default.card_numbers,
+            ),
             check: store.choice("check", &StoreCheck::NAMES, default.check),
         };
         if keeping.transactions < keeping.journal {

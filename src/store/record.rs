@@ -37,6 +37,9 @@ pub enum RecordError {
     Value,
 }
 
+/// What stands in place of something sealed that was erased; nothing that is sealed is as short.
+pub const ERASED: [u8; 1] = [0];
+
 /// All that a later reversal or repeat needs, written before a request is forwarded (invariant 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent<'a> {
@@ -82,7 +85,8 @@ pub struct Intent<'a> {
     pub pan: MaskedPan,
     /// Keyed hash of the card number, zeros when there was none.
     pub pan_hash: [u8; 16],
-    /// Card number, encrypted; empty when there was none or none is needed for a reversal.
+    /// Card number, encrypted; empty when there was none or none is needed for a reversal, [`ERASED`] when it
+    /// was erased.
     pub sealed_pan: Cow<'a, [u8]>,
     /// Keyed hash of what makes two requests the same.
     pub content: u64,

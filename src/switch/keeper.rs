@@ -1,5 +1,5 @@
 //! Looks after the store beside the money path, on a thread of its own: room on the disk once a second,
-//! and the deletion of what has been kept long enough. Another one reads all of the store once after the
+//! and the deletion of what has been kept long enough, card numbers before all. Another one reads all of the store once after the
 //! start.
 
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ pub struct StoreKeeping {
     pub journal: Duration,
     /// Rows of the read model.
     pub transactions: Duration,
+    /// Sealed card numbers of transactions that are closed.
+    pub card_numbers: Duration,
     /// When all of the store is read.
     pub check: StoreCheck,
 }
@@ -67,6 +69,7 @@ impl Default for StoreKeeping {
             reserve_bytes: 64 << 20,
             journal: days(180),
             transactions: days(400),
+            card_numbers: days(8),
             check: StoreCheck::default(),
         }
     }
@@ -184,7 +187,10 @@ impl Work {
             Err(problem) => {
                 if !self.cannot {
                     let problem = chain(&problem);
-                    tracing::warn!(problem, "old groups and transactions cannot be deleted");
+                    tracing::warn!(
+                        problem,
+                        "old card numbers, groups and transactions cannot be deleted"
+                    );
                 }
                 self.cannot = true;
             }
@@ -193,6 +199,16 @@ impl Work {
     }
 
     fn step(&mut self, now: Timestamp) -> Result<Deleted, StoreError> {
+        let erased = self
+            .retention
+            .erase_card_numbers(before(now, self.keeping.card_numbers))?;
+        self.metrics.erased(erased.transactions);
+        if erased.more {
+            return Ok(Deleted {
+                more: true,
+                ..Deleted::default()
+            });
+        }
         let groups = self
             .retention
             .delete_groups(before(now, self.keeping.journal))?;

@@ -145,6 +145,8 @@ names! {
     STORE_DELETED = "posgate_store_deleted_total", Count, counter,
         "What was deleted because it was kept long enough, by kind (groups: of the journal; shortened: groups \
          of which only what is open or owed is left; transactions: of the read model).";
+    CARDS_ERASED = "posgate_store_card_numbers_erased_total", Count, counter,
+        "Closed transactions whose sealed card number was erased from the journal.";
     PARCELS = "posgate_parcels_total", Count, counter,
         "Attempts to deliver texts and events, by way (sms, email, event) and result (delivered, put-off, \
          refused, expired).";
@@ -420,6 +422,7 @@ pub struct KeeperMetrics {
     groups: Counter,
     shortened: Counter,
     transactions: Counter,
+    erased: Counter,
 }
 
 impl std::fmt::Debug for KeeperMetrics {
@@ -437,6 +440,7 @@ impl Default for KeeperMetrics {
             groups: metrics::counter!(STORE_DELETED, "kind" => "groups"),
             shortened: metrics::counter!(STORE_DELETED, "kind" => "shortened"),
             transactions: metrics::counter!(STORE_DELETED, "kind" => "transactions"),
+            erased: metrics::counter!(CARDS_ERASED),
         }
     }
 }
@@ -453,6 +457,11 @@ impl KeeperMetrics {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     pub fn findings(&self, count: u64) {
         self.findings.set(count as f64);
+    }
+
+    /// That many card numbers were erased.
+    pub fn erased(&self, transactions: u64) {
+        self.erased.increment(transactions);
     }
 
     /// Something was deleted.

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use posgate::base::{AccountId, AcquirerId, BatchNumber, BindingId, Stan, TerminalId};
+use posgate::base::{AccountId, AcquirerId, BatchNumber, BindingId, Stan, TerminalId, Timestamp};
 use posgate::binding::{AccountStatus, BindingState, TerminalKey};
 use posgate::store::command::{Affairs, DeviceName};
 use posgate::store::projection::project_round;
-use posgate::store::sqlite::{SqliteFolder, StoreFile, check};
+use posgate::store::sqlite::{Retention, SqliteFolder, StoreFile, check};
 use posgate::store::{JournalStore, OutcomeKind, ReadModel, Registry};
 
 /// Makes a store's files from their dumps.
@@ -74,6 +74,25 @@ fn a_store_of_schema_1_that_lost_its_journal_is_refused() {
     let refused = folder.prepare(&folder.lock().unwrap()).unwrap_err();
     let refused = refused.to_string();
     assert!(refused.contains("journal.db"), "{refused}");
+}
+
+/// Nothing in it was erased yet, and all of it can be.
+#[test]
+fn a_journal_of_schema_2_is_looked_through_for_card_numbers() {
+    let place = tempfile::tempdir().unwrap();
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/schema-2/journal.sql");
+    let db = rusqlite::Connection::open(place.path().join("journal.db")).unwrap();
+    db.execute_batch(&fs::read_to_string(dump).unwrap())
+        .unwrap();
+    drop(db);
+    let folder = SqliteFolder::open(place.path()).unwrap();
+    let (mut journal, mut model) = (folder.journal().unwrap(), folder.read_model().unwrap());
+    assert_eq!(journal.last_sequence().unwrap(), 22);
+    while project_round(&mut journal, &mut model).unwrap() > 0 {}
+    let mut retention = Retention::open(&folder).unwrap();
+    let erased = retention.erase_card_numbers(Timestamp(u64::MAX)).unwrap();
+    assert_eq!(erased.transactions, 10);
+    assert_eq!(journal.last_sequence().unwrap(), 22);
 }
 
 /// Bindings, accounts and histories are carried over; serial numbers become devices, and where two open

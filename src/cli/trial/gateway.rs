@@ -1,5 +1,6 @@
 //! The gateway on trial: the same executable as a process of its own, with a configuration and a store in a folder.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub(super) struct Gateway {
     address: SocketAddr,
     process: Option<Child>,
     environment: Vec<(String, String)>,
+    /// Another program than this one.
+    program: Option<PathBuf>,
 }
 
 impl Gateway {
@@ -90,12 +93,43 @@ reconnect_max = "200ms"
             address,
             process: None,
             environment: Vec::new(),
+            program: None,
         })
     }
 
     /// Sets variables for the lives to come, instead of those set before.
     pub(super) fn set_environment(&mut self, variables: &[(String, String)]) {
         self.environment = variables.to_vec();
+    }
+
+    /// Lets another program, of an older release for one, have the lives to come; `None` for this one.
+    pub(super) fn set_program(&mut self, program: Option<&Path>) {
+        self.program = program.map(Path::to_owned);
+    }
+
+    /// Binds terminals with the set program's own commands: the store is then of its making.
+    pub(super) fn bind_by_program(
+        &self,
+        lines: impl Iterator<Item = ImportLine>,
+    ) -> anyhow::Result<()> {
+        let mut text = String::from("acquirer,terminal_id,merchant_id,account_id,state\n");
+        for line in lines {
+            let (terminal, merchant, account) = (line.terminal, line.merchant, line.account);
+            writeln!(text, "{ACQUIRER},{terminal},{merchant},{account},active")?;
+        }
+        fs::write(self.folder.join("terminals.csv"), text)?;
+        let mut import = Command::new(self.program()?);
+        import.args(["terminal", "import", "terminals.csv", "-c", "posgate.toml"]);
+        let done = import.current_dir(&self.folder).output()?;
+        if !done.status.success() {
+            let said = String::from_utf8_lossy(&done.stderr);
+            bail!("the older program imports no terminals: {}", said.trim());
+        }
+        Ok(())
+    }
+
+    fn program(&self) -> std::io::Result<PathBuf> {
+        self.program.clone().map_or_else(std::env::current_exe, Ok)
     }
 
     /// Binds terminals in the store of a gateway that does not run.
@@ -139,7 +173,7 @@ reconnect_max = "200ms"
             .append(true)
             .open(self.log())
             .context("no log file")?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(self.program()?);
         command
             .args(["serve", "-c", "posgate.toml"])
             .current_dir(&self.folder)

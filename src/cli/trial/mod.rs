@@ -62,6 +62,10 @@ pub struct Args {
     /// The gateway may end by itself, as it must when its disk fails: it is started again, and that is counted
     #[arg(long)]
     may_end: bool,
+    /// An older posgate that has the first half of the lives; this one takes its store over from a kill. Books are
+    /// compared over both
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "points")]
+    upgrade_from: Option<PathBuf>,
     /// Where randomness starts. Moments are not repeated exactly: it is a real process
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -100,6 +104,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         None => temporary.path().to_owned(),
     };
+    if let Some(older) = &args.upgrade_from
+        && !older.is_file()
+    {
+        bail!("{} is no program", older.display());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

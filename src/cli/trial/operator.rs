@@ -16,6 +16,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Longest that a change may take: a gateway that was stopped answers nobody.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Reversals and repeats that a gateway owes by its metrics; `None` when it does not answer.
+pub(super) async fn owed_by(socket: PathBuf) -> Option<u64> {
+    let gateway = Gateway::on_socket(socket);
+    let metrics = tokio::time::timeout(PATIENCE, gateway.get_text("/metrics"));
+    let metrics = metrics.await.ok()?.ok()?;
+    let owed = metrics.lines().filter(|line| {
+        line.starts_with("posgate_reversals_owed{") || line.starts_with("posgate_repeats_owed{")
+    });
+    let values = owed.map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+    values.sum()
+}
+
 /// What came of its work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {

@@ -47,6 +47,11 @@ CREATE TABLE floor (
 );
 INSERT INTO floor VALUES (1, 0, 0, 0);
 ",
+    "
+-- Up to this group nothing sealed is left.
+CREATE TABLE erased (one INTEGER PRIMARY KEY CHECK (one = 1), upto INTEGER NOT NULL);
+INSERT INTO erased VALUES (1, 0);
+",
 ];
 
 /// Pages the write-ahead log may grow to before it is copied into the file. The log is then written over

@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod batch;
 mod check;
+mod erasure;
 mod files;
 mod import;
 mod journal;
@@ -39,6 +40,7 @@ use crate::base::failpoint::{self, Point};
 
 pub use backup::{Manifest, Restored, backup, restore};
 pub use check::{Finding, Mend, Report, check};
+pub use erasure::Erased;
 pub use files::{StoreFile, advised};
 pub use journal::SqliteJournal;
 pub use query::SqliteReader;

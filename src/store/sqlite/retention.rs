@@ -13,6 +13,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::erasure::Erasure;
 use super::files::Floor;
 use super::{SqliteFolder, SqliteJournal, SqliteReadModel, from_sql, postings, to_sql};
 use crate::base::Timestamp;
@@ -20,7 +21,7 @@ use crate::store::record;
 use crate::store::{ReadModel, Record, StoreError};
 
 /// Groups looked at in one step: the journal's writer waits for a step at most.
-const STEP_GROUPS: u32 = 64;
+pub(super) const STEP_GROUPS: u32 = 64;
 /// Bytes of groups after which a step takes no further one.
 const STEP_BYTES: usize = 4 << 20;
 /// Rows looked at in one step.
@@ -48,18 +49,19 @@ pub struct Deleted {
 /// See the module. Has connections of its own.
 #[derive(Debug)]
 pub struct Retention {
-    journal: SqliteJournal,
-    model: SqliteReadModel,
+    pub(super) journal: SqliteJournal,
+    pub(super) model: SqliteReadModel,
     /// Groups up to here were looked at in this pass.
     group: u64,
     /// Transactions up to here were looked at in this pass.
     txn: u64,
+    pub(super) erasure: Erasure,
 }
 
 /// A group while it is looked at.
-struct Group {
-    sequence: u64,
-    records: Vec<Record>,
+pub(super) struct Group {
+    pub(super) sequence: u64,
+    pub(super) records: Vec<Record>,
 }
 
 impl Retention {
@@ -74,11 +76,15 @@ impl Retention {
             db.execute_batch(&set)
                 .map_err(StoreError::engine("setting up the deletion of old groups"))?;
         }
+        let erasure = Erasure::begin(journal.db()).map_err(StoreError::engine(
+            "reading how far card numbers are erased",
+        ))?;
         Ok(Self {
             journal,
             model,
             group: 0,
             txn: 0,
+            erasure,
         })
     }
 
@@ -87,7 +93,7 @@ impl Retention {
     /// # Errors
     /// When a file cannot be read or written, or a group is damaged: what cannot be read is not deleted.
     pub fn delete_groups(&mut self, before: Timestamp) -> Result<Deleted, StoreError> {
-        let groups = self.old_groups(before)?;
+        let groups = self.old_groups(self.group, before, STEP_GROUPS)?;
         let Some(last) = groups.last().map(|group| group.sequence) else {
             // The next pass looks again at what was kept for being open.
             self.group = 0;
@@ -174,8 +180,13 @@ impl Retention {
         })
     }
 
-    /// The next groups that are projected and of which everything is older.
-    fn old_groups(&mut self, before: Timestamp) -> Result<Vec<Group>, StoreError> {
+    /// The next groups after one that are projected and of which everything is older.
+    pub(super) fn old_groups(
+        &mut self,
+        after: u64,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Group>, StoreError> {
         let mark = self.model.mark()?;
         let fail = StoreError::engine;
         let mut next = self
@@ -187,7 +198,7 @@ impl Retention {
             )
             .map_err(fail("reading journal.db"))?;
         let mut rows = next
-            .query(params![to_sql(self.group), to_sql(mark), STEP_GROUPS])
+            .query(params![to_sql(after), to_sql(mark), limit])
             .map_err(fail("reading journal.db"))?;
         let (mut groups, mut bytes) = (Vec::new(), 0);
         while bytes < STEP_BYTES
@@ -210,7 +221,7 @@ impl Retention {
     }
 
     /// Transactions of these groups that are open, owed or parked.
-    fn undone(&self, groups: &[Group]) -> Result<HashSet<u64>, StoreError> {
+    pub(super) fn undone(&self, groups: &[Group]) -> Result<HashSet<u64>, StoreError> {
         let named = || {
             let records = groups.iter().flat_map(|group| &group.records);
             records.filter_map(Record::txn).map(|txn| txn.0)
@@ -257,18 +268,24 @@ fn delete_group(
         done.groups += 1;
         return Ok(());
     }
+    rewrite(db, group.sequence, &kept)?;
+    done.shortened += 1;
+    Ok(())
+}
+
+/// Writes a group anew under its number.
+pub(super) fn rewrite(db: &Connection, sequence: u64, records: &[&Record]) -> rusqlite::Result<()> {
     let mut body = Vec::new();
     record::begin_group(&mut body);
-    kept.iter().for_each(|record| record.encode(&mut body));
+    records.iter().for_each(|record| record.encode(&mut body));
     record::end_group(&mut body);
     db.prepare_cached("UPDATE journal SET records = ?2, body = ?3 WHERE sequence = ?1")?
         .execute(params![
-            to_sql(group.sequence),
-            to_sql(kept.len() as u64),
+            to_sql(sequence),
+            to_sql(records.len() as u64),
             body
-        ])?;
-    done.shortened += 1;
-    Ok(())
+        ])
+        .map(drop)
 }
 
 /// What a record that goes said and still holds.

@@ -26,7 +26,7 @@ pub(super) async fn trading(mut setup: Setup) -> Trading {
     let host = Host::start(HostSettings::new(dialect, clock))
         .await
         .unwrap();
-    setup.host = Some(host.addr());
+    setup.hosts = vec![host.addr()];
     setup.sign_on_required = true;
     let world = setup.start().await;
     let up = || world.running.switch.groups_up().0 == 1;

@@ -48,7 +48,7 @@ async fn books_agree(name: &'static str, stan: StanPolicy, mix: Mix) {
     });
     let host = host.await.unwrap();
     let setup = Setup {
-        host: Some(host.addr()),
+        hosts: vec![host.addr()],
         stan,
         sign_on_required: true,
         timeout: Duration::from_millis(300),

@@ -65,8 +65,8 @@ pub(super) struct Setup {
     pub(super) session: SessionLimits,
     pub(super) terminals: u32,
     pub(super) keeping: StoreKeeping,
-    /// Another host than the scripted one.
-    pub(super) host: Option<SocketAddr>,
+    /// Other addresses than the scripted host's, a link to each.
+    pub(super) hosts: Vec<SocketAddr>,
     /// What an earlier gateway left behind.
     pub(super) stored: Option<Stored>,
     /// Another clock than the machine's.
@@ -103,7 +103,7 @@ impl Setup {
                 reserve_bytes: 1 << 20,
                 ..StoreKeeping::default()
             },
-            host: None,
+            hosts: Vec::new(),
             stored: None,
             clock: None,
         }
@@ -132,7 +132,14 @@ impl Setup {
         };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let bank = TcpListener::bind(any_port).await.unwrap();
-        let host = self.host.unwrap_or_else(|| bank.local_addr().unwrap());
+        let hosts = match self.hosts {
+            hosts if hosts.is_empty() => vec![bank.local_addr().unwrap()],
+            hosts => hosts,
+        };
+        let upstream = |host: SocketAddr| UpstreamAddress {
+            address: host.to_string(),
+            tls: None,
+        };
         let certs = MadeCerts::for_localhost().unwrap();
         let tls = self.tls.then(|| {
             let chain = CertificateDer::pem_slice_iter(certs.cert_pem.as_bytes());
@@ -162,10 +169,7 @@ impl Setup {
             upstreams: vec![UpstreamSettings {
                 name: name.clone(),
                 dialect: Arc::clone(&dialect),
-                addresses: vec![UpstreamAddress {
-                    address: host.to_string(),
-                    tls: None,
-                }],
+                addresses: hosts.into_iter().map(upstream).collect(),
                 stan: self.stan,
                 timeout: self.timeout,
                 sign_on: true,

@@ -31,7 +31,7 @@ async fn trade_with(name: &str, faults: Faults) {
     });
     let host: RunningHost = host.await.unwrap();
     let world = Setup {
-        host: Some(host.addr()),
+        hosts: vec![host.addr()],
         sign_on_required: true,
         timeout: Duration::from_millis(400),
         terminals: TERMINALS,

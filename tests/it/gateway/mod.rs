@@ -5,6 +5,7 @@ mod admin;
 mod batches;
 mod binary;
 mod bound_anew;
+mod clogged;
 mod codes;
 mod dialects;
 mod disk;

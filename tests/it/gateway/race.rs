@@ -58,7 +58,7 @@ async fn t18_no_sale_is_journalled_after_the_change_that_ended_its_state() {
         .await
         .unwrap();
     let setup = Setup {
-        host: Some(host.addr()),
+        hosts: vec![host.addr()],
         terminals: TERMINALS,
         ..Setup::new()
     };

@@ -65,7 +65,7 @@ async fn traded_with_faults() -> (Stored, i128) {
     });
     let host: RunningHost = host.await.unwrap();
     let setup = Setup {
-        host: Some(host.addr()),
+        hosts: vec![host.addr()],
         sign_on_required: true,
         timeout: Duration::from_millis(400),
         terminals: 0,
