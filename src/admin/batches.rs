@@ -45,6 +45,7 @@ const DIGITS_MAX: usize = 11;
 /// What is asked for.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Asked {
     /// The batch; the open one when absent
     #[param(value_type = Option<u64>, minimum = 1, maximum = 999_999)]

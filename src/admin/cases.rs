@@ -45,10 +45,10 @@ struct Cases {
 /// Which cases.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Asked {
     /// Those that are over too
     #[serde(default)]
-    #[param(default = false)]
     all: bool,
 }
 

@@ -191,6 +191,15 @@ mod tests {
         }
         assert_eq!(plain, ["/openapi.json"].into_iter().collect());
         assert!(typed > 50, "{typed}");
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let name = parameter["name"].as_str().unwrap();
+                    let in_address = path.contains(&format!("{{{name}}}"));
+                    assert_eq!(parameter["in"] == "path", in_address, "{name} of {path}");
+                }
+            }
+        }
         let schemas = &document["components"]["schemas"];
         assert!(schemas["Transaction"]["properties"]["amount"].is_object());
         for bare in schemas.as_object().unwrap().values() {

@@ -526,7 +526,7 @@ impl Allows {
     }
 }
 
-/// A step of a case of unbinding; see [`Unbinding`](crate::binding::unbinding::Unbinding).
+/// A step of a case of unbinding; see [`Unbinding`].
 #[derive(Clone, Debug)]
 pub enum UnbindStep {
     /// What the applicant says is on record. The phone's tail is compared with the verified owner's.
@@ -563,7 +563,7 @@ pub enum UnbindStep {
     Cancel(String),
 }
 
-/// A step of a replacement; see [`Replacement`](crate::binding::replacement::Replacement).
+/// A step of a replacement; see [`Replacement`].
 #[derive(Clone, Debug)]
 pub enum ReplaceStep {
     /// Result of a test.
