@@ -453,6 +453,17 @@ fn print_given_up(lost: &GivenUp, verb: &str) -> std::io::Result<()> {
             }
         }
     }
+    for shown in &lost.shown {
+        output::line(format_args!(
+            "  the read model shows and keeps transaction {}: {} {} at terminal {}, STAN {:06}, {}",
+            shown.txn,
+            shown.amount,
+            shown.currency,
+            shown.terminal,
+            shown.stan,
+            shown.outcome.as_deref().unwrap_or("open")
+        ))?;
+    }
     if lost.unreadable > 0 {
         output::line(format_args!(
             "  nothing can be read of {} of these groups",

@@ -10,8 +10,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::files::{Presence, look, store_id};
+use super::repair::shown_of;
 use super::{StoreFile, from_sql, journal, read_model, registry, to_sql};
-use crate::base::limits;
+use crate::base::{Counted, limits};
 use crate::store::record::{self, Record};
 use crate::store::{Intent, StoreError};
 
@@ -176,6 +177,22 @@ pub fn check(folder: &Path) -> Report {
         };
         note(&mut report, StoreFile::Journal, |report| {
             groups(journal, &against, report)
+        });
+    }
+    if let (Some(model), false) = (&model, report.bad_groups.is_empty()) {
+        note(&mut report, StoreFile::ReadModel, |report| {
+            let shown = shown_of(model, &report.bad_groups)?;
+            if let Some(first) = shown.first() {
+                let what = format!(
+                    "{} that the read model shows had records in what is damaged or missing, the first being \
+                     transaction {} of terminal {}",
+                    Counted(shown.len(), "transaction"),
+                    first.txn,
+                    first.terminal
+                );
+                report.add(StoreFile::Journal, Mend::Restore, what);
+            }
+            Ok(())
         });
     }
     if let (Some(model), Some(registry)) = (&model, &registry) {
@@ -594,6 +611,14 @@ mod tests {
         report.findings.iter().map(line).collect()
     }
 
+    /// The finding about one transaction that the read model shows and the journal lacks in part.
+    fn shown_still(txn: u64, mend: &str) -> String {
+        format!(
+            "journal.db: 1 transaction that the read model shows had records in what is damaged or missing, the \
+             first being transaction {txn} of terminal T0000001: {mend}"
+        )
+    }
+
     #[test]
     fn a_sound_store_is_counted() {
         let trial = Trial::with_ten_sales();
@@ -608,11 +633,17 @@ mod tests {
     fn a_damaged_group_is_in_the_middle_or_at_the_end() {
         assert_eq!(
             found(|trial| trial.damage(7)),
-            ["journal.db: group 7 is damaged: the checksum differs: Restore"]
+            [
+                "journal.db: group 7 is damaged: the checksum differs: Restore".to_owned(),
+                shown_still(3, "Restore")
+            ]
         );
         assert_eq!(
             found(|trial| trial.damage(21)),
-            ["journal.db: group 21 is damaged: the checksum differs: Cut"]
+            [
+                "journal.db: group 21 is damaged: the checksum differs: Cut".to_owned(),
+                shown_still(10, "Cut")
+            ]
         );
     }
 
@@ -621,7 +652,10 @@ mod tests {
         let journal = |text: &'static str| move |t: &Trial| t.sql(StoreFile::Journal, text);
         assert_eq!(
             found(journal("DELETE FROM journal WHERE sequence IN (4, 5)")),
-            ["journal.db: groups 4 to 5 are missing: Restore"]
+            [
+                "journal.db: groups 4 to 5 are missing: Restore".to_owned(),
+                shown_still(2, "Restore")
+            ]
         );
         assert_eq!(
             found(journal(
@@ -636,7 +670,11 @@ mod tests {
         );
         assert_eq!(
             found(journal("DELETE FROM journal WHERE sequence > 19")),
-            ["journal.db: ends with group 19, but groups up to 21 were projected from it: Cut"]
+            [
+                "journal.db: ends with group 19, but groups up to 21 were projected from it: Cut"
+                    .to_owned(),
+                shown_still(10, "Cut")
+            ]
         );
     }
 

@@ -46,7 +46,7 @@ pub use journal::SqliteJournal;
 pub use query::SqliteReader;
 pub use read_model::SqliteReadModel;
 pub use registry::SqliteRegistry;
-pub use repair::{GivenUp, Rebuilt, Repaired, given_up, rebuild, repair};
+pub use repair::{GivenUp, Rebuilt, Repaired, ShownStill, given_up, rebuild, repair};
 pub use retention::{Deleted, Retention};
 pub use scan::{Wait, scan};
 pub use upkeep::{Anew, SKIPPED_STANS, Stamp, Unknown, UpkeepError};

@@ -12,7 +12,7 @@ use super::check::{Finding, Mend, Report, check, open_read_only};
 use super::files::{Presence, look};
 use super::upkeep::{Anew, Stamp, UpkeepError, begin_anew, copy_aside, put_in_place};
 use super::{
-    FolderLock, SqliteFolder, SqliteJournal, SqliteReadModel, StoreFile, postings, to_sql,
+    FolderLock, SqliteFolder, SqliteJournal, SqliteReadModel, StoreFile, from_sql, postings, to_sql,
 };
 use crate::store::projection::project_round;
 use crate::store::record;
@@ -27,6 +27,57 @@ pub struct GivenUp {
     pub records: Vec<Record>,
     /// Groups of which nothing can be read.
     pub unreadable: u64,
+    /// Transactions that had records in these groups by what the read model shows, which keeps them.
+    pub shown: Vec<ShownStill>,
+}
+
+/// A transaction in the read model of which the journal lacks something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownStill {
+    /// Its number.
+    pub txn: u64,
+    /// The terminal.
+    pub terminal: String,
+    /// The terminal's STAN.
+    pub stan: u32,
+    /// What it asked for, minor units.
+    pub amount: u64,
+    /// Of which currency, as DE49.
+    pub currency: String,
+    /// What became of it; `None` while it was open.
+    pub outcome: Option<String>,
+}
+
+/// The transactions in a read model that name one of these groups.
+pub(super) fn shown_of(
+    model: &Connection,
+    lost: &[(u64, u64)],
+) -> rusqlite::Result<Vec<ShownStill>> {
+    let mut all = model.prepare(
+        "SELECT groups, id, terminal, stan, amount, currency, outcome FROM txn ORDER BY id",
+    )?;
+    let mut rows = all.query([])?;
+    let mut shown = Vec::new();
+    while let Some(row) = rows.next()? {
+        let groups = row.get_ref(0)?.as_str().unwrap_or_default();
+        let mut named = groups
+            .split(' ')
+            .filter_map(|group| group.parse::<u64>().ok());
+        if named.any(|group| {
+            lost.iter()
+                .any(|(first, last)| (*first..=*last).contains(&group))
+        }) {
+            shown.push(ShownStill {
+                txn: row.get(1).map(from_sql)?,
+                terminal: row.get(2)?,
+                stan: row.get(3)?,
+                amount: row.get(4).map(from_sql)?,
+                currency: row.get(5)?,
+                outcome: row.get(6)?,
+            });
+        }
+    }
+    Ok(shown)
 }
 
 /// What a repair did.
@@ -86,6 +137,11 @@ pub fn given_up(folder: &Path, report: &Report) -> Result<GivenUp, StoreError> {
         // What cannot be read is counted below.
         let _unreadable = read();
         given_up.unreadable += (last - first + 1).saturating_sub(seen);
+    }
+    let model = folder.join(StoreFile::ReadModel.name());
+    // Without a read model nothing is known beyond the records.
+    if let Ok(model) = open_read_only(&model, StoreFile::ReadModel) {
+        given_up.shown = shown_of(&model, &report.bad_groups).unwrap_or_default();
     }
     Ok(given_up)
 }
@@ -208,7 +264,8 @@ fn write_again(folder: &SqliteFolder, report: &Report, stamp: &Stamp) -> Result<
             "INSERT INTO store SELECT * FROM old.store; INSERT INTO deleted SELECT * FROM old.deleted; \
              INSERT INTO base_terminal SELECT * FROM old.base_terminal; \
              INSERT INTO base_stan_block SELECT * FROM old.base_stan_block; \
-             INSERT OR REPLACE INTO floor SELECT * FROM old.floor;",
+             INSERT OR REPLACE INTO floor SELECT * FROM old.floor; \
+             INSERT OR REPLACE INTO erased SELECT * FROM old.erased;",
         )?;
         if !report.bad_groups.is_empty() {
             SqliteJournal::note_deleted(&step, report.last_sound + 1, last, "cut")?;
@@ -264,7 +321,7 @@ pub fn rebuild(
     let finish = |db: &Connection| -> rusqlite::Result<u64> {
         db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")?;
         db.query_row("SELECT count(*) FROM txn", [], |row| {
-            row.get(0).map(super::from_sql)
+            row.get(0).map(from_sql)
         })
     };
     rebuilt.transactions = finish(model.db()).map_err(fail("writing readmodel.db"))?;
@@ -378,8 +435,17 @@ mod tests {
             StoreFile::Journal,
             "DELETE FROM journal WHERE sequence > 19",
         );
+        let found = check(trial.folder.path()).findings;
+        let named = |f: &Finding| f.what.contains("1 transaction that the read model shows");
+        assert!(found.iter().any(named), "{found:?}");
         let done = repaired(&trial, true).unwrap();
-        assert_eq!(done.given_up.unwrap().unreadable, 2);
+        let lost = done.given_up.unwrap();
+        assert_eq!(lost.unreadable, 2);
+        let [shown] = &lost.shown[..] else {
+            panic!("{lost:?}");
+        };
+        assert_eq!((shown.txn, shown.amount), (10, 1_050));
+        assert_eq!(shown.outcome.as_deref(), Some("approved"));
         trial.start().unwrap();
         let row = trial.row(10).unwrap();
         assert_eq!(row.outcome.unwrap().kind, OutcomeKind::Approved);
