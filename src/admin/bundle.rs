@@ -55,6 +55,10 @@ pub(super) struct JournalPlace {
 /// A request as it was accepted.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EvidenceIntent)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of its own to whoever reads the bundle"
+)]
 pub(super) struct IntentShown {
     pub(super) journal: JournalPlace,
     pub(super) at: String,
