@@ -18,9 +18,11 @@ use posgate::base::{
     AccountId, AcquirerId, Amount, BatchNumber, BindingId, Currency, Fate, MaskedPan, MerchantId,
     RequestType, Stan, TerminalId, TxnId,
 };
+use posgate::binding::counters::{Counted, CounterName, LimitSet, Subject};
+use posgate::binding::limit::{Counts, Day};
 use posgate::binding::{
-    AccountStatus, Admission, BindingState, Decision, Directory, HoldSet, ReasonSet, SerialPrint,
-    TerminalKey, decide,
+    AccountStatus, Admission, BindingState, Decision, Directory, HoldSet, LimitScope, Limits,
+    ReasonSet, SerialPrint, TerminalKey, decide,
 };
 use posgate::iso8583::Mti;
 use posgate::store::sqlite::SqliteFolder;
@@ -33,6 +35,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A fleet whose directory stays in the processor's caches, and one whose does not.
 const FEW: u32 = 1_000;
 const MANY: u32 = 1_000_000;
+/// What limits are in.
+const YUAN: Currency = Currency::CNY;
 /// Terminals of one merchant; every terminal settles into an account of its own.
 const PER_MERCHANT: u32 = 4;
 
@@ -100,6 +104,91 @@ fn gate(c: &mut Criterion) {
     println!("gate: {MANY} terminals grew the process by {growth} bytes, {each} a terminal");
     decisions(c, &directory(FEW), FEW);
     decisions(c, &many, MANY);
+    counted(c, &limited(directory(FEW), FEW), FEW);
+    let before = resident();
+    let many = limited(many, MANY);
+    let counters = many.counters().len();
+    let each = (resident() - before) / MANY as usize;
+    println!("gate: {counters} counters, {each} bytes for the limits of a terminal");
+    counted(c, &many, MANY);
+}
+
+/// Limits that nothing comes to, of every terminal, its account and its merchant, and of all kinds.
+fn limited(directory: Directory, terminals: u32) -> Directory {
+    let limits = Limits {
+        currency: YUAN,
+        day_amount: Some(u64::MAX),
+        day_count: Some(u64::MAX),
+        month_amount: Some(u64::MAX),
+        month_count: Some(u64::MAX),
+    };
+    for n in 0..terminals {
+        let first = n - n % PER_MERCHANT;
+        let merchants = Subject::Merchant(AcquirerId(0), merchant(n));
+        for (scope, number, subject) in [
+            (
+                LimitScope::Terminal,
+                n,
+                Subject::Binding(BindingId(n.into())),
+            ),
+            (LimitScope::Account, n, Subject::Account(AccountId(n))),
+            (LimitScope::Merchant, first, merchants),
+        ] {
+            let set = LimitSet {
+                name: CounterName {
+                    scope,
+                    number: number.into(),
+                },
+                limits,
+                subjects: vec![subject],
+                accounts: vec![AccountId(n)],
+            };
+            directory.limit(&set, TxnId(0));
+        }
+    }
+    directory
+}
+
+/// The same, and what a sale of a limited terminal takes beside: it is counted towards its terminal's, its account's and
+/// its merchant's limit, all four kinds of each asked whether it fits.
+fn counted(c: &mut Criterion, directory: &Directory, terminals: u32) {
+    let mut random = fastrand::Rng::with_seed(1);
+    let asked: Vec<_> = (0..MANY).map(|_| random.u32(..terminals)).collect();
+    let asked: Vec<_> = asked.iter().map(|n| (key(*n), merchant(*n))).collect();
+    let mut next = asked.iter().cycle();
+    let mut txn = 0;
+    let name = format!("gate/sale of a random limited terminal/{terminals}");
+    c.bench_function(&name, |b| {
+        b.iter(|| {
+            let (key, merchant) = next.next().unwrap();
+            let admission = directory.find(*key).unwrap().unwrap();
+            let account = directory.account(admission.account);
+            let decision = decide(
+                Ok(Some(admission)),
+                account,
+                RequestType::NewMoney,
+                Some(*merchant),
+            );
+            assert!(matches!(decision, Decision::Pass { .. }));
+            assert!(directory.is_limited(admission.account));
+            let counted = Counted {
+                key: *key,
+                binding: admission.binding,
+                account: admission.account,
+                merchant: *merchant,
+                amount: Amount {
+                    minor: 1,
+                    currency: YUAN,
+                },
+                day: Day(20_261_123),
+            };
+            txn += 1;
+            let fits = directory
+                .counters()
+                .reserve(&counted, TxnId(txn), Counts::IfItFits);
+            black_box(fits).unwrap();
+        });
+    });
 }
 
 /// Look-up, account status and decision for sales of uniformly random terminals.

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, merchant_id, one_of};
-use super::extract::{IfMatch, Path, Write};
+use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::Refusal;
 use super::terminals::acquirer_of;
 use crate::binding::account::{AccountEvent, AccountKind};
@@ -78,7 +78,7 @@ struct AccountHappening {
     post, path = "/v1/accounts/{acquirer}/{account}/events", tag = "accounts",
     params(
         ("acquirer" = String, Path), ("account" = String, Path, description = "The acquirer's reference"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = AccountHappening, responses((status = 200, body = Outcome))
 )]
@@ -117,7 +117,7 @@ struct Release {
     post, path = "/v1/accounts/{acquirer}/{account}/release", tag = "accounts",
     params(
         ("acquirer" = String, Path), ("account" = String, Path, description = "The acquirer's reference"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = Release, responses((status = 200, body = Outcome))
 )]

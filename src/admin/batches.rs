@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -45,6 +45,7 @@ const DIGITS_MAX: usize = 11;
 /// What is asked for.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Asked {
     /// The batch; the open one when absent
     #[param(value_type = Option<u64>, minimum = 1, maximum = 999_999)]
@@ -81,13 +82,183 @@ struct Closed {
     note: String,
 }
 
+/// How a terminal's batch stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchState)]
+struct Standing {
+    acquirer: String,
+    /// DE41
+    terminal_id: String,
+    /// Number of the terminal's binding
+    binding: u64,
+    /// The batch; 0 before the terminal's first sign-on
+    batch: u32,
+    /// Whether it is the one that is open now
+    is_open: bool,
+    /// Whether the terminal signed on since the batch before was closed
+    signed_on: bool,
+    /// What counts of it, by currency
+    totals: Vec<Sums>,
+    /// Transactions whose outcome is not known yet
+    undecided: u64,
+    /// How its totals compared with the terminal's, each time
+    settlements: Vec<Comparison>,
+    uploaded: Uploaded,
+    /// Uploaded lines that differ, at most 100
+    differing: Vec<Line>,
+    /// How it was closed; null while it is open
+    closed: Option<Ended>,
+}
+
+/// Totals of a batch in one currency.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchSums)]
+struct Sums {
+    /// As in DE49
+    currency: String,
+    debit_count: u64,
+    /// With the currency's decimal places
+    debit: String,
+    debit_minor: u64,
+    credit_count: u64,
+    /// With the currency's decimal places
+    credit: String,
+    credit_minor: u64,
+}
+
+/// A comparison of totals.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchComparison)]
+struct Comparison {
+    /// Local time
+    at: String,
+    /// Trace number of the terminal's request
+    stan: String,
+    /// balanced, not-balanced or undecided
+    result: &'static str,
+    ours: Sums,
+    /// What the terminal said; none where it said nothing
+    claimed: Vec<Sums>,
+}
+
+/// Lines that the terminal uploaded.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchUpload)]
+struct Uploaded {
+    equal: u64,
+    different: u64,
+    unknown: u64,
+}
+
+/// An uploaded line that differs.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchLine)]
+struct Line {
+    stan: String,
+    /// different or unknown
+    verdict: &'static str,
+    amount_minor: u64,
+    /// Masked
+    card: String,
+}
+
+/// How a batch was closed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchEnd)]
+struct Ended {
+    /// Local time
+    at: String,
+    /// operator or terminal
+    how: &'static str,
+    /// The batch after it
+    next: u32,
+    /// Who did it, by force
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    /// Why, by force
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// Lines that the terminal announced
+    #[serde(skip_serializing_if = "Option::is_none")]
+    announced: Option<u64>,
+    /// Lines that came
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uploaded: Option<u64>,
+    /// Lines of ours that the terminal did not upload
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<u64>,
+}
+
+impl Sums {
+    fn of(currency: &str, totals: &BatchTotals) -> Self {
+        let known = Currency::from_slice(currency.as_bytes()).unwrap_or(Currency::NONE);
+        Self {
+            currency: currency.to_owned(),
+            debit_count: totals.debit.count,
+            debit: known.written(totals.debit.minor.into()),
+            debit_minor: totals.debit.minor,
+            credit_count: totals.credit.count,
+            credit: known.written(totals.credit.minor.into()),
+            credit_minor: totals.credit.minor,
+        }
+    }
+}
+
+impl Comparison {
+    fn of(at: String, settled: &Settled) -> Self {
+        let currency = settled.currency.to_string();
+        Self {
+            at,
+            stan: settled.stan.to_string(),
+            result: settled.result.name(),
+            ours: Sums::of(&currency, &settled.ours),
+            claimed: settled
+                .claimed
+                .iter()
+                .map(|totals| Sums::of(&currency, totals))
+                .collect(),
+        }
+    }
+}
+
+impl Ended {
+    fn of(at: String, closed: batch::Closed) -> Self {
+        let how = closed.how.name();
+        let ended = Self {
+            at,
+            how,
+            next: closed.next.get(),
+            by: None,
+            note: None,
+            announced: None,
+            uploaded: None,
+            missing: None,
+        };
+        match closed.how {
+            Closing::Operator { by, note } => Self {
+                by: Some(by.into()),
+                note: Some(note.into()),
+                ..ended
+            },
+            Closing::Terminal {
+                announced, counts, ..
+            } => Self {
+                announced: Some(announced),
+                uploaded: Some(counts.uploaded()),
+                missing: Some(counts.missing),
+                ..ended
+            },
+        }
+    }
+}
+
 /// How a terminal's batch stands
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/batch", tag = "batches",
     params(
         ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"), Asked,
     ),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Standing))
 )]
 async fn show(
     State(admin): State<Admin>,
@@ -200,7 +371,7 @@ fn state(
     acquirer: &str,
     terminal: &str,
     wanted: Option<BatchNumber>,
-) -> Result<Value, InquiryError> {
+) -> Result<Standing, InquiryError> {
     let key = TerminalKey {
         acquirer: inquiry.acquirer_named(acquirer)?,
         terminal: TerminalId::parse(terminal).map_err(|bad| InquiryError::Bad(bad.to_string()))?,
@@ -232,81 +403,37 @@ fn state(
     for (.., verdict) in &lines {
         counts.add(*verdict);
     }
-    let differing: Vec<_> = lines
+    let differing = lines
         .iter()
         .filter(|(.., verdict)| *verdict != LineVerdict::Equal)
         .take(LINES_SHOWN)
-        .map(|(_, line, verdict)| {
-            json!({
-                "stan": line.stan.to_string(),
-                "verdict": verdict.name(),
-                "amount_minor": line.minor,
-                "card": line.pan.as_str(),
-            })
-        })
-        .collect();
-    let sums = totals.iter().map(|(currency, t)| shown(currency, t));
-    Ok(json!({
-        "acquirer": acquirer,
-        "terminal_id": terminal,
-        "binding": binding.0,
-        "batch": batch.get(),
-        "is_open": batch == open && open != BatchNumber::default(),
-        "signed_on": signed_on,
-        "totals": sums.collect::<Vec<_>>(),
-        "undecided": undecided,
-        "settlements": settled
-            .iter()
-            .map(|(at, settled)| comparison(&written(*at, zone), settled))
-            .collect::<Vec<_>>(),
-        "uploaded": {
-            "equal": counts.equal, "different": counts.different, "unknown": counts.unknown,
-        },
-        "differing": differing,
-        "closed": closed.map(|(at, _, closed)| {
-            let mut told = json!({ "at": written(at, zone), "how": closed.how.name(), "next": closed.next.get() });
-            match closed.how {
-                Closing::Operator { by, note } => {
-                    told["by"] = json!(by);
-                    told["note"] = json!(note);
-                }
-                Closing::Terminal { announced, counts, .. } => {
-                    told["announced"] = json!(announced);
-                    told["uploaded"] = json!(counts.uploaded());
-                    told["missing"] = json!(counts.missing);
-                }
-            }
-            told
-        }),
-    }))
-}
-
-fn comparison(at: &str, settled: &Settled) -> Value {
-    let currency = settled.currency.to_string();
-    let claimed: Vec<_> = settled
-        .claimed
+        .map(|(_, line, verdict)| Line {
+            stan: line.stan.to_string(),
+            verdict: verdict.name(),
+            amount_minor: line.minor,
+            card: line.pan.as_str().to_owned(),
+        });
+    let sums = totals.iter().map(|(currency, t)| Sums::of(currency, t));
+    let settlements = settled
         .iter()
-        .map(|totals| shown(&currency, totals))
-        .collect();
-    json!({
-        "at": at,
-        "stan": settled.stan.to_string(),
-        "result": settled.result.name(),
-        "ours": shown(&currency, &settled.ours),
-        "claimed": claimed,
-    })
-}
-
-fn shown(currency: &str, totals: &BatchTotals) -> Value {
-    let known = Currency::from_slice(currency.as_bytes()).unwrap_or(Currency::NONE);
-    json!({
-        "currency": currency,
-        "debit_count": totals.debit.count,
-        "debit": known.written(totals.debit.minor.into()),
-        "debit_minor": totals.debit.minor,
-        "credit_count": totals.credit.count,
-        "credit": known.written(totals.credit.minor.into()),
-        "credit_minor": totals.credit.minor,
+        .map(|(at, settled)| Comparison::of(written(*at, zone), settled));
+    Ok(Standing {
+        acquirer: acquirer.to_owned(),
+        terminal_id: terminal.to_owned(),
+        binding: binding.0,
+        batch: batch.get(),
+        is_open: batch == open && open != BatchNumber::default(),
+        signed_on,
+        totals: sums.collect(),
+        undecided,
+        settlements: settlements.collect(),
+        uploaded: Uploaded {
+            equal: counts.equal,
+            different: counts.different,
+            unknown: counts.unknown,
+        },
+        differing: differing.collect(),
+        closed: closed.map(|(at, _, closed)| Ended::of(written(at, zone), closed)),
     })
 }
 

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, one_of};
-use super::extract::{IfMatch, Path, Write};
+use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::{Refusal, blocking};
 use super::terminals::key_of;
 use crate::base::MerchantId;
@@ -160,7 +160,7 @@ impl std::fmt::Debug for Act {
     post, path = "/v1/terminals/{acquirer}/{terminal}/actions", tag = "bindings",
     params(
         ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = Act, responses((status = 200, body = Outcome))
 )]

@@ -100,6 +100,26 @@ impl Caller {
     }
 }
 
+/// Who lets money flow by hand, alone: whoever gives rights too.
+const STARTERS: &[Role] = &[Role::Admin];
+
+impl Caller {
+    /// Refuses who may stop things by hand, when this would start one: `instead` says how two persons do it.
+    pub(super) fn may_start(&self, instead: &str) -> Result<(), Refusal> {
+        if self.rights.include(STARTERS) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "another person needed",
+            format!(
+                "the role {} stops by hand and starts nothing; {instead}",
+                self.rights.name()
+            ),
+        ))
+    }
+}
+
 impl FromRequestParts<Admin> for Caller {
     type Rejection = Refusal;
 

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, merchant_id, no_key, one_of, unfit};
-use super::extract::{IfMatch, Path, Write};
+use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::{Refusal, blocking};
 use super::terminals::acquirer_of;
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactValue};
@@ -121,7 +121,7 @@ struct ContactHappening {
     post, path = "/v1/contacts/{contact}/events", tag = "contacts",
     params(
         ("contact" = u64, Path),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = ContactHappening, responses((status = 200, body = Outcome))
 )]

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, one_of};
-use super::extract::{IfMatch, Path, Write, versioned};
+use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::problem::{Refusal, blocking};
 use super::terminals::acquirer_of;
 use crate::binding::device::DeviceEvent;
@@ -105,7 +105,7 @@ struct DeviceHappening {
     post, path = "/v1/devices/{acquirer}/{serial}/events", tag = "devices",
     params(
         ("acquirer" = String, Path), ("serial" = String, Path),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = DeviceHappening, responses((status = 200, body = Outcome))
 )]

@@ -6,14 +6,18 @@
 
 use aws_lc_rs::digest;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::bundle::{
+    BindingShown, BindingStep, Bundle, Confirmation, Content, Elements, IntentShown,
+    InterventionShown, JournalPlace, OutcomeShown, ReversalShown,
+};
 use super::inquiry::{Inquiry, InquiryError};
-use super::transactions::{amount_of, unknown};
+use super::transactions::{Money, as_value, unknown};
 use super::when::written;
 use crate::base::{BindingId, Timestamp, TxnId, limits};
-use crate::binding::RependReason;
 use crate::binding::challenge::Payment;
+use crate::binding::{BindingState, RependReason};
 use crate::iso8583::ResponseCode;
 use crate::store::projection::{SEALED_ELEMENTS, kept_element, kept_elements};
 use crate::store::record::{ERASED, checksum_of, read_group};
@@ -44,8 +48,11 @@ struct Found {
 pub fn bundle(inquiry: &mut Inquiry, txn: TxnId) -> Result<Value, InquiryError> {
     let records = records_of(inquiry, txn)?;
     let content = content(inquiry, txn, &records)?;
-    let sum = digest::digest(&digest::SHA256, content.to_string().as_bytes());
-    Ok(json!({ "content": content, "sha256": hex(sum.as_ref()) }))
+    // Keys are sorted in a value, not in a structure.
+    let canonical = as_value(&content).to_string();
+    let sum = digest::digest(&digest::SHA256, canonical.as_bytes());
+    let sha256 = hex(sum.as_ref());
+    Ok(as_value(Bundle { content, sha256 }))
 }
 
 /// All records of a transaction in the journal's order: those the read model knows the groups of, and those
@@ -106,7 +113,7 @@ fn read_groups(
     damaged.map_or(Ok(()), Err)
 }
 
-fn content(inquiry: &mut Inquiry, txn: TxnId, records: &[Found]) -> Result<Value, InquiryError> {
+fn content(inquiry: &mut Inquiry, txn: TxnId, records: &[Found]) -> Result<Content, InquiryError> {
     let intent = records.iter().find_map(|found| match &found.record {
         Record::Intent(intent) => Some((intent, found)),
         _ => None,
@@ -122,49 +129,53 @@ fn content(inquiry: &mut Inquiry, txn: TxnId, records: &[Found]) -> Result<Value
     let mut told = Vec::new();
     let mut reversal = Vec::new();
     for (outcome, found) in &outcomes {
-        let step = outcome_shown(outcome, found, &currency);
+        let step = OutcomeShown::of(outcome, found, &currency);
         if matches!(
             outcome.kind,
             OutcomeKind::ReversalOwed | OutcomeKind::Reversed
         ) {
-            reversal.push(json!({
-                "at": step["at"], "step": step["kind"], "code": step["code"],
-                "journal": step["journal"],
-            }));
+            reversal.push(ReversalShown {
+                at: step.at.clone(),
+                step: step.kind,
+                code: step.code.clone(),
+                journal: JournalPlace::of(found),
+            });
         }
         told.push(step);
     }
-    let interventions: Vec<_> = records
+    let interventions = records
         .iter()
         .filter_map(|found| match &found.record {
-            Record::Intervention(done) => Some(intervention_shown(done, found)),
+            Record::Intervention(done) => Some(InterventionShown::of(done, found)),
             _ => None,
         })
         .collect();
     let (intent, binding, confirmed) = match intent {
         Some((intent, found)) => (
-            intent_shown(inquiry, intent, found)?,
+            Some(intent_shown(inquiry, intent, found)?),
             binding_shown(inquiry, intent.binding, intent.version)?,
             confirmation_shown(inquiry, intent)?,
         ),
-        None => (Value::Null, Value::Null, Value::Null),
+        None => (None, None, None),
     };
-    let state = outcomes.last().map_or("open", |(o, _)| o.kind.name());
-    Ok(json!({
-        "format": FORMAT,
-        "transaction": txn.0,
-        "state": state,
-        "intent": intent,
-        "outcomes": told,
-        "reversal": reversal,
-        "interventions": interventions,
-        "binding": binding,
-        "payer_confirmation": confirmed,
-    }))
+    Ok(Content {
+        format: FORMAT,
+        transaction: txn.0,
+        state: outcomes.last().map_or("open", |(o, _)| o.kind.name()),
+        intent,
+        outcomes: told,
+        reversal,
+        interventions,
+        binding,
+        payer_confirmation: confirmed,
+    })
 }
 
 /// The code by which its payer confirmed it, shortly before it was made.
-fn confirmation_shown(inquiry: &mut Inquiry, intent: &Intent<'_>) -> Result<Value, StoreError> {
+fn confirmation_shown(
+    inquiry: &mut Inquiry,
+    intent: &Intent<'_>,
+) -> Result<Option<Confirmation>, StoreError> {
     let payment = Payment {
         stan: intent.stan,
         amount: intent.amount,
@@ -172,90 +183,100 @@ fn confirmation_shown(inquiry: &mut Inquiry, intent: &Intent<'_>) -> Result<Valu
     let found = inquiry
         .registry
         .confirmation(intent.binding, &payment, intent.at)?;
-    Ok(found.map_or(Value::Null, |challenge| {
-        json!({
-            "challenge": challenge.challenge,
-            "contact": challenge.contact,
-            "sent_to": challenge.sent_to,
-            "approved_at": challenge.ended_at_us.map(|at| utc(Timestamp(at))),
-        })
+    Ok(found.map(|challenge| Confirmation {
+        challenge: challenge.challenge,
+        contact: challenge.contact,
+        sent_to: challenge.sent_to,
+        approved_at: challenge.ended_at_us.map(|at| utc(Timestamp(at))),
     }))
 }
 
-/// Where a record stands. The checksum is that of the whole group (CRC-32C).
-fn journal_place(found: &Found) -> Value {
-    json!({
-        "group": found.group,
-        "record": found.place,
-        "group_crc32c": format!("{:08x}", found.checksum),
-    })
+impl JournalPlace {
+    fn of(found: &Found) -> Self {
+        Self {
+            group: found.group,
+            record: found.place,
+            group_crc32c: format!("{:08x}", found.checksum),
+        }
+    }
 }
 
 fn intent_shown(
     inquiry: &mut Inquiry,
     intent: &Intent<'_>,
     found: &Found,
-) -> Result<Value, StoreError> {
+) -> Result<IntentShown, StoreError> {
     let account = inquiry.account(intent.account)?;
-    Ok(json!({
-        "journal": journal_place(found),
-        "at": utc(intent.at),
-        "at_us": intent.at.0,
-        "acquirer": inquiry.acquirer(intent.key.acquirer),
-        "terminal_id": intent.key.terminal.to_string(),
-        "merchant_id": intent.merchant.to_string(),
-        "account_id": account.reference,
-        "binding": intent.binding.0,
-        "binding_version": intent.version,
-        "held": intent.held,
-        "kind": intent.kind.name(),
-        "fate": intent.fate.name(),
-        "sign": intent.sign,
-        "request": intent.request,
-        "dialect": intent.dialect,
-        "batch": intent.batch.to_string(),
-        "stan": intent.stan.to_string(),
-        "upstream": intent.group,
-        "upstream_stan": intent.upstream_stan.to_string(),
-        "amount": amount_of(intent.amount.minor.into(), &intent.amount.currency.to_string()),
-        "card": intent.pan.as_str(),
-        "card_number_sealed": !intent.sealed_pan.is_empty() && *intent.sealed_pan != ERASED,
-        "card_number_erased": *intent.sealed_pan == ERASED,
-        "kept_for_reversal": elements(&intent.reversal),
-        "fields_sealed": kept_element(&intent.reversal, SEALED_ELEMENTS).is_some_and(|kept| *kept != ERASED),
-        "envelope": hex(&intent.envelope),
-    }))
-}
-
-fn outcome_shown(outcome: &Outcome, found: &Found, currency: &str) -> Value {
-    json!({
-        "journal": journal_place(found),
-        "at": utc(outcome.at),
-        "at_us": outcome.at.0,
-        "kind": outcome.kind.name(),
-        "code": ResponseCode::new(outcome.code).to_string().trim(),
-        "booked": amount_of(outcome.booked.into(), currency),
-        "kept_of_answer": elements(&outcome.answer),
+    Ok(IntentShown {
+        journal: JournalPlace::of(found),
+        at: utc(intent.at),
+        at_us: intent.at.0,
+        acquirer: inquiry.acquirer(intent.key.acquirer),
+        terminal_id: intent.key.terminal.to_string(),
+        merchant_id: intent.merchant.to_string(),
+        account_id: account.reference,
+        binding: intent.binding.0,
+        binding_version: intent.version,
+        held: intent.held,
+        kind: intent.kind.name(),
+        fate: intent.fate.name(),
+        sign: intent.sign,
+        request: intent.request.to_string(),
+        dialect: intent.dialect.to_string(),
+        batch: intent.batch.to_string(),
+        stan: intent.stan.to_string(),
+        upstream: intent.group.to_string(),
+        upstream_stan: intent.upstream_stan.to_string(),
+        amount: Money::of(
+            intent.amount.minor.into(),
+            &intent.amount.currency.to_string(),
+        ),
+        card: intent.pan.as_str().to_owned(),
+        card_number_sealed: !intent.sealed_pan.is_empty() && *intent.sealed_pan != ERASED,
+        card_number_erased: *intent.sealed_pan == ERASED,
+        kept_for_reversal: elements(&intent.reversal),
+        fields_sealed: kept_element(&intent.reversal, SEALED_ELEMENTS)
+            .is_some_and(|kept| *kept != ERASED),
+        envelope: hex(&intent.envelope),
     })
 }
 
-fn intervention_shown(done: &Intervention, found: &Found) -> Value {
-    json!({
-        "journal": journal_place(found),
-        "at": utc(done.at),
-        "at_us": done.at.0,
-        "verb": done.verb.name(),
-        "name": done.name.as_str(),
-        "note": done.note.as_str(),
-    })
+impl OutcomeShown {
+    fn of(outcome: &Outcome, found: &Found, currency: &str) -> Self {
+        Self {
+            journal: JournalPlace::of(found),
+            at: utc(outcome.at),
+            at_us: outcome.at.0,
+            kind: outcome.kind.name(),
+            code: ResponseCode::new(outcome.code)
+                .to_string()
+                .trim()
+                .to_owned(),
+            booked: Money::of(outcome.booked.into(), currency),
+            kept_of_answer: elements(&outcome.answer),
+        }
+    }
+}
+
+impl InterventionShown {
+    fn of(done: &Intervention, found: &Found) -> Self {
+        Self {
+            journal: JournalPlace::of(found),
+            at: utc(done.at),
+            at_us: done.at.0,
+            verb: done.verb.name(),
+            name: done.name.as_str().to_owned(),
+            note: done.note.as_str().to_owned(),
+        }
+    }
 }
 
 /// Data elements by number, their bytes as on the wire but EBCDIC as ASCII, in hexadecimal.
-fn elements(kept: &[u8]) -> Value {
-    let shown =
-        kept_elements(kept).filter(|(de, _)| *de != SEALED_ELEMENTS && !OF_THE_CARD.contains(de));
-    let all = shown.map(|(de, bytes)| (format!("DE{de}"), hex(bytes).into()));
-    Value::Object(all.collect::<Map<_, _>>())
+fn elements(kept: &[u8]) -> Elements {
+    kept_elements(kept)
+        .filter(|(de, _)| *de != SEALED_ELEMENTS && !OF_THE_CARD.contains(de))
+        .map(|(de, bytes)| (format!("DE{de}"), hex(bytes)))
+        .collect()
 }
 
 /// The binding that admitted it: what it is now, and every change of it.
@@ -263,9 +284,9 @@ fn binding_shown(
     inquiry: &mut Inquiry,
     binding: BindingId,
     version: u32,
-) -> Result<Value, StoreError> {
+) -> Result<Option<BindingShown>, StoreError> {
     let Some(row) = inquiry.registry.binding(binding)? else {
-        return Ok(Value::Null);
+        return Ok(None);
     };
     let changes = inquiry.registry.binding_changes(binding)?;
     // What the first version was is not kept once it changed: a binding is opened, then changed.
@@ -274,33 +295,28 @@ fn binding_shown(
         .find(|change| change.version == version)
         .map(|change| change.state)
         .or_else(|| (row.admission.version == version).then_some(row.admission.state));
-    let history: Vec<_> = changes
-        .iter()
-        .map(|change| {
-            json!({
-                "version": change.version,
-                "at": utc(change.at),
-                "by": change.actor,
-                "state": change.state.name(),
-                "reasons": change.reasons.iter().map(RependReason::name).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    Ok(json!({
-        "binding": binding.0,
-        "version": version,
-        "state_at_that_version": state.map(|state| state.name()),
-        "acquirer": inquiry.acquirer(row.key.acquirer),
-        "terminal_id": row.key.terminal.to_string(),
-        "serial": row.serial,
-        "merchant_id": row.admission.merchant.to_string(),
-        "merchant_name": row.merchant_name,
-        "mcc": row.mcc,
-        "account_id": row.account,
-        "account_kind": row.account_kind,
-        "opened_at": utc(row.opened_at),
-        "closed_at": row.closed_at.map(utc),
-        "changes": history,
+    let history = changes.iter().map(|change| BindingStep {
+        version: change.version,
+        at: utc(change.at),
+        by: change.actor.clone(),
+        state: change.state.name(),
+        reasons: change.reasons.iter().map(RependReason::name).collect(),
+    });
+    Ok(Some(BindingShown {
+        binding: binding.0,
+        version,
+        state_at_that_version: state.map(BindingState::name),
+        acquirer: inquiry.acquirer(row.key.acquirer),
+        terminal_id: row.key.terminal.to_string(),
+        serial: row.serial,
+        merchant_id: row.admission.merchant.to_string(),
+        merchant_name: row.merchant_name,
+        mcc: row.mcc,
+        account_id: row.account,
+        account_kind: row.account_kind,
+        opened_at: utc(row.opened_at),
+        closed_at: row.closed_at.map(utc),
+        changes: history.collect(),
     }))
 }
 

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use super::Admin;
 use super::caller::Caller;
@@ -99,6 +100,15 @@ fn parameter_problem(said: &str) -> String {
 /// The version that the caller saw, from `If-Match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IfMatch(pub(super) Option<u32>);
+
+/// The header as the OpenAPI document has it.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct SeenVersion {
+    /// ETag of the version that was seen, or *
+    #[param(rename = "If-Match")]
+    _if_match: String,
+}
 
 impl FromRequestParts<Admin> for IfMatch {
     type Rejection = Refusal;

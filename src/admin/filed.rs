@@ -1,8 +1,9 @@
 //! Evidence that one person files for another to act on.
 
+use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
-use serde::Deserialize;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,20 +11,40 @@ use utoipa_axum::routes;
 use super::Admin;
 use super::affairs::Outcome;
 use super::extract::Write;
-use super::problem::Refusal;
+use super::problem::{Refusal, blocking};
 use crate::store::Registry;
-use crate::store::command::{Allows, Command};
+use crate::store::command::{Allows, Command, EvidenceView};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
-    OpenApiRouter::new().routes(routes!(file_evidence))
+    OpenApiRouter::new().routes(routes!(list, file_evidence))
+}
+
+/// Evidence.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EvidenceList)]
+struct Filed {
+    evidence: Vec<EvidenceView>,
+}
+
+/// Evidence that was filed within a week and that nobody acted on, newest first
+#[utoipa::path(
+    get, path = "/v1/evidence", tag = "evidence", responses((status = 200, body = Filed))
+)]
+async fn list(State(admin): State<Admin>) -> Result<Response, Refusal> {
+    blocking(move || {
+        let now = admin.clock.wall();
+        let evidence = admin.registry.lock().evidence_views(now)?;
+        Ok(Json(Filed { evidence }).into_response())
+    })
+    .await
 }
 
 /// What shows that something may be done.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewEvidence {
-    /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `contact NUMBER` or `case NUMBER`
+    /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `merchant ACQUIRER/ID`, `contact NUMBER` or `case NUMBER`
     about: String,
     /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit, release-suspense or
     /// clear-REASON

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, merchant_id, one_of};
-use super::extract::{IfMatch, Path, Write, versioned};
+use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::problem::{Refusal, blocking};
 use super::terminals::{acquirer_of, key_of};
 use crate::base::Currency;
@@ -164,19 +164,30 @@ fn limited(
     })
 }
 
+/// What a limit is of, as it stands in the address.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct Of {
+    /// terminal, account or merchant
+    scope: String,
+    acquirer: String,
+    /// Terminal id, reference of the account, or merchant id
+    name: String,
+}
+
 /// How much may be taken, and how much was taken today and this month
 #[utoipa::path(
     get, path = "/v1/limits/{scope}/{acquirer}/{name}", tag = "limits",
-    params(
-        ("scope" = String, Path, description = "terminal, account or merchant"),
-        ("acquirer" = String, Path),
-        ("name" = String, Path, description = "Terminal id, reference of the account, or merchant id"),
-    ),
+    params(Of),
     responses((status = 200, body = Shown))
 )]
 async fn show(
     State(admin): State<Admin>,
-    Path((scope, acquirer, name)): Path<(String, String, String)>,
+    Path(Of {
+        scope,
+        acquirer,
+        name,
+    }): Path<Of>,
 ) -> Result<Response, Refusal> {
     blocking(move || {
         let mut registry = admin.registry.lock();
@@ -197,17 +208,16 @@ async fn show(
 /// Set how much may be taken; the gate knows it, and what was taken already, when this answers
 #[utoipa::path(
     put, path = "/v1/limits/{scope}/{acquirer}/{name}", tag = "limits",
-    params(
-        ("scope" = String, Path, description = "terminal, account or merchant"),
-        ("acquirer" = String, Path),
-        ("name" = String, Path, description = "Terminal id, reference of the account, or merchant id"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
-    ),
+    params(Of, SeenVersion),
     request_body = NewLimits, responses((status = 200, body = Outcome))
 )]
 async fn set(
     State(admin): State<Admin>,
-    Path((scope, acquirer, name)): Path<(String, String, String)>,
+    Path(Of {
+        scope,
+        acquirer,
+        name,
+    }): Path<Of>,
     IfMatch(version): IfMatch,
     write: Write<NewLimits>,
 ) -> Result<Response, Refusal> {

@@ -2,25 +2,96 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
-use serde::Deserialize;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, merchant_id, no_key, one_of, unfit};
-use super::extract::{IfMatch, Path, Write, versioned};
+use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::problem::{Refusal, blocking};
 use super::terminals::acquirer_of;
+use crate::binding::RependReason;
 use crate::binding::merchant::{IdentityKind, IdentityNumber, MerchantKind};
 use crate::security::DataKeys;
-use crate::store::Registry;
 use crate::store::command::{Command, MerchantView, Sealed};
+use crate::store::{BindingRow, Registry};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
-    OpenApiRouter::new().routes(routes!(show_merchant, set_merchant))
+    OpenApiRouter::new()
+        .routes(routes!(show_merchant, set_merchant))
+        .routes(routes!(terminals))
+}
+
+/// A merchant's terminals.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MerchantTerminals)]
+struct Terminals {
+    /// At most 1000, by their ids
+    terminals: Vec<MerchantTerminal>,
+    /// Whether it has more, which the export has; left out when not
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
+}
+
+/// A terminal of a merchant.
+#[derive(Debug, Serialize, ToSchema)]
+struct MerchantTerminal {
+    /// DE41
+    terminal_id: String,
+    /// Number of the binding
+    binding: u64,
+    state: &'static str,
+    /// Why it is re-pending
+    reasons: Vec<&'static str>,
+    /// The acquirer's reference of the settlement account
+    account_id: String,
+    account_status: &'static str,
+    /// Of the device; may be empty
+    serial: String,
+}
+
+impl MerchantTerminal {
+    fn of(row: BindingRow) -> Self {
+        let admission = row.admission;
+        Self {
+            terminal_id: row.key.terminal.to_string(),
+            binding: admission.binding.0,
+            state: admission.state.name(),
+            reasons: admission.reasons.iter().map(RependReason::name).collect(),
+            account_id: row.account,
+            account_status: row.account_status.name(),
+            serial: row.serial,
+        }
+    }
+}
+
+/// A merchant's terminals that are bound, each with what it waits for
+#[utoipa::path(
+    get, path = "/v1/merchants/{acquirer}/{merchant}/terminals", tag = "merchants",
+    params(("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42")),
+    responses((status = 200, body = Terminals))
+)]
+async fn terminals(
+    State(admin): State<Admin>,
+    Path((acquirer, merchant)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let (id, name) = (
+            acquirer_of(registry.as_mut(), &acquirer)?,
+            merchant_id(&merchant)?,
+        );
+        let known = registry.merchant_view(id, name)?;
+        known.ok_or_else(|| Refusal::unknown("merchant", &merchant))?;
+        let (rows, more) = registry.merchant_terminals(id, name)?;
+        let terminals = rows.into_iter().map(MerchantTerminal::of).collect();
+        Ok(Json(Terminals { terminals, more }).into_response())
+    })
+    .await
 }
 
 /// A merchant, as it is entered.
@@ -46,7 +117,7 @@ struct NewMerchant {
     put, path = "/v1/merchants/{acquirer}/{merchant}", tag = "merchants",
     params(
         ("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = NewMerchant, responses((status = 200, body = Outcome))
 )]

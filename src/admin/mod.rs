@@ -17,6 +17,7 @@ mod affairs;
 pub mod audit;
 mod batches;
 mod bindings;
+mod bundle;
 mod caller;
 mod cases;
 mod challenges;
@@ -36,12 +37,14 @@ mod monitor;
 mod openapi;
 mod problem;
 mod questions;
+mod replacements;
 mod routes;
 pub mod settlement;
 mod terminals;
 mod throttle;
 mod tokens;
 pub mod transactions;
+mod unbindings;
 pub mod when;
 
 use std::convert::Infallible;
@@ -233,6 +236,8 @@ fn api() -> OpenApiRouter<Admin> {
         .merge(bindings::router())
         .merge(limits::router())
         .merge(cases::router())
+        .merge(unbindings::router())
+        .merge(replacements::router())
         .merge(batches::router())
         .merge(questions::router())
         .merge(exceptions::router())

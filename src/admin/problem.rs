@@ -164,7 +164,7 @@ impl From<RegistryError> for Refusal {
 const fn told_as(why: &binding::Refusal) -> (StatusCode, &'static str) {
     match why {
         binding::Refusal::State { .. } => (StatusCode::CONFLICT, "not in this state"),
-        binding::Refusal::Missing { .. } => {
+        binding::Refusal::Missing { .. } | binding::Refusal::Unproven { .. } => {
             (StatusCode::UNPROCESSABLE_ENTITY, "something is missing")
         }
         binding::Refusal::Changed { .. } => (StatusCode::CONFLICT, "changed"),

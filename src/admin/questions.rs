@@ -23,6 +23,7 @@ use tokio_util::io::ReaderStream;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::bundle::Bundle;
 use super::extract::{Parameters, Path};
 use super::inquiry::{Inquiry, InquiryError};
 use super::problem::{Refusal, blocking};
@@ -135,7 +136,7 @@ async fn show(
 /// Everything that the store knows of a transaction, with a SHA-256 over its content
 #[utoipa::path(
     get, path = "/v1/transactions/{transaction}/evidence", tag = "transactions",
-    params(("transaction" = u64, Path)), responses((status = 200, body = Object))
+    params(("transaction" = u64, Path)), responses((status = 200, body = Bundle))
 )]
 async fn evidence(
     State(admin): State<Admin>,
@@ -152,7 +153,7 @@ async fn evidence(
 #[utoipa::path(
     get, path = "/v1/settlements/{date}", tag = "settlement",
     params(("date" = String, Path, description = "Local date, as 2026-11-22"), files::Asked),
-    responses((status = 200, content((Object = "application/json"), (String = "text/csv"))))
+    responses((status = 200, content((files::SettlementFile = "application/json"), (String = "text/csv"))))
 )]
 async fn settlement(
     State(admin): State<Admin>,

@@ -9,10 +9,10 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::inquiry::{AccountName, Inquiry, InquiryError};
-use super::transactions::{Format, amount_of, as_value, record_of, shown};
+use super::transactions::{Format, Money, Transaction, as_value, record_of, shown};
 use super::when::{business_day, date, written};
 use crate::base::{AccountId, Currency, Timestamp};
 use crate::store::settlement::{Class, Tally, Totals};
@@ -65,6 +65,96 @@ pub const COLUMNS: [&str; 22] = [
 
 /// Where the account that gets the money stands: behind it comes the journal group only.
 const PAY_TO: usize = COLUMNS.len() - 2;
+
+/// The settlement file of a date as JSON. It is written while it is read, so that nothing has all of it at once.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SettlementFile {
+    /// Local date
+    date: String,
+    /// The date's first moment; local time with its offset
+    from: String,
+    /// The moment behind its last; local time with its offset
+    to: String,
+    accounts: Vec<SettledAccount>,
+    /// Of all accounts together, by currency
+    totals: Vec<SettledTotals>,
+    /// The journal group up to which it was read
+    journal_group: u64,
+}
+
+/// An account in a settlement file.
+#[derive(Debug, Serialize, ToSchema)]
+struct SettledAccount {
+    acquirer: String,
+    /// The acquirer's reference
+    account_id: String,
+    /// The account that gets the money; null when nobody can be paid
+    pay_to: Option<String>,
+    /// Left out where no lines are asked for
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transactions: Option<Vec<SettledTransaction>>,
+    /// By currency
+    totals: Vec<SettledTotals>,
+}
+
+/// A transaction in a settlement file.
+#[derive(Debug, Serialize, ToSchema)]
+struct SettledTransaction {
+    #[serde(flatten)]
+    transaction: Transaction,
+    /// sales, voids, refunds, held, unpayable, suspense or reversed
+    class: &'static str,
+    /// What counts of it
+    counts: Money,
+}
+
+/// Sums in one currency.
+#[derive(Debug, Serialize, ToSchema)]
+struct SettledTotals {
+    /// As in DE49
+    currency: String,
+    /// What is paid out now: sales, voids and refunds
+    net: SettledSum,
+    sales: SettledSum,
+    voids: SettledSum,
+    refunds: SettledSum,
+    /// Its payout waits
+    held: SettledSum,
+    /// There is nobody whom it could be paid to
+    unpayable: SettledSum,
+    /// Its outcome is not known yet
+    suspense: SettledSum,
+    /// It was undone
+    reversed: SettledSum,
+}
+
+/// How many, and how much.
+#[derive(Debug, Serialize, ToSchema)]
+struct SettledSum {
+    count: u64,
+    amount: Money,
+}
+
+impl SettledTotals {
+    fn of(currency: &str, totals: &Totals) -> Self {
+        let sum = |tally: Tally| SettledSum {
+            count: tally.count,
+            amount: Money::of(tally.minor, currency),
+        };
+        let of = |class: Class| sum(totals.of(class));
+        Self {
+            currency: currency.to_owned(),
+            net: sum(totals.net()),
+            sales: of(Class::Sale),
+            voids: of(Class::Void),
+            refunds: of(Class::Refund),
+            held: of(Class::Held),
+            unpayable: of(Class::Unpayable),
+            suspense: of(Class::Suspense),
+            reversed: of(Class::Reversed),
+        }
+    }
+}
 
 /// Sums by currency.
 type ByCurrency = BTreeMap<String, Totals>;
@@ -319,9 +409,11 @@ impl Form for Json<'_> {
         }
         let comma = if self.lines > 0 { "," } else { "" };
         self.lines += 1;
-        let mut line = as_value(shown(inquiry, row)?);
-        line["class"] = json!(class.name());
-        line["counts"] = amount_of(minor, &row.currency);
+        let line = as_value(SettledTransaction {
+            transaction: shown(inquiry, row)?,
+            class: class.name(),
+            counts: Money::of(minor, &row.currency),
+        });
         write!(self.out, "{comma}\n{line}")?;
         Ok(())
     }
@@ -346,16 +438,10 @@ impl Form for Json<'_> {
 }
 
 fn sums_shown(sums: &ByCurrency) -> Value {
-    let mut shown = Vec::new();
-    for (currency, totals) in sums {
-        let tally = |tally: Tally| json!({ "count": tally.count, "amount": amount_of(tally.minor, currency) });
-        let mut one = json!({ "currency": currency, "net": tally(totals.net()) });
-        for class in Class::ALL {
-            one[class.name()] = tally(totals.of(class));
-        }
-        shown.push(one);
-    }
-    Value::Array(shown)
+    let shown = sums
+        .iter()
+        .map(|(currency, totals)| SettledTotals::of(currency, totals));
+    as_value(shown.collect::<Vec<_>>())
 }
 
 /// Lines of CSV.

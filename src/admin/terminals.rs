@@ -14,14 +14,17 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::caller::Caller;
 use super::csv::{COLUMNS, export_record};
-use super::extract::{IfMatch, Path, Write, versioned};
+use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::items::{Items, Told, each};
 use super::problem::{Refusal, blocking};
 use super::{Admin, Pieces, limits};
 use crate::base::{AcquirerId, TerminalId};
 use crate::binding::limit::Day;
-use crate::binding::{AccountStatus, BindingState, ReasonSet, RependReason, TerminalKey};
+use crate::binding::{
+    AccountStatus, BindingState, Life, ReasonSet, RependReason, TerminalKey, account,
+};
 use crate::store::registry::{Actor, DirectoryChanges};
 use crate::store::writes::Answer;
 use crate::store::{BindingRow, Registry};
@@ -202,12 +205,12 @@ fn terminal_shown(
     Ok(Shown::of(row, acquirer.to_owned(), limits))
 }
 
-/// Set the state of a terminal's binding; the gate knows it when this answers
+/// Set the state of a terminal's binding; the gate knows it when this answers. What does more than stop it is an admin's
 #[utoipa::path(
     put, path = "/v1/terminals/{acquirer}/{terminal}/state", tag = "terminals",
     params(
         ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = NewState,
     responses((status = 200, body = Shown))
@@ -218,8 +221,9 @@ async fn set_state(
     IfMatch(version): IfMatch,
     write: Write<NewState>,
 ) -> Result<Response, Refusal> {
-    let eye = Eye::of(&admin);
+    let (eye, caller) = (Eye::of(&admin), write.caller.clone());
     let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewState| {
+        may_set(registry, &caller, &acquirer, &terminal, &new)?;
         let (shown, changes) =
             state_set(registry, &eye, actor, &acquirer, &terminal, &new, version)?;
         let version = shown.version;
@@ -227,6 +231,48 @@ async fn set_state(
         Ok((Answer::ok(shown).version(version), changes))
     };
     admin.change(write, work).await
+}
+
+impl NewState {
+    fn read(&self) -> Result<Life, Refusal> {
+        let state = BindingState::from_name(&self.state).ok_or_else(|| {
+            let known: Vec<_> = BindingState::ALL.iter().map(|s| s.name()).collect();
+            Refusal::unfit(format!("state must be one of {}", known.join(", ")))
+        })?;
+        let mut reasons = ReasonSet::EMPTY;
+        for word in &self.reasons {
+            let known: Vec<_> = RependReason::ALL.iter().map(|r| r.name()).collect();
+            let reason = RependReason::from_name(word)
+                .ok_or_else(|| Refusal::unfit(format!("reasons are {}", known.join(", "))))?;
+            reasons = reasons.with(reason);
+        }
+        Ok(Life { state, reasons })
+    }
+}
+
+/// What lets a terminal trade takes two persons, or an admin.
+fn may_set(
+    registry: &mut dyn Registry,
+    caller: &Caller,
+    acquirer: &str,
+    terminal: &str,
+    new: &NewState,
+) -> Result<(), Refusal> {
+    let key = key_of(registry, acquirer, terminal)?;
+    let Some(row) = registry.show(key)? else {
+        return Ok(());
+    };
+    let before = Life {
+        state: row.admission.state,
+        reasons: row.admission.reasons,
+    };
+    if before.only_stops(new.read()?) {
+        return Ok(());
+    }
+    caller.may_start(
+        "approve, activate, clear or resume the binding, or open a case of unbinding: `posgate binding --help`, \
+         `posgate case --help`",
+    )
 }
 
 fn state_set(
@@ -239,17 +285,7 @@ fn state_set(
     version: Option<u32>,
 ) -> Result<(Shown, DirectoryChanges), Refusal> {
     let key = key_of(registry, acquirer, terminal)?;
-    let state = BindingState::from_name(&new.state).ok_or_else(|| {
-        let known: Vec<_> = BindingState::ALL.iter().map(|s| s.name()).collect();
-        Refusal::unfit(format!("state must be one of {}", known.join(", ")))
-    })?;
-    let mut reasons = ReasonSet::EMPTY;
-    for word in &new.reasons {
-        let known: Vec<_> = RependReason::ALL.iter().map(|r| r.name()).collect();
-        let reason = RependReason::from_name(word)
-            .ok_or_else(|| Refusal::unfit(format!("reasons are {}", known.join(", "))))?;
-        reasons = reasons.with(reason);
-    }
+    let Life { state, reasons } = new.read()?;
     let changes = registry.set_state(key, state, reasons, version, actor)?;
     Ok((terminal_shown(registry, eye, acquirer, terminal)?, changes))
 }
@@ -264,7 +300,7 @@ async fn set_states(
     State(admin): State<Admin>,
     write: Write<NewStates>,
 ) -> Result<Response, Refusal> {
-    let eye = Eye::of(&admin);
+    let (eye, caller) = (Eye::of(&admin), write.caller.clone());
     let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewStates| {
         let mut changes = DirectoryChanges::default();
         let told = each(new.items, |item| {
@@ -273,15 +309,10 @@ async fn set_states(
                 reasons: item.reasons,
             };
             let (acquirer, terminal) = (item.acquirer, item.terminal_id);
-            let set = state_set(
-                registry,
-                &eye,
-                actor,
-                &acquirer,
-                &terminal,
-                &new,
-                item.version,
-            );
+            let set = may_set(registry, &caller, &acquirer, &terminal, &new).and_then(|()| {
+                let seen = item.version;
+                state_set(registry, &eye, actor, &acquirer, &terminal, &new, seen)
+            });
             let of = json!({ "acquirer": acquirer, "terminal_id": terminal });
             let shown = set.map(|(shown, made)| {
                 changes.add(made);
@@ -313,12 +344,12 @@ async fn show_account(
     .await
 }
 
-/// Set an account's status, for every terminal that settles into it, at once
+/// Set an account's status, for every terminal that settles into it, at once. What lets money flow is an admin's
 #[utoipa::path(
     put, path = "/v1/accounts/{acquirer}/{account}/status", tag = "accounts",
     params(
         ("acquirer" = String, Path), ("account" = String, Path, description = "The acquirer's reference"),
-        ("If-Match" = String, Header, description = "ETag of the version that was seen, or *"),
+        SeenVersion,
     ),
     request_body = NewStatus,
     responses((status = 200, body = Account))
@@ -329,12 +360,19 @@ async fn set_account(
     IfMatch(version): IfMatch,
     write: Write<NewStatus>,
 ) -> Result<Response, Refusal> {
+    let caller = write.caller.clone();
     let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewStatus| {
         let id = acquirer_of(registry, &acquirer)?;
         let status = AccountStatus::from_name(&new.status).ok_or_else(|| {
             let known: Vec<_> = AccountStatus::ALL.iter().map(|s| s.name()).collect();
             Refusal::unfit(format!("status must be one of {}", known.join(", ")))
         })?;
+        let before = registry.account(id, &account)?.map(|(_, _, status)| status);
+        if before.is_some_and(|before| !account::only_stops(before, status)) {
+            caller.may_start(
+                "verify or unfreeze it with evidence that another person filed: `posgate account event --help`",
+            )?;
+        }
         let changes = registry.set_account(id, &account, status, version, actor)?;
         let shown = account_shown(registry, &acquirer, &account)?;
         let version = shown.version;

@@ -110,6 +110,49 @@ pub fn apply(
     }
 }
 
+/// Whether setting a status by hand does no more than an event that stops: that is one person's to do.
+#[must_use]
+pub fn only_stops(before: AccountStatus, after: AccountStatus) -> bool {
+    before == after
+        || AccountEvent::ALL
+            .iter()
+            .any(|event| !event.opens() && apply(before, false, *event) == Ok(after))
+}
+
+/// The case in which a terminal's money is to settle elsewhere: asked for by one person, agreed to by another.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct AccountChange {
+    /// The acquirer's reference of the new account.
+    pub account: String,
+    /// Who asked.
+    pub maker: String,
+    /// Why.
+    pub note: String,
+    /// Who agreed.
+    #[serde(default)]
+    pub checker: Option<String>,
+    /// Reference of the network's acknowledgement of the new account.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// Why it was taken back.
+    #[serde(default)]
+    pub cancelled: Option<String>,
+}
+
+impl AccountChange {
+    /// What the case waits for; nothing when it is over.
+    #[must_use]
+    pub fn waits_for(&self) -> Vec<String> {
+        if self.checker.is_some() || self.cancelled.is_some() {
+            return Vec::new();
+        }
+        vec![format!(
+            "approve-account, by another person than {}, with the network's reference",
+            self.maker
+        )]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -137,6 +180,25 @@ mod tests {
                 .collect();
             assert_eq!(got, row, "{event}");
         }
+    }
+
+    #[test]
+    fn by_hand_one_person_stops_and_starts_nothing() {
+        use AccountStatus::{Closed, Frozen, Invalid, Unverified, Verified};
+        for (before, after) in [
+            (Verified, Frozen),
+            (Verified, Invalid),
+            (Unverified, Frozen),
+            (Frozen, Closed),
+        ] {
+            assert!(only_stops(before, after), "{before} to {after}");
+        }
+        for before in [Unverified, Invalid, Frozen, Closed] {
+            assert!(!only_stops(before, Verified), "{before}");
+        }
+        // What would be frozen no longer.
+        assert!(!only_stops(Frozen, Invalid) && !only_stops(Frozen, Unverified));
+        assert!(!only_stops(Closed, Frozen));
     }
 
     proptest! {

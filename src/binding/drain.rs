@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, two_persons};
 use crate::base::Timestamp;
 
 /// What still hangs on a binding. All zero: it can be closed.
@@ -86,6 +86,45 @@ impl Outstanding {
         ]
         .into_iter()
         .filter(|(_, count, _)| *count > 0)
+    }
+}
+
+/// A drain that was cut short.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Forced {
+    /// Who asked.
+    pub first: String,
+    /// Who agreed.
+    pub second: String,
+    /// Why.
+    pub why: String,
+    /// What was left.
+    pub left: Outstanding,
+}
+
+impl Forced {
+    /// Two persons cut a drain short with this `left`.
+    ///
+    /// # Errors
+    /// When it is one person, or no reason is given.
+    pub fn by_two(
+        left: Outstanding,
+        first: &str,
+        second: &str,
+        why: &str,
+    ) -> Result<Self, Refusal> {
+        two_persons(first, second)?;
+        if why.trim().is_empty() {
+            let what = "why the drain is cut short";
+            let remedy = "say it in some words";
+            return Err(Refusal::Missing { what, remedy });
+        }
+        Ok(Self {
+            first: first.into(),
+            second: second.into(),
+            why: why.trim().into(),
+            left,
+        })
     }
 }
 

@@ -172,6 +172,16 @@ impl Life {
         }
     }
 
+    /// Whether setting it to `after` by hand does no more than stop it, as [`Suspend`](BindingEvent::Suspend) and
+    /// [`Repend`](BindingEvent::Repend) do, and forgets no reason: that is one person's to do.
+    #[must_use]
+    pub fn only_stops(self, after: Self) -> bool {
+        self == after
+            || [BindingEvent::Suspend, BindingEvent::Repend(after.reasons)]
+                .into_iter()
+                .any(|event| self.apply(event) == Ok(after))
+    }
+
     fn repend(self, more: ReasonSet) -> Result<Self, Refusal> {
         use BindingState::{Active, RePending, Suspended};
         if more.is_empty() {
@@ -358,6 +368,29 @@ mod tests {
             Just(BindingEvent::CancelUnbind),
             Just(BindingEvent::Drained),
         ]
+    }
+
+    #[test]
+    fn by_hand_one_person_stops_and_starts_nothing() {
+        use BindingState::{Active, Pending, RePending, Suspended, Unbinding, Unbound};
+        let waiting = |reasons| Life {
+            state: RePending,
+            reasons,
+        };
+        let active = Life::plain(Active);
+        let suspended = Life::plain(Suspended);
+        assert!(active.only_stops(suspended));
+        assert!(active.only_stops(waiting(PHONE)));
+        assert!(waiting(PHONE).only_stops(waiting(BOTH)));
+        assert!(!waiting(BOTH).only_stops(waiting(PHONE)));
+        // Its reasons would be forgotten.
+        assert!(!waiting(PHONE).only_stops(suspended));
+        for state in [Pending, RePending, Suspended, Unbinding, Unbound] {
+            assert!(!Life::plain(state).only_stops(active), "{state}");
+        }
+        assert!(!active.only_stops(Life::plain(Unbound)));
+        assert!(!active.only_stops(Life::plain(Unbinding)));
+        assert!(!suspended.only_stops(waiting(PHONE)));
     }
 
     proptest! {

@@ -3,7 +3,8 @@
 //! [`gate`] decides every request with one pure function over a table of state × request type;
 //! [`directory`] is the in-memory look-up it decides from. [`life`] says how a binding gets from state to
 //! state; [`account`], [`device`], [`contact`], [`hold`] and [`challenge`] say it of what hangs on it;
-//! [`unbinding`] and [`replacement`] are the cases that end one, and [`watch`] is what is heard afterwards. [`limit`]
+//! [`unbinding`] and [`replacement`] are the cases that end one, [`documents`] and [`wipe`] what they have in them, and
+//! [`watch`] is what is heard afterwards. [`limit`]
 //! says how much may be taken, and [`counters`] count it. Every event that cannot happen is answered
 //! with a [`Refusal`] that says what to do instead. Nothing here knows a socket, a clock, randomness or a
 //! store: `switch` loads the directory, `admin` changes store and directory together.
@@ -16,6 +17,7 @@ pub mod contact;
 pub mod counters;
 pub mod device;
 pub mod directory;
+pub mod documents;
 pub mod dormancy;
 pub mod drain;
 pub mod gate;
@@ -29,6 +31,7 @@ pub mod replacement;
 pub mod state;
 pub mod unbinding;
 pub mod watch;
+pub mod wipe;
 
 pub use device::SerialPrint;
 pub use directory::{Admission, Directory, TerminalKey};

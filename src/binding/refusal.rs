@@ -25,6 +25,19 @@ pub enum Refusal {
         /// How it comes about.
         remedy: &'static str,
     },
+    /// It takes evidence that another person filed.
+    #[error(
+        "{problem}; another person than who acts on it files it with \
+         `posgate evidence file \"{about}\" {allows} \"what was seen\"`, and who acts names its number"
+    )]
+    Unproven {
+        /// What is wrong with the evidence that was named, if any was.
+        problem: Box<str>,
+        /// What it has to be about.
+        about: Box<str>,
+        /// What it has to allow.
+        allows: Box<str>,
+    },
     /// What was read or acknowledged is no longer so.
     #[error("{what} has changed meanwhile; {remedy}")]
     Changed {

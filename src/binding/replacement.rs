@@ -1,12 +1,12 @@
 //! The case that moves a shop to a new device.
 //!
 //! ```text
-//!          test passed, all of them         cut over
-//!  TESTING ───────────────────────▶ READY ───────────▶ CUT_OVER ──close──▶ CLOSED
-//!     │  ▲                            │                   │
-//!     │  └──────a test failed─────────┤                   │ roll back, within a day
-//!     │ cancel                        │ cancel            ▼
-//!     └───────────────────────────────┴──▶ CANCELLED   ROLLED_BACK
+//!          test passed, all of them         cut over                 closed, forced           wiped
+//!  TESTING ───────────────────────▶ READY ───────────▶ CUT_OVER ───────────────▶ WIPING ───────────▶ CLOSED
+//!     │  ▲                            │                   │                        ▲
+//!     │  └──────a test failed─────────┤                   │ roll back,             │ closed, forced
+//!     │ cancel                        │ cancel            ▼ within a day           │
+//!     └───────────────────────────────┴──▶ CANCELLED   ROLLED_BACK ────────────────┘
 //! ```
 //!
 //! | event | from | guard | who |
@@ -14,17 +14,23 @@
 //! | `tested` | testing, ready | each test of the set, under the new terminal id | staff |
 //! | `cut_over` | ready | the network acknowledged the new tuple; checker is not the maker | checker |
 //! | `roll_back` | cut over | within [`ROLLBACK`]; the old device is not wiped | two persons |
-//! | `close` | cut over | the old binding is closed | time |
+//! | `drained` | cut over, rolled back | nothing outstanding on the binding that [leaves](Replacement::leaving) | staff |
+//! | `force` | cut over, rolled back | two persons and a reason | two persons |
+//! | `keys_destroyed` | wiping | the check values on record for the device that leaves, all of them; kept is only what a forced drain may still need | key custodian |
+//! | `wiped` | wiping | keys destroyed here, where there are any on record; done, failed or unreachable: none of them stops the case | device, staff |
 //! | `cancel` | testing, ready | nothing | maker |
 //!
 //! The old terminal trades until the cut-over. At the cut-over the caller makes the new binding ACTIVE and
 //! the old one UNBINDING in one step; a roll-back leads the old one to `RE_PENDING` (reconfirm), never straight
-//! to ACTIVE, and closes the new one.
+//! to ACTIVE, and the new one drains instead. Whichever device leaves, the case ends with its keys destroyed here and
+//! with its own word.
 
 use std::time::Duration;
 
+use super::drain::{Forced, Outstanding};
 use super::named::named_enum;
 use super::refusal::{Refusal, only_in, two_persons};
+use super::wipe::{DeviceEnd, KeyMark, KeysSaid, WipeResult};
 use crate::base::Timestamp;
 
 /// How long after the cut-over it can be undone.
@@ -39,10 +45,12 @@ named_enum!(
         Ready = "ready",
         /// The new one trades; the old one drains.
         CutOver = "cut-over",
-        /// The old one drained; it is over.
-        Closed = "closed",
-        /// The old one is back.
+        /// The old one is back, to be confirmed; the new one drains.
         RolledBack = "rolled-back",
+        /// The binding that drained is closed; the end of its device's keys here, and the device's word.
+        Wiping = "wiping",
+        /// Nothing: it is done.
+        Closed = "closed",
         /// Given up before the cut-over.
         Cancelled = "cancelled",
     }
@@ -53,8 +61,8 @@ impl ReplaceStage {
     #[must_use]
     pub const fn is_over(self) -> bool {
         match self {
-            Self::Closed | Self::RolledBack | Self::Cancelled => true,
-            Self::Testing | Self::Ready | Self::CutOver => false,
+            Self::Closed | Self::Cancelled => true,
+            Self::Testing | Self::Ready | Self::CutOver | Self::RolledBack | Self::Wiping => false,
         }
     }
 }
@@ -79,14 +87,24 @@ named_enum!(
     }
 );
 
+/// Which device leaves the shop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// The one that was there before.
+    Old,
+    /// The one that was to take over: it was rolled back.
+    New,
+}
+
 /// See the module.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Replacement {
     /// Where it stands.
     pub stage: ReplaceStage,
     /// Who opened it.
     pub maker: String,
     /// When.
+    #[schema(value_type = u64)]
     pub opened_at: Timestamp,
     /// Why.
     pub note: String,
@@ -103,7 +121,18 @@ pub struct Replacement {
     pub checker: Option<String>,
     /// When it was.
     #[serde(default)]
+    #[schema(value_type = Option<u64>)]
     pub cut_over_at: Option<Timestamp>,
+    /// When it was rolled back.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub rolled_back_at: Option<Timestamp>,
+    /// Whether, by whom and why the drain was cut short.
+    #[serde(default)]
+    pub forced: Option<Forced>,
+    /// The end of the device that leaves.
+    #[serde(flatten)]
+    pub end: DeviceEnd,
 }
 
 impl Replacement {
@@ -120,6 +149,42 @@ impl Replacement {
             network: None,
             checker: None,
             cut_over_at: None,
+            rolled_back_at: None,
+            forced: None,
+            end: DeviceEnd::default(),
+        }
+    }
+
+    /// Which device leaves, or is to leave.
+    #[must_use]
+    pub const fn leaving(&self) -> Leaving {
+        match self.rolled_back_at {
+            None => Leaving::Old,
+            Some(_) => Leaving::New,
+        }
+    }
+
+    /// What the case waits for, for who goes on with it; nothing when it is over.
+    #[must_use]
+    pub fn waits_for(&self) -> Vec<String> {
+        let one = |text: &str| vec![text.to_owned()];
+        match self.stage {
+            ReplaceStage::Testing => self
+                .outstanding_tests()
+                .map(|test| format!("tested: {test}"))
+                .collect(),
+            ReplaceStage::Ready => vec![format!(
+                "cut-over, by another person than {}, with the network's reference",
+                self.maker
+            )],
+            ReplaceStage::CutOver => {
+                one("close, when nothing is left on the old terminal; or force, by two persons")
+            }
+            ReplaceStage::RolledBack => {
+                one("close, when nothing is left on the new terminal; or force, by two persons")
+            }
+            ReplaceStage::Wiping => self.end.waits_for(),
+            ReplaceStage::Closed | ReplaceStage::Cancelled => Vec::new(),
         }
     }
 
@@ -127,10 +192,12 @@ impl Replacement {
         let remedy = match self.stage {
             ReplaceStage::Testing => "every test has to pass first",
             ReplaceStage::Ready => "cut over, or cancel",
-            ReplaceStage::CutOver => "roll back within a day, or let it end",
-            ReplaceStage::Closed | ReplaceStage::RolledBack | ReplaceStage::Cancelled => {
-                "it is over; open another one"
+            ReplaceStage::CutOver => "roll back within a day, or let the old terminal drain",
+            ReplaceStage::RolledBack => "let the new terminal drain",
+            ReplaceStage::Wiping => {
+                "say which keys were destroyed, where the device has any, and what came of wiping it"
             }
+            ReplaceStage::Closed | ReplaceStage::Cancelled => "it is over; open another one",
         };
         only_in(
             ("case", self.stage, self.stage.name()),
@@ -209,16 +276,63 @@ impl Replacement {
         if old_is_wiped {
             return refuse("the old device", "is wiped or closed; replace it once more");
         }
+        self.rolled_back_at = Some(now);
         self.stage = ReplaceStage::RolledBack;
         Ok(())
     }
 
-    /// The old binding is closed: nothing is left to be done.
+    /// Nothing is left on the binding that leaves: the caller closes it in the same step.
     ///
     /// # Errors
-    /// Before the cut-over.
-    pub fn close(&mut self) -> Result<(), Refusal> {
-        self.only_in(&[ReplaceStage::CutOver], "closed")?;
+    /// While something is, and before the cut-over.
+    pub fn drained(&mut self, left: &Outstanding) -> Result<(), Refusal> {
+        self.only_in(&[ReplaceStage::CutOver, ReplaceStage::RolledBack], "closed")?;
+        left.ended()?;
+        self.stage = ReplaceStage::Wiping;
+        Ok(())
+    }
+
+    /// Two persons close the binding that leaves although something is left: a device that is broken may never say
+    /// again that it has its last approval.
+    ///
+    /// # Errors
+    /// When it is one person, or no reason is given.
+    pub fn force(
+        &mut self,
+        left: Outstanding,
+        first: &str,
+        second: &str,
+        why: &str,
+    ) -> Result<(), Refusal> {
+        self.only_in(&[ReplaceStage::CutOver, ReplaceStage::RolledBack], "forced")?;
+        self.forced = Some(Forced::by_two(left, first, second, why)?);
+        self.stage = ReplaceStage::Wiping;
+        Ok(())
+    }
+
+    /// The host's keys of the device that leaves are destroyed; see [`DeviceEnd::keys_destroyed`].
+    ///
+    /// # Errors
+    /// When the case is at another point, and as there.
+    pub fn keys_destroyed(
+        &mut self,
+        now: Timestamp,
+        recorded: &[KeyMark],
+        said: &KeysSaid,
+        by: &str,
+    ) -> Result<(), Refusal> {
+        self.only_in(&[ReplaceStage::Wiping], "told of its keys")?;
+        let forced = self.forced.as_ref();
+        self.end.keys_destroyed(now, recorded, said, forced, by)
+    }
+
+    /// What came of wiping the device that leaves.
+    ///
+    /// # Errors
+    /// When the case is at another point, and as [`DeviceEnd::wiped`].
+    pub fn wiped(&mut self, result: WipeResult, recorded: &[KeyMark]) -> Result<(), Refusal> {
+        self.only_in(&[ReplaceStage::Wiping], "told of the wipe")?;
+        self.end.wiped(result, recorded)?;
         self.stage = ReplaceStage::Closed;
         Ok(())
     }
@@ -270,8 +384,52 @@ mod tests {
         ));
         case.cut_over(NOW, "N-1", "Wang Fang").unwrap();
         assert!(case.cancel().is_err());
-        case.close().unwrap();
-        assert!(case.stage.is_over());
+        assert_eq!(case.leaving(), Leaving::Old);
+        case.drained(&Outstanding::default()).unwrap();
+        assert!(case.roll_back(NOW, false, "Li Wei").is_err());
+        case.wiped(WipeResult::Done, &[]).unwrap();
+        assert!(case.stage.is_over() && case.waits_for().is_empty());
+    }
+
+    #[test]
+    fn whichever_device_leaves_its_keys_end_here_before_it_is_wiped() {
+        let keys = [KeyMark::new("tmk", "A1B2C3")];
+        let said = KeysSaid {
+            keys: keys.to_vec(),
+            kept: Vec::new(),
+        };
+        for back in [false, true] {
+            let mut case = tested();
+            let destroy =
+                |case: &mut Replacement| case.keys_destroyed(NOW, &keys, &said, "Zhao Liu");
+            assert!(destroy(&mut case).is_err(), "it is still to be used");
+            case.cut_over(NOW, "N-1", "Wang Fang").unwrap();
+            if back {
+                case.roll_back(NOW, false, "Li Wei").unwrap();
+                assert_eq!(case.leaving(), Leaving::New);
+            }
+            assert!(case.wiped(WipeResult::Done, &keys).is_err());
+            let left = Outstanding {
+                unproven: 1,
+                ..Outstanding::default()
+            };
+            assert!(case.drained(&left).is_err());
+            assert!(case.force(left, "Li Wei", "Li Wei", "broken").is_err());
+            case.force(left, "Li Wei", "Wang Fang", "broken").unwrap();
+            let early = case.wiped(WipeResult::Unreachable, &keys).unwrap_err();
+            assert!(early.to_string().contains("keys-destroyed"), "{early}");
+            destroy(&mut case).unwrap();
+            case.wiped(WipeResult::Unreachable, &keys).unwrap();
+            assert_eq!(case.stage, ReplaceStage::Closed);
+        }
+    }
+
+    #[test]
+    fn a_case_that_was_written_before_devices_had_an_end_is_read() {
+        let text = r#"{"stage":"cut-over","maker":"Li Wei","opened_at":1,"note":"worn out","new_binding":2}"#;
+        let case: Replacement = serde_json::from_str(text).unwrap();
+        assert_eq!(case.end, DeviceEnd::default());
+        assert_eq!(case.leaving(), Leaving::Old);
     }
 
     #[test]
@@ -287,6 +445,7 @@ mod tests {
         assert!(case.roll_back(day, true, "Li Wei").is_err());
         assert!(case.roll_back(day, false, "Wang Fang").is_err());
         case.roll_back(day, false, "Li Wei").unwrap();
-        assert!(case.stage.is_over() && case.close().is_err());
+        assert!(case.roll_back(day, false, "Li Wei").is_err());
+        assert!(!case.stage.is_over(), "the new device has its end to come");
     }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::named::named_enum;
 use crate::base::Timestamp;
 
+/// How long the terminal id, the device and a contact that was given up are watched after the end.
+pub const WATCH: Duration = Duration::from_secs(90 * 86_400);
+
 /// From one telling of an alert to the next.
 pub const TOLD_EVERY: Duration = Duration::from_secs(3_600);
 

@@ -2,12 +2,9 @@
 
 use std::process::ExitCode;
 
-use hyper::Method;
 use serde_json::json;
 
 use super::affairs::{Ask, With};
-use super::client::{self, Target};
-use super::inquire;
 use crate::admin::escaped;
 
 /// Settlement accounts.
@@ -20,14 +17,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Show an account
-    Show {
-        /// Acquirer
-        acquirer: String,
-        /// The acquirer's reference of the account
-        account: String,
-        #[command(flatten)]
-        target: Target,
-    },
+    Show(With<Named>),
     /// Enter a settlement account, unverified
     Add(With<Add>),
     /// Say what happened to an account: verify, invalidate, freeze, unfreeze or close
@@ -35,19 +25,34 @@ enum Verb {
     /// Say which account gets what a closed one cannot be paid
     Release(With<Release>),
     /// Set an account's status, for every terminal that settles into it, at once
-    SetStatus {
-        /// Acquirer
-        acquirer: String,
-        /// The acquirer's reference of the account
-        account: String,
-        /// unverified, verified, invalid, frozen or closed
-        status: String,
-        /// Only if the account still has this version
-        #[arg(long, value_name = "NUMBER")]
-        version: Option<u32>,
-        #[command(flatten)]
-        target: Target,
-    },
+    ///
+    /// By hand; `posgate account event` asks for evidence and a second person where money is to flow. A role that may
+    /// stop accounts only stops them here.
+    SetStatus(With<Status>),
+}
+
+/// An account by its names.
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// Acquirer
+    acquirer: String,
+    /// The acquirer's reference of the account
+    account: String,
+}
+
+impl Named {
+    fn path(&self) -> String {
+        let (acquirer, account) = (escaped(&self.acquirer), escaped(&self.account));
+        format!("/v1/accounts/{acquirer}/{account}")
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct Status {
+    #[command(flatten)]
+    account: Named,
+    /// unverified, verified, invalid, frozen or closed
+    status: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -64,10 +69,8 @@ struct Add {
 
 #[derive(Debug, clap::Args)]
 struct Event {
-    /// Acquirer
-    acquirer: String,
-    /// The acquirer's reference of the account
-    account: String,
+    #[command(flatten)]
+    account: Named,
     /// verify, invalidate, freeze, unfreeze or close
     event: String,
     /// Why
@@ -80,10 +83,9 @@ struct Event {
 
 #[derive(Debug, clap::Args)]
 struct Release {
-    /// Acquirer
-    acquirer: String,
-    /// Reference of the closed account
-    account: String,
+    /// The closed account
+    #[command(flatten)]
+    account: Named,
     /// Reference of a verified account of the same merchant
     to: String,
     /// Number of the evidence (release-suspense) that another person filed
@@ -96,63 +98,28 @@ struct Release {
 /// # Errors
 /// What went wrong, with what to do.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let verb = match args.verb {
-        Verb::Add(with) => {
-            return with.run(|add| {
-                let body = json!({
-                    "reference": add.account, "merchant_id": add.merchant, "kind": add.kind,
-                });
-                let path = format!("/v1/accounts/{}", escaped(&add.acquirer));
-                Ok(Ask::Make(path, body))
+    match args.verb {
+        Verb::Show(with) => with.run(|named| Ok(Ask::See(named.path()))),
+        Verb::Add(with) => with.run(|add| {
+            let body = json!({
+                "reference": add.account, "merchant_id": add.merchant, "kind": add.kind,
             });
-        }
-        Verb::Event(with) => {
-            return with.run(|asked| {
-                let body = json!({
-                    "event": asked.event, "note": asked.note, "evidence": asked.evidence,
-                });
-                let path = format!("{}/events", path(&asked.acquirer, &asked.account));
-                Ok(Ask::Do(path, body))
+            let path = format!("/v1/accounts/{}", escaped(&add.acquirer));
+            Ok(Ask::Make(path, body))
+        }),
+        Verb::Event(with) => with.run(|asked| {
+            let body = json!({
+                "event": asked.event, "note": asked.note, "evidence": asked.evidence,
             });
-        }
-        Verb::Release(with) => {
-            return with.run(|asked| {
-                let body = json!({ "to": asked.to, "evidence": asked.evidence });
-                let path = format!("{}/release", path(&asked.acquirer, &asked.account));
-                Ok(Ask::Do(path, body))
-            });
-        }
-        other @ (Verb::Show { .. } | Verb::SetStatus { .. }) => other,
-    };
-    client::block_on(async move {
-        match verb {
-            Verb::Add(_) | Verb::Event(_) | Verb::Release(_) => {}
-            Verb::Show {
-                acquirer,
-                account,
-                target,
-            } => {
-                let gateway = target.running().await?;
-                inquire::print(&gateway.get_json(&path(&acquirer, &account)).await?)?;
-            }
-            Verb::SetStatus {
-                acquirer,
-                account,
-                status,
-                version,
-                target,
-            } => {
-                let path = format!("{}/status", path(&acquirer, &account));
-                let body = json!({ "status": status });
-                let gateway = target.running().await?;
-                let changed = gateway.change(Method::PUT, &path, version.into(), &body);
-                inquire::print(&changed.await?)?;
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-fn path(acquirer: &str, account: &str) -> String {
-    format!("/v1/accounts/{}/{}", escaped(acquirer), escaped(account))
+            Ok(Ask::Do(format!("{}/events", asked.account.path()), body))
+        }),
+        Verb::Release(with) => with.run(|asked| {
+            let body = json!({ "to": asked.to, "evidence": asked.evidence });
+            Ok(Ask::Do(format!("{}/release", asked.account.path()), body))
+        }),
+        Verb::SetStatus(with) => with.run(|set| {
+            let body = json!({ "status": set.status });
+            Ok(Ask::Put(format!("{}/status", set.account.path()), body))
+        }),
+    }
 }

@@ -153,12 +153,14 @@ fn change_of(event: &Value) -> String {
     let fields = after.as_object().or_else(|| before.as_object());
     let names = fields.into_iter().flatten().map(|(name, _)| name);
     let changed = names.filter(|name| before[name.as_str()] != after[name.as_str()]);
-    let told = changed.map(|name| {
+    let told = changed.filter_map(|name| {
         let [from, to] = [before, after].map(|side| plain(&side[name.as_str()]));
         match (from.is_empty(), to.is_empty()) {
-            (true, _) => format!("{name} {to}"),
-            (false, true) => format!("{name} {from} → nothing"),
-            (false, false) => format!("{name} {from} → {to}"),
+            // It was not said, and nothing is known of it.
+            (true, true) => None,
+            (true, false) => Some(format!("{name} {to}")),
+            (false, true) => Some(format!("{name} {from} → nothing")),
+            (false, false) => Some(format!("{name} {from} → {to}")),
         }
     });
     told.collect::<Vec<_>>().join(", ")
@@ -207,6 +209,8 @@ mod tests {
             "state active → suspended"
         );
         assert_eq!(told(Value::Null, json!({"role": "admin"})), "role admin");
+        let named = json!({"mcc": "5812", "name": "", "custody": null});
+        assert_eq!(told(Value::Null, named), "mcc 5812");
         assert_eq!(
             told(json!({"role": "admin"}), Value::Null),
             "role admin → nothing"

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use hyper::Method;
 
+use super::affairs::{self, Form};
 use super::client::{self, Target, Version};
-use super::inquire;
 use crate::admin::escaped;
 
 /// Batches of terminals.
@@ -26,6 +26,9 @@ enum Verb {
         /// An earlier batch instead of the open one
         #[arg(long, value_name = "NUMBER")]
         batch: Option<u32>,
+        /// How the answer is shown
+        #[arg(short, long, value_enum, default_value_t = Form::Table)]
+        output: Form,
         #[command(flatten)]
         target: Target,
     },
@@ -47,6 +50,9 @@ enum Verb {
         /// Close it only if this is the open batch
         #[arg(long, value_name = "NUMBER")]
         batch: Option<u32>,
+        /// How the answer is shown
+        #[arg(short, long, value_enum, default_value_t = Form::Table)]
+        output: Form,
         #[command(flatten)]
         target: Target,
     },
@@ -63,11 +69,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 acquirer,
                 terminal,
                 batch,
+                output,
                 target,
             } => {
                 let query = batch.map_or_else(String::new, |number| format!("?batch={number}"));
                 let path = format!("{}{query}", path(&acquirer, &terminal));
-                inquire::print(&target.running().await?.get_json(&path).await?)?;
+                affairs::show(&target.running().await?.get_json(&path).await?, output)?;
                 Ok(ExitCode::SUCCESS)
             }
             Verb::Close {
@@ -76,13 +83,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 by,
                 note,
                 batch,
+                output,
                 target,
             } => {
                 let gateway = target.running().await?;
                 let path = format!("{}/close", path(&acquirer, &terminal));
                 let body = serde_json::json!({ "by": by, "note": note, "batch": batch });
                 let closed = gateway.change(Method::POST, &path, Version::None, &body);
-                inquire::print(&closed.await?)?;
+                affairs::show(&closed.await?, output)?;
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::affairs::{Ask, With};
+use super::affairs::{self, Ask, With};
 use crate::admin::escaped;
 
 /// Bindings of terminals through their life.
@@ -359,7 +359,8 @@ struct DeviceAdd {
 struct DeviceEvent {
     #[command(flatten)]
     device: Device,
-    /// reserve, release, deploy, repair, lose, find, order-wipe, wiped, wipe-failed, restock or retire
+    /// reserve, release, deploy, repair, lose, find, order-wipe, wiped, wipe-failed, restock or retire; what came of the
+    /// wipe that a case ordered is said there
     event: String,
     /// Who has it from now on
     #[arg(long, default_value = "")]
@@ -399,13 +400,7 @@ pub fn device(args: DeviceArgs) -> anyhow::Result<ExitCode> {
             Ok(Ask::Do(format!("{}/events", asked.device.path()), body))
         }),
         DeviceVerb::Keys(with) => with.run(|asked| {
-            let mut values = serde_json::Map::new();
-            for pair in &asked.check_values {
-                let Some((name, value)) = pair.split_once('=') else {
-                    anyhow::bail!("{pair} is no NAME=VALUE");
-                };
-                values.insert(name.to_owned(), value.into());
-            }
+            let values = affairs::check_values(&asked.check_values)?;
             let body = json!({ "check_values": values });
             Ok(Ask::Make(format!("{}/keys", asked.device.path()), body))
         }),

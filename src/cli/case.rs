@@ -1,10 +1,17 @@
 //! `posgate case`: unbinding and replacing terminals, step by step.
 
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::affairs::{Ask, With};
+use super::affairs::{self, Ask, With};
+use super::client::{self, Target};
+use super::{inquire, output};
+use crate::binding::drain::hex_of;
 
 /// Cases of unbinding and of replacement.
 #[derive(Debug, clap::Args)]
@@ -15,26 +22,44 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// List open cases
-    List(With<Nothing>),
+    /// List open cases, each with what it waits for
+    List(With<Listed>),
     /// Show a case with everything in it
     Show(With<Case>),
     /// What unbinding means for the merchant now, with the hash to acknowledge it by
     Impact(With<Case>),
+    /// Write the terminal's transactions for the merchant to keep, and show their checksum
+    Export(Export),
     /// Open a case of unbinding; it touches nothing before its drain begins
     Unbind(With<Unbind>),
-    /// Take a step of a case of unbinding
-    Step(With<Step>),
-    /// Say that the host's keys of an unbound device are destroyed, by their check values
-    KeysDestroyed(With<KeysDestroyed>),
     /// Open a replacement; the old device trades until the cut-over
     Replace(With<Replace>),
-    /// Take a step of a replacement
-    ReplaceStep(With<Step>),
+    /// Take a step of a case
+    ///
+    /// `posgate case show` says which steps it waits for; docs/bindings.md has what each step says.
+    #[command(alias = "replace-step")]
+    Step(With<Step>),
+    /// Say that the host's keys of the device that leaves are destroyed, by their check values
+    KeysDestroyed(With<KeysDestroyed>),
 }
 
 #[derive(Debug, clap::Args)]
-struct Nothing {}
+struct Listed {
+    /// Those that are over too
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Export {
+    /// Number of the case
+    case: u64,
+    /// The file to be written, which only its owner may read
+    #[arg(short = 'O', long, value_name = "FILE")]
+    output_file: PathBuf,
+    #[command(flatten)]
+    target: Target,
+}
 
 #[derive(Debug, clap::Args)]
 struct Case {
@@ -91,9 +116,9 @@ struct Step {
     /// Number of the case
     case: u64,
     /// Unbinding: confirm, prove, add-document, review, acknowledge, exported, submit, approve, reject, start, close,
-    /// force, wiped, reported, cancel. Replacement: tested, cut-over, roll-back, close, cancel
+    /// force, wiped, reported, cancel. Replacement: tested, cut-over, roll-back, close, force, wiped, cancel
     step: String,
-    /// What the step says, as `note=shop closes`; docs/bindings.md has the names
+    /// What the step says, as `note=shop closes`; docs/bindings.md has the names. `file=PATH` says the SHA-256 of a file
     #[arg(value_name = "NAME=VALUE")]
     said: Vec<String>,
 }
@@ -102,9 +127,13 @@ impl Step {
     fn body(&self) -> anyhow::Result<Value> {
         let mut body = json!({ "step": self.step });
         for pair in &self.said {
-            let Some((name, value)) = pair.split_once('=') else {
-                anyhow::bail!("{pair} is no NAME=VALUE");
-            };
+            let (name, value) = affairs::pair(pair)?;
+            if name == "file" {
+                let read =
+                    std::fs::read(value).with_context(|| format!("{value} cannot be read"))?;
+                body["sha256"] = hex_of(&read).into();
+                continue;
+            }
             // Names whose values are numbers or truths; everything else is a text, also one of digits.
             body[name] = match (name, value) {
                 ("approved" | "passed", "true" | "yes") => true.into(),
@@ -126,35 +155,21 @@ impl Step {
 /// What the gateway refuses, with what to do.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
-        Verb::List(with) => with.run(|_nothing| Ok(Ask::See("/v1/cases".into()))),
+        Verb::List(with) => with.run(|asked| {
+            let all = if asked.all { "?all=true" } else { "" };
+            Ok(Ask::See(format!("/v1/cases{all}")))
+        }),
         Verb::Show(with) => with.run(|asked| Ok(Ask::See(format!("/v1/cases/{}", asked.case)))),
         Verb::Impact(with) => {
             with.run(|asked| Ok(Ask::See(format!("/v1/cases/{}/impact", asked.case))))
         }
+        Verb::Export(asked) => client::block_on(export(asked)),
         Verb::Unbind(with) => with.run(|asked| {
             let body = json!({
                 "acquirer": asked.acquirer, "terminal_id": asked.terminal, "channel": asked.channel,
                 "reason": asked.reason, "note": asked.note,
             });
             Ok(Ask::Make("/v1/unbindings".into(), body))
-        }),
-        Verb::Step(with) => with.run(|asked| {
-            let path = format!("/v1/unbindings/{}/steps", asked.case);
-            Ok(Ask::Do(path, asked.body()?))
-        }),
-        Verb::KeysDestroyed(with) => with.run(|asked| {
-            let mut values = serde_json::Map::new();
-            for pair in &asked.check_values {
-                let Some((name, value)) = pair.split_once('=') else {
-                    anyhow::bail!("{pair} is no NAME=VALUE");
-                };
-                values.insert(name.to_owned(), value.into());
-            }
-            let body = json!({ "check_values": values, "kept": asked.kept });
-            Ok(Ask::Do(
-                format!("/v1/unbindings/{}/keys-destroyed", asked.case),
-                body,
-            ))
         }),
         Verb::Replace(with) => with.run(|asked| {
             let body = json!({
@@ -163,11 +178,41 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             });
             Ok(Ask::Make("/v1/replacements".into(), body))
         }),
-        Verb::ReplaceStep(with) => with.run(|asked| {
-            let path = format!("/v1/replacements/{}/steps", asked.case);
-            Ok(Ask::Do(path, asked.body()?))
+        Verb::Step(with) => with.run(|asked| Ok(Ask::Case(asked.case, "steps", asked.body()?))),
+        Verb::KeysDestroyed(with) => with.run(|asked| {
+            let values = affairs::check_values(&asked.check_values)?;
+            let body = json!({ "check_values": values, "kept": asked.kept });
+            Ok(Ask::Case(asked.case, "keys-destroyed", body))
         }),
     }
+}
+
+/// Writes the export as a whole or not at all.
+async fn export(asked: Export) -> anyhow::Result<ExitCode> {
+    let gateway = asked.target.running().await?;
+    let path = format!("/v1/cases/{}/export", asked.case);
+    let answer = gateway.get(&path).await?;
+    let told = answer.headers().get("x-checksum-sha256").cloned();
+    let body = answer.into_body().collect().await;
+    let body = body.context("the gateway broke off; nothing is written")?;
+    let content = body.to_bytes();
+    let sum = hex_of(&content);
+    if told.is_none_or(|told| told.as_bytes() != sum.as_bytes()) {
+        bail!(
+            "what came is not what the gateway's checksum says; nothing is written, take it once more"
+        );
+    }
+    let mut made = inquire::begin_file(&asked.output_file)?;
+    let shown = asked.output_file.display();
+    made.write_all(&content)
+        .with_context(|| format!("{shown} cannot be written"))?;
+    inquire::finish_file(made, &asked.output_file)?;
+    output::line(format_args!("{sum}"))?;
+    output::error_line(format_args!(
+        "written to {shown}; when the merchant has it: posgate case step {} exported sha256={sum}",
+        asked.case
+    ))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]
@@ -187,5 +232,13 @@ mod tests {
         assert_eq!(body.unwrap(), want);
         assert!(step(&["phone_tail"]).body().is_err());
         assert!(step(&["evidence=x"]).body().is_err());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "abc").unwrap();
+        let said = format!("file={}", file.path().display());
+        assert_eq!(
+            step(&[&said]).body().unwrap()["sha256"],
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert!(step(&["file=/nowhere/at/all"]).body().is_err());
     }
 }

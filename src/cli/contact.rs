@@ -18,6 +18,8 @@ pub struct MerchantArgs {
 enum MerchantVerb {
     /// Show a merchant
     Show(With<Merchant>),
+    /// List a merchant's terminals that are bound
+    Terminals(With<Merchant>),
     /// Enter a merchant, or what is known of it by now
     Set(With<MerchantSet>),
 }
@@ -66,6 +68,9 @@ struct MerchantSet {
 pub fn merchant(args: MerchantArgs) -> anyhow::Result<ExitCode> {
     match args.verb {
         MerchantVerb::Show(with) => with.run(|merchant| Ok(Ask::See(merchant.path()))),
+        MerchantVerb::Terminals(with) => {
+            with.run(|merchant| Ok(Ask::See(format!("{}/terminals", merchant.path()))))
+        }
         MerchantVerb::Set(with) => with.run(|set| {
             let body = json!({
                 "name": set.name, "mcc": set.mcc, "kind": set.kind,
@@ -303,9 +308,14 @@ pub struct EvidenceArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum EvidenceVerb {
+    /// List what was filed and waits for another person to act on it
+    List(With<Nothing>),
     /// File what shows that something may be done
     File(With<Evidence>),
 }
+
+#[derive(Debug, clap::Args)]
+struct Nothing {}
 
 #[derive(Debug, clap::Args)]
 struct Evidence {
@@ -326,11 +336,13 @@ struct Evidence {
 /// # Errors
 /// What the gateway refuses, with what to do.
 pub fn evidence(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
-    let EvidenceVerb::File(with) = args.verb;
-    with.run(|filed| {
-        let body = json!({
-            "about": filed.about, "allows": filed.allows, "note": filed.note, "sha256": filed.sha256,
-        });
-        Ok(Ask::Make("/v1/evidence".into(), body))
-    })
+    match args.verb {
+        EvidenceVerb::List(with) => with.run(|_nothing| Ok(Ask::See("/v1/evidence".into()))),
+        EvidenceVerb::File(with) => with.run(|filed| {
+            let body = json!({
+                "about": filed.about, "allows": filed.allows, "note": filed.note, "sha256": filed.sha256,
+            });
+            Ok(Ask::Make("/v1/evidence".into(), body))
+        }),
+    }
 }

@@ -23,6 +23,7 @@ mod output;
 pub mod protocol;
 pub mod serve;
 pub mod settlement;
+mod shown;
 pub mod simulate;
 pub mod store;
 pub mod terminal;

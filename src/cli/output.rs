@@ -13,15 +13,27 @@ pub(super) fn line(text: Arguments<'_>) -> io::Result<()> {
 
 /// Writes a table to standard output: columns as wide as they need, the header first.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-    let mut widths: Vec<_> = header.iter().map(|name| name.chars().count()).collect();
+    let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
+    let all: Vec<_> = std::iter::once(&header).chain(rows).collect();
+    padded(&all)
+}
+
+/// Writes names and values to standard output, below each other.
+pub(super) fn columns(rows: &[Vec<String>]) -> io::Result<()> {
+    padded(&rows.iter().collect::<Vec<_>>())
+}
+
+/// Writes rows whose columns are as wide as they need.
+fn padded(rows: &[&Vec<String>]) -> io::Result<()> {
+    let mut widths: Vec<usize> = Vec::new();
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(*row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let header = header.iter().map(|name| (*name).to_owned()).collect();
-    for row in std::iter::once(&header).chain(rows) {
+    for row in rows {
         let cells = row.iter().zip(&widths);
         let line: Vec<_> = cells
             .map(|(cell, width)| format!("{cell:width$}"))

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use tokio::io::AsyncReadExt;
 
+use super::affairs::{Ask, With};
 use super::client::{self, Found, Gateway, Target};
-use super::{inquire, output};
+use super::output;
 use crate::admin::{ImportEvent, Pieces, escaped, import_lines, write_export};
 use crate::base::{Clock, Counted, SystemClock};
 use crate::binding::Directory;
@@ -48,31 +49,39 @@ enum Verb {
         target: Target,
     },
     /// Show a terminal's binding
-    Show {
-        /// Acquirer
-        acquirer: String,
-        /// Terminal id (DE41)
-        terminal: String,
-        #[command(flatten)]
-        target: Target,
-    },
+    Show(With<Named>),
     /// Set the state of a terminal's binding; the gate knows it when the command returns
-    SetState {
-        /// Acquirer
-        acquirer: String,
-        /// Terminal id (DE41)
-        terminal: String,
-        /// pending, activating, active, re-pending, suspended, unbinding or unbound (for good)
-        state: String,
-        /// Why it is re-pending: phone, account, device, location, dormant, identity, reconfirm
-        #[arg(long, value_delimiter = ',')]
-        reason: Vec<String>,
-        /// Only if the binding still has this version
-        #[arg(long, value_name = "NUMBER")]
-        version: Option<u32>,
-        #[command(flatten)]
-        target: Target,
-    },
+    ///
+    /// By hand, and for all that people do with bindings `posgate binding` and `posgate case` are there: they ask for
+    /// evidence and a second person. A role that may stop terminals only stops them here.
+    SetState(With<State>),
+}
+
+/// A terminal by its names.
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// Acquirer
+    acquirer: String,
+    /// Terminal id (DE41)
+    terminal: String,
+}
+
+impl Named {
+    fn path(&self) -> String {
+        let (acquirer, terminal) = (escaped(&self.acquirer), escaped(&self.terminal));
+        format!("/v1/terminals/{acquirer}/{terminal}")
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct State {
+    #[command(flatten)]
+    terminal: Named,
+    /// pending, activating, active, re-pending, suspended, unbinding or unbound (for good)
+    state: String,
+    /// Why it is re-pending: phone, account, device, location, dormant, identity, reconfirm
+    #[arg(long, value_delimiter = ',')]
+    reason: Vec<String>,
 }
 
 /// Runs the command.
@@ -80,41 +89,15 @@ enum Verb {
 /// # Errors
 /// What went wrong, with what to do.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    client::block_on(async move {
-        match args.verb {
-            Verb::Import { file, target } => import(&file, &target).await,
-            Verb::Export { target } => export(&target).await,
-            Verb::Show {
-                acquirer,
-                terminal,
-                target,
-            } => {
-                let gateway = target.running().await?;
-                let shown = gateway.get_json(&path(&acquirer, &terminal)).await?;
-                inquire::print(&shown)?;
-                Ok(ExitCode::SUCCESS)
-            }
-            Verb::SetState {
-                acquirer,
-                terminal,
-                state,
-                reason,
-                version,
-                target,
-            } => {
-                let path = format!("{}/state", path(&acquirer, &terminal));
-                let body = serde_json::json!({ "state": state, "reasons": reason });
-                let gateway = target.running().await?;
-                let changed = gateway.change(Method::PUT, &path, version.into(), &body);
-                inquire::print(&changed.await?)?;
-                Ok(ExitCode::SUCCESS)
-            }
-        }
-    })
-}
-
-fn path(acquirer: &str, terminal: &str) -> String {
-    format!("/v1/terminals/{}/{}", escaped(acquirer), escaped(terminal))
+    match args.verb {
+        Verb::Import { file, target } => client::block_on(import(&file, &target)),
+        Verb::Export { target } => client::block_on(export(&target)),
+        Verb::Show(with) => with.run(|named| Ok(Ask::See(named.path()))),
+        Verb::SetState(with) => with.run(|set| {
+            let body = json!({ "state": set.state, "reasons": set.reason });
+            Ok(Ask::Put(format!("{}/state", set.terminal.path()), body))
+        }),
+    }
 }
 
 async fn import(file: &Path, target: &Target) -> anyhow::Result<ExitCode> {

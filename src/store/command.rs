@@ -11,22 +11,22 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::StoreError;
-use super::registry::{Actor, DirectoryChanges, RegistryError};
+use super::registry::{Actor, BindingRow, DirectoryChanges, RegistryError};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
-use crate::binding::account::{AccountEvent, AccountKind};
+use crate::binding::account::{AccountChange, AccountEvent, AccountKind};
 use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::counters::{CounterName, LimitSet};
 use crate::binding::device::DeviceEvent;
+use crate::binding::documents::DocumentKind;
 use crate::binding::drain::{Impact, Outstanding};
 use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
-use crate::binding::replacement::DeviceTest;
-use crate::binding::unbinding::{
-    Channel, Claim, DocumentKind, Export, KeyMark, Proof, UnbindReason, WipeResult,
-};
+use crate::binding::replacement::{DeviceTest, Leaving, Replacement};
+use crate::binding::unbinding::{Channel, Claim, Export, Proof, UnbindReason, Unbinding};
 use crate::binding::watch::AlertKind;
+use crate::binding::wipe::{KeysSaid, WipeResult};
 use crate::binding::{ReasonSet, RependReason, TerminalKey};
 
 /// A value that the store keeps without being able to read it.
@@ -526,7 +526,7 @@ impl Allows {
     }
 }
 
-/// A step of a case of unbinding; see [`Unbinding`](crate::binding::unbinding::Unbinding).
+/// A step of a case of unbinding; see [`Unbinding`].
 #[derive(Clone, Debug)]
 pub enum UnbindStep {
     /// What the applicant says is on record. The phone's tail is compared with the verified owner's.
@@ -553,9 +553,8 @@ pub enum UnbindStep {
     Drained(Outstanding),
     /// Two persons cut the drain short: whoever acts, and who filed the evidence with this number.
     Force(Outstanding, u64),
-    /// The host's keys of the device are destroyed: all of them by their check values, and the names of those that are
-    /// kept for a while.
-    KeysDestroyed(Vec<KeyMark>, Vec<String>),
+    /// The host's keys of the device are destroyed.
+    KeysDestroyed(KeysSaid),
     /// What came of wiping.
     Wiped(WipeResult),
     /// The network's reference.
@@ -564,7 +563,7 @@ pub enum UnbindStep {
     Cancel(String),
 }
 
-/// A step of a replacement; see [`Replacement`](crate::binding::replacement::Replacement).
+/// A step of a replacement; see [`Replacement`].
 #[derive(Clone, Debug)]
 pub enum ReplaceStep {
     /// Result of a test.
@@ -575,8 +574,14 @@ pub enum ReplaceStep {
     RollBack,
     /// It is given up before the cut-over.
     Cancel,
-    /// The old one is drained.
-    Close(Outstanding),
+    /// Nothing is left on the one that leaves, or so the caller found.
+    Drained(Outstanding),
+    /// Two persons cut its drain short: whoever acts, and who filed the evidence with this number.
+    Force(Outstanding, u64),
+    /// The host's keys of its device are destroyed.
+    KeysDestroyed(KeysSaid),
+    /// What came of wiping it.
+    Wiped(WipeResult),
 }
 
 /// What a command did.
@@ -715,6 +720,16 @@ pub trait Affairs {
         merchant: MerchantId,
     ) -> Result<Option<MerchantView>, StoreError>;
 
+    /// Open bindings of a merchant's terminals by terminal id, as many as are shown at once. With whether there are more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn merchant_terminals(
+        &mut self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+    ) -> Result<(Vec<BindingRow>, bool), StoreError>;
+
     /// A device.
     ///
     /// # Errors
@@ -761,6 +776,12 @@ pub trait Affairs {
     /// When the store fails.
     fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError>;
 
+    /// Evidence that somebody may still act on, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn evidence_views(&mut self, now: Timestamp) -> Result<Vec<EvidenceView>, StoreError>;
+
     /// What was heard of after its end, newest first.
     ///
     /// # Errors
@@ -786,10 +807,8 @@ pub struct MerchantView {
     /// Merchant category code.
     pub mcc: String,
     /// Kind.
-    #[schema(value_type = String)]
     pub kind: MerchantKind,
     /// Which document says who it is.
-    #[schema(value_type = Option<String>)]
     pub identity_kind: Option<IdentityKind>,
     /// The end of its number.
     pub identity: String,
@@ -827,15 +846,12 @@ pub struct ContactView {
     /// DE42 of its merchant.
     pub merchant_id: String,
     /// What it is.
-    #[schema(value_type = String)]
     pub kind: ContactKind,
     /// What it is for.
-    #[schema(value_type = String)]
     pub role: ContactRole,
     /// Masked value.
     pub value: String,
     /// State.
-    #[schema(value_type = String)]
     pub state: ContactState,
     /// The contact that it is to take the place of.
     pub replaces: Option<u64>,
@@ -858,10 +874,8 @@ pub struct HoldView {
     /// DE41.
     pub terminal_id: String,
     /// What it stops.
-    #[schema(value_type = String)]
     pub scope: HoldScope,
     /// State.
-    #[schema(value_type = String)]
     pub state: HoldState,
     /// Why, what ends it, and how to appeal.
     #[serde(flatten)]
@@ -885,7 +899,6 @@ pub struct ChallengeView {
     /// Number.
     pub challenge: u64,
     /// What for.
-    #[schema(value_type = String)]
     pub purpose: Purpose,
     /// Contact that it was sent to.
     pub contact: u64,
@@ -896,7 +909,6 @@ pub struct ChallengeView {
     /// The payment that its payer confirms.
     pub payment: Option<PaymentView>,
     /// State.
-    #[schema(value_type = String)]
     pub state: ChallengeState,
     /// Tries left.
     pub tries_left: u8,
@@ -918,6 +930,41 @@ pub struct PaymentView {
     pub currency: String,
 }
 
+/// What is in a case, by its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum CaseBody {
+    /// Of kind "unbinding".
+    Unbinding(Box<Unbinding>),
+    /// Of kind "replacement".
+    Replacement(Box<Replacement>),
+    /// Of kind "account-change".
+    AccountChange(AccountChange),
+}
+
+impl CaseBody {
+    /// Reads what the store keeps; `None` when this build does not know it.
+    #[must_use]
+    pub fn read(kind: &str, text: &str) -> Option<Self> {
+        match kind {
+            "unbinding" => serde_json::from_str(text).ok().map(Self::Unbinding),
+            "replacement" => serde_json::from_str(text).ok().map(Self::Replacement),
+            "account-change" => serde_json::from_str(text).ok().map(Self::AccountChange),
+            _unknown => None,
+        }
+    }
+
+    /// What the case waits for; nothing when it is over.
+    #[must_use]
+    pub fn waits_for(&self) -> Vec<String> {
+        match self {
+            Self::Unbinding(case) => case.waits_for(),
+            Self::Replacement(case) => case.waits_for(),
+            Self::AccountChange(case) => case.waits_for(),
+        }
+    }
+}
+
 /// A case as the registry shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = CaseFile)]
@@ -934,14 +981,51 @@ pub struct CaseView {
     pub stage: String,
     /// Version.
     pub version: u32,
-    /// All of it.
-    #[schema(value_type = Object)]
-    pub body: serde_json::Value,
+    /// The next steps, and who takes them; none when it is over.
+    pub waits_for: Vec<String>,
+    /// All of it; null when a newer posgate wrote it.
+    pub body: Option<CaseBody>,
     /// When it was opened.
     pub opened_at_us: u64,
     /// Acquirer.
     #[serde(skip)]
     pub acquirer: AcquirerId,
+}
+
+impl CaseView {
+    /// The binding that the case ends: the one that it is about, but for a replacement that was rolled back.
+    #[must_use]
+    pub fn leaving(&self) -> u64 {
+        match &self.body {
+            Some(CaseBody::Replacement(case)) if case.leaving() == Leaving::New => case.new_binding,
+            Some(
+                CaseBody::Replacement(_) | CaseBody::Unbinding(_) | CaseBody::AccountChange(_),
+            )
+            | None => self.binding,
+        }
+    }
+}
+
+/// Evidence that one person filed and another may act on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Evidence)]
+pub struct EvidenceView {
+    /// Number.
+    pub evidence: u64,
+    /// What it is about, as `account acme/A-001`.
+    pub about: String,
+    /// What it allows.
+    pub allows: String,
+    /// What it is.
+    pub note: String,
+    /// SHA-256 of a file; may be empty.
+    pub sha256: String,
+    /// Who filed it: anybody else may act on it.
+    pub filed_by: String,
+    /// When.
+    pub filed_at_us: u64,
+    /// Until when somebody may act on it.
+    pub good_until_us: u64,
 }
 
 /// Something that was heard of after its end, or under another's name.

@@ -15,7 +15,9 @@ use crate::store::read_model::{Cursor, Query};
 
 pub use asked::{Asked, Format};
 pub use shown::{COLUMNS, amount_of};
-pub(super) use shown::{Intervened, Transaction, interventions_shown, record_of, shown, state_of};
+pub(super) use shown::{
+    Intervened, Money, Transaction, interventions_shown, record_of, shown, state_of,
+};
 
 /// Transactions of a page when nobody says how many.
 const PAGE: usize = 50;

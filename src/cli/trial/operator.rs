@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::gateway::ACQUIRER;
 use crate::base::TerminalId;
 use crate::cli::client::{Gateway, Version};
+use crate::telemetry::metrics::{REPEATS_OWED, REVERSALS_OWED};
 
 /// Pause between two changes.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -22,7 +23,8 @@ pub(super) async fn owed_by(socket: PathBuf) -> Option<u64> {
     let metrics = tokio::time::timeout(PATIENCE, gateway.get_text("/metrics"));
     let metrics = metrics.await.ok()?.ok()?;
     let owed = metrics.lines().filter(|line| {
-        line.starts_with("posgate_reversals_owed{") || line.starts_with("posgate_repeats_owed{")
+        let name = line.split_once('{').map(|(name, _labels)| name);
+        name == Some(REVERSALS_OWED) || name == Some(REPEATS_OWED)
     });
     let values = owed.map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
     values.sum()

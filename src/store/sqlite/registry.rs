@@ -11,8 +11,8 @@ use super::{
     StoreFile, Sync, affairs, audit, from_sql, limits, open, parcels, to_sql, tokens, writes,
 };
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::unbinding::WATCH;
 use crate::binding::watch::BindingRules;
+use crate::binding::watch::WATCH;
 use crate::binding::{
     AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, SerialPrint,
     TerminalKey,
@@ -562,6 +562,26 @@ pub(super) fn admission_of(
         device: SerialPrint::of(row.get_ref(serial)?.as_bytes_or_null()?.unwrap_or_default()),
     };
     Ok((key, admission))
+}
+
+impl SqliteRegistry {
+    /// Open bindings of a merchant by terminal id, at most so many, and whether there are more.
+    pub(super) fn read_merchant_terminals(
+        &self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+        most: u32,
+    ) -> rusqlite::Result<(Vec<BindingRow>, bool)> {
+        let mut all = self.db.prepare_cached(&format!(
+            "{SHOW} WHERE m.acquirer = ?1 AND m.merchant_id = ?2 AND b.closed_at IS NULL \
+             ORDER BY t.terminal_id LIMIT ?3 + 1"
+        ))?;
+        let rows = all.query_map(params![acquirer.0, merchant.as_str(), most], binding_row)?;
+        let mut found: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+        let more = found.len() > most as usize;
+        found.truncate(most as usize);
+        Ok((found, more))
+    }
 }
 
 fn binding_row(row: &Row<'_>) -> rusqlite::Result<BindingRow> {

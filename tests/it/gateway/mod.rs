@@ -28,6 +28,7 @@ mod repeats;
 mod reversal;
 mod rights;
 mod sale;
+mod schemas;
 mod secrets;
 mod serving;
 mod settlement;

@@ -343,6 +343,56 @@ async fn with_client_authorities_nobody_comes_in_without_a_certificate_and_a_tok
     world.stop(()).await;
 }
 
+/// Two persons let money flow, and no single one gets around that by setting states.
+#[tokio::test]
+async fn by_hand_only_an_admin_starts_what_anybody_stops() {
+    let world = Setup::new().start().await;
+    let (local, _) = both(&world, None).await;
+    let terminal = "/v1/terminals/acme/T0000001/state";
+    let account = "/v1/accounts/acme/account-1/status";
+    let (_, admin) = token(&local, "admin").await;
+    let boss = local.with(Some(&admin));
+    for role in ["operator", "risk"] {
+        let (_, given) = token(&local, role).await;
+        let api = local.with(Some(&given));
+        let stop = json!({ "state": "suspended" });
+        let go = json!({ "state": "active" });
+        assert_eq!(api.put(terminal, stop.clone()).await, 200);
+        assert_eq!(api.put(terminal, stop).await, 200, "it stays as it is");
+        for more in [
+            go.clone(),
+            json!({ "state": "unbound" }),
+            json!({ "state": "re-pending", "reasons": ["phone"] }),
+        ] {
+            assert_eq!(api.put(terminal, more.clone()).await, 403, "{role}: {more}");
+        }
+        let several = json!({ "items": [
+            { "acquirer": "acme", "terminal_id": "T0000001", "state": "active" },
+            { "acquirer": "acme", "terminal_id": "T0000002", "state": "suspended" },
+        ] });
+        let (status, told) = api.post("/v1/terminals/states", several).await;
+        assert_eq!(status, 200, "{told}");
+        let each = |at: usize| told["items"][at]["status"].as_u64();
+        assert_eq!((each(0), each(1)), (Some(403), Some(200)), "{told}");
+        let detail = &told["items"][0]["problem"]["detail"];
+        assert!(
+            detail.as_str().unwrap().contains("posgate binding"),
+            "{told}"
+        );
+        assert_eq!(api.put(account, json!({ "status": "frozen" })).await, 200);
+        let verified = json!({ "status": "verified" });
+        assert_eq!(api.put(account, verified.clone()).await, 403, "{role}");
+        let state = local.json("/v1/terminals/acme/T0000001").await;
+        assert_eq!(
+            (&state["state"], &state["account_status"]),
+            (&json!("suspended"), &json!("frozen"))
+        );
+        assert_eq!(boss.put(terminal, go).await, 200);
+        assert_eq!(boss.put(account, verified).await, 200);
+    }
+    world.stop(()).await;
+}
+
 /// A command reaches its gateway over HTTPS with a token from the environment or a file.
 #[tokio::test]
 async fn commands_work_over_https_as_they_do_on_the_socket() {
@@ -374,7 +424,7 @@ async fn commands_work_over_https_as_they_do_on_the_socket() {
         set.push((name, value.to_owned()));
         set
     };
-    let show = || vec!["terminal", "show", "acme", "T0000001"];
+    let show = || vec!["terminal", "show", "acme", "T0000001", "-o", "json"];
     let (done, _, told) = run(base.clone(), show()).await;
     assert!(!done && told.contains("POSGATE_TOKEN"), "{told}");
     let (done, shown, told) = run(also("POSGATE_TOKEN", &operator), show()).await;

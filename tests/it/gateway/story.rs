@@ -16,12 +16,14 @@ use serde_json::{Value, json};
 use super::admin::{Api, new_key};
 use super::batches::{NOTHING, Sums, settlement};
 use super::fixture::{SHOP, Setup, Till, World, eventually, prometheus};
+use super::schemas;
 use super::wire::{Draft, PATIENCE, Wire};
 
 const BEGIN: &str = "<!-- story: written by the test -->\n";
 const END: &str = "<!-- end of the story -->\n";
 pub(super) const LI: &str = "Li Wei";
 pub(super) const WANG: &str = "Wang Fang";
+const ZHAO: &str = "Zhao Liu";
 const SHA: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A gateway with two people at its API and a shop at its terminals, and what was said so far.
@@ -86,7 +88,7 @@ impl Story {
             token: None,
         };
         let mut tokens = BTreeMap::new();
-        for (name, role) in [(LI, "admin"), (WANG, "checker")] {
+        for (name, role) in [(LI, "admin"), (WANG, "checker"), (ZHAO, "key-custodian")] {
             let (status, given) = api
                 .post("/v1/tokens", json!({ "name": name, "role": role }))
                 .await;
@@ -339,6 +341,9 @@ async fn the_story_that_the_documentation_tells() {
         json!({ "serial": "SN-4", "model": "P1" }),
     )
     .await;
+    let keys = json!({ "check_values": { "tmk": "A1B2C3" } });
+    s.does(ZHAO, "/v1/devices/acme/SN-4/keys", keys.clone())
+        .await;
     let binding = json!({
         "acquirer": "acme", "terminal_id": "T0000004", "merchant_id": SHOP, "account_id": "A-001",
         "serial": "SN-4",
@@ -493,6 +498,18 @@ async fn the_story_that_the_documentation_tells() {
     s.settles("T0000004", 9, (4_000, 4, 0, 0)).await;
     s.does(LI, &steps, json!({ "step": "close" })).await;
     assert_eq!(s.sells("T0000004", 10).await, "97");
+    let wiped = json!({ "step": "wiped", "result": "done" });
+    let refused = s.ask(LI, &steps, wiped.clone()).await;
+    assert!(
+        refused["detail"]
+            .as_str()
+            .unwrap()
+            .contains("keys are destroyed"),
+        "{refused}"
+    );
+    let destroyed = format!("/v1/replacements/{case}/keys-destroyed");
+    s.does(ZHAO, &destroyed, keys).await;
+    s.does(LI, &steps, wiped).await;
 
     s.chapter("The shop closes its terminal: a case, an impact report, a drain");
     let body = json!({
@@ -588,6 +605,45 @@ async fn the_story_that_the_documentation_tells() {
     );
     s.say("posgate audit verify: every event is as it was written");
     s.text.push_str("```\n");
+    let sold = &s.listed("/v1/transactions?limit=1", 1).await[0];
+    let (number, accepted) = (&sold["transaction"], sold["accepted_at"].as_str().unwrap());
+    let (date, _) = accepted.split_once('T').unwrap();
+    schemas::compared(
+        s,
+        &[
+            ("/v1/cases", "/v1/cases?all=true"),
+            ("/v1/cases/{case}", "/v1/cases/1"),
+            ("/v1/cases/{case}/impact", "/v1/cases/2/impact"),
+            ("/v1/evidence", "/v1/evidence"),
+            (
+                "/v1/terminals/{acquirer}/{terminal}/batch",
+                "/v1/terminals/acme/T0000004/batch?batch=1",
+            ),
+            (
+                "/v1/transactions/{transaction}",
+                &format!("/v1/transactions/{number}"),
+            ),
+            (
+                "/v1/transactions/{transaction}/evidence",
+                &format!("/v1/transactions/{number}/evidence"),
+            ),
+            ("/v1/settlements/{date}", &format!("/v1/settlements/{date}")),
+            (
+                "/v1/terminals/{acquirer}/{terminal}",
+                "/v1/terminals/acme/T0000004",
+            ),
+            (
+                "/v1/merchants/{acquirer}/{merchant}/contacts",
+                &format!("/v1/merchants/acme/{SHOP}/contacts"),
+            ),
+            ("/v1/alerts", "/v1/alerts"),
+            (
+                "/v1/merchants/{acquirer}/{merchant}/terminals",
+                &format!("/v1/merchants/acme/{SHOP}/terminals"),
+            ),
+        ],
+    )
+    .await;
     let Story {
         world,
         link,

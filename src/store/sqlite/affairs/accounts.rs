@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Because, Step, Stopped, said, to_sql};
 use crate::base::{AccountId, AcquirerId, MerchantId};
-use crate::binding::account::{self, AccountEvent, AccountKind};
+use crate::binding::account::{self, AccountChange, AccountEvent, AccountKind};
 use crate::binding::refusal::two_persons;
 use crate::binding::{AccountStatus, BindingState, Refusal, TerminalKey};
 use crate::store::command::{AccountName, Allows};
@@ -121,20 +121,12 @@ impl Step<'_> {
                 "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
             )?
             .execute(params![account.id.0, after.name(), after.is_usable()])?;
-        self.db
-            .prepare_cached(
-                "INSERT INTO account_change(account, at, actor, status, event, note, checker) \
-                 VALUES (?1,?2,?3,?4,?5,?6,?7)",
-            )?
-            .execute(params![
-                account.id.0,
-                to_sql(self.now().0),
-                self.actor.name,
-                after.name(),
-                event.event(),
-                note,
-                checker
-            ])?;
+        let because = Because {
+            event: event.event(),
+            note: &note,
+            checker: &checker,
+        };
+        self.account_changed(account.id, after, because)?;
         self.done.number = u64::from(account.id.0);
         self.done.version = account.version + 1;
         self.done.changes.accounts.push((account.id, after));
@@ -180,20 +172,12 @@ impl Step<'_> {
             .prepare_cached("UPDATE account SET released_to = ?2 WHERE id = ?1")?
             .execute(params![account.id.0, target.id.0])?;
         let event = "account.suspense_released";
-        self.db
-            .prepare_cached(
-                "INSERT INTO account_change(account, at, actor, status, event, note, checker) \
-                 VALUES (?1,?2,?3,?4,?5,?6,?7)",
-            )?
-            .execute(params![
-                account.id.0,
-                to_sql(self.now().0),
-                self.actor.name,
-                account.status.name(),
-                event,
-                format!("to {to}: {note}"),
-                checker
-            ])?;
+        let because = Because {
+            event,
+            note: &format!("to {to}: {note}"),
+            checker: &checker,
+        };
+        self.account_changed(account.id, account.status, because)?;
         self.done.number = u64::from(account.id.0);
         self.done.version = account.version + 1;
         let told = json!({ "to": to, "note": note, "checker": checker });
@@ -201,6 +185,30 @@ impl Step<'_> {
         self.tell(event, subject, Value::Null, told, Value::Null)?;
         let text = format!("what account {} was not paid goes to {to}", name.reference);
         self.notify(account.merchant, event, &text)
+    }
+
+    /// Writes a change of an account into its history, which counts its versions.
+    fn account_changed(
+        &self,
+        account: AccountId,
+        status: AccountStatus,
+        because: Because<'_>,
+    ) -> Stopped<()> {
+        self.db
+            .prepare_cached(
+                "INSERT INTO account_change(account, at, actor, status, event, note, checker) \
+                 VALUES (?1,?2,?3,?4,?5,?6,?7)",
+            )?
+            .execute(params![
+                account.0,
+                to_sql(self.now().0),
+                self.actor.name,
+                status.name(),
+                because.event,
+                because.note,
+                because.checker
+            ])?;
+        Ok(())
     }
 
     pub(super) fn request_account_change(
@@ -217,7 +225,15 @@ impl Step<'_> {
             let problem = "is the one that the terminal settles into already";
             return Err(Refusal::Value { what, problem }.into());
         }
-        let body = json!({ "account": reference, "maker": self.actor.name, "note": note });
+        let change = AccountChange {
+            account: reference.into(),
+            maker: self.actor.name.clone(),
+            note: note.into(),
+            checker: None,
+            network: None,
+            cancelled: None,
+        };
+        let body = serde_json::to_value(&change).unwrap_or_default();
         self.open_case("account-change", &held, "requested", &body)?;
         let text = "a change of the settlement account was asked for";
         self.notify(held.merchant, "account.change_requested", text)

@@ -7,7 +7,7 @@ use crate::base::{AccountId, BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{CodeHash, Purpose, Verdict};
 use crate::binding::device::{DeviceEvent, DeviceState};
 use crate::binding::refusal::two_persons;
-use crate::binding::unbinding::WATCH;
+use crate::binding::watch::WATCH;
 use crate::binding::{
     Admission, BindingEvent, BindingState, HoldSet, Life, ReasonSet, Refusal, RependReason,
     SerialPrint, TerminalKey,

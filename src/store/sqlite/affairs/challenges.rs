@@ -231,6 +231,14 @@ impl Step<'_> {
         subject: u64,
         contact: &ContactRow,
     ) -> Stopped<Option<u64>> {
+        if subject == 0 && purpose != Purpose::VerifyContact {
+            return Err(Refusal::Missing {
+                what: "the number of what the code is for",
+                remedy: "name the binding (`posgate terminal show` has its number), the case (`posgate case list`) or \
+                         the new contact (`posgate contact list`)",
+            }
+            .into());
+        }
         let held = match purpose {
             Purpose::VerifyContact => return Ok(None),
             Purpose::ChangePhoneOld | Purpose::ChangePhoneNew => {

@@ -15,7 +15,8 @@ use crate::binding::contact::{
     self, ContactEvent, ContactKind, ContactRole, ContactState, guards_acceptance,
 };
 use crate::binding::refusal::two_persons;
-use crate::binding::unbinding::{Proof, WATCH};
+use crate::binding::unbinding::Proof;
+use crate::binding::watch::WATCH;
 use crate::binding::{BindingEvent, BindingState, ReasonSet, Refusal, RependReason};
 use crate::store::command::{Allows, Notice, Sealed};
 
@@ -322,9 +323,10 @@ impl Step<'_> {
         contact.state = contact::apply(contact.state, event)?;
         contact.version += 1;
         let concerns = was_verified && guards_acceptance(contact.kind, contact.role);
+        // One that is to take another's place has none before that one's holder agreed.
         let others: u32 = self.db.query_row(
             "SELECT count(*) FROM contact WHERE merchant = ?1 AND id <> ?2 AND state = 'verified' \
-             AND kind = 'phone' AND role = 'owner'",
+             AND kind = 'phone' AND role = 'owner' AND replaces IS NULL",
             params![contact.merchant, to_sql(contact.id)],
             |row| row.get(0),
         )?;
@@ -334,7 +336,8 @@ impl Step<'_> {
                 thing: "contact",
                 state: "the last verified phone of the owner",
                 verb: "revoked",
-                remedy: "enter its replacement first, or say that the terminals are to wait for one",
+                remedy: "enter its replacement and have it agreed to (`posgate contact consent`), which gives this \
+                         one up; or say that the terminals are to wait for one",
             }
             .into());
         }

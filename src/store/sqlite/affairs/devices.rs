@@ -228,7 +228,32 @@ impl Step<'_> {
             }
             .into());
         }
+        if event == DeviceEvent::Wiped
+            && let Some(case) = self.case_that_ends(device.id)?
+        {
+            // The case has its keys destroyed here first.
+            return Err(Refusal::Taken {
+                what: "the end of the device",
+                holder: format!("case {case}").into(),
+                remedy: "say there what came of wiping it",
+            }
+            .into());
+        }
         self.move_device(name.acquirer, device, event, custody, note)
+    }
+
+    /// The case that waits for the end of a device.
+    fn case_that_ends(&self, device: i64) -> Stopped<Option<u64>> {
+        let found = self
+            .db
+            .prepare_cached(
+                "SELECT f.id FROM case_file f \
+                 JOIN binding b ON b.id IN (f.binding, json_extract(f.body, '$.new_binding')) \
+                 WHERE f.is_over = 0 AND f.stage = 'wiping' AND b.device = ?1",
+            )?
+            .query_row([device], |row| row.get(0).map(from_sql))
+            .optional()?;
+        Ok(found)
     }
 
     /// A device's next state, with its history.

@@ -7,9 +7,10 @@ use super::{Held, Step, Stopped, from_sql, said, to_sql};
 use crate::binding::Refusal;
 use crate::binding::refusal::two_persons;
 use crate::store::command::Allows;
+use crate::store::registry::RegistryError;
 
 /// How long evidence is good, in microseconds: a week.
-const GOOD_FOR: u64 = 7 * 86_400_000_000;
+pub(super) const GOOD_FOR: u64 = 7 * 86_400_000_000;
 
 /// A case as a command finds it.
 #[derive(Clone, Debug)]
@@ -19,6 +20,16 @@ pub(super) struct CaseRow {
     pub(super) binding: u64,
     pub(super) version: u32,
     pub(super) body: Value,
+}
+
+/// Evidence as it was filed.
+struct Filed {
+    about: String,
+    allows: String,
+    filed_by: String,
+    note: String,
+    filed_at: u64,
+    is_used: bool,
 }
 
 impl Step<'_> {
@@ -31,6 +42,7 @@ impl Step<'_> {
     ) -> Stopped<()> {
         said("what it is about", about)?;
         said("what it is", note)?;
+        self.must_be_there(about.trim())?;
         let is_hash = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
         if !sha256.is_empty() && !is_hash {
             let (what, problem) = ("the file's SHA-256", "has to have 64 hexadecimal digits");
@@ -67,29 +79,33 @@ impl Step<'_> {
         about: &str,
         allows: Allows,
     ) -> Stopped<(String, String)> {
-        let missing = Refusal::Missing {
-            what: "evidence for this, filed by another person within a week and not used yet",
-            remedy: "file it, and have somebody else act on it",
+        let unproven = |problem: String| {
+            Err(Refusal::Unproven {
+                problem: problem.into(),
+                about: about.into(),
+                allows: allows.name().into(),
+            }
+            .into())
         };
         let Some(number) = number else {
-            return Err(missing.into());
+            return unproven("this takes evidence".into());
         };
-        let found: Option<(String, String, u64)> = self
-            .db
-            .prepare_cached(
-                "SELECT filed_by, note, filed_at FROM evidence \
-                 WHERE id = ?1 AND about = ?2 AND allows = ?3 AND used_at IS NULL",
-            )?
-            .query_row(params![to_sql(number), about, allows.name()], |row| {
-                Ok((row.get(0)?, row.get(1)?, from_sql(row.get(2)?)))
-            })
-            .optional()?;
-        let Some((filed_by, note, filed_at)) = found else {
-            return Err(missing.into());
+        let Some(found) = self.filed(number)? else {
+            return unproven(format!("there is no evidence {number}"));
         };
-        if self.now().0 > filed_at.saturating_add(GOOD_FOR) {
-            return Err(missing.into());
+        if found.about != about || found.allows != allows.name() {
+            return unproven(format!(
+                "evidence {number} allows {} of {} and nothing else",
+                found.allows, found.about
+            ));
         }
+        if found.is_used {
+            return unproven(format!("evidence {number} was used already"));
+        }
+        if self.now().0 > found.filed_at.saturating_add(GOOD_FOR) {
+            return unproven(format!("evidence {number} is older than a week"));
+        }
+        let Filed { filed_by, note, .. } = found;
         two_persons(&filed_by, &self.actor.name)?;
         self.db
             .prepare_cached("UPDATE evidence SET used_by = ?2, used_at = ?3 WHERE id = ?1")?
@@ -99,6 +115,87 @@ impl Step<'_> {
                 to_sql(self.now().0)
             ])?;
         Ok((filed_by, format!("evidence {number}: {note}")))
+    }
+
+    fn filed(&self, number: u64) -> Stopped<Option<Filed>> {
+        let found = self
+            .db
+            .prepare_cached(
+                "SELECT about, allows, filed_by, note, filed_at, used_at IS NOT NULL FROM evidence \
+                 WHERE id = ?1",
+            )?
+            .query_row([to_sql(number)], |row| {
+                Ok(Filed {
+                    about: row.get(0)?,
+                    allows: row.get(1)?,
+                    filed_by: row.get(2)?,
+                    note: row.get(3)?,
+                    filed_at: from_sql(row.get(4)?),
+                    is_used: row.get(5)?,
+                })
+            })
+            .optional()?;
+        Ok(found)
+    }
+
+    /// That there is what evidence is about: a slip of the pen would be found only when somebody acts on it.
+    fn must_be_there(&self, about: &str) -> Stopped<()> {
+        let unreadable = || Refusal::Value {
+            what: "what it is about",
+            problem: "has to be `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `merchant ACQUIRER/ID`, \
+                      `contact NUMBER` or `case NUMBER`",
+        };
+        let (kind, name) = about.split_once(' ').ok_or_else(unreadable)?;
+        let named = |what: &'static str, sql: &str| -> Stopped<()> {
+            let (acquirer, name) = name.split_once('/').ok_or_else(unreadable)?;
+            let known: bool = self
+                .db
+                .prepare_cached(sql)?
+                .query_row([acquirer, name], |row| row.get(0))?;
+            if known {
+                return Ok(());
+            }
+            Err(RegistryError::Unknown {
+                what,
+                name: name.to_owned(),
+                acquirer: acquirer.to_owned(),
+            }
+            .into())
+        };
+        match kind {
+            "terminal" => named(
+                "terminal",
+                "SELECT EXISTS (SELECT 1 FROM terminal t JOIN acquirer a ON a.id = t.acquirer \
+                 WHERE a.name = ?1 AND t.terminal_id = ?2)",
+            ),
+            "account" => named(
+                "account",
+                "SELECT EXISTS (SELECT 1 FROM account t JOIN acquirer a ON a.id = t.acquirer \
+                 WHERE a.name = ?1 AND t.reference = ?2)",
+            ),
+            "merchant" => named(
+                "merchant",
+                "SELECT EXISTS (SELECT 1 FROM merchant t JOIN acquirer a ON a.id = t.acquirer \
+                 WHERE a.name = ?1 AND t.merchant_id = ?2)",
+            ),
+            "contact" => {
+                let number = name.parse().map_err(|_no_number| unreadable())?;
+                self.contact(number).map(|_there| ())
+            }
+            "case" => {
+                let number: u64 = name.parse().map_err(|_no_number| unreadable())?;
+                let known: bool = self.db.query_row(
+                    "SELECT EXISTS (SELECT 1 FROM case_file WHERE id = ?1)",
+                    [to_sql(number)],
+                    |row| row.get(0),
+                )?;
+                if known {
+                    return Ok(());
+                }
+                Err(Self::not_there("case", number))
+            }
+            _other => Err(unreadable().into()),
+        }
     }
 
     pub(super) fn open_case(

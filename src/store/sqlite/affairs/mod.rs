@@ -20,6 +20,7 @@ mod time;
 mod unbindings;
 mod views;
 mod watch;
+mod wipe;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -32,13 +33,14 @@ use crate::binding::counters::LimitSet;
 use crate::binding::drain::Impact;
 use crate::binding::watch::BindingRules;
 use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
-use crate::store::StoreError;
 use crate::store::audit::Entry;
 use crate::store::command::{
     Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName, DeviceView,
-    Done, HoldView, LimitRow, Limited, MerchantView, Notice, Told,
+    Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Told,
 };
 use crate::store::registry::{Actor, RegistryError};
+use crate::store::{BindingRow, StoreError};
+use views::ROWS_MAX;
 
 impl Affairs for SqliteRegistry {
     fn carry_out(
@@ -132,6 +134,15 @@ impl Affairs for SqliteRegistry {
             .map_err(StoreError::engine("reading a merchant"))
     }
 
+    fn merchant_terminals(
+        &mut self,
+        acquirer: AcquirerId,
+        merchant: MerchantId,
+    ) -> Result<(Vec<BindingRow>, bool), StoreError> {
+        self.read_merchant_terminals(acquirer, merchant, ROWS_MAX)
+            .map_err(StoreError::engine("reading a merchant's terminals"))
+    }
+
     fn device_view(&mut self, name: &DeviceName) -> Result<Option<DeviceView>, StoreError> {
         self.read_device(name)
             .map_err(StoreError::engine("reading a device"))
@@ -169,6 +180,11 @@ impl Affairs for SqliteRegistry {
     fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError> {
         self.read_cases(open_only)
             .map_err(StoreError::engine("reading cases"))
+    }
+
+    fn evidence_views(&mut self, now: Timestamp) -> Result<Vec<EvidenceView>, StoreError> {
+        self.read_evidence(now)
+            .map_err(StoreError::engine("reading evidence"))
     }
 
     fn alert_views(&mut self) -> Result<Vec<AlertView>, StoreError> {

@@ -3,10 +3,9 @@
 use super::evidence::CaseRow;
 use super::{Held, Step, Stopped};
 use crate::binding::device::DeviceState;
-use crate::binding::drain::Outstanding;
-use crate::binding::replacement::Replacement;
+use crate::binding::replacement::{Leaving, Replacement};
 use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
-use crate::store::command::ReplaceStep;
+use crate::store::command::{Allows, ReplaceStep};
 
 const KIND: &str = "replacement";
 
@@ -72,6 +71,11 @@ impl Step<'_> {
             })?;
         let old = self.binding_by_id(row.binding)?;
         let new = self.binding_by_id(case.new_binding)?;
+        let leaves = match case.leaving() {
+            Leaving::Old => &old,
+            Leaving::New => &new,
+        };
+        let by = self.actor.name.clone();
         let event = match step {
             ReplaceStep::Tested(test, passed) => {
                 case.tested(*test, *passed)?;
@@ -94,8 +98,31 @@ impl Step<'_> {
                 self.end_unused(&new, "the replacement was cancelled")?;
                 "replace.cancelled"
             }
-            ReplaceStep::Close(left) => {
-                self.close_replacement(number, &mut case, &old, left)?;
+            ReplaceStep::Drained(left) => {
+                case.drained(left)?;
+                let note = format!("case {number}: drained");
+                self.close_binding(leaves, &note, "")?;
+                "replace.drained"
+            }
+            ReplaceStep::Force(left, evidence) => {
+                let about = format!("case {number}");
+                let (first, why) =
+                    self.use_evidence(Some(*evidence), &about, Allows::ForceDrain)?;
+                case.force(*left, &first, &by, &why)?;
+                let note = format!("case {number}: forced: {why}");
+                self.close_binding(leaves, &note, &first)?;
+                "replace.forced"
+            }
+            ReplaceStep::KeysDestroyed(said) => {
+                let recorded = self.keys_on_record(leaves)?;
+                case.keys_destroyed(self.now(), &recorded, said, &by)?;
+                self.keys_ended(leaves, number, &case.end)?;
+                "replace.keys_destroyed"
+            }
+            ReplaceStep::Wiped(result) => {
+                let recorded = self.keys_on_record(leaves)?;
+                case.wiped(*result, &recorded)?;
+                self.wiped(leaves, number, *result)?;
                 "replace.closed"
             }
         };
@@ -168,19 +195,5 @@ impl Step<'_> {
         // What the new one sold has to be settled: it is unbound like any other terminal.
         self.event(new, BindingEvent::Unbind, &note, &checker)?;
         Ok(())
-    }
-
-    /// The old one has nothing left.
-    fn close_replacement(
-        &mut self,
-        number: u64,
-        case: &mut Replacement,
-        old: &Held,
-        left: &Outstanding,
-    ) -> Stopped<()> {
-        left.ended()?;
-        case.close()?;
-        let note = format!("case {number}: replaced and drained");
-        self.close_binding(old, &note, "")
     }
 }

@@ -6,17 +6,19 @@ use crate::binding::account::{AccountEvent, AccountKind};
 use crate::binding::challenge::{CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::device::DeviceEvent;
+use crate::binding::documents::documents_of;
 use crate::binding::drain::Outstanding;
 use crate::binding::hold::Explained;
 use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::replacement::DeviceTest;
-use crate::binding::unbinding::{
-    Channel, Claim, Export, KeyMark, Proof, UnbindReason, WipeResult, documents_of,
-};
+use crate::binding::unbinding::{Channel, Claim, Export, Proof, UnbindReason};
 use crate::binding::watch::BindingRules;
+use crate::binding::wipe::{KeyMark, KeysSaid, WipeResult};
 use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet};
-use crate::store::command::{AccountName, Allows, Limited, ReplaceStep, Sealed, UnbindStep};
+use crate::store::command::{
+    AccountName, Allows, CaseBody, Limited, ReplaceStep, Sealed, UnbindStep,
+};
 use crate::store::registry::{ImportLine, Registry};
 
 const RIGHT: CodeHash = CodeHash([1; 32]);
@@ -98,6 +100,11 @@ impl Desk {
     #[track_caller]
     fn refused(&mut self, who: &str, command: Command) -> String {
         self.by(who, command).unwrap_err().to_string()
+    }
+
+    fn device_state(&mut self, serial: &str) -> &'static str {
+        let shown = self.registry.device_view(&device(serial)).unwrap();
+        shown.unwrap().state
     }
 
     fn evidence(&mut self, about: &str, allows: Allows) -> u64 {
@@ -822,11 +829,78 @@ fn an_account_opens_by_two_persons_and_closes_by_one() {
     );
     desk.ok(event(AccountEvent::Freeze, None));
     let used = desk.refused(CHECKER, event(AccountEvent::Unfreeze, Some(evidence)));
-    assert!(used.contains("evidence"), "{used}");
+    assert!(used.contains("was used already"), "{used}");
     let stale = desk.evidence("account acme/A-001", Allows::UnfreezeAccount);
     desk.now += 8 * DAY;
     let stale = desk.refused(CHECKER, event(AccountEvent::Unfreeze, Some(stale)));
-    assert!(stale.contains("within a week"), "{stale}");
+    assert!(stale.contains("older than a week"), "{stale}");
+    let none = desk.refused(CHECKER, event(AccountEvent::Unfreeze, None));
+    let how = "posgate evidence file \"account acme/A-001\" unfreeze-account";
+    assert!(none.contains(how), "{none}");
+}
+
+#[test]
+fn evidence_is_of_something_that_is_there_and_is_listed_until_somebody_acts() {
+    let mut desk = Desk::new();
+    let file = |about: &str| Command::FileEvidence {
+        about: about.into(),
+        allows: Allows::VerifyAccount,
+        note: "seen".into(),
+        sha256: String::new(),
+    };
+    for about in [
+        "account acme/A-002",
+        "account other/A-001",
+        "terminal acme/T1",
+        "merchant acme/2",
+        "contact 99",
+        "case 1",
+    ] {
+        assert!(desk.refused(MAKER, file(about)).contains("no "), "{about}");
+    }
+    for about in ["account A-001", "A-001", "contact one", "device acme/SN1"] {
+        let told = desk.refused(MAKER, file(about));
+        assert!(told.contains("has to be"), "{about}: {told}");
+    }
+    let listed = |desk: &mut Desk| {
+        let now = Timestamp(desk.now);
+        let found = desk.registry.evidence_views(now).unwrap();
+        found.iter().map(|each| each.evidence).collect::<Vec<_>>()
+    };
+    let before = listed(&mut desk);
+    assert!(before.is_empty(), "what was used is not listed: {before:?}");
+    let merchant = desk.evidence(&format!("merchant acme/{SHOP}"), Allows::RaiseLimit);
+    let phone = desk.phone;
+    let contact = desk.evidence(&format!("contact {phone}"), Allows::VerifyContact);
+    assert_eq!(listed(&mut desk), [contact, merchant]);
+    desk.now += 8 * DAY;
+    assert_eq!(listed(&mut desk), [0; 0]);
+}
+
+#[test]
+fn a_phone_whose_holder_did_not_agree_has_no_place_yet() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let old = desk.phone;
+    let new = desk.phone_of(2, ContactRole::Owner, Some(old));
+    desk.now += 5 * MINUTE;
+    let challenge = desk.send(new, Purpose::ChangePhoneNew, new).unwrap();
+    desk.ok(Command::CheckCode {
+        challenge,
+        purpose: Purpose::ChangePhoneNew,
+        code: RIGHT,
+    });
+    let revoke = |last_too| Command::Contact {
+        contact: old,
+        event: ContactEvent::Revoke,
+        note: "given up".into(),
+        evidence: None,
+        last_too,
+    };
+    let told = desk.refused(MAKER, revoke(false));
+    assert!(told.contains("last verified phone"), "{told}");
+    desk.ok(revoke(true));
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "phone".into()));
 }
 
 #[test]
@@ -1016,10 +1090,15 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
     // The host's keys first.
     let wiped = || step(case, UnbindStep::Wiped(WipeResult::Done));
     assert!(desk.refused(MAKER, wiped()).contains("keys-destroyed"));
-    let keys = |value: &str| {
-        let marks = vec![KeyMark::new("tmk", value)];
-        step(case, UnbindStep::KeysDestroyed(marks, Vec::new()))
+    let keys = |value: &str| step(case, UnbindStep::KeysDestroyed(said("tmk", value)));
+    // Nor by another way.
+    let event = Command::Device {
+        device: device("SN1"),
+        event: DeviceEvent::Wiped,
+        custody: String::new(),
+        note: String::new(),
     };
+    assert!(desk.refused(MAKER, event).contains(&format!("case {case}")));
     desk.refused(MAKER, keys("FFFFFF"));
     desk.ok(keys("a1b2c3"));
     let history: String = desk
@@ -1450,11 +1529,26 @@ fn an_impact_that_became_worse_goes_back_to_the_merchant() {
     let done = desk.checked(step(case, UnbindStep::Approve(Box::new(worse))));
     assert_eq!(done.number, case);
     let shown = desk.registry.case_view(case).unwrap().unwrap();
+    let Some(CaseBody::Unbinding(body)) = shown.body else {
+        panic!("{shown:?}");
+    };
     assert_eq!(
-        (shown.stage.as_str(), &shown.body["acknowledged"]),
-        ("documents", &Value::Null)
+        (shown.stage.as_str(), body.acknowledged),
+        ("documents", None)
+    );
+    assert_eq!(
+        shown.waits_for,
+        ["acknowledge: the hash of the impact report"]
     );
     assert_eq!(desk.state("T1").0, BindingState::Active);
+}
+
+/// Says of one key that it is destroyed.
+fn said(name: &str, value: &str) -> KeysSaid {
+    KeysSaid {
+        keys: vec![KeyMark::new(name, value)],
+        kept: Vec::new(),
+    }
 }
 
 fn replaced(desk: &mut Desk) -> u64 {
@@ -1504,11 +1598,13 @@ fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
         ..Outstanding::default()
     };
     assert!(
-        desk.refused(MAKER, go(ReplaceStep::Close(left)))
+        desk.refused(MAKER, go(ReplaceStep::Drained(left)))
             .contains("proven")
     );
-    desk.ok(go(ReplaceStep::Close(Outstanding::default())));
+    desk.ok(go(ReplaceStep::Drained(Outstanding::default())));
     assert_eq!(desk.state("T1").0, BindingState::Unbound);
+    desk.refused(CHECKER, go(ReplaceStep::RollBack));
+    desk.ok(go(ReplaceStep::Wiped(WipeResult::Done)));
     assert!(
         desk.refused(CHECKER, go(ReplaceStep::RollBack))
             .contains("it is over")
@@ -1532,6 +1628,71 @@ fn a_roll_back_brings_the_old_one_back_to_be_confirmed() {
         (BindingState::RePending, "reconfirm".into())
     );
     assert_eq!(desk.state("T2").0, BindingState::Unbinding);
+    // It leaves as any other does: drained, its keys destroyed, wiped; and the old one goes on.
+    let shown = desk.registry.case_view(case).unwrap().unwrap();
+    assert_eq!(BindingId(shown.leaving()), desk.admission("T2").binding);
+    desk.ok(Command::LoadKeys {
+        device: device("SN2"),
+        check_values: vec![("tmk".into(), "BBBBBB".into())],
+    });
+    desk.ok(go(ReplaceStep::Drained(Outstanding::default())));
+    assert_eq!(desk.state("T2").0, BindingState::Unbound);
+    let wiped = || go(ReplaceStep::Wiped(WipeResult::Done));
+    assert!(desk.refused(MAKER, wiped()).contains("keys-destroyed"));
+    desk.ok(go(ReplaceStep::KeysDestroyed(said("tmk", "BBBBBB"))));
+    desk.ok(wiped());
+    assert_eq!(desk.device_state("SN2"), "wiped");
+    assert_eq!(desk.device_state("SN1"), "deployed");
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::RePending, "reconfirm".into())
+    );
+}
+
+/// The keys of a replaced device end as those of an unbound one, and a device that is broken does not keep its case
+/// open for ever.
+#[test]
+fn a_replaced_device_that_is_broken_is_forced_out_and_its_keys_end_here() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.ok(Command::LoadKeys {
+        device: device("SN1"),
+        check_values: vec![
+            ("tmk".into(), "A1B2C3".into()),
+            ("mac".into(), "D4E5F6".into()),
+        ],
+    });
+    let case = replaced(&mut desk);
+    let go = |step| Command::Replacement { case, step };
+    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    let left = Outstanding {
+        unproven: 1,
+        ..Outstanding::default()
+    };
+    let number = desk.evidence(&format!("case {case}"), Allows::ForceDrain);
+    desk.refused(MAKER, go(ReplaceStep::Force(left, number)));
+    desk.checked(go(ReplaceStep::Force(left, number)));
+    assert_eq!(desk.state("T1").0, BindingState::Unbound);
+    assert_eq!(desk.device_state("SN1"), "wipe-pending");
+    let lost = || go(ReplaceStep::Wiped(WipeResult::Unreachable));
+    assert!(desk.refused(MAKER, lost()).contains("keys-destroyed"));
+    // What the new device has is not touched.
+    desk.refused(MAKER, go(ReplaceStep::KeysDestroyed(said("tmk", "BBBBBB"))));
+    let mut keys = said("tmk", "A1B2C3");
+    keys.keys.push(KeyMark::new("mac", "D4E5F6"));
+    keys.kept.push("mac".into());
+    desk.ok(go(ReplaceStep::KeysDestroyed(keys)));
+    desk.ok(lost());
+    assert_eq!(desk.device_state("SN1"), "lost");
+    assert_eq!(desk.device_state("SN2"), "deployed");
+    let shown = desk.registry.case_view(case).unwrap().unwrap();
+    assert_eq!(shown.stage, "closed");
+    let Some(CaseBody::Replacement(body)) = shown.body else {
+        panic!("{shown:?}");
+    };
+    let ended = body.end.keys.unwrap();
+    assert_eq!(ended.kept, [KeyMark::new("mac", "D4E5F6")]);
+    assert_eq!(ended.by, MAKER);
 }
 
 #[test]

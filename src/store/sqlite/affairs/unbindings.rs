@@ -5,14 +5,10 @@ use rusqlite::{OptionalExtension, params};
 use super::evidence::CaseRow;
 use super::{Held, Step, Stopped, to_sql};
 use crate::base::Timestamp;
-use crate::base::calendar::Civil;
 use crate::binding::challenge::Purpose;
 use crate::binding::contact::ContactState;
-use crate::binding::device::{DeviceEvent, DeviceState};
 use crate::binding::merchant::MerchantKind;
-use crate::binding::unbinding::{
-    Channel, Claim, KeyMark, KeysDestroyed, Proof, UnbindReason, UnbindStage, Unbinding, WipeResult,
-};
+use crate::binding::unbinding::{Channel, Claim, Proof, UnbindReason, UnbindStage, Unbinding};
 use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
 use crate::store::command::{Allows, UnbindStep};
 use crate::store::registry::RegistryError;
@@ -161,18 +157,16 @@ impl Step<'_> {
                 self.close_binding(held, &note, &first)?;
                 "unbind.forced"
             }
-            UnbindStep::KeysDestroyed(said, kept) => {
+            UnbindStep::KeysDestroyed(said) => {
                 let recorded = self.keys_on_record(held)?;
-                case.keys_destroyed(self.now(), &recorded, said, kept, &by)?;
-                if let Some(end) = &case.keys {
-                    self.keys_ended(held, number, end)?;
-                }
+                case.keys_destroyed(self.now(), &recorded, said, &by)?;
+                self.keys_ended(held, number, &case.end)?;
                 "unbind.keys_destroyed"
             }
             UnbindStep::Wiped(result) => {
                 let recorded = self.keys_on_record(held)?;
                 case.wiped(*result, &recorded)?;
-                self.wiped(held, *result, number)?;
+                self.wiped(held, number, *result)?;
                 "unbind.wiped"
             }
             UnbindStep::Reported(reference) => {
@@ -218,61 +212,6 @@ impl Step<'_> {
             Err(super::Stop::Refused(RegistryError::Refused(_))) => Ok(()),
             other => other,
         }
-    }
-
-    /// Check values on record for a binding's device.
-    fn keys_on_record(&self, held: &Held) -> Stopped<Vec<KeyMark>> {
-        let Some(device) = held.device else {
-            return Ok(Vec::new());
-        };
-        let device = self.device_by_id(device)?;
-        Ok(device
-            .check_values()
-            .iter()
-            .map(|(name, value)| KeyMark::new(name, value))
-            .collect())
-    }
-
-    /// Writes the end of a device's keys into its history.
-    fn keys_ended(&mut self, held: &Held, number: u64, end: &KeysDestroyed) -> Stopped<()> {
-        let Some(device) = held.device else {
-            return Ok(());
-        };
-        let device = self.device_by_id(device)?;
-        let listed = |marks: &[KeyMark]| {
-            let each = |mark: &KeyMark| format!("{}={}", mark.name, mark.check_value);
-            marks.iter().map(each).collect::<Vec<_>>().join(" ")
-        };
-        let mut note = format!("case {number}: destroyed here: {}", listed(&end.destroyed));
-        if let Some(until) = end.kept_until {
-            let until = Civil::utc(until).date_text();
-            note.push_str(&format!(
-                "; kept to verify reversals until {until}: {}",
-                listed(&end.kept)
-            ));
-        }
-        self.note_device(held.key.acquirer, device, "device.keys_destroyed", &note)
-    }
-
-    fn wiped(&mut self, held: &Held, result: WipeResult, number: u64) -> Stopped<()> {
-        let Some(device) = held.device else {
-            return Ok(());
-        };
-        let device = self.device_by_id(device)?;
-        let event = match result {
-            WipeResult::Done => DeviceEvent::Wiped,
-            WipeResult::Failed => DeviceEvent::WipeFailed,
-            WipeResult::Unreachable => DeviceEvent::Lose,
-        };
-        let note = format!("case {number}");
-        let waits = matches!(
-            device.state,
-            DeviceState::WipePending | DeviceState::WipeFailed
-        );
-        if waits {
-            self.move_device(held.key.acquirer, device, event, "", &note)?;
-        }
-        Ok(())
     }
 
     /// What is on record, to be compared with what the applicant says. A merchant has several phones: the one

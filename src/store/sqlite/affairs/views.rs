@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::super::{SqliteRegistry, from_sql, to_sql};
 use super::challenges::columns;
 use super::contacts::CONSENT_GOOD_FOR;
+use super::evidence::GOOD_FOR;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::TerminalKey;
 use crate::binding::challenge::{ChallengeState, Payment, Purpose, TRIES_MAX};
@@ -13,8 +14,8 @@ use crate::binding::drain::Impact;
 use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::store::command::{
-    AlertView, CaseView, ChallengeView, ContactView, DeviceName, DeviceView, HoldView,
-    MerchantView, PaymentView,
+    AlertView, CaseBody, CaseView, ChallengeView, ContactView, DeviceName, DeviceView,
+    EvidenceView, HoldView, MerchantView, PaymentView,
 };
 
 const CHALLENGE: &str = "SELECT h.id, h.purpose, h.contact, c.masked, h.subject, h.state, h.tries, h.expires_at, \
@@ -45,7 +46,7 @@ fn challenge_view(row: &Row<'_>) -> rusqlite::Result<ChallengeView> {
 }
 
 /// Rows of one list.
-const ROWS_MAX: u32 = 1_000;
+pub(super) const ROWS_MAX: u32 = 1_000;
 
 impl SqliteRegistry {
     pub(super) fn read_merchant(
@@ -278,6 +279,28 @@ impl SqliteRegistry {
         rows.collect()
     }
 
+    pub(super) fn read_evidence(&self, now: Timestamp) -> rusqlite::Result<Vec<EvidenceView>> {
+        let mut all = self.db().prepare_cached(&format!(
+            "SELECT id, about, allows, note, sha256, filed_by, filed_at FROM evidence \
+             WHERE used_at IS NULL AND filed_at >= ?1 ORDER BY id DESC LIMIT {ROWS_MAX}"
+        ))?;
+        let since = to_sql(now.0.saturating_sub(GOOD_FOR));
+        let rows = all.query_map([since], |row| {
+            let filed_at = from_sql(row.get(6)?);
+            Ok(EvidenceView {
+                evidence: from_sql(row.get(0)?),
+                about: row.get(1)?,
+                allows: row.get(2)?,
+                note: row.get(3)?,
+                sha256: row.get(4)?,
+                filed_by: row.get(5)?,
+                filed_at_us: filed_at,
+                good_until_us: filed_at.saturating_add(GOOD_FOR),
+            })
+        })?;
+        rows.collect()
+    }
+
     pub(super) fn read_alerts(&self) -> rusqlite::Result<Vec<AlertView>> {
         let mut all = self.db().prepare_cached(&format!(
             "SELECT id, kind, subject, terminal, binding, detail, first_at, last_at, count FROM alert \
@@ -388,15 +411,17 @@ const CASE: &str = "SELECT f.id, f.kind, t.terminal_id, f.binding, f.stage, f.ve
     JOIN terminal t ON t.id = b.terminal";
 
 fn case_view(row: &Row<'_>) -> rusqlite::Result<CaseView> {
-    let body: String = row.get(6)?;
+    let kind: String = row.get(1)?;
+    let body = CaseBody::read(&kind, row.get_ref(6)?.as_str()?);
     Ok(CaseView {
         case: from_sql(row.get(0)?),
-        kind: row.get(1)?,
+        kind,
         terminal_id: row.get(2)?,
         binding: from_sql(row.get(3)?),
         stage: row.get(4)?,
         version: row.get(5)?,
-        body: serde_json::from_str(&body).unwrap_or_default(),
+        waits_for: body.as_ref().map(CaseBody::waits_for).unwrap_or_default(),
+        body,
         opened_at_us: from_sql(row.get(7)?),
         acquirer: AcquirerId(row.get(8)?),
     })

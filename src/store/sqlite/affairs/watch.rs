@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use super::{HELD, Held, Step, Stopped, from_sql, held, to_sql};
 use crate::base::{AcquirerId, Timestamp};
-use crate::binding::unbinding::WATCH;
-use crate::binding::watch::{AlertKind, is_told};
+use crate::binding::watch::{AlertKind, WATCH, is_told};
 use crate::binding::{BindingEvent, BindingState, ReasonSet, RependReason, TerminalKey};
 
 /// What was heard.
