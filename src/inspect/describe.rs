@@ -7,8 +7,9 @@ use crate::iso8583::{
 
 use super::bytes::to_hex;
 use super::content::Content;
-use super::element::Element;
+use super::element::{Element, HIDDEN, Reveal};
 use super::emv;
+use super::stray::envelope_digits;
 
 /// Chip data of a dialect that says no more of it.
 static CHIP: Layout = Layout {
@@ -29,6 +30,8 @@ pub struct Description {
     pub header: Vec<u8>,
     /// What the nibbles of the header are: name and hexadecimal digits.
     pub header_parts: Vec<(String, String)>,
+    /// Which hexadecimal digits of TPDU and header nobody may see.
+    hidden: Vec<bool>,
     /// Message type.
     pub mti: Mti,
     /// Bitmaps, where there are more than its fields need.
@@ -56,6 +59,62 @@ impl Description {
     }
 }
 
+/// TPDU and header as hexadecimal digits, hidden where they must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvelopeShown {
+    /// TPDU.
+    pub tpdu: String,
+    /// Application header.
+    pub header: String,
+    /// Its parts: name and digits.
+    pub header_parts: Vec<(String, String)>,
+}
+
+impl Description {
+    /// TPDU and header as they are shown.
+    #[must_use]
+    pub fn envelope(&self, reveal: Reveal) -> EnvelopeShown {
+        let (tpdu, header) = (to_hex(&self.tpdu), to_hex(&self.header));
+        if reveal == Reveal::Everything || !self.hides_envelope() {
+            let header_parts = self.header_parts.clone();
+            return EnvelopeShown {
+                tpdu,
+                header,
+                header_parts,
+            };
+        }
+        let mut hidden = self.hidden.iter();
+        let mut shown = |digits: &str| -> String {
+            let hide = |digit| match hidden.next() {
+                Some(true) => char::from(HIDDEN),
+                Some(false) | None => digit,
+            };
+            digits.chars().map(hide).collect()
+        };
+        let (tpdu, header) = (shown(&tpdu), shown(&header));
+        // Parts stand in the order of the header's digits.
+        let mut at = 0_usize;
+        let part = |(name, digits): &(String, String)| {
+            let end = at.saturating_add(digits.len());
+            let shown = header.get(at..end).unwrap_or_default().to_owned();
+            at = end;
+            (name.clone(), shown)
+        };
+        let header_parts = self.header_parts.iter().map(part).collect();
+        EnvelopeShown {
+            tpdu,
+            header,
+            header_parts,
+        }
+    }
+
+    /// Whether something of TPDU or header is hidden when the message is masked.
+    #[must_use]
+    pub fn hides_envelope(&self) -> bool {
+        self.hidden.contains(&true)
+    }
+}
+
 /// Describes a message.
 #[must_use]
 pub fn describe(message: &Message<'_>) -> Description {
@@ -78,6 +137,7 @@ pub fn describe(message: &Message<'_>) -> Description {
         tpdu: tpdu.to_vec(),
         header: header.to_vec(),
         header_parts: header_parts(dialect, header),
+        hidden: envelope_digits(message),
         mti: message.mti(),
         bitmaps: spare_bitmaps(message),
         request: match (request, rule) {

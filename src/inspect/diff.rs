@@ -1,6 +1,5 @@
 //! In what two messages differ.
 
-use super::bytes::to_hex;
 use super::describe::Description;
 use super::element::{Element, Reveal};
 use super::words::Language;
@@ -67,8 +66,12 @@ pub fn differences(left: &Description, right: &Description) -> Vec<Difference> {
         }
     };
     plain("dialect", left.dialect.clone(), right.dialect.clone());
-    plain("tpdu", to_hex(&left.tpdu), to_hex(&right.tpdu));
-    plain("header", to_hex(&left.header), to_hex(&right.header));
+    let envelopes = (
+        left.envelope(Reveal::Masked),
+        right.envelope(Reveal::Masked),
+    );
+    plain("tpdu", envelopes.0.tpdu, envelopes.1.tpdu);
+    plain("header", envelopes.0.header, envelopes.1.header);
     plain("mti", left.mti.to_string(), right.mti.to_string());
     compare(&left.fields, &right.fields, &mut found);
     found.sort_by_key(|difference| first_number(&difference.path));

@@ -10,6 +10,7 @@ use crate::iso8583::{DecodeError, Dialect, Index, Message};
 use crate::wire::{Scan, scan};
 
 use super::bytes::{Notation, Reading};
+use super::stray::length_agrees;
 
 /// What stands around the message in the bytes that were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,6 +286,10 @@ pub(super) fn likely(message: &Message<'_>) -> i32 {
 
 /// TPDU and header begin as the dialect's do.
 fn envelope(message: &Message<'_>) -> i32 {
+    if !length_agrees(message) {
+        // Not its header at all.
+        return -700;
+    }
     let framing = message.dialect().framing();
     let found = message.envelope();
     let tpdu = framing.tpdu.first() == found.first();

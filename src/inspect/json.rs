@@ -77,23 +77,21 @@ impl MessageJson<'_> {
         map.serialize_entry("dialect", &description.dialect)?;
         map.serialize_entry("mti", &description.mti.to_string())?;
         map.serialize_entry("fields", &Fields(&description.fields, *reveal))?;
-        if !description.tpdu.is_empty() {
-            map.serialize_entry("tpdu", &to_hex(&description.tpdu))?;
+        let envelope = description.envelope(*reveal);
+        if !envelope.tpdu.is_empty() {
+            map.serialize_entry("tpdu", &envelope.tpdu)?;
         }
-        if !description.header.is_empty() {
-            map.serialize_entry("header", &to_hex(&description.header))?;
+        if !envelope.header.is_empty() {
+            map.serialize_entry("header", &envelope.header)?;
         }
-        if !description.header_parts.is_empty() {
-            let parts = description
-                .header_parts
-                .iter()
-                .map(|(name, digits)| (name, digits));
-            map.serialize_entry("header_parts", &parts.collect::<BTreeMap<_, _>>())?;
+        if !envelope.header_parts.is_empty() {
+            let parts: BTreeMap<_, _> = envelope.header_parts.into_iter().collect();
+            map.serialize_entry("header_parts", &parts)?;
         }
         if let Some(bitmaps) = description.bitmaps {
             map.serialize_entry("bitmaps", &bitmaps)?;
         }
-        let hides = description.fields.iter().any(Element::hides);
+        let hides = description.hides_envelope() || description.fields.iter().any(Element::hides);
         match reveal {
             Reveal::Masked => map.serialize_entry("masked", &hides)?,
             Reveal::Everything if self.wire.is_empty() => {}

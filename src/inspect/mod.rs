@@ -16,12 +16,13 @@ pub mod emv;
 mod fault;
 mod find;
 pub mod json;
+mod stray;
 pub mod text;
 mod window;
 mod words;
 
 pub use content::Content;
-pub use describe::{Description, describe};
+pub use describe::{Description, EnvelopeShown, describe};
 pub use diff::{Difference, differences};
 pub use element::{Element, HIDDEN, Reveal};
 pub use fault::{Cause, Fault, explain, what};

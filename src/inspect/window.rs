@@ -7,6 +7,7 @@ use super::bytes::to_hex;
 use super::element::Reveal;
 use super::fault::{Bitmap, Found, Rank, offset_in, signed};
 use super::find::Guess;
+use super::stray::{CARD_BYTES_MIN, card_digits};
 
 /// Bytes on a line.
 const LINE_BYTES: usize = 16;
@@ -37,7 +38,47 @@ pub(super) fn shade(
         }
         Some(_) | None => hide_rest(guess, shift, &mut shade),
     }
+    hide_behind(guess, &mut shade);
+    hide_strays(guess, &mut shade);
     shade
+}
+
+/// Behind the message may stand another one, with a card number of its own.
+fn hide_behind(guess: &Guess, shade: &mut [bool]) {
+    let frame_end = guess
+        .frame_at
+        .map(|at| at.saturating_add(guess.frame.len()));
+    let left_over = guess.error.filter(|error| {
+        matches!(
+            error,
+            DecodeError::LeftOver { .. }
+                | DecodeError::FrameTooLong { .. }
+                | DecodeError::Trailer { .. }
+        )
+    });
+    let left_over = left_over.and_then(|error| guess.input_offset(error.offset()));
+    for from in [frame_end, left_over].into_iter().flatten() {
+        if let Some(behind) = shade.get_mut(from..)
+            && behind.len() >= CARD_BYTES_MIN
+        {
+            behind.fill(true);
+        }
+    }
+}
+
+/// Hides what looks like a card number in front of the fields.
+fn hide_strays(guess: &Guess, shade: &mut [bool]) {
+    let head = match guess.dialect.bitmap_place() {
+        Some((at, width, _)) => at.saturating_add(width),
+        None => guess.dialect.framing().envelope_bytes(),
+    };
+    let head = guess.input_offset(head).unwrap_or(0);
+    let cards = card_digits(&guess.input);
+    for (at, (slot, card)) in shade.iter_mut().zip(cards.chunks(2)).enumerate() {
+        if at < head && card.contains(&true) {
+            *slot = true;
+        }
+    }
 }
 
 /// Hides all that stands behind the bitmap but the bytes at fault, and what is behind the frame.

@@ -60,7 +60,20 @@ pub(super) fn of_argument(text: &str) -> anyhow::Result<Vec<u8>> {
     if text.len() < 4_096 && path.is_file() {
         return of_file(path);
     }
+    if looks_like_a_path(text) {
+        bail!("there is no file {text}, and it does not look like a message");
+    }
     Ok(text.as_bytes().to_vec())
+}
+
+/// Whether somebody meant a file: no message begins with a letter, or a dot or stroke, and ends like a file's name.
+fn looks_like_a_path(text: &str) -> bool {
+    let begins = |first: char| first.is_ascii_alphabetic() || matches!(first, '.' | '/' | '~');
+    let named = Path::new(text).extension().is_some_and(|end| {
+        let end = end.as_encoded_bytes();
+        end.len() <= 5 && end.iter().all(u8::is_ascii_alphanumeric)
+    });
+    text.len() < 256 && named && text.starts_with(begins) && !text.contains(char::is_whitespace)
 }
 
 fn of_file(path: &Path) -> anyhow::Result<Vec<u8>> {

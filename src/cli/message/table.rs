@@ -34,19 +34,14 @@ pub(super) fn lines(description: &Description, layout: Layout, look: Look) -> Ve
         Layout::Headless => "  (the dialect's own, not in the message)",
     };
     let mut out = Vec::new();
-    if !description.tpdu.is_empty() {
-        out.push(format!(
-            "TPDU    {}{own}",
-            inspect::bytes::to_hex(&description.tpdu)
-        ));
+    let envelope = description.envelope(look.reveal);
+    if !envelope.tpdu.is_empty() {
+        out.push(format!("TPDU    {}{own}", envelope.tpdu));
     }
-    if !description.header.is_empty() {
-        out.push(format!(
-            "header  {}{own}",
-            inspect::bytes::to_hex(&description.header)
-        ));
+    if !envelope.header.is_empty() {
+        out.push(format!("header  {}{own}", envelope.header));
     }
-    for (name, digits) in &description.header_parts {
+    for (name, digits) in &envelope.header_parts {
         out.push(format!("        {digits}  {name}"));
     }
     let words = inspect::mti(description.mti, look.language);

@@ -1,0 +1,113 @@
+//! What looks like a card number where no field says so: in headers that are none, around a break, behind a message.
+
+use crate::base::card::luhn;
+use crate::iso8583::Message;
+
+use super::bytes::to_hex;
+
+/// Fewest bytes that hold a card number.
+pub(super) const CARD_BYTES_MIN: usize = 7;
+/// Digits of a card number.
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
+/// A number with fewer different digits is filling rather than a card's.
+const DIFFERENT_DIGITS_MIN: usize = 5;
+
+/// Which hexadecimal digits of these bytes may belong to a card number: packed, in ASCII or in EBCDIC.
+pub(super) fn card_digits(bytes: &[u8]) -> Vec<bool> {
+    let mut hidden = mark(to_hex(bytes).as_bytes());
+    let ascii = mark(bytes);
+    let ebcdic: Vec<u8> = bytes
+        .iter()
+        .map(|byte| match byte {
+            0xF0..=0xF9 => byte & 0x0F | b'0',
+            _ => 0,
+        })
+        .collect();
+    for (both, card) in hidden.chunks_mut(2).zip(ascii.iter().zip(mark(&ebcdic))) {
+        if *card.0 || card.1 {
+            both.fill(true);
+        }
+    }
+    hidden
+}
+
+/// Which characters of a text belong to a run of digits that may be a card number.
+fn mark(text: &[u8]) -> Vec<bool> {
+    let mut marked = vec![false; text.len()];
+    for length in CARD_DIGITS {
+        for (at, digits) in text.windows(length).enumerate() {
+            if is_card(digits) {
+                let end = at.saturating_add(length);
+                if let Some(run) = marked.get_mut(at..end) {
+                    run.fill(true);
+                }
+            }
+        }
+    }
+    marked
+}
+
+fn is_card(digits: &[u8]) -> bool {
+    let different = || (b'0'..=b'9').filter(|digit| digits.contains(digit)).count();
+    // Industries that issue cards.
+    matches!(digits.first(), Some(b'2'..=b'6'))
+        && digits.iter().all(u8::is_ascii_digit)
+        && different() >= DIFFERENT_DIGITS_MIN
+        && luhn(digits)
+}
+
+/// Which hexadecimal digits of TPDU and header nobody may see: what looks like a card number, and all of a header
+/// that says another length than the message has.
+pub(super) fn envelope_digits(message: &Message<'_>) -> Vec<bool> {
+    let framing = message.dialect().framing();
+    let envelope = message.envelope();
+    let mut hidden = card_digits(envelope);
+    if !length_agrees(message) {
+        let (tpdu, _) = framing.parts_of(envelope);
+        let from = tpdu.len().saturating_mul(2);
+        if let Some(header) = hidden.get_mut(from..) {
+            header.fill(true);
+        }
+    }
+    hidden
+}
+
+/// Whether the header says how long header and message are, where it says that at all.
+pub(super) fn length_agrees(message: &Message<'_>) -> bool {
+    let framing = message.dialect().framing();
+    let Some(place) = &framing.header_length else {
+        return true;
+    };
+    let (tpdu, header) = framing.parts_of(message.envelope());
+    let said = header.get(place.clone()).map(|bytes| {
+        bytes
+            .iter()
+            .fold(0_usize, |said, byte| (said << 8) | usize::from(*byte))
+    });
+    said == Some(message.frame().len().saturating_sub(tpdu.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_number_is_found_in_each_form_and_filling_is_none() {
+        let hides = |bytes: &[u8]| card_digits(bytes).iter().filter(|hidden| **hidden).count();
+        let packed = [0x62, 0x28, 0x48, 0x04, 0x02, 0x56, 0x48, 0x90, 0x01, 0x8F];
+        assert!(hides(&packed) >= 19);
+        // Between two bytes too.
+        let shifted = [0x06, 0x22, 0x84, 0x80, 0x40, 0x25, 0x64, 0x89, 0x00, 0x18];
+        assert!(hides(&shifted) >= 19);
+        assert!(hides(b"x6228480402564890018x") >= 38);
+        let ebcdic = b"6228480402564890018".map(|digit| digit | 0xF0);
+        assert!(hides(&ebcdic) >= 38);
+        assert_eq!(hides(&[0; 30]), 0);
+        assert_eq!(
+            hides(&[
+                0x60, 0x00, 0x03, 0x00, 0x00, 0x60, 0x31, 0x00, 0x31, 0x00, 0x00
+            ]),
+            0
+        );
+    }
+}
