@@ -103,6 +103,7 @@ impl Keeper {
             rest: Duration::ZERO,
             since_look: LOOK_EVERY,
             cannot: false,
+            cannot_erase: false,
             blind: false,
         };
         let thread = std::thread::Builder::new()
@@ -129,6 +130,8 @@ struct Work {
     since_look: Duration,
     /// Whether deletion failed last time: said once.
     cannot: bool,
+    /// The same of erasing card numbers.
+    cannot_erase: bool,
     /// Whether the disk could not be looked at last time.
     blind: bool,
 }
@@ -187,10 +190,7 @@ impl Work {
             Err(problem) => {
                 if !self.cannot {
                     let problem = chain(&problem);
-                    tracing::warn!(
-                        problem,
-                        "old card numbers, groups and transactions cannot be deleted"
-                    );
+                    tracing::warn!(problem, "old groups and transactions cannot be deleted");
                 }
                 self.cannot = true;
             }
@@ -198,12 +198,27 @@ impl Work {
         DELETE_EVERY
     }
 
+    /// One step of erasing card numbers; whether there is more. What cannot be erased keeps nothing from being deleted.
+    fn erase(&mut self, now: Timestamp) -> bool {
+        let kept = before(now, self.keeping.card_numbers);
+        match self.retention.erase_card_numbers(kept) {
+            Ok(erased) => {
+                self.cannot_erase = false;
+                self.metrics.erased(erased.transactions);
+                erased.more
+            }
+            Err(problem) => {
+                if !std::mem::replace(&mut self.cannot_erase, true) {
+                    let problem = chain(&problem);
+                    tracing::warn!(problem, "old card numbers cannot be erased");
+                }
+                false
+            }
+        }
+    }
+
     fn step(&mut self, now: Timestamp) -> Result<Deleted, StoreError> {
-        let erased = self
-            .retention
-            .erase_card_numbers(before(now, self.keeping.card_numbers))?;
-        self.metrics.erased(erased.transactions);
-        if erased.more {
+        if self.erase(now) {
             return Ok(Deleted {
                 more: true,
                 ..Deleted::default()

@@ -21,7 +21,7 @@ use crate::store::{Intent, Record, StoreError};
 const AGAIN_GROUPS: usize = 64;
 
 /// How far it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Erasure {
     /// Groups up to here were looked at.
     group: u64,
@@ -74,6 +74,8 @@ impl Retention {
             return Ok(Erased::default());
         }
         let undone = self.undone(&groups)?;
+        // It is only further once that is written: what fails is tried again.
+        let mut reached = self.erasure.clone();
         let (mut rewritten, mut transactions) = (Vec::new(), 0);
         for group in &mut groups {
             let (mut erased, mut is_left) = (0, false);
@@ -87,17 +89,17 @@ impl Retention {
                 }
             }
             if is_left {
-                self.erasure.left.insert(group.sequence);
+                reached.left.insert(group.sequence);
             } else {
-                self.erasure.left.remove(&group.sequence);
+                reached.left.remove(&group.sequence);
             }
             if erased > 0 {
                 rewritten.push(&*group);
                 transactions += erased;
             }
         }
-        self.erasure.group = ahead.unwrap_or(self.erasure.group);
-        let upto = self.erasure.upto();
+        reached.group = ahead.unwrap_or(reached.group);
+        let upto = reached.upto();
         let write = |journal: &mut Connection| -> rusqlite::Result<()> {
             let step = journal.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for group in &rewritten {
@@ -108,6 +110,7 @@ impl Retention {
             step.commit()
         };
         write(self.journal.db_mut()).map_err(StoreError::engine("erasing card numbers"))?;
+        self.erasure = reached;
         Ok(Erased {
             transactions,
             more: ahead.is_some(),
@@ -264,6 +267,24 @@ mod tests {
         assert_eq!(sealed(&trial), [20]);
         let mut next = Retention::open(&trial.folder).unwrap();
         assert_eq!(erase_all(&mut next, 30 * DAY), 1);
+        assert_eq!(sealed(&trial), [0; 0]);
+    }
+
+    #[test]
+    fn what_could_not_be_erased_is_tried_again() {
+        let trial = Trial::new();
+        trial.append(&[sealed_sale(1), outcome(1, OutcomeKind::Approved)]);
+        trial.project();
+        let mut retention = Retention::open(&trial.folder).unwrap();
+        let read_only = |retention: &Retention, on: &str| {
+            let set = format!("PRAGMA query_only = {on}");
+            retention.journal.db().execute_batch(&set).unwrap();
+        };
+        read_only(&retention, "ON");
+        let before = Timestamp(10 * DAY);
+        assert!(retention.erase_card_numbers(before).is_err());
+        read_only(&retention, "OFF");
+        assert_eq!(erase_all(&mut retention, 10 * DAY), 1);
         assert_eq!(sealed(&trial), [0; 0]);
     }
 
