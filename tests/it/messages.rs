@@ -270,6 +270,27 @@ proptest! {
         let fault = inspect::explain(&best, Reveal::Everything);
         prop_assert_eq!(fault.is_none(), best.is_sound());
     }
+
+    #[test]
+    fn no_damage_to_a_message_makes_explaining_it_panic(
+        dialect in 0..Dialect::shipped_names().len(), sample in any::<prop::sample::Index>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), cut in 0..4_usize,
+    ) {
+        let dialect = shipped().remove(dialect);
+        let (_, mut bytes) = samples(dialect.name(), true).swap_remove(sample.index(samples(dialect.name(), true).len()));
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(bytes.len() - cut);
+        let mut all = guesses(&[reading(&bytes)], &shipped(), None);
+        inspect::reconsider(&mut all);
+        let guess = all.remove(0);
+        let (outside, within) = (inspect::explain(&guess, Reveal::Masked), inspect::explain_parts(&guess, Reveal::Masked));
+        prop_assert_eq!(outside.is_none(), guess.is_sound());
+        prop_assert!(within.is_none() || guess.is_sound());
+        prop_assert_eq!(within.map(|fault| fault.what), inspect::what_parts(&guess));
+    }
 }
 
 // ---- Causes ----
