@@ -38,7 +38,7 @@ pub fn install(
     format: LogFormat,
     level: &str,
 ) -> Result<LogGuard, Box<dyn std::error::Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(level)?;
+    let filter = filter(level)?;
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(WAITING_LINES_MAX)
@@ -73,9 +73,19 @@ pub fn chain(problem: &dyn std::error::Error) -> String {
 /// # Errors
 /// What is wrong with it.
 pub fn check_level(level: &str) -> Result<(), String> {
-    EnvFilter::try_new(level)
-        .map(|_usable| ())
-        .map_err(|problem| problem.to_string())
+    filter(level).map(|_usable| ())
+}
+
+/// Reads a filter. Names of modules and levels are ASCII; the reader of filters takes a letter of more bytes apart, and
+/// panics.
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    if let Some(letter) = level.chars().find(|c| !c.is_ascii()) {
+        return Err(format!(
+            "it has the letter {}, which no level has",
+            letter.escape_unicode()
+        ));
+    }
+    EnvFilter::try_new(level).map_err(|problem| problem.to_string())
 }
 
 struct Scrubbed(NonBlocking);
