@@ -57,6 +57,9 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Most problems that are told of a file which another one breaks.
+const FOREIGN_MAX: usize = 3;
+
 /// A file that problems may lie in.
 #[derive(Debug)]
 struct Source<'t> {
@@ -107,6 +110,8 @@ pub struct Problems<'t> {
     unreadable: Cell<bool>,
     /// Whether something that other parts refer to is broken.
     shaken: Cell<bool>,
+    /// Where the file says what it builds on, or what it leaves out of that.
+    changes: RefCell<Option<Range<usize>>>,
     /// Keys that were asked for, by the path of their table.
     asked: RefCell<BTreeSet<(String, &'static str)>>,
 }
@@ -122,6 +127,7 @@ impl<'t> Problems<'t> {
             dropped: Cell::new(0),
             unreadable: Cell::new(false),
             shaken: Cell::new(false),
+            changes: RefCell::new(None),
             asked: RefCell::new(BTreeSet::new()),
         }
     }
@@ -188,8 +194,49 @@ impl<'t> Problems<'t> {
         let mut found = self.found.into_inner();
         let own =
             |(rank, problem): &(usize, Problem)| *rank == 0 && problem.severity == Severity::Error;
+        let elsewhere = found
+            .iter()
+            .filter(|(rank, problem)| *rank > 0 && problem.severity == Severity::Error);
+        let elsewhere = elsewhere.count();
         if found.iter().any(own) {
             found.retain(|(rank, problem)| *rank == 0 || problem.severity == Severity::Warning);
+        } else if let Some(span) = self.changes.into_inner().filter(|_| elsewhere > 0) {
+            // Sound by itself, the other file breaks by what this one changes.
+            let sources = self.sources.borrow();
+            let (line, column) = sources
+                .first()
+                .map_or((1, 1), |own| own.position(span.start));
+            let file = sources
+                .first()
+                .map_or_else(String::new, |own| own.file.clone());
+            drop(sources);
+            let places = if elsewhere == 1 {
+                "one place"
+            } else {
+                "places"
+            };
+            let message = format!(
+                "what this file changes or removes breaks {places} of the file that it builds on{}",
+                if elsewhere > FOREIGN_MAX {
+                    format!(" ({elsewhere}; the first {FOREIGN_MAX} follow)")
+                } else {
+                    String::new()
+                }
+            );
+            found.truncate(found.len().min(FOREIGN_MAX));
+            found.insert(
+                0,
+                (
+                    0,
+                    Problem {
+                        file,
+                        line,
+                        column,
+                        severity: Severity::Error,
+                        message,
+                    },
+                ),
+            );
         }
         found.sort_by_key(|(rank, p)| (*rank, p.line, p.column));
         let mut found: Vec<_> = found.into_iter().map(|(_, problem)| problem).collect();

@@ -27,6 +27,10 @@ impl<'t> Document<'t> {
     #[must_use]
     pub fn parse_over(problems: &Problems<'t>, text: &'t str, ancestors: &[Ancestor<'t>]) -> Self {
         let own = Self::parse(problems, text);
+        let place = ["remove", "extends"]
+            .into_iter()
+            .find_map(|key| own.root.get_ref().get(key));
+        *problems.changes.borrow_mut() = place.map(Spanned::span);
         let mut layers = vec![own.root];
         for ancestor in ancestors {
             let base = problems.add(ancestor.file, ancestor.text);

@@ -64,8 +64,22 @@ fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, 
     let zh = section.text("zh").map_or("", |text| text.value);
     let parts = parts(number, section);
     let shape = shape(section, forms, &LENGTHS, Some(UNITS_MAX));
+    let digits: u16 = parts
+        .iter()
+        .fold(0, |sum, (_, part)| sum.saturating_add(part.count));
     let (part_names, parts) = parts.into_iter().unzip();
     let shape = shape?;
+    if digits > shape.max {
+        let message = format!(
+            "the parts have {digits} digits together, the field has {} at most",
+            shape.max
+        );
+        section.problems().error(&section.span_of("parts"), message);
+    }
+    if shape.exposure == Exposure::Chip && shape.kind != FieldType::Binary {
+        let message = "chip data is BER-TLV: its type is \"b\"";
+        section.problems().error(&section.span_of("show"), message);
+    }
     let field = Field {
         number,
         en: en?.value.to_owned(),
@@ -329,14 +343,64 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
     roles
 }
 
+/// What nobody may see is not shown to everybody: an error where the dialect serves terminals, else a warning.
+pub(super) fn exposures(root: &Section<'_, '_>, table: &Table, roles: &Roles, serves: bool) {
+    let Some(fields) = root.section("fields") else {
+        return;
+    };
+    let named = [
+        (roles.pan, "the card number", "masked"),
+        (roles.track2, "track 2", "secret"),
+        (roles.track3, "track 3", "secret"),
+        (roles.pin, "the PIN", "secret"),
+    ];
+    let tracks = table
+        .fields()
+        .iter()
+        .filter(|field| field.kind == FieldType::Track);
+    let tracks = tracks.map(|field| (field.number, "a track", "secret"));
+    let mut told = FieldSet::EMPTY;
+    for (de, what, word) in named.into_iter().chain(tracks) {
+        let shown = match table.field(de).map(|field| field.exposure) {
+            Some(Exposure::Open) => true,
+            Some(Exposure::Masked) => word == "secret",
+            Some(Exposure::Chip | Exposure::Secret) | None => false,
+        };
+        if !shown || told.contains(de) {
+            continue;
+        }
+        told.insert(de);
+        let message = format!(
+            "DE{de} holds {what} and would be shown in logs and answers; write `show = \"{word}\"`"
+        );
+        let span = fields.span_of(&de.to_string());
+        if serves {
+            root.problems().consequence(&span, message);
+        } else {
+            root.problems().warn(&span, message);
+        }
+    }
+}
+
 /// Ids have types of a fixed width: a dialect in which they have another cannot be served.
 fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
+    let fields = root.section("fields");
+    let wrong = |de: u8, message: String| {
+        let place = fields
+            .as_ref()
+            .map(|fields| fields.span_of(&de.to_string()));
+        let place = place.unwrap_or_else(|| root.span());
+        root.problems().consequence(&place, message);
+    };
     let code = table.field(roles.response_code);
     if !code.is_some_and(|field| (2..=4).contains(&field.max) && !field.variable) {
-        root.consequence(format!(
-            "DE{} plays response_code and must be fixed with max = 2, 3 or 4",
-            roles.response_code
-        ));
+        let de = roles.response_code;
+        let message = if de == 0 {
+            "no field plays response_code; define it in [fields]".to_owned()
+        } else {
+            format!("DE{de} plays response_code and must be fixed with max = 2, 3 or 4")
+        };
+        wrong(de, message);
     }
     let needs: [(_, _, [u16; 2]); 2] = [
         ("stan", roles.stan, [6, 12]),
@@ -345,20 +409,27 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
     for (name, de, [one, other]) in needs {
         match table.field(de) {
             Some(field) if [one, other].contains(&field.max) && !field.variable => {}
-            Some(_) => root.consequence(format!(
-                "DE{de} plays {name} and must be fixed with max = {one} or {other}"
-            )),
-            None => root.consequence(format!("no field plays {name}; define it in [fields]")),
+            Some(_) => wrong(
+                de,
+                format!("DE{de} plays {name} and must be fixed with max = {one} or {other}"),
+            ),
+            None => wrong(de, format!("no field plays {name}; define it in [fields]")),
         }
     }
     let merchant = roles.merchant;
     match table.field(merchant) {
         Some(field) if field.variable && field.max >= MERCHANT => {}
         Some(field) if field.max == MERCHANT => {}
-        Some(_) => root.consequence(format!(
-            "DE{merchant} plays merchant and must be fixed with max = {MERCHANT}, or variable with no less"
-        )),
-        None => root.consequence("no field plays merchant; define it in [fields]"),
+        Some(_) => wrong(
+            merchant,
+            format!(
+                "DE{merchant} plays merchant and must be fixed with max = {MERCHANT}, or variable with no less"
+            ),
+        ),
+        None => wrong(
+            0,
+            "no field plays merchant; define it in [fields]".to_owned(),
+        ),
     }
 }
 

@@ -174,6 +174,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     // Without requests a dialect decodes and encodes only, and needs nothing of what follows.
     let serves = serves(&root);
     let roles = fields::roles(&root, &table, serves);
+    fields::exposures(&root, &table, &roles, serves);
     let reversal = settings::reversal(&root, &table, serves);
     let repeats = settings::repeats(&root);
     let (rows, answer_echo) = requests::rows(&root, &table);

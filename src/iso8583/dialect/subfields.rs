@@ -120,6 +120,12 @@ fn place(
         return Some("lies too deep".to_owned());
     }
     if rest.is_empty() {
+        let digits = matches!(field.kind, FieldType::Numeric | FieldType::Track);
+        if layout.form == LayoutForm::BerTlv && digits {
+            return Some(format!(
+                "DE{first} is divided by BER-TLV: its type is \"b\""
+            ));
+        }
         let known = layouts.insert(field.number, layout);
         return known.map(|_| format!("DE{first} has `parts` already; name them in one place"));
     }
@@ -160,6 +166,7 @@ fn rule<'l>(layout: &'l mut Layout, name: &str) -> Option<&'l mut PartRule> {
 
 /// Reads one table of `[subfields]`.
 fn layout(section: &Section<'_, '_>) -> Option<Layout> {
+    let before = section.problems().errors();
     section.required_text("form", "ber-tlv")?;
     let word = section.choice_of("form", &FORMS)?;
     // A value has been read already: its digits and text are ASCII, however the dialect writes them.
@@ -188,7 +195,6 @@ fn layout(section: &Section<'_, '_>) -> Option<Layout> {
                 .flatten(),
         },
     };
-    let before = section.problems().errors();
     let mut rules: Vec<_> = section
         .named_sections("parts")
         .into_iter()
@@ -211,6 +217,7 @@ fn layout(section: &Section<'_, '_>) -> Option<Layout> {
     }
     if section.problems().errors() == before {
         in_order(section, word, &rules);
+        tags_fit(section, form, &rules);
     }
     if word == Word::Repeat {
         let group = Layout {
@@ -249,6 +256,31 @@ fn in_order(section: &Section<'_, '_>, word: Word, rules: &[PartRule]) {
                 section.path()
             ));
         }
+    }
+}
+
+/// A tag of another width is never met.
+fn tags_fit(section: &Section<'_, '_>, form: LayoutForm, rules: &[PartRule]) {
+    let (LayoutForm::Tlv(tag, _) | LayoutForm::Ltv { tag, .. }) = form else {
+        return;
+    };
+    let width = if tag.binary {
+        tag.bytes.saturating_mul(2)
+    } else {
+        tag.bytes
+    };
+    for rule in rules.iter().filter(|rule| rule.tag.as_str().len() != width) {
+        section.error(format!(
+            "{}.parts.{}: tags have {width} {} here (tag_bytes = {})",
+            section.path(),
+            rule.tag,
+            if tag.binary {
+                "hexadecimal digits"
+            } else {
+                "characters"
+            },
+            tag.bytes
+        ));
     }
 }
 
