@@ -171,7 +171,7 @@ fn printable(input: &[u8]) -> Option<&str> {
 
 /// Hexadecimal digits. Between bytes may stand blanks, `:`, `,`, `-`, `0x` and `\x`; `#` and `//` begin a
 /// comment; a line that begins with `'` is ASCII text, as in the sample messages of `protocols/`. Dumps of
-/// `xxd`, `hexdump -C`, `od -t x1`, `tcpdump -X` and Wireshark are read by their offsets.
+/// `xxd`, `hexdump`, `hexdump -C`, `od -t x1`, `tcpdump -X` and Wireshark are read by their offsets.
 ///
 /// # Errors
 /// A character that does not belong there, or half a byte.
@@ -254,6 +254,8 @@ impl Digits {
 /// A line of a dump: the offset it begins with, and the rest.
 struct DumpLine<'t> {
     number: usize,
+    /// Digits of the offset.
+    digits: usize,
     offset: usize,
     /// A colon behind the offset leaves no doubt.
     colon: bool,
@@ -300,6 +302,12 @@ fn dump_in(text: &str, radix: u32) -> Result<Option<Vec<u8>>, BytesError> {
         return Err(BytesError::LeftOut { line });
     }
     let begin = first.offset;
+    // `hexdump` without an option, alone with offsets of seven digits: words of two bytes, the lower one first.
+    let words = |line: &DumpLine<'_>| line.rest.split_whitespace().all(|word| word.len() == 4);
+    let swapped = radix == 16
+        && lines
+            .iter()
+            .all(|line| line.digits == OD_DIGITS && !line.colon && words(line));
     let mut out = Vec::new();
     let next = lines.iter().skip(1).map(Some).chain([None]);
     for (line, next) in lines.iter().zip(next) {
@@ -317,7 +325,11 @@ fn dump_in(text: &str, radix: u32) -> Result<Option<Vec<u8>>, BytesError> {
         if radix != 16 && bytes.is_some_and(|bytes| digits != bytes.saturating_mul(2)) {
             return Ok(None);
         }
-        dump_bytes(line, bytes, &mut out);
+        if swapped {
+            swapped_bytes(line, bytes, &mut out);
+        } else {
+            dump_bytes(line, bytes, &mut out);
+        }
     }
     Ok((!out.is_empty()).then_some(out))
 }
@@ -341,6 +353,7 @@ fn dump_line(number: usize, line: &str, radix: u32) -> Option<DumpLine<'_>> {
     }
     Some(DumpLine {
         number,
+        digits,
         offset: usize::from_str_radix(offset, radix).ok()?,
         colon,
         rest,
@@ -394,6 +407,14 @@ fn dump_bytes(line: &DumpLine<'_>, bytes: Option<usize>, out: &mut Vec<u8>) {
         taken = taken.saturating_add(digits.bytes.len());
         out.append(&mut digits.bytes);
     }
+}
+
+/// The bytes of a line of words, each with its lower byte first. The last word may be half.
+fn swapped_bytes(line: &DumpLine<'_>, bytes: Option<usize>, out: &mut Vec<u8>) {
+    let words = line.rest.split_whitespace();
+    let words = words.filter_map(|word| u16::from_str_radix(word, 16).ok());
+    let all = words.flat_map(u16::to_le_bytes);
+    out.extend(all.take(bytes.unwrap_or(DUMP_LINE_BYTES)));
 }
 
 /// Base64 in the standard or the URL alphabet, with or without padding; blanks and line ends are skipped.
@@ -515,6 +536,7 @@ mod tests {
         check(
             "000000 00 12 60 00 01 00 00 08 00 20 20 00 00 00 80 00\n000010 00 31 32 33\n000014\n",
         );
+        check("0000000 1200 0060 0001 0800 2000 0020 0000 0080\n0000010 3100 3332\n0000014\n");
         // od counts in octal, with -A d in decimal.
         for (second, end) in [("0000020", "0000024"), ("0000016", "0000020")] {
             check(&format!(

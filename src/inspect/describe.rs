@@ -9,7 +9,7 @@ use super::bytes::to_hex;
 use super::content::Content;
 use super::element::{Element, HIDDEN, Reveal};
 use super::emv;
-use super::stray::envelope_digits;
+use super::stray::{envelope_digits, holds_card};
 
 /// Chip data of a dialect that says no more of it.
 static CHIP: Layout = Layout {
@@ -47,12 +47,12 @@ pub struct Description {
 }
 
 impl Description {
-    /// Hides fields that would be open to everybody.
+    /// Hides all of these fields, also the beginning and the end of card numbers: nobody knows whether they are.
     pub fn hide(&mut self, fields: &[u8]) {
         for field in &mut self.fields {
-            let doubtful = fields.iter().any(|de| field.path == de.to_string());
-            if doubtful && field.exposure == Exposure::Open {
+            if fields.iter().any(|de| field.path == de.to_string()) {
                 field.exposure = Exposure::Secret;
+                field.meaning = None;
                 field.parts.clear();
             }
         }
@@ -170,6 +170,18 @@ fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(String, String)> {
     parts.collect()
 }
 
+/// Hides what looks like a card number or a track and would be open to everybody.
+fn hide_stray(element: &mut Element) {
+    let bytes = element.content.bytes();
+    let hex = match element.content {
+        Content::Bytes(_) => to_hex(bytes).into_bytes(),
+        Content::Digits(_) | Content::Text(_) => Vec::new(),
+    };
+    if element.exposure == Exposure::Open && (holds_card(bytes) || holds_card(&hex)) {
+        element.exposure = Exposure::Secret;
+    }
+}
+
 /// How a field divides: as the dialect says, chip data as EMV says.
 pub(super) fn layout_of<'d>(dialect: &'d Dialect, field: &Field) -> Option<&'d Layout> {
     let chip = (field.exposure == Exposure::Chip).then_some(&CHIP);
@@ -182,6 +194,7 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
     let mut element = Element::new(field.number.to_string(), content, field.exposure);
     element.en.clone_from(&field.en);
     element.zh.clone_from(&field.zh);
+    hide_stray(&mut element);
     if field.number == dialect.roles().response_code {
         let code = ResponseCode::from_slice(element.content.bytes());
         let text = code.and_then(|code| dialect.text_of(code));
@@ -275,6 +288,7 @@ fn part(
         }
         (None, None) => {}
     }
+    hide_stray(&mut element);
     let each = characters_each(&around.content);
     element.from = part.offset().saturating_sub(base).saturating_mul(each);
     element.span = part.content().len().saturating_mul(each);

@@ -1,6 +1,6 @@
 //! What reads as sound and hardly can be meant so.
 
-use crate::iso8583::{Exposure, Message};
+use crate::iso8583::{Exposure, FieldType, Message};
 
 use super::bytes::to_hex;
 
@@ -17,7 +17,57 @@ pub struct Doubt {
 #[must_use]
 pub fn doubts(message: &Message<'_>) -> Vec<Doubt> {
     let fields = message.content_fields().iter();
-    fields.filter_map(|de| odd_nibble(message, de)).collect()
+    let doubt = |de| {
+        odd_nibble(message, de)
+            .or_else(|| no_time(message, de))
+            .or_else(|| other_characters(message, de))
+    };
+    fields.filter_map(doubt).collect()
+}
+
+/// A time, date or expiry date that is none: perhaps another field stands there.
+fn no_time(message: &Message<'_>, de: u8) -> Option<Doubt> {
+    let roles = message.dialect().roles();
+    // Some networks have all of it in one field.
+    if roles.time == roles.date || message.dialect().field(de)?.kind != FieldType::Numeric {
+        return None;
+    }
+    let number = message.number(de)?;
+    let (high, low) = (number / 100 % 100, number % 100);
+    let (what, right) = if de == roles.time {
+        let hours = number / 10_000;
+        (
+            "no time of day, hhmmss",
+            hours < 24 && high < 60 && low < 60,
+        )
+    } else if de == roles.date {
+        (
+            "no date, MMDD",
+            (1..=12).contains(&high) && (1..=31).contains(&low),
+        )
+    } else if de == EXPIRY && message.dialect().field(de)?.max == 4 {
+        ("no expiry date, YYMM", (1..=12).contains(&low))
+    } else {
+        return None;
+    };
+    let text = format!(
+        "{what}: perhaps another field stands there, and the bitmap announces one too many or too few"
+    );
+    (!right && number != 0).then_some(Doubt { field: de, text })
+}
+
+/// DE14 in all versions of the standard.
+const EXPIRY: u8 = 14;
+
+/// Text in EBCDIC that reads as ASCII and not as what the dialect says.
+fn other_characters(message: &Message<'_>, de: u8) -> Option<Doubt> {
+    let field = message.dialect().field(de)?;
+    let (wire, value) = (message.field(de)?, message.value(de)?);
+    let printable = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let text = matches!(field.kind, FieldType::Alphanumeric | FieldType::Text);
+    let ascii = text && !wire.is_empty() && printable(wire) && !printable(&value);
+    let text = "its characters are ASCII, not EBCDIC (text = \"ascii\")".to_owned();
+    ascii.then_some(Doubt { field: de, text })
 }
 
 /// An odd number of packed digits is filled up with 0 or F as a rule. A digit there, and a 0 at the other end,

@@ -343,6 +343,11 @@ fn envelope(message: &Message<'_>) -> i32 {
     }
 }
 
+/// Whether a message begins as those of its dialect do: TPDU, header and type.
+pub(super) fn begins_as_usual(message: &Message<'_>) -> bool {
+    envelope(message) >= 0 && message_type(message) > 0
+}
+
 /// A request of the dialect, or the answer to one.
 fn message_type(message: &Message<'_>) -> i32 {
     let dialect = message.dialect();

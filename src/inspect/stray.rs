@@ -56,6 +56,64 @@ fn is_card(digits: &[u8]) -> bool {
         && luhn(digits)
 }
 
+/// Whether a value that anybody may see is or holds a card number or a track: a run of digits that is one, or digits
+/// before a track's separator.
+pub(super) fn holds_card(text: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    let alone = text
+        .chunk_by(|left, right| digit(left) == digit(right))
+        .any(|run| {
+            CARD_DIGITS.contains(&run.len())
+                && matches!(run.first(), Some(b'3'..=b'6'))
+                && is_card(run)
+        });
+    alone || holds_track(text)
+}
+
+/// Digits of a card number, a separator, and at least the expiry date.
+fn holds_track(text: &[u8]) -> bool {
+    let separators = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| matches!(byte, b'=' | b'D'));
+    separators.into_iter().any(|(at, _)| {
+        let (before, behind) = text.split_at_checked(at).unwrap_or((text, &[]));
+        let digits = |run: &mut dyn Iterator<Item = &u8>| {
+            run.take_while(|byte| byte.is_ascii_digit()).count()
+        };
+        let number = digits(&mut before.iter().rev());
+        let expiry = digits(&mut behind.iter().skip(1));
+        number >= TRACK_DIGITS_MIN && expiry >= EXPIRY_DIGITS
+    })
+}
+
+/// Fewest digits of a card number in a track.
+const TRACK_DIGITS_MIN: usize = 12;
+/// Digits of its expiry date.
+const EXPIRY_DIGITS: usize = 4;
+
+/// The last field that says by itself that it stands where it should: a card number with its check digit, or a track
+/// with one. `None` when a field that should be one is not, or none is there.
+pub(super) fn anchor(message: &Message<'_>) -> Option<u8> {
+    let roles = message.dialect().roles();
+    let mut last = None;
+    if let Some(pan) = message.value(roles.pan) {
+        if !(CARD_DIGITS.contains(&pan.len()) && luhn(&pan)) {
+            return None;
+        }
+        last = Some(roles.pan);
+    }
+    if let Some(track) = message.value(roles.track2) {
+        let separator = track.iter().position(|byte| matches!(byte, b'=' | b'D'));
+        let number = separator.and_then(|at| track.get(..at))?;
+        if !(CARD_DIGITS.contains(&number.len()) && luhn(number)) {
+            return None;
+        }
+        last = last.max(Some(roles.track2));
+    }
+    last
+}
+
 /// Which hexadecimal digits of TPDU and header nobody may see: what looks like a card number, and all of a header
 /// that says another length than the message has.
 pub(super) fn envelope_digits(message: &Message<'_>) -> Vec<bool> {
@@ -90,6 +148,28 @@ pub(super) fn length_agrees(message: &Message<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_or_track_in_an_open_value_is_seen() {
+        for card in [
+            "4716908273645185",
+            "card 4716908273645185.",
+            ";4716908273645185=30122011237594862?",
+            "123456789012D3012",
+        ] {
+            assert!(holds_card(card.as_bytes()), "{card}");
+        }
+        for other in [
+            "4716908273645186",
+            "2600000000000000",
+            "000000000000000000",
+            "20261122101500",
+            "0200000123112210150000000000000000000000000",
+            "ABCD1234",
+        ] {
+            assert!(!holds_card(other.as_bytes()), "{other}");
+        }
+    }
 
     #[test]
     fn a_card_number_is_found_in_each_form_and_filling_is_none() {

@@ -1,12 +1,10 @@
 //! The bytes around a place, with a caret below it; what nobody may see is not among them.
 
-use crate::base::card::luhn;
 use crate::iso8583::{DecodeError, Dialect, Exposure, Index};
 
-use super::bytes::to_hex;
 use super::element::Reveal;
 use super::fault::{Bitmap, Found, Rank, offset_in, signed};
-use super::find::Guess;
+use super::find::{Guess, begins_as_usual};
 use super::stray::{CARD_BYTES_MIN, card_digits};
 
 /// Bytes on a line.
@@ -81,25 +79,27 @@ fn hide_strays(guess: &Guess, shade: &mut [bool]) {
     }
 }
 
-/// Hides all that stands behind the bitmap but the bytes at fault, and what is behind the frame.
+/// Hides all that stands behind the bitmap but the byte at fault, and what is behind the frame. What stands before it
+/// is hidden too unless it begins as the dialect's messages do: where the frame's beginning is lost, fields stand there.
 fn hide_body(guess: &Guess, shift: isize, shade: &mut [bool]) {
-    let head = match guess.dialect.bitmap_place() {
-        Some((at, width, _)) => at.saturating_add(width),
-        None => guess.dialect.framing().envelope_bytes(),
-    };
-    let (from, to) = match guess.error {
-        Some(error) => {
-            let offset = error.offset();
-            (
-                offset.saturating_sub(2),
-                offset.saturating_add(at_fault(&error)),
-            )
-        }
-        None => (guess.frame.len(), guess.frame.len()),
-    };
-    hide(head, from.saturating_sub(head), shift, shade);
-    let end = guess.input.len();
-    hide(to.max(head.min(to)), end.saturating_sub(to), shift, shade);
+    let place = guess.dialect.bitmap_place().filter(|_| begins_well(guess));
+    let head = place.map_or(0, |(at, width, _)| at.saturating_add(width));
+    let fault = guess
+        .error
+        .map_or(guess.frame.len(), |error| error.offset());
+    let behind = fault.saturating_add(guess.error.map_or(0, |error| at_fault(&error).min(1)));
+    hide(head, fault.saturating_sub(head), shift, shade);
+    // As the frame counts, in front of which headers may have been put.
+    let end = signed(guess.input.len()).saturating_sub(shift);
+    let end = usize::try_from(end).unwrap_or(0);
+    hide(behind, end.saturating_sub(behind), shift, shade);
+}
+
+/// Whether TPDU, header and message type are such as the dialect has.
+fn begins_well(guess: &Guess) -> bool {
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    message.is_some_and(|message| begins_as_usual(&message))
 }
 
 /// Bytes that show what is wrong.
@@ -115,34 +115,6 @@ const fn at_fault(error: &DecodeError) -> usize {
         | DecodeError::Trailer { .. }
         | DecodeError::LeftOver { .. } => 0,
     }
-}
-
-/// Fields that are open to everybody and hold what looks like a card number or a track.
-pub(super) fn card_fields(guess: &Guess) -> Vec<u8> {
-    let mut index = Index::new();
-    let (Some(message), _) = guess.dialect.decode_partial(&guess.frame, &mut index) else {
-        return Vec::new();
-    };
-    let card = |de: &u8| {
-        let value = message.value(*de).unwrap_or_default();
-        looks_like_card(&value) || looks_like_card(to_hex(&value).as_bytes())
-    };
-    message.content_fields().iter().filter(card).collect()
-}
-
-/// Whether digits in it end in the check digit of a card number, or stand before a track's separator.
-fn looks_like_card(text: &[u8]) -> bool {
-    let digit = |byte: &u8| byte.is_ascii_digit();
-    text.chunk_by(|left, right| digit(left) == digit(right))
-        .any(|run| {
-            let number = run.first().is_some_and(digit) && run.len() >= 13;
-            number && (13..=19).any(|length| run.windows(length).any(luhn))
-        })
-        || text.windows(13).any(|window| {
-            let (before, after) = window.split_at_checked(8).unwrap_or((&[], &[]));
-            let separated = matches!(after.first(), Some(b'=' | b'D'));
-            separated && before.iter().all(digit) && after.iter().skip(1).all(digit)
-        })
 }
 
 /// Hides the content of all fields that are not open to everybody.

@@ -15,6 +15,7 @@ mod explain;
 mod gateway;
 mod interop;
 mod manual;
+mod masking;
 mod messages;
 mod order;
 mod power;

@@ -203,6 +203,33 @@ impl Search<'_> {
         }
     }
 
+    /// Bytes that somebody took for Latin-1 and wrote as UTF-8.
+    pub(super) fn text(&mut self) {
+        let Ok(text) = str::from_utf8(&self.guess.input) else {
+            return;
+        };
+        if text.is_ascii() {
+            return;
+        }
+        let bytes: Option<Vec<u8>> = text
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).ok())
+            .collect();
+        let Some(bytes) = bytes else {
+            return;
+        };
+        let prefix = self.guess.dialect.framing().prefix_bytes();
+        for cut in [0, prefix] {
+            let frame = bytes.get(cut..).unwrap_or_default().to_vec();
+            let text =
+                "its bytes were taken for text and written as UTF-8: each above 7F became two"
+                    .to_owned();
+            // No byte of it stands in the input where it was.
+            let dialect = self.dialect();
+            self.consider(Rank::Around, dialect, frame, isize::MAX, text, None);
+        }
+    }
+
     /// Hexadecimal digits of hexadecimal digits.
     pub(super) fn twice(&mut self) {
         let text = str::from_utf8(&self.guess.input).ok();

@@ -87,7 +87,7 @@ impl Search<'_> {
         let Some(bitmap) = Bitmap::of(guess) else {
             return;
         };
-        for de in 2..=bitmap.bits() {
+        for de in 1..=bitmap.bits() {
             let announced = bitmap.announces(de);
             let known = guess.dialect.field(de).is_some();
             if !announced && !known {
@@ -96,7 +96,9 @@ impl Search<'_> {
             let Some(frame) = bitmap.flipped(de) else {
                 continue;
             };
-            let text = if announced {
+            let text = if de == 1 {
+                "the bitmap announces a second one, which is not there".to_owned()
+            } else if announced {
                 format!("the bitmap announces DE{de}, which is not there")
             } else {
                 format!("DE{de} is there, though the bitmap does not announce it")

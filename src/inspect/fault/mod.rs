@@ -11,10 +11,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::base::Counted;
-use crate::iso8583::DecodeError;
+use crate::iso8583::{DecodeError, Dialect, Index, Message};
 
 use super::element::Reveal;
 use super::find::{Guess, PrefixFault, SOUND};
+use super::stray::anchor;
 use super::window;
 
 pub(super) use around::{ENCODINGS, encoding_word};
@@ -64,8 +65,10 @@ pub fn explain(guess: &Guess, reveal: Reveal) -> Option<Fault> {
     let (what, frame_offset) = told(guess);
     let at = guess.input_offset(frame_offset);
     let best = search.best();
-    // What decodes in a way that has a name is known from there; what else, nobody knows.
-    let trusted = search.value_only || best.is_some_and(|best| best.rank <= Rank::Named);
+    // What decodes in a way that has a name, and has a card number where it should be one, is known from there.
+    let named =
+        best.filter(|best| best.rank <= Rank::Named && holds_together(&best.dialect, &best.frame));
+    let trusted = named.is_some() || search.whole();
     let shade = window::shade(guess, best, trusted, reveal);
     let window = match at {
         Some(at) => window::lines(&guess.input, &shade, at),
@@ -74,7 +77,7 @@ pub fn explain(guess: &Guess, reveal: Reveal) -> Option<Fault> {
     let doubtful = if trusted {
         window::shaded_fields(guess, &shade)
     } else {
-        window::card_fields(guess)
+        behind_anchor(guess)
     };
     Some(Fault {
         what,
@@ -85,8 +88,34 @@ pub fn explain(guess: &Guess, reveal: Reveal) -> Option<Fault> {
     })
 }
 
+/// Whether what was read of a frame stands where it should, as far as that shows: its card number or track is one; or
+/// it is of a kind that has none.
+fn holds_together(dialect: &Dialect, frame: &[u8]) -> bool {
+    let mut index = Index::new();
+    let (message, _) = dialect.decode_partial(frame, &mut index);
+    message.is_some_and(|message| is_cardless(&message) || anchor(&message).is_some())
+}
+
+/// Network management and reconciliation are without a card.
+fn is_cardless(message: &Message<'_>) -> bool {
+    let class = message.mti().class_key() & 0x0F;
+    let known = message.dialect().classify(message).is_some() && message.misshapen().is_none();
+    known && matches!(class, 5 | 8)
+}
+
+/// The fields that were read behind the last one of which it is known that it stands where it should.
+fn behind_anchor(guess: &Guess) -> Vec<u8> {
+    let mut index = Index::new();
+    let (Some(message), _) = guess.dialect.decode_partial(&guess.frame, &mut index) else {
+        return Vec::new();
+    };
+    let anchor = anchor(&message).unwrap_or(0);
+    let fields = message.content_fields().iter();
+    fields.filter(|de| *de > anchor).collect()
+}
+
 /// When the best guess is broken: puts in front of it the one that would be sound with another length prefix, other
-/// headers or without what stands around it, if there is one. Only the best of each dialect is tried.
+/// headers, without what stands around it or written in another way, if there is one. Only the best of each dialect is tried.
 pub fn reconsider(guesses: &mut Vec<Guess>) {
     if guesses.first().is_none_or(Guess::is_sound) {
         return;
@@ -95,7 +124,7 @@ pub fn reconsider(guesses: &mut Vec<Guess>) {
     let firsts = guesses.iter().enumerate();
     let firsts = firsts.filter(|(_, guess)| names.insert(guess.dialect.name()));
     let tried = firsts.filter_map(|(at, guess)| {
-        let (rank, score) = Search::around(guess)?;
+        let (rank, score) = Search::outside(guess)?;
         // Well formed alone may be chance.
         let sensible = score >= SOUND.saturating_add(SENSIBLE);
         sensible.then_some((rank, Reverse(score), at))

@@ -6,8 +6,9 @@ use crate::base::Counted;
 use crate::iso8583::{DecodeError, Dialect, Index};
 
 use super::lengths::announced_behind;
-use super::{CAUSES_MAX, Cause};
+use super::{CAUSES_MAX, Cause, is_cardless};
 use crate::inspect::find::{Guess, Layout, PrefixFault, SOUND, attempt, likely};
+use crate::inspect::stray::anchor;
 
 /// Simple explanations come before far-fetched ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,12 +71,15 @@ impl<'g> Search<'g> {
         search
     }
 
-    /// Tries only what may stand around the message, and gives the points of what decodes then.
-    pub(super) fn around(guess: &'g Guess) -> Option<(Rank, i32)> {
+    /// Tries only what may stand around the message, and other ways to write all of it; gives the points of what
+    /// decodes then.
+    pub(super) fn outside(guess: &'g Guess) -> Option<(Rank, i32)> {
         let mut search = Self::new(guess);
         search.prefixes();
         search.control_characters();
         search.envelopes();
+        search.text();
+        search.forms();
         search.leads();
         search.best().map(|found| (found.rank, found.score))
     }
@@ -95,6 +99,8 @@ impl<'g> Search<'g> {
     fn everything(&mut self) {
         self.prefixes();
         self.control_characters();
+        self.text();
+        self.message_types();
         self.envelopes();
         self.twice();
         self.forms();
@@ -158,6 +164,32 @@ impl<'g> Search<'g> {
         });
     }
 
+    /// Whether all of it may be taken for what it reads as, but for what the error names: no field stands where
+    /// another should.
+    pub(super) fn whole(&self) -> bool {
+        let mut index = Index::new();
+        let (message, _) = (self.guess.dialect).decode_partial(&self.guess.frame, &mut index);
+        let Some(message) = message else {
+            return false;
+        };
+        let rest_decodes = match self.guess.error {
+            None | Some(DecodeError::LeftOver { .. }) => true,
+            Some(_) => self.value_only,
+        };
+        if is_cardless(&message) {
+            return rest_decodes;
+        }
+        let Some(anchor) = anchor(&message) else {
+            return false;
+        };
+        match self.guess.error {
+            None => true,
+            // What is left over may have pushed a PIN block into a field that anybody may see.
+            Some(DecodeError::LeftOver { .. }) => false,
+            Some(error) => self.value_only && error.field().is_some_and(|de| de <= anchor),
+        }
+    }
+
     /// The best way that works.
     pub(super) fn best(&self) -> Option<&Found<'g>> {
         let decoded = |found: &&Found<'_>| found.cause.sound && !found.frame.is_empty();
@@ -169,6 +201,9 @@ impl<'g> Search<'g> {
         self.found
             .sort_by_key(|found| (!found.cause.sound, found.rank, found.score.saturating_neg()));
         let any_sound = self.any_sound();
+        // What the error itself says is always told, last when nothing better is.
+        let itself = self.found.iter().find(|found| found.frame.is_empty());
+        let itself = itself.map(|found| found.cause.clone());
         let mut causes: Vec<Cause> = Vec::new();
         for found in self.found {
             let known = causes.iter().any(|cause| cause.text == found.cause.text);
@@ -177,6 +212,10 @@ impl<'g> Search<'g> {
             if !known && told && causes.len() < CAUSES_MAX {
                 causes.push(found.cause);
             }
+        }
+        if let Some(itself) = itself.filter(|itself| !causes.contains(itself)) {
+            causes.truncate(CAUSES_MAX.saturating_sub(1));
+            causes.push(itself);
         }
         causes
     }

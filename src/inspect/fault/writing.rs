@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::iso8583::{Index, Scope, Variation, Writing};
+use crate::iso8583::{DecodeError, Index, Scope, Variation, Writing};
 
 use super::Cause;
 use super::search::{Found, Rank, Search};
@@ -137,6 +137,23 @@ impl<'g> Search<'g> {
                 text.to_owned(),
                 Some(remedy.to_owned()),
             );
+        }
+    }
+
+    /// A message type that is none, before a message that decodes.
+    pub(super) fn message_types(&mut self) {
+        let guess = self.guess;
+        if !matches!(guess.error, Some(DecodeError::Mti { .. })) {
+            return;
+        }
+        let types = guess.dialect.requests().iter().flat_map(|row| &row.mtis);
+        for mti in types {
+            if let Some(frame) = guess.dialect.retyped(&guess.frame, *mti) {
+                let text =
+                    "only the message type is wrong: everything behind it decodes".to_owned();
+                let (dialect, shift) = (self.dialect(), self.shift());
+                self.consider(Rank::Named, dialect, frame, shift, text, None);
+            }
         }
     }
 

@@ -1,0 +1,205 @@
+//! What `posgate message decode` shows of damaged messages: no digits from the middle of a card number, nothing behind
+//! a track's service code, no PIN block. The damage is drawn from a seed, and each bit of the bitmap and each length
+//! is wrong once.
+
+use std::fmt::Write as _;
+
+use ::bytes::BytesMut;
+use posgate::inspect::{self, Content, Element, Guess, Reveal, guesses};
+use posgate::iso8583::{Dialect, Index};
+
+use crate::messages::{reading, samples, shipped};
+
+const PAN: &str = "6217009182736451825";
+/// Behind expiry date and service code.
+const DISCRETIONARY: &str = "1237594862";
+const PIN: &str = "9E3B7AC5D8F16247";
+/// Digits in a row that give something away: of a card number the first six and the last four may be seen.
+const TELLING: usize = 5;
+
+/// A sale of the dialect with that card, with its length prefix.
+fn sale(dialect: &Dialect) -> Vec<u8> {
+    let (_, sample) = samples(dialect.name(), true)
+        .into_iter()
+        .find(|(file, _)| {
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            ["sale", "sale-pin", "authorisation"].contains(&name)
+        })
+        .unwrap();
+    let mut index = Index::new();
+    let message = dialect
+        .decode(&sample[dialect.framing().prefix_bytes()..], &mut index)
+        .unwrap();
+    let mut out = BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.envelope_raw(message.envelope());
+    writer.mti(message.mti());
+    let roles = dialect.roles();
+    for de in 2..=128 {
+        let track = format!("{PAN}=3012201{DISCRETIONARY}");
+        match de {
+            _ if de == roles.pan => writer.text(de, PAN.as_bytes()),
+            _ if de == roles.track2 => writer.field(de, track[..37].as_bytes()),
+            _ if de == roles.pin => {
+                let pin = inspect::bytes::hex(PIN).unwrap();
+                writer.field(de, &pin);
+            }
+            _ if message.has(de) && message.content_fields().contains(de) => {
+                writer.copy(&message, de);
+            }
+            _ => {}
+        }
+    }
+    writer.finish().unwrap();
+    out.to_vec()
+}
+
+/// All that is shown of these bytes, window and values, without blanks; hidden characters part what is not.
+fn shown(guess: &Guess) -> String {
+    let mut out = String::new();
+    let fault = inspect::explain(guess, Reveal::Masked)
+        .or_else(|| inspect::explain_parts(guess, Reveal::Masked));
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    let mut description = message.map(|message| inspect::describe(&message));
+    if let Some(fault) = &fault {
+        if let Some(description) = &mut description {
+            description.hide(&fault.doubtful);
+        }
+        for line in &fault.window {
+            let hex = line.get(8..56).unwrap_or_default().replace(' ', "");
+            if hex.starts_with(|c: char| c.is_ascii_hexdigit() || c == '*') {
+                out.push_str(&hex);
+            }
+        }
+        writeln!(out, "|{}", fault.what).unwrap();
+        for cause in &fault.causes {
+            writeln!(out, "|{}", cause.text).unwrap();
+        }
+    }
+    if let Some(description) = &description {
+        let envelope = description.envelope(Reveal::Masked);
+        writeln!(out, "|{}|{}", envelope.tpdu, envelope.header).unwrap();
+        // Values one behind the other: a number may be cut by the border of two fields.
+        for field in &description.fields {
+            value(field, &mut out);
+        }
+        out.push('|');
+        for part in description.fields.iter().flat_map(|field| &field.parts) {
+            value(part, &mut out);
+        }
+    }
+    out
+}
+
+fn value(element: &Element, out: &mut String) {
+    let text = element.text(Reveal::Masked);
+    match element.content {
+        Content::Bytes(_) | Content::Digits(_) | Content::Text(_) => out.push_str(text.trim()),
+    }
+}
+
+/// What must not be seen: pieces of the secrets, as digits and as ASCII and EBCDIC digits in hexadecimal.
+fn secrets() -> Vec<String> {
+    let middle = &PAN[6..PAN.len() - 4];
+    let mut pieces = Vec::new();
+    for secret in [middle, DISCRETIONARY] {
+        for piece in secret.as_bytes().windows(TELLING) {
+            let spread = |high: char| {
+                piece
+                    .iter()
+                    .flat_map(move |digit| [high, char::from(*digit)])
+            };
+            pieces.push(String::from_utf8(piece.to_vec()).unwrap());
+            pieces.push(spread('3').collect());
+            pieces.push(spread('F').collect());
+        }
+    }
+    let pin = PIN.as_bytes().windows(6).step_by(2);
+    pieces.extend(pin.map(|piece| String::from_utf8(piece.to_vec()).unwrap()));
+    pieces
+}
+
+fn check(bytes: &[u8], dialects: &[std::sync::Arc<Dialect>], what: &str, secrets: &[String]) {
+    let mut all = guesses(&[reading(bytes)], dialects, None);
+    inspect::reconsider(&mut all);
+    let guess = &all[0];
+    let shown = shown(guess);
+    for secret in secrets {
+        let hex = inspect::bytes::to_hex(bytes);
+        assert!(
+            !shown.contains(secret),
+            "{what}: {secret} of {hex} as {guess:?} in\n{shown}"
+        );
+    }
+}
+
+#[test]
+fn a_message_that_is_wrong_in_one_place_shows_no_secret() {
+    let secrets = secrets();
+    for dialect in shipped() {
+        let sale = sale(&dialect);
+        let one = std::slice::from_ref(&dialect);
+        check(&sale, one, "sound", &secrets);
+        let (at, width, binary) = match dialect.bitmap_place() {
+            Some(place) => place,
+            None => continue,
+        };
+        let at = at + dialect.framing().prefix_bytes();
+        for bit in 0..width * if binary { 8 } else { 4 } {
+            let mut damaged = sale.clone();
+            let (byte, mask) = if binary {
+                (bit / 8, 0x80 >> (bit % 8))
+            } else {
+                (bit / 4, 8 >> (bit % 4))
+            };
+            if binary {
+                damaged[at + byte] ^= mask;
+            } else {
+                let digit = char::from(damaged[at + byte]).to_digit(16).unwrap() ^ u32::from(mask);
+                damaged[at + byte] =
+                    char::from_digit(digit, 16).unwrap().to_ascii_uppercase() as u8;
+            }
+            check(&damaged, one, &format!("bit {bit}"), &secrets);
+        }
+    }
+}
+
+#[test]
+fn damage_of_any_kind_shows_no_secret() {
+    let (secrets, dialects) = (secrets(), shipped());
+    let sales: Vec<_> = dialects.iter().map(|dialect| sale(dialect)).collect();
+    let cases = std::env::var("POSGATE_DAMAGES").map_or(250, |count| count.parse().unwrap());
+    for seed in 0..cases {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let which = random.usize(..dialects.len());
+        let mut bytes = sales[which].clone();
+        for _ in 0..random.usize(1..=2) {
+            let at = random.usize(..bytes.len());
+            match random.u8(..8) {
+                0 => bytes[at] ^= 1 << random.u8(..8),
+                1 => drop(bytes.drain(at..(at + random.usize(1..5)).min(bytes.len()))),
+                2 => bytes.insert(at, random.u8(..)),
+                3 => bytes.truncate(at.max(20)),
+                4 => bytes[at] = random.u8(..),
+                5 => drop(bytes.drain(..random.usize(1..15).min(bytes.len() - 1))),
+                6 => bytes[at.min(40)] = b"0123456789 =D"[random.usize(..13)],
+                _ => bytes.extend((0..random.usize(1..7)).map(|_| random.u8(..))),
+            }
+            if bytes.len() < 8 {
+                break;
+            }
+        }
+        let known = if random.bool() {
+            &dialects[which..=which]
+        } else {
+            &dialects[..]
+        };
+        check(
+            &bytes,
+            known,
+            &format!("{} damaged by seed {seed}", dialects[which].name()),
+            &secrets,
+        );
+    }
+}
