@@ -46,6 +46,9 @@ struct NewBinding {
     merchant_id: String,
     /// Reference of the settlement account
     account_id: String,
+    /// References of accounts of other kinds: what the customer pays with says which of them gets the money
+    #[serde(default)]
+    other_account_ids: Vec<String>,
     /// Serial number of a device in stock
     serial: String,
     /// Number of the evidence (reuse-terminal) that another person filed, for a terminal id that is kept from others
@@ -67,7 +70,9 @@ async fn request(
         Ok(Command::RequestBinding {
             key: key_of(registry, &new.acquirer, &new.terminal_id)?,
             merchant: merchant.map_err(|wrong| Refusal::unfit(wrong.to_string()))?,
-            account: new.account_id,
+            accounts: std::iter::once(new.account_id)
+                .chain(new.other_account_ids)
+                .collect(),
             serial: new.serial,
             evidence: new.evidence,
         })
@@ -129,9 +134,9 @@ enum Act {
         /// Number of the evidence that another person filed
         evidence: u64,
     },
-    /// Its money is to settle elsewhere
+    /// Its money is to settle elsewhere: what is paid into accounts of that kind
     RequestAccount {
-        /// Reference of a verified account of the same merchant
+        /// Reference of a verified account of the same merchant; of a kind that it has none of, it is added
         account_id: String,
         /// Why
         note: String,

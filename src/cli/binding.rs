@@ -79,6 +79,9 @@ struct Request {
     account: String,
     /// Serial number of a device in stock
     serial: String,
+    /// Reference of an account of another kind, for what is paid otherwise; may be given twice
+    #[arg(long = "other-account", value_name = "ACCOUNT")]
+    others: Vec<String>,
     /// Number of the evidence (reuse-terminal) that another person filed, for a terminal id that is kept from others
     #[arg(long, value_name = "NUMBER")]
     evidence: Option<u64>,
@@ -163,7 +166,8 @@ struct Clear {
 struct NewAccount {
     #[command(flatten)]
     terminal: Terminal,
-    /// Reference of a verified account of the same merchant
+    /// Reference of a verified account of the same merchant; it takes the place of the terminal's account of its kind,
+    /// or is added
     account: String,
     /// Why
     note: String,
@@ -191,7 +195,7 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
             let body = json!({
                 "acquirer": asked.terminal.acquirer, "terminal_id": asked.terminal.terminal,
                 "merchant_id": asked.merchant, "account_id": asked.account, "serial": asked.serial,
-                "evidence": asked.evidence,
+                "other_account_ids": asked.others, "evidence": asked.evidence,
             });
             Ok(Ask::Make("/v1/bindings".into(), body))
         }),

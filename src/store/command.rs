@@ -222,8 +222,8 @@ pub enum Command {
         key: TerminalKey,
         /// DE42.
         merchant: MerchantId,
-        /// Reference of the settlement account.
-        account: String,
+        /// References of its settlement accounts, each of another kind; one at least.
+        accounts: Vec<String>,
         /// Serial number of a device in stock.
         serial: String,
         /// Number of the evidence that another person filed; needed for a terminal id that is kept from others.
@@ -306,7 +306,7 @@ pub enum Command {
         /// Number of the evidence that another person filed.
         evidence: u64,
     },
-    /// Asks that a terminal's money settle elsewhere. Changes nothing yet.
+    /// Asks that a terminal's money settle elsewhere: what is paid into accounts of that kind. Changes nothing yet.
     RequestAccountChange {
         /// Terminal.
         key: TerminalKey,
@@ -315,8 +315,8 @@ pub enum Command {
         /// Why.
         note: String,
     },
-    /// A second person agrees: from here on new money settles into the new account, what was sold before into
-    /// the old one.
+    /// A second person agrees: from here on new money of its kind settles into the new account, what was sold before
+    /// into the old one. A binding that had none of the kind has one more.
     ApproveAccountChange {
         /// Terminal.
         key: TerminalKey,

@@ -1,6 +1,7 @@
 //! The gateway from outside: terminals and upstreams whose bytes and whose order the test decides.
 
 mod abuse;
+mod accounts;
 mod admin;
 mod batches;
 mod binary;

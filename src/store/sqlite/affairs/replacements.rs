@@ -42,7 +42,7 @@ impl Step<'_> {
             new_key,
             terminal,
             (old.merchant, old.admission.merchant),
-            old.admission.account,
+            old.admission.accounts,
             serial,
             Some(old.admission.binding),
         )?;
@@ -156,7 +156,7 @@ impl Step<'_> {
         }
         let mut new = new.clone();
         // What was changed or held meanwhile goes along.
-        new.admission.account = old.admission.account;
+        new.admission.accounts = old.admission.accounts;
         new.admission.holds = old.admission.holds;
         self.inherit_limits(old, &new)?;
         let active = self.event(&new, BindingEvent::Activate, &note, &case.maker)?;

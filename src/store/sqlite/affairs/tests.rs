@@ -118,11 +118,15 @@ impl Desk {
     }
 
     fn account_of_merchant(&mut self, reference: &str) {
+        self.account_of_kind(reference, AccountKind::BankCard);
+    }
+
+    fn account_of_kind(&mut self, reference: &str, kind: AccountKind) {
         let account = account(reference);
         self.ok(Command::AddAccount {
             account: account.clone(),
             merchant: merchant(),
-            kind: AccountKind::BankCard,
+            kind,
         });
         let about = format!("account acme/{reference}");
         let evidence = self.evidence(&about, Allows::VerifyAccount);
@@ -201,7 +205,7 @@ impl Desk {
         let done = self.ok(Command::RequestBinding {
             key: key(terminal),
             merchant: merchant(),
-            account: "A-001".into(),
+            accounts: vec!["A-001".into()],
             serial: serial.into(),
             evidence: None,
         });
@@ -344,7 +348,7 @@ fn one_device_and_one_terminal_id_are_one_binding() {
     let request = |terminal: &str, serial: &str| Command::RequestBinding {
         key: key(terminal),
         merchant: merchant(),
-        account: "A-001".into(),
+        accounts: vec!["A-001".into()],
         serial: serial.into(),
         evidence: None,
     };
@@ -938,8 +942,138 @@ fn money_is_redirected_by_two_persons_and_to_the_merchants_own_verified_account(
         (after.state, after.version),
         (BindingState::Active, before.version + 1)
     );
-    assert_ne!(after.account, before.account);
+    assert_ne!(after.accounts, before.accounts);
     assert!(desk.refused(CHECKER, approve()).contains("missing"));
+}
+
+/// References of a terminal's accounts, the first first.
+fn accounts_of(desk: &mut Desk, terminal: &str) -> Vec<String> {
+    let shown = desk.registry.show(key(terminal)).unwrap().unwrap();
+    let others = shown.others.into_iter().map(|other| other.reference);
+    std::iter::once(shown.account).chain(others).collect()
+}
+
+#[test]
+fn a_binding_has_an_account_for_each_kind_and_they_change_one_by_one() {
+    let mut desk = Desk::new();
+    desk.account_of_kind("W-1", AccountKind::WeChat);
+    desk.account_of_kind("W-2", AccountKind::WeChat);
+    desk.account_of_kind("L-1", AccountKind::Alipay);
+    let request = |accounts: &[&str]| Command::RequestBinding {
+        key: key("T1"),
+        merchant: merchant(),
+        accounts: accounts.iter().map(|&name| name.into()).collect(),
+        serial: "SN1".into(),
+        evidence: None,
+    };
+    let two = desk.refused(MAKER, request(&["W-1", "W-2"]));
+    assert!(two.contains("one account of a kind"), "{two}");
+    assert!(desk.refused(MAKER, request(&[])).contains("missing"));
+    desk.ok(request(&["W-1", "L-1"]));
+    assert_eq!(accounts_of(&mut desk, "T1"), ["W-1", "L-1"]);
+    // Each of them has to be verified before it is approved.
+    let name = account("L-1");
+    let invalid = |event| Command::Account {
+        account: name.clone(),
+        event,
+        note: "payout came back".into(),
+        evidence: None,
+    };
+    desk.ok(invalid(AccountEvent::Invalidate));
+    let approve = Command::ApproveBinding {
+        key: key("T1"),
+        network: "N-1".into(),
+    };
+    let told = desk.refused(CHECKER, approve.clone());
+    assert!(told.contains("each account"), "{told}");
+    let evidence = desk.evidence("account acme/L-1", Allows::VerifyAccount);
+    desk.checked(Command::Account {
+        account: name,
+        event: AccountEvent::Verify,
+        note: String::new(),
+        evidence: Some(evidence),
+    });
+    desk.checked(approve);
+
+    let change = |desk: &mut Desk, reference: &str| {
+        desk.ok(Command::RequestAccountChange {
+            key: key("T1"),
+            account: reference.into(),
+            note: "new".into(),
+        });
+        let done = desk.checked(Command::ApproveAccountChange {
+            key: key("T1"),
+            network: "N-2".into(),
+        });
+        let [(_, told)] = done.changes.bindings[..] else {
+            panic!("one binding changes");
+        };
+        assert_eq!(told, desk.admission("T1"));
+    };
+    // The account of its kind is replaced; one of another kind is added, and may be the first from then on.
+    change(&mut desk, "W-2");
+    assert_eq!(accounts_of(&mut desk, "T1"), ["W-2", "L-1"]);
+    change(&mut desk, "A-001");
+    assert_eq!(accounts_of(&mut desk, "T1"), ["A-001", "W-2", "L-1"]);
+    let same = desk.refused(
+        MAKER,
+        Command::RequestAccountChange {
+            key: key("T1"),
+            account: "W-2".into(),
+            note: "again".into(),
+        },
+    );
+    assert!(same.contains("already"), "{same}");
+    // What the gate would load is what it was told.
+    let mut loaded = Vec::new();
+    let mut each = |_, admission| loaded.push(admission);
+    desk.registry.load(&mut |_, _| {}, &mut each).unwrap();
+    assert_eq!(loaded, [desk.admission("T1")]);
+    let history: String = desk
+        .registry
+        .db()
+        .query_row(
+            "SELECT group_concat(others, '|') FROM (SELECT others FROM binding_change ORDER BY version)",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(history, "alipay:4|alipay:4|wechat:3 alipay:4");
+}
+
+#[test]
+fn a_new_device_gets_all_accounts_and_all_of_them_are_in_the_impact_report() {
+    let mut desk = Desk::new();
+    desk.account_of_kind("W-1", AccountKind::WeChat);
+    desk.active("T1", "SN1");
+    desk.active("T3", "SN3");
+    desk.ok(Command::RequestAccountChange {
+        key: key("T1"),
+        account: "W-1".into(),
+        note: "wallets too".into(),
+    });
+    desk.checked(Command::ApproveAccountChange {
+        key: key("T1"),
+        network: "N-2".into(),
+    });
+    let case = replaced(&mut desk);
+    assert_eq!(accounts_of(&mut desk, "T2"), ["A-001", "W-1"]);
+    desk.checked(Command::Replacement {
+        case,
+        step: ReplaceStep::CutOver("N-3".into()),
+    });
+    assert_eq!(accounts_of(&mut desk, "T2"), ["A-001", "W-1"]);
+    let impact = |desk: &mut Desk, terminal| {
+        let binding = desk.admission(terminal).binding;
+        desk.registry.impact(binding).unwrap()
+    };
+    let new = impact(&mut desk, "T2");
+    assert_eq!(
+        (new.account.as_str(), new.other_accounts),
+        ("A-001", vec!["W-1".into()])
+    );
+    assert_eq!((new.same_account, new.last_terminal), (2, false));
+    assert_eq!(impact(&mut desk, "T3").same_account, 2);
 }
 
 /// bindings test 17, the part of the registry.
@@ -1120,7 +1254,7 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
     let request = Command::RequestBinding {
         key: key("T1"),
         merchant: merchant(),
-        account: "A-001".into(),
+        accounts: vec!["A-001".into()],
         serial: "SN2".into(),
         evidence: None,
     };
@@ -1409,7 +1543,7 @@ fn a_terminal_id_is_kept_from_others_unless_two_persons_say_why() {
     let request = |evidence| Command::RequestBinding {
         key: key("T1"),
         merchant: merchant(),
-        account: "A-001".into(),
+        accounts: vec!["A-001".into()],
         serial: "SN2".into(),
         evidence,
     };
@@ -1431,6 +1565,7 @@ fn a_terminal_id_is_kept_from_others_unless_two_persons_say_why() {
         state: Some(BindingState::Active),
         reasons: ReasonSet::EMPTY,
         limits: None,
+        others: Vec::new(),
     };
     let actor = Actor::program(MAKER, Timestamp(desk.now));
     let imported = desk

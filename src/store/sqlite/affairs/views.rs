@@ -327,15 +327,20 @@ impl SqliteRegistry {
     /// What the registry knows of what unbinding means.
     pub(super) fn read_impact(&self, binding: BindingId) -> rusqlite::Result<Impact> {
         let id = to_sql(binding.0);
-        let (terminal, account, merchant, account_row): (String, String, i64, i64) =
-            self.db()
-                .prepare_cached(
-                    "SELECT t.terminal_id, a.reference, b.merchant, b.account FROM binding b \
-                     JOIN terminal t ON t.id = b.terminal JOIN account a ON a.id = b.account WHERE b.id = ?1",
-                )?
-                .query_row([id], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })?;
+        let (terminal, account, merchant): (String, String, i64) = self
+            .db()
+            .prepare_cached(
+                "SELECT t.terminal_id, a.reference, b.merchant FROM binding b \
+                 JOIN terminal t ON t.id = b.terminal JOIN account a ON a.id = b.account WHERE b.id = ?1",
+            )?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let mut others = self.db().prepare_cached(
+            "SELECT a.reference FROM account_beside z JOIN account a ON a.id = z.account \
+             WHERE z.binding = ?1 ORDER BY a.reference",
+        )?;
+        let other_accounts = others
+            .query_map([id], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
         let mut held = self.db().prepare_cached(
             "SELECT scope, reason FROM hold WHERE binding = ?1 AND state <> 'lifted' ORDER BY id",
         )?;
@@ -345,19 +350,30 @@ impl SqliteRegistry {
                 Ok(format!("{scope}: {reason}"))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        let others = |what: &str, of: i64| -> rusqlite::Result<u64> {
-            self.db()
-                .prepare_cached(&format!(
-                    "SELECT count(*) FROM binding WHERE {what} = ?1 AND closed_at IS NULL AND id <> ?2"
-                ))?
-                .query_row(params![of, id], |row| row.get(0).map(from_sql))
-        };
+        let of_merchant: i64 = self
+            .db()
+            .prepare_cached(
+                "SELECT count(*) FROM binding WHERE merchant = ?1 AND closed_at IS NULL AND id <> ?2",
+            )?
+            .query_row(params![merchant, id], |row| row.get(0))?;
+        let same_account = self
+            .db()
+            .prepare_cached(
+                "WITH own AS (SELECT account FROM binding WHERE id = ?1 \
+                 UNION SELECT account FROM account_beside WHERE binding = ?1) \
+                 SELECT count(*) FROM (SELECT id FROM binding WHERE account IN (SELECT account FROM own) \
+                 AND closed_at IS NULL UNION SELECT b.id FROM account_beside z \
+                 JOIN binding b ON b.id = z.binding WHERE z.account IN (SELECT account FROM own) \
+                 AND b.closed_at IS NULL) WHERE id <> ?1",
+            )?
+            .query_row([id], |row| row.get(0).map(from_sql))?;
         Ok(Impact {
             terminal,
             account,
             holds,
-            last_terminal: others("merchant", merchant)? == 0,
-            same_account: others("account", account_row)?,
+            other_accounts,
+            last_terminal: of_merchant == 0,
+            same_account,
             ..Impact::default()
         })
     }
