@@ -13,6 +13,7 @@
 )]
 
 mod accounts;
+mod acquirers;
 mod affairs;
 pub mod audit;
 mod batches;
@@ -232,6 +233,7 @@ fn api() -> OpenApiRouter<Admin> {
         .merge(contacts::router())
         .merge(devices::router())
         .merge(filed::router())
+        .merge(acquirers::router())
         .merge(merchants::router())
         .merge(bindings::router())
         .merge(limits::router())

@@ -126,6 +126,7 @@ fn thing_of(path: &str, body: &Value) -> Option<&'static str> {
         Some("request-account" | "cancel-account")
     );
     let known = |word: &str| match word {
+        "acquirers" => Some("acquirer"),
         "merchants" => Some("merchant"),
         "accounts" => Some("account"),
         "devices" => Some("device"),
@@ -173,7 +174,7 @@ fn told(thing: &str, answer: &Value) -> String {
             format!("evidence {number} is filed; another person may act on it within a week")
         }
         // These have names.
-        ("merchant" | "account" | "device" | "limit", None) => {
+        ("acquirer" | "merchant" | "account" | "device" | "limit", None) => {
             format!("the {thing} has version {version} now")
         }
         (_, None) => format!("{thing} {number} has version {version} now"),
@@ -208,6 +209,7 @@ mod tests {
     fn what_a_request_changes_is_named_by_its_address() {
         let thing = |path: &str| thing_of(path, &Value::Null);
         assert_eq!(thing("/v1/merchants/acme/1"), Some("merchant"));
+        assert_eq!(thing("/v1/acquirers/acme"), Some("acquirer"));
         assert_eq!(thing("/v1/merchants/acme/1/contacts"), Some("contact"));
         assert_eq!(thing("/v1/contacts/3/events"), Some("contact"));
         assert_eq!(thing("/v1/accounts/acme/A-1/events"), Some("account"));

@@ -64,6 +64,37 @@ pub struct DeviceName {
     pub serial: String,
 }
 
+/// Who an acquirer is, beside the name that it goes by here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AcquirerDetails {
+    /// Name as its licence has it.
+    pub legal_name: String,
+    /// Its number in the network, at most 11 digits (DE32).
+    pub institution: String,
+    /// Number of its licence.
+    pub licence: String,
+    /// Last day of its licence, as 2030-12-31.
+    pub licence_until: String,
+}
+
+/// An acquirer as the registry shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Acquirer)]
+pub struct AcquirerView {
+    /// The name that listeners and commands call it by
+    pub acquirer: String,
+    /// Name as its licence has it; empty when it is not known, as with what follows
+    pub legal_name: String,
+    /// Its number in the network (DE32)
+    pub institution: String,
+    /// Number of its licence
+    pub licence: String,
+    /// Last day of its licence, as 2030-12-31
+    pub licence_until: String,
+    /// Version
+    pub version: u32,
+}
+
 /// What a limit is of, by the names that people use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Limited {
@@ -89,12 +120,12 @@ pub struct LimitRow {
 /// What is done. See the module.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Says who an acquirer is.
+    /// Says who an acquirer is, or what is known of it by now. Empty texts leave what is there.
     SetAcquirer {
         /// Acquirer.
         acquirer: AcquirerId,
-        /// Number of its licence.
-        licence: String,
+        /// Its details.
+        details: AcquirerDetails,
     },
     /// Enters a merchant, or what is known of it by now. `None` and empty texts leave what is there.
     SetMerchant {
@@ -709,6 +740,12 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn limit_row(&mut self, of: &Limited) -> Result<Option<LimitRow>, StoreError>;
+
+    /// An acquirer.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn acquirer_view(&mut self, acquirer: AcquirerId) -> Result<Option<AcquirerView>, StoreError>;
 
     /// A merchant.
     ///

@@ -102,6 +102,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     limits::MIGRATION,
     affairs::schema::RELEASES,
     affairs::schema::ACCOUNTS,
+    affairs::schema::ACQUIRERS,
 ];
 
 /// See the module.

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod accounts;
+mod acquirers;
 mod admin;
 mod batches;
 mod binary;

@@ -35,8 +35,8 @@ use crate::binding::watch::BindingRules;
 use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
 use crate::store::audit::Entry;
 use crate::store::command::{
-    Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName, DeviceView,
-    Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Told,
+    AcquirerView, Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName,
+    DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Told,
 };
 use crate::store::registry::{Actor, RegistryError};
 use crate::store::{BindingRow, StoreError};
@@ -123,6 +123,11 @@ impl Affairs for SqliteRegistry {
     fn limit_row(&mut self, of: &Limited) -> Result<Option<LimitRow>, StoreError> {
         self.read_limit(of)
             .map_err(StoreError::engine("reading a limit"))
+    }
+
+    fn acquirer_view(&mut self, acquirer: AcquirerId) -> Result<Option<AcquirerView>, StoreError> {
+        self.read_acquirer(acquirer)
+            .map_err(StoreError::engine("reading an acquirer"))
     }
 
     fn merchant_view(
@@ -269,7 +274,7 @@ struct Because<'a> {
 impl Step<'_> {
     fn run(&mut self, command: &Command) -> Stopped<()> {
         match command {
-            Command::SetAcquirer { acquirer, licence } => self.set_acquirer(*acquirer, licence),
+            Command::SetAcquirer { acquirer, details } => self.set_acquirer(*acquirer, details),
             Command::SetMerchant {
                 acquirer,
                 merchant,

@@ -283,6 +283,14 @@ CREATE TRIGGER case_change_kept BEFORE DELETE ON case_change
     BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
 ";
 
+/// Who an acquirer is beside the name it goes by here and its licence.
+pub(in crate::store::sqlite) const ACQUIRERS: &str = "
+ALTER TABLE acquirer ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE acquirer ADD COLUMN legal_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE acquirer ADD COLUMN institution TEXT NOT NULL DEFAULT '';    -- as in DE32
+ALTER TABLE acquirer ADD COLUMN licence_until TEXT NOT NULL DEFAULT '';  -- as 2030-12-31
+";
+
 /// Accounts that a binding has beside its first, one of a kind. What a binding had so far is its first.
 pub(in crate::store::sqlite) const ACCOUNTS: &str = "
 -- `binding.account` is the first in the order of the kinds: bank-card, wechat, alipay.
