@@ -10,7 +10,8 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, one_of};
-use super::extract::{IfMatch, Path, SeenVersion, Write};
+use super::extract::{IfMatch, Parameters, Path, SeenVersion, Write};
+use super::page;
 use super::problem::{Refusal, blocking};
 use super::terminals::key_of;
 use crate::base::MerchantId;
@@ -360,23 +361,31 @@ async fn place_hold(
 #[derive(Debug, Serialize, ToSchema)]
 struct Holds {
     holds: Vec<HoldView>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
 }
 
 /// Holds of a terminal, newest first
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/holds", tag = "holds",
-    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    params(
+        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
+        page::Asked,
+    ),
     responses((status = 200, body = Holds))
 )]
 async fn list_holds(
     State(admin): State<Admin>,
     Path((acquirer, terminal)): Path<(String, String)>,
+    Parameters(asked): Parameters<page::Asked>,
 ) -> Result<Response, Refusal> {
+    let page = asked.page()?;
     blocking(move || {
         let mut registry = admin.registry.lock();
         let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
-        let holds = registry.hold_views(key)?;
-        Ok(Json(Holds { holds }).into_response())
+        let found = registry.hold_views(key, page.part())?;
+        let (holds, next) = page.cut(found, |hold| hold.hold);
+        Ok(Json(Holds { holds, next }).into_response())
     })
     .await
 }
@@ -427,17 +436,25 @@ async fn lift_hold(
 #[derive(Debug, Serialize, ToSchema)]
 struct Alerts {
     alerts: Vec<AlertView>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
 }
 
 /// Terminals, devices and contacts that were heard of after their end, and terminals that say they are another
 /// device, newest first
 #[utoipa::path(
-    get, path = "/v1/alerts", tag = "bindings", responses((status = 200, body = Alerts))
+    get, path = "/v1/alerts", tag = "bindings", params(page::Asked),
+    responses((status = 200, body = Alerts))
 )]
-async fn alerts(State(admin): State<Admin>) -> Result<Response, Refusal> {
+async fn alerts(
+    State(admin): State<Admin>,
+    Parameters(asked): Parameters<page::Asked>,
+) -> Result<Response, Refusal> {
+    let page = asked.page()?;
     blocking(move || {
-        let found = admin.registry.lock().alert_views()?;
-        Ok(Json(Alerts { alerts: found }).into_response())
+        let found = admin.registry.lock().alert_views(page.part())?;
+        let (alerts, next) = page.cut(found, |alert| alert.alert);
+        Ok(Json(Alerts { alerts, next }).into_response())
     })
     .await
 }

@@ -36,6 +36,7 @@ mod limits;
 mod merchants;
 mod monitor;
 mod openapi;
+mod page;
 mod problem;
 mod questions;
 mod replacements;

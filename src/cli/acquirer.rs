@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::affairs::{Ask, With};
+use super::affairs::{Ask, Everything, With};
 use crate::admin::escaped;
 
 /// Acquirers and their licences.
@@ -17,15 +17,12 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// List the acquirers that listeners name or named
-    List(With<Nothing>),
+    List(With<Everything>),
     /// Show an acquirer
     Show(With<Named>),
     /// Say who an acquirer is, or what is known of it by now; what is not given stays
     Set(With<Set>),
 }
-
-#[derive(Debug, clap::Args)]
-struct Nothing {}
 
 /// An acquirer by the name that listeners call it by.
 #[derive(Debug, clap::Args)]
@@ -64,7 +61,7 @@ struct Set {
 /// What the gateway refuses, with what to do.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
-        Verb::List(with) => with.run(|_nothing| Ok(Ask::See("/v1/acquirers".into()))),
+        Verb::List(with) => with.run(|_everything| Ok(Ask::See("/v1/acquirers".into()))),
         Verb::Show(with) => with.run(|named| Ok(Ask::See(named.path()))),
         Verb::Set(with) => with.run(|set| {
             let body = json!({

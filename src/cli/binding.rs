@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::affairs::{self, Ask, With};
+use super::affairs::{self, Ask, Everything, Listed, With};
 use crate::admin::escaped;
 
 /// Bindings of terminals through their life.
@@ -43,7 +43,7 @@ enum BindingVerb {
     /// Everything that changed a terminal's binding
     History(With<Terminal>),
     /// Terminals that were heard of after their end
-    Alerts(With<Nothing>),
+    Alerts(With<Listed<Everything>>),
 }
 
 /// A terminal by its names.
@@ -65,9 +65,6 @@ impl Terminal {
         Ask::Do(self.path("actions"), body)
     }
 }
-
-#[derive(Debug, clap::Args)]
-struct Nothing {}
 
 #[derive(Debug, clap::Args)]
 struct Request {
@@ -236,7 +233,7 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
         BindingVerb::ApproveAccount(with) => with.run(networked("approve-account")),
         BindingVerb::CancelAccount(with) => with.run(noted("cancel-account")),
         BindingVerb::History(with) => with.run(|terminal| Ok(Ask::See(terminal.path("history")))),
-        BindingVerb::Alerts(with) => with.run(|_nothing| Ok(Ask::See("/v1/alerts".into()))),
+        BindingVerb::Alerts(with) => with.run(|asked| Ok(Ask::See(asked.page.of("/v1/alerts")))),
     }
 }
 
@@ -250,7 +247,7 @@ pub struct HoldArgs {
 #[derive(Debug, clap::Subcommand)]
 enum HoldVerb {
     /// List a terminal's holds
-    List(With<Terminal>),
+    List(With<Listed<Terminal>>),
     /// Hold something for a terminal; the merchant is told why and how to appeal
     Place(With<Place>),
     /// The merchant objects
@@ -299,7 +296,9 @@ pub fn hold(args: HoldArgs) -> anyhow::Result<ExitCode> {
         }
     };
     match args.verb {
-        HoldVerb::List(with) => with.run(|terminal| Ok(Ask::See(terminal.path("holds")))),
+        HoldVerb::List(with) => {
+            with.run(|asked| Ok(Ask::See(asked.page.of(&asked.of.path("holds")))))
+        }
         HoldVerb::Place(with) => with.run(|place| {
             let body = json!({
                 "scope": place.scope, "reason": place.reason, "remedy": place.remedy,

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::affairs::{self, Ask, With};
+use super::affairs::{self, Ask, Listed, With};
 use super::client::{self, Target};
 use super::{inquire, output};
 use crate::binding::drain::hex_of;
@@ -23,7 +23,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// List open cases, each with what it waits for
-    List(With<Listed>),
+    List(With<Listed<Which>>),
     /// Show a case with everything in it
     Show(With<Case>),
     /// What unbinding means for the merchant now, with the hash to acknowledge it by
@@ -44,7 +44,7 @@ enum Verb {
 }
 
 #[derive(Debug, clap::Args)]
-struct Listed {
+struct Which {
     /// Those that are over too
     #[arg(long)]
     all: bool,
@@ -156,8 +156,8 @@ impl Step {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::List(with) => with.run(|asked| {
-            let all = if asked.all { "?all=true" } else { "" };
-            Ok(Ask::See(format!("/v1/cases{all}")))
+            let all = if asked.of.all { "?all=true" } else { "" };
+            Ok(Ask::See(asked.page.of(&format!("/v1/cases{all}"))))
         }),
         Verb::Show(with) => with.run(|asked| Ok(Ask::See(format!("/v1/cases/{}", asked.case)))),
         Verb::Impact(with) => {

@@ -779,7 +779,7 @@ pub trait Affairs {
     /// When the store fails.
     fn contact_view(&mut self, contact: u64) -> Result<Option<ContactView>, StoreError>;
 
-    /// A merchant's contacts, revoked ones too.
+    /// A merchant's contacts, revoked ones too, oldest first.
     ///
     /// # Errors
     /// When the store fails.
@@ -787,13 +787,14 @@ pub trait Affairs {
         &mut self,
         acquirer: AcquirerId,
         merchant: MerchantId,
+        part: Part,
     ) -> Result<Vec<ContactView>, StoreError>;
 
     /// A terminal's holds, newest first.
     ///
     /// # Errors
     /// When the store fails.
-    fn hold_views(&mut self, key: TerminalKey) -> Result<Vec<HoldView>, StoreError>;
+    fn hold_views(&mut self, key: TerminalKey, part: Part) -> Result<Vec<HoldView>, StoreError>;
 
     /// A challenge, without its code.
     ///
@@ -811,19 +812,23 @@ pub trait Affairs {
     ///
     /// # Errors
     /// When the store fails.
-    fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError>;
+    fn case_views(&mut self, open_only: bool, part: Part) -> Result<Vec<CaseView>, StoreError>;
 
     /// Evidence that somebody may still act on, newest first.
     ///
     /// # Errors
     /// When the store fails.
-    fn evidence_views(&mut self, now: Timestamp) -> Result<Vec<EvidenceView>, StoreError>;
+    fn evidence_views(
+        &mut self,
+        now: Timestamp,
+        part: Part,
+    ) -> Result<Vec<EvidenceView>, StoreError>;
 
     /// What was heard of after its end, newest first.
     ///
     /// # Errors
     /// When the store fails.
-    fn alert_views(&mut self) -> Result<Vec<AlertView>, StoreError>;
+    fn alert_views(&mut self, part: Part) -> Result<Vec<AlertView>, StoreError>;
 
     /// What the registry knows of what unbinding a terminal means: holds, last terminal, others on the same
     /// account. The rest is in the journal.
@@ -831,6 +836,23 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn impact(&mut self, binding: BindingId) -> Result<Impact, StoreError>;
+}
+
+/// Which part of a list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Only what stands behind the thing with this number.
+    pub behind: Option<u64>,
+    /// So many at most.
+    pub most: u32,
+}
+
+impl Part {
+    /// The beginning of a list.
+    #[must_use]
+    pub const fn first(most: u32) -> Self {
+        Self { behind: None, most }
+    }
 }
 
 /// A merchant as the registry shows it.

@@ -24,6 +24,7 @@ mod matching;
 mod notices;
 mod numbered;
 mod originals;
+mod pages;
 mod race;
 mod recovery;
 mod repeats;

@@ -36,7 +36,7 @@ use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
 use crate::store::audit::Entry;
 use crate::store::command::{
     AcquirerView, Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName,
-    DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Told,
+    DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Part, Told,
 };
 use crate::store::registry::{Actor, RegistryError};
 use crate::store::{BindingRow, StoreError};
@@ -162,13 +162,14 @@ impl Affairs for SqliteRegistry {
         &mut self,
         acquirer: AcquirerId,
         merchant: MerchantId,
+        part: Part,
     ) -> Result<Vec<ContactView>, StoreError> {
-        self.read_contacts(acquirer, merchant)
+        self.read_contacts(acquirer, merchant, part)
             .map_err(StoreError::engine("reading contacts"))
     }
 
-    fn hold_views(&mut self, key: TerminalKey) -> Result<Vec<HoldView>, StoreError> {
-        self.read_holds(key)
+    fn hold_views(&mut self, key: TerminalKey, part: Part) -> Result<Vec<HoldView>, StoreError> {
+        self.read_holds(key, part)
             .map_err(StoreError::engine("reading holds"))
     }
 
@@ -182,18 +183,22 @@ impl Affairs for SqliteRegistry {
             .map_err(StoreError::engine("reading a case"))
     }
 
-    fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError> {
-        self.read_cases(open_only)
+    fn case_views(&mut self, open_only: bool, part: Part) -> Result<Vec<CaseView>, StoreError> {
+        self.read_cases(open_only, part)
             .map_err(StoreError::engine("reading cases"))
     }
 
-    fn evidence_views(&mut self, now: Timestamp) -> Result<Vec<EvidenceView>, StoreError> {
-        self.read_evidence(now)
+    fn evidence_views(
+        &mut self,
+        now: Timestamp,
+        part: Part,
+    ) -> Result<Vec<EvidenceView>, StoreError> {
+        self.read_evidence(now, part)
             .map_err(StoreError::engine("reading evidence"))
     }
 
-    fn alert_views(&mut self) -> Result<Vec<AlertView>, StoreError> {
-        self.read_alerts()
+    fn alert_views(&mut self, part: Part) -> Result<Vec<AlertView>, StoreError> {
+        self.read_alerts(part)
             .map_err(StoreError::engine("reading alerts"))
     }
 

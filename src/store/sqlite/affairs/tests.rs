@@ -17,7 +17,7 @@ use crate::binding::watch::BindingRules;
 use crate::binding::wipe::{KeyMark, KeysSaid, WipeResult};
 use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet};
 use crate::store::command::{
-    AccountName, Allows, CaseBody, Limited, ReplaceStep, Sealed, UnbindStep,
+    AccountName, Allows, CaseBody, Limited, Part, ReplaceStep, Sealed, UnbindStep,
 };
 use crate::store::registry::{ImportLine, Registry};
 
@@ -868,7 +868,10 @@ fn evidence_is_of_something_that_is_there_and_is_listed_until_somebody_acts() {
     }
     let listed = |desk: &mut Desk| {
         let now = Timestamp(desk.now);
-        let found = desk.registry.evidence_views(now).unwrap();
+        let found = desk
+            .registry
+            .evidence_views(now, Part::first(1_000))
+            .unwrap();
         found.iter().map(|each| each.evidence).collect::<Vec<_>>()
     };
     let before = listed(&mut desk);
@@ -1115,7 +1118,10 @@ fn t17_a_hold_is_explained_appealed_and_lifted_by_another() {
     );
     desk.checked(lift(second));
     assert!(desk.admission("T1").holds.is_empty());
-    let shown = desk.registry.hold_views(key("T1")).unwrap();
+    let shown = desk
+        .registry
+        .hold_views(key("T1"), Part::first(1_000))
+        .unwrap();
     assert_eq!(shown.len(), 2);
     assert_eq!(shown[1].appeal_note, "we never moved");
 }
@@ -1276,7 +1282,7 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
         times: 1,
         serial: None,
     });
-    let alerts = desk.registry.alert_views().unwrap();
+    let alerts = desk.registry.alert_views(Part::first(1_000)).unwrap();
     let counts: Vec<_> = alerts.iter().map(|alert| alert.count).collect();
     assert_eq!(counts, [1, 3]);
     desk.now += 91 * DAY;
@@ -1285,7 +1291,10 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
         times: 1,
         serial: None,
     });
-    assert_eq!(desk.registry.alert_views().unwrap().len(), 2);
+    assert_eq!(
+        desk.registry.alert_views(Part::first(1_000)).unwrap().len(),
+        2
+    );
     desk.now += 91 * DAY;
     desk.ok(request);
 }
@@ -1303,7 +1312,7 @@ impl Desk {
 
     /// Kinds, subjects and counts of alerts, oldest first.
     fn alerts(&mut self) -> Vec<(String, String, u64)> {
-        let mut all = self.registry.alert_views().unwrap();
+        let mut all = self.registry.alert_views(Part::first(1_000)).unwrap();
         all.reverse();
         all.into_iter()
             .map(|alert| (alert.kind, alert.subject, alert.count))
@@ -1387,7 +1396,7 @@ fn a_device_that_was_unbound_is_heard_of_under_any_terminal_id() {
         times: 1,
         serial: Some("SN1".into()),
     });
-    let last = &desk.registry.alert_views().unwrap()[0];
+    let last = &desk.registry.alert_views(Part::first(1_000)).unwrap()[0];
     assert_eq!(
         (last.kind.as_str(), last.detail.as_str()),
         ("late-message", "device SN1")
@@ -1523,7 +1532,7 @@ fn a_contact_that_was_given_up_is_watched_where_others_enter_it() {
     desk.prove(added.number);
     let subject = format!("contact {}", desk.phone);
     assert_eq!(desk.alerts(), [alert("revoked-contact", &subject, 2)]);
-    let shown = &desk.registry.alert_views().unwrap()[0];
+    let shown = &desk.registry.alert_views(Part::first(1_000)).unwrap()[0];
     assert_eq!(shown.detail, "verified for merchant acme/104110041200002");
     desk.now += 91 * DAY;
     let later = enter(&mut desk, other, ContactRole::Finance);
