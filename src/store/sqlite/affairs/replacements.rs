@@ -140,6 +140,27 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// A case that nobody cut over in time: the new device is free, and the old one goes on.
+    pub(super) fn expire_replacement(&mut self, number: u64) -> Stopped<()> {
+        let row = self.case(number, KIND)?;
+        let Ok(mut case) = serde_json::from_value::<Replacement>(row.body.clone()) else {
+            return Ok(());
+        };
+        if case.expire(self.now(), self.rules.replacement).is_err() {
+            return Ok(());
+        }
+        let old = self.binding_by_id(row.binding)?;
+        let new = self.binding_by_id(case.new_binding)?;
+        self.end_unused(&new, "nobody cut the replacement over in time")?;
+        let body = serde_json::to_value(&case).unwrap_or_default();
+        self.write_case(&row, case.stage.name(), true, &body, "replace.expired")?;
+        let text = format!(
+            "terminal {} is not replaced: nobody went on with it in time",
+            old.key.terminal
+        );
+        self.notify(old.merchant, "replace.expired", &text)
+    }
+
     /// In one step: the new one trades, the old one drains.
     fn cut_over(
         &mut self,

@@ -1756,6 +1756,50 @@ fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
 }
 
 #[test]
+fn a_replacement_that_nobody_cuts_over_ends_by_itself_and_frees_the_device() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.registry.keep_to(BindingRules {
+        replacement: std::time::Duration::from_secs(2 * 86_400),
+        ..BindingRules::default()
+    });
+    let case = replaced(&mut desk);
+    let day = 86_400_000_000;
+    desk.now += 2 * day - 1;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T2").0, BindingState::Activating);
+    desk.now += 1;
+    let done = desk.ok(Command::Tick);
+    assert!(done.notices.iter().any(|n| n.event == "replace.expired"));
+    assert_eq!(desk.state("T2").0, BindingState::Unbound);
+    assert_eq!(desk.device_state("SN2"), "stocked");
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    let shown = desk.registry.case_view(case).unwrap().unwrap();
+    assert_eq!(
+        (shown.stage.as_str(), shown.waits_for.len()),
+        ("expired", 0)
+    );
+    // It is over once: the next case may begin, and one that was cut over is not ended by time.
+    desk.ok(Command::Tick);
+    let again = Command::OpenReplacement {
+        key: key("T1"),
+        new_key: key("T3"),
+        serial: "SN2".into(),
+        note: "worn out".into(),
+    };
+    let case = desk.ok(again).number;
+    for test in DeviceTest::ALL {
+        let step = ReplaceStep::Tested(*test, true);
+        desk.ok(Command::Replacement { case, step });
+    }
+    let step = ReplaceStep::CutOver("N-3".into());
+    desk.checked(Command::Replacement { case, step });
+    desk.now += 3 * day;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T3").0, BindingState::Active);
+}
+
+#[test]
 fn a_roll_back_brings_the_old_one_back_to_be_confirmed() {
     let mut desk = Desk::new();
     desk.active("T1", "SN1");
