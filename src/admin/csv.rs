@@ -46,6 +46,8 @@ const OTHERS: usize = 17;
 pub struct Lines<R> {
     reader: csv::Reader<R>,
     record: StringRecord,
+    /// Columns that the header names.
+    columns: usize,
     place: [Option<usize>; COLUMNS.len()],
     acquirers: HashMap<String, AcquirerId>,
     only: Option<AcquirerId>,
@@ -109,6 +111,7 @@ impl<R: Read> Lines<R> {
         Ok(Self {
             reader,
             record,
+            columns: header.len(),
             place,
             acquirers,
             only,
@@ -125,6 +128,14 @@ impl<R: Read> Lines<R> {
     }
 
     fn line(&self, line: u64) -> Result<ImportLine, String> {
+        let surplus = self.record.iter().skip(self.columns);
+        if surplus.clone().any(|value| !value.trim().is_empty()) {
+            return Err(format!(
+                "{} values for {} columns; put a value that has a comma in it in quotes",
+                self.record.len(),
+                self.columns
+            ));
+        }
         let id = |problem: crate::base::ids::IdError| problem.to_string();
         let acquirer = match (self.column(0), self.only) {
             ("", Some(only)) => only,
@@ -407,10 +418,12 @@ mod tests {
                     T2,M1,4761739001010010,,\n\
                     T3,M1,A1,re-pending,\n\
                     T4,M1,A1,asleep,\n\
-                    T5,M1,,,\n";
+                    T5,M1,,,\n\
+                    T6,M1,A1,active,,,\n\
+                    T7,M1,A1,active,,Shop, Ltd\n";
         let found = reasons(text);
         let numbers: Vec<_> = found.iter().map(|(line, _)| *line).collect();
-        assert_eq!(numbers, [3, 4, 5, 6, 7]);
+        assert_eq!(numbers, [3, 4, 5, 6, 7, 9]);
         assert_eq!(
             found[0].1,
             "terminal id has 9 characters, 1 to 8 are allowed"

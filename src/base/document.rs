@@ -105,6 +105,8 @@ pub struct Problems<'t> {
     dropped: Cell<usize>,
     /// Whether a text was no TOML: what it lacks says nothing then.
     unreadable: Cell<bool>,
+    /// Whether something that other parts refer to is broken.
+    shaken: Cell<bool>,
     /// Keys that were asked for, by the path of their table.
     asked: RefCell<BTreeSet<(String, &'static str)>>,
 }
@@ -119,6 +121,7 @@ impl<'t> Problems<'t> {
             found: RefCell::new(Vec::new()),
             dropped: Cell::new(0),
             unreadable: Cell::new(false),
+            shaken: Cell::new(false),
             asked: RefCell::new(BTreeSet::new()),
         }
     }
@@ -145,6 +148,20 @@ impl<'t> Problems<'t> {
         self.record(Severity::Error, span, message.into());
     }
 
+    /// Records an error about a reference, unless what is referred to is broken itself ([`Self::shake`]): it would
+    /// only say the same again.
+    pub fn consequence(&self, span: &Range<usize>, message: impl Into<String>) {
+        if !self.shaken.get() {
+            self.error(span, message);
+        }
+    }
+
+    /// What other parts refer to is broken, and its mistakes are recorded: no [`Self::consequence`] counts from here
+    /// on.
+    pub fn shake(&self) {
+        self.shaken.set(true);
+    }
+
     /// Records a warning at a byte range of the text.
     pub fn warn(&self, span: &Range<usize>, message: impl Into<String>) {
         self.record(Severity::Warning, span, message.into());
@@ -153,16 +170,27 @@ impl<'t> Problems<'t> {
     /// Whether an error was recorded.
     #[must_use]
     pub fn any_errors(&self) -> bool {
-        self.found
-            .borrow()
-            .iter()
-            .any(|(_, p)| p.severity == Severity::Error)
+        self.errors() > 0
     }
 
-    /// All of them, in the order of the file.
+    /// How many errors were recorded so far.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        let found = self.found.borrow();
+        let errors = found.iter().filter(|(_, p)| p.severity == Severity::Error);
+        errors.count() + self.dropped.get()
+    }
+
+    /// All of them, in the order of the file. What breaks in a file that it builds on while it has mistakes of its
+    /// own comes of those and is left out.
     #[must_use]
     pub fn into_vec(self) -> Vec<Problem> {
         let mut found = self.found.into_inner();
+        let own =
+            |(rank, problem): &(usize, Problem)| *rank == 0 && problem.severity == Severity::Error;
+        if found.iter().any(own) {
+            found.retain(|(rank, problem)| *rank == 0 || problem.severity == Severity::Warning);
+        }
         found.sort_by_key(|(rank, p)| (*rank, p.line, p.column));
         let mut found: Vec<_> = found.into_iter().map(|(_, problem)| problem).collect();
         if self.dropped.get() > 0 {
@@ -211,7 +239,11 @@ impl<'t> Problems<'t> {
             severity,
             message,
         };
-        self.found.borrow_mut().push((rank, problem));
+        // A value that is looked at twice is wrong once.
+        let mut found = self.found.borrow_mut();
+        if found.last().is_none_or(|(_, last)| *last != problem) {
+            found.push((rank, problem));
+        }
     }
 }
 
@@ -295,6 +327,19 @@ impl<'d, 't> Section<'d, 't> {
     /// Records an error about the section as a whole.
     pub fn error(&self, message: impl Into<String>) {
         self.problems.error(&self.span, message);
+    }
+
+    /// Records an error about the section as a whole when the key is not written; one of the wrong kind has its
+    /// error already.
+    pub fn absent(&self, key: &str, message: impl Into<String>) {
+        if !self.has(key) {
+            self.error(message);
+        }
+    }
+
+    /// As [`Problems::consequence`], about the section as a whole.
+    pub fn consequence(&self, message: impl Into<String>) {
+        self.problems.consequence(&self.span, message);
     }
 
     /// Where `key`'s value stands, or the section when it is absent.
@@ -615,10 +660,10 @@ impl<'d, 't> Section<'d, 't> {
             let hint = nearest(written, asked.iter().copied())
                 .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             let known: Vec<_> = asked.iter().copied().collect();
-            let listed = if hint.is_empty() {
-                format!("; known here: {}", known.join(", "))
-            } else {
-                hint
+            let listed = match (hint.as_str(), known.as_slice()) {
+                ("", []) => "; nothing is known here".to_owned(),
+                ("", known) => format!("; known here: {}", known.join(", ")),
+                (hint, _) => hint.to_owned(),
             };
             self.problems.error(
                 &key.span(),

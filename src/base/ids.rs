@@ -54,14 +54,15 @@ macro_rules! fixed_text_id {
             /// # Errors
             /// When it is empty, too long for the data element, or holds another character.
             pub fn parse(text: &str) -> Result<Self, IdError> {
+                let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+                if let Some(at) = text.chars().position(|c| !allowed(c)) {
+                    return Err(IdError::Character { what: $what, position: at + 1 });
+                }
+                // ASCII from here on: a byte each.
                 let bytes = text.as_bytes();
                 if bytes.is_empty() || bytes.len() > $width {
-                    let found = text.chars().count();
+                    let found = bytes.len();
                     return Err(IdError::Length { what: $what, found, min: 1, max: $width });
-                }
-                let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-_./".contains(b);
-                if let Some(at) = bytes.iter().position(|b| !allowed(b)) {
-                    return Err(IdError::Character { what: $what, position: at + 1 });
                 }
                 let mut padded = [b' '; $width];
                 padded[..bytes.len()].copy_from_slice(bytes);

@@ -107,8 +107,13 @@ impl Reader<'_, '_> {
             self.problems.error(&name.span, message);
         }
         if written.is_empty() {
+            let lacks = if section.has("addresses") {
+                "names none"
+            } else {
+                "is missing"
+            };
             section.error(format!(
-                "{}.addresses is missing; write for example `addresses = [\"10.0.0.5:9583\"]`",
+                "{}.addresses {lacks}; write for example `addresses = [\"10.0.0.5:9583\"]`",
                 section.path()
             ));
             return None;

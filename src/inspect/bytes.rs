@@ -171,7 +171,7 @@ fn printable(input: &[u8]) -> Option<&str> {
 
 /// Hexadecimal digits. Between bytes may stand blanks, `:`, `,`, `-`, `0x` and `\x`; `#` and `//` begin a
 /// comment; a line that begins with `'` is ASCII text, as in the sample messages of `protocols/`. Dumps of
-/// `xxd`, `hexdump -C`, `od -A x -t x1`, `tcpdump -X` and Wireshark are read by their offsets.
+/// `xxd`, `hexdump -C`, `od -t x1`, `tcpdump -X` and Wireshark are read by their offsets.
 ///
 /// # Errors
 /// A character that does not belong there, or half a byte.
@@ -262,6 +262,21 @@ struct DumpLine<'t> {
 
 /// A hex dump; `None` when the text is none.
 fn dump(text: &str) -> Result<Option<Vec<u8>>, BytesError> {
+    let usual = dump_in(text, 16);
+    if let Ok(Some(_)) = usual {
+        return usual;
+    }
+    // `od` counts in octal or decimal unless it is told otherwise.
+    let others = [8, 10].map(|radix| dump_in(text, radix));
+    let other = others.into_iter().find(|read| matches!(read, Ok(Some(_))));
+    other.unwrap_or(usual)
+}
+
+/// Digits of an offset of `od` that is not hexadecimal.
+const OD_DIGITS: usize = 7;
+
+/// A dump whose offsets count in that base.
+fn dump_in(text: &str, radix: u32) -> Result<Option<Vec<u8>>, BytesError> {
     let mut lines = Vec::new();
     let mut star = None;
     for (at, line) in text.lines().enumerate() {
@@ -269,7 +284,7 @@ fn dump(text: &str) -> Result<Option<Vec<u8>>, BytesError> {
         match line.trim() {
             "" => {}
             "*" => star = Some(number),
-            _ => match dump_line(number, line) {
+            _ => match dump_line(number, line, radix) {
                 Some(line) => lines.push(line),
                 None => return Ok(None),
             },
@@ -297,12 +312,17 @@ fn dump(text: &str) -> Result<Option<Vec<u8>>, BytesError> {
             });
         }
         let bytes = next.map(|next| next.offset.saturating_sub(line.offset));
+        // `od` writes nothing behind the bytes: digits that are more belong to another base.
+        let digits: usize = line.rest.split_whitespace().map(str::len).sum();
+        if radix != 16 && bytes.is_some_and(|bytes| digits != bytes.saturating_mul(2)) {
+            return Ok(None);
+        }
         dump_bytes(line, bytes, &mut out);
     }
     Ok((!out.is_empty()).then_some(out))
 }
 
-fn dump_line(number: usize, line: &str) -> Option<DumpLine<'_>> {
+fn dump_line(number: usize, line: &str, radix: u32) -> Option<DumpLine<'_>> {
     let line = line.trim_start();
     let line = line.strip_prefix("0x").unwrap_or(line);
     let digits = line.chars().take_while(char::is_ascii_hexdigit).count();
@@ -312,12 +332,16 @@ fn dump_line(number: usize, line: &str) -> Option<DumpLine<'_>> {
         None => (false, rest),
     };
     let apart = rest.is_empty() || rest.starts_with([' ', '\t']);
-    if !(4..=8).contains(&digits) || !apart {
+    let wide = match radix {
+        16 => (4..=8).contains(&digits),
+        _ => digits == OD_DIGITS,
+    };
+    if !wide || !apart {
         return None;
     }
     Some(DumpLine {
         number,
-        offset: usize::from_str_radix(offset, 16).ok()?,
+        offset: usize::from_str_radix(offset, radix).ok()?,
         colon,
         rest,
     })
@@ -491,6 +515,12 @@ mod tests {
         check(
             "000000 00 12 60 00 01 00 00 08 00 20 20 00 00 00 80 00\n000010 00 31 32 33\n000014\n",
         );
+        // od counts in octal, with -A d in decimal.
+        for (second, end) in [("0000020", "0000024"), ("0000016", "0000020")] {
+            check(&format!(
+                "0000000 00 12 60 00 01 00 00 08 00 20 20 00 00 00 80 00\n{second} 00 31 32 33\n{end}\n",
+            ));
+        }
     }
 
     #[test]

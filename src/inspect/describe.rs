@@ -170,6 +170,12 @@ fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(String, String)> {
     parts.collect()
 }
 
+/// How a field divides: as the dialect says, chip data as EMV says.
+pub(super) fn layout_of<'d>(dialect: &'d Dialect, field: &Field) -> Option<&'d Layout> {
+    let chip = (field.exposure == Exposure::Chip).then_some(&CHIP);
+    dialect.layout(field.number).or(chip)
+}
+
 /// One field with its parts.
 fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
     let content = Content::new(field.kind, value);
@@ -181,8 +187,7 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
         let text = code.and_then(|code| dialect.text_of(code));
         element.meaning = text.map(|text| (text.en.clone(), text.zh.clone()));
     }
-    let chip = (field.exposure == Exposure::Chip).then_some(&CHIP);
-    if let Some(layout) = dialect.layout(field.number).or(chip) {
+    if let Some(layout) = layout_of(dialect, field) {
         let value = element.content.bytes().to_vec();
         let (read, error) = parts(layout, layout.parts(&value), &element, 0);
         element.parts = read;

@@ -10,6 +10,7 @@ use crate::iso8583::{DecodeError, Dialect, Index, Message};
 use crate::wire::{Scan, scan};
 
 use super::bytes::{Notation, Reading};
+use super::parts;
 use super::stray::length_agrees;
 
 /// What stands around the message in the bytes that were given.
@@ -242,10 +243,37 @@ pub(super) fn attempt(dialect: &Dialect, frame: &[u8]) -> (Option<DecodeError>, 
         None => SOUND,
         Some(error) => read_before(frame, dialect, error),
     };
-    if let Some(message) = message {
-        score = score.saturating_add(likely(&message));
+    match (message, &error) {
+        (Some(message), error) => {
+            // Far into a message of no type that the dialect has is not far.
+            if error.is_some() && message_type(&message) < 0 {
+                score /= 4;
+            }
+            score = score.saturating_add(likely(&message));
+        }
+        (None, Some(DecodeError::Mti { .. })) => {
+            score = score.max(but_for_its_type(dialect, frame));
+        }
+        (None, _) => {}
     }
     (error, score)
+}
+
+/// How well a message would decode if only its type were another, less what that costs.
+fn but_for_its_type(dialect: &Dialect, frame: &[u8]) -> i32 {
+    let mut types: Vec<_> = dialect
+        .requests()
+        .iter()
+        .flat_map(|row| &row.mtis)
+        .collect();
+    types.sort_by_key(|mti| mti.packed());
+    types.dedup();
+    let scores = types.into_iter().filter_map(|mti| {
+        let frame = dialect.retyped(frame, *mti)?;
+        let (error, score) = attempt(dialect, &frame);
+        error.is_none().then_some(score.saturating_sub(400))
+    });
+    scores.max().unwrap_or(0)
 }
 
 /// Up to half of [`SOUND`] by how much was read before it broke.
@@ -280,8 +308,19 @@ pub(super) fn likely(message: &Message<'_>) -> i32 {
             None => 0,
         },
         clock(message),
+        divisions(message),
     ];
     points.into_iter().fold(0, i32::saturating_add)
+}
+
+/// Fields divide as their layouts say.
+fn divisions(message: &Message<'_>) -> i32 {
+    let (sound, broken) = parts::counted(message);
+    let points = |fields: usize, each: i32| {
+        let fields = i32::try_from(fields.min(4)).unwrap_or(4);
+        fields.saturating_mul(each)
+    };
+    points(sound, 5).saturating_sub(points(broken, 20))
 }
 
 /// TPDU and header begin as the dialect's do.

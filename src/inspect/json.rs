@@ -25,7 +25,7 @@ use super::text;
 use super::words::{self, Language};
 
 /// Keys that mean something in a message, and those that only say more about one.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 23] = [
     "dialect",
     "mti",
     "fields",
@@ -37,6 +37,8 @@ const KEYS: [&str; 21] = [
     "error",
     "at",
     "causes",
+    "broken",
+    "doubts",
     "masked",
     "mti_text",
     "request",
@@ -289,6 +291,11 @@ pub enum JsonError {
         /// Bytes that the dialect has there.
         bytes: usize,
     },
+    /// What was written down is not all of a message.
+    #[error(
+        "this message is broken: only what was read of it is here; take `broken` and `error` out to write that"
+    )]
+    Broken,
     /// The message was masked when it was written down.
     #[error("this message is masked and cannot be written; decode it with --unmask")]
     Masked,
@@ -316,9 +323,14 @@ pub enum JsonError {
 }
 
 /// The name of the dialect that a message is in, as its JSON says.
-#[must_use]
-pub fn dialect_of(json: &Value) -> Option<&str> {
-    json.get("dialect")?.as_str()
+///
+/// # Errors
+/// It says that it is not a whole message ([`JsonError::Broken`]).
+pub fn dialect_of(json: &Value) -> Result<Option<&str>, JsonError> {
+    if json.get("broken") == Some(&Value::Bool(true)) {
+        return Err(JsonError::Broken);
+    }
+    Ok(json.get("dialect").and_then(Value::as_str))
 }
 
 /// Appends the message that `json` describes to `out`, as one frame with its length prefix.

@@ -232,6 +232,15 @@ impl<'m> Message<'m> {
         Some(form::value(&spec, span.units, content))
     }
 
+    /// The side on which an odd number of packed digits is filled up with a nibble: whether it is the left. `None`
+    /// where nothing is filled.
+    #[must_use]
+    pub fn filled_on_the_left(&self, de: u8) -> Option<bool> {
+        let (spec, span, _) = self.place(de)?;
+        let odd = spec.kind.is_packed() && span.units % 2 == 1;
+        odd.then_some(spec.pad == Pad::Left)
+    }
+
     /// A binary field of eight bytes (PIN block, MAC), also where the dialect writes it in hexadecimal.
     #[must_use]
     pub fn block(&self, de: u8) -> Option<[u8; 8]> {

@@ -11,6 +11,7 @@ mod allocations;
 mod codec;
 mod corpus;
 mod docs;
+mod explain;
 mod gateway;
 mod interop;
 mod manual;

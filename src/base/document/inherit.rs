@@ -202,7 +202,7 @@ mod tests {
         let mut lines = Vec::new();
         list(document.root.get_ref(), "", &mut lines);
         for (line, span) in &mut lines {
-            problems.error(span, line.as_str());
+            problems.warn(span, line.as_str());
         }
         let found: Vec<_> = problems
             .into_vec()
@@ -246,12 +246,12 @@ mod tests {
                 "l = [1, 2]\nf.2 = { max = 1, min = 2 }",
             ],
             &[
-                "own:1:8: error: .name = c",
-                "own:2:15: error: .f.2.max = 9",
-                "own:3:6: error: .l[0] = 3",
-                "parent:2:15: error: .f.3.max = 8",
-                "parent:2:24: error: .f.3.min = 7",
-                "grandparent:2:24: error: .f.2.min = 2",
+                "own:1:8: warning: .name = c",
+                "own:2:15: warning: .f.2.max = 9",
+                "own:3:6: warning: .l[0] = 3",
+                "parent:2:15: warning: .f.3.max = 8",
+                "parent:2:24: warning: .f.3.min = 7",
+                "grandparent:2:24: warning: .f.2.min = 2",
             ],
         );
     }
@@ -262,12 +262,12 @@ mod tests {
             "[[r]]\nname = \"new\"\n[[r]]\nname = \"b\"\nk = 5\n",
             &["[[r]]\nname = \"a\"\nk = 1\n[[r]]\nname = \"b\"\nk = 2\nm = 3\n"],
             &[
-                "own:2:8: error: .r[0].name = new",
-                "own:4:8: error: .r[2].name = b",
-                "own:5:5: error: .r[2].k = 5",
-                "parent:2:8: error: .r[1].name = a",
-                "parent:3:5: error: .r[1].k = 1",
-                "parent:7:5: error: .r[2].m = 3",
+                "own:2:8: warning: .r[0].name = new",
+                "own:4:8: warning: .r[2].name = b",
+                "own:5:5: warning: .r[2].k = 5",
+                "parent:2:8: warning: .r[1].name = a",
+                "parent:3:5: warning: .r[1].k = 1",
+                "parent:7:5: warning: .r[2].m = 3",
             ],
         );
     }
@@ -278,13 +278,13 @@ mod tests {
             "remove = [\"f.2\", \"r.a\", \"s.59.A2\", \"f.9\"]\n",
             &["f.2 = 1\nf.3 = 2\ns.\"59.A2\" = 3\n[[r]]\nname = \"a\"\n[[r]]\nname = \"b\"\n"],
             &[
-                "own:1:11: error: .remove[0] = f.2",
-                "own:1:18: error: .remove[1] = r.a",
-                "own:1:25: error: .remove[2] = s.59.A2",
+                "own:1:11: warning: .remove[0] = f.2",
+                "own:1:18: warning: .remove[1] = r.a",
+                "own:1:25: warning: .remove[2] = s.59.A2",
                 "own:1:36: error: remove: nothing is inherited under \"f.9\"; write for example \"fields.55\" or \"request.void\"",
-                "own:1:36: error: .remove[3] = f.9",
-                "parent:2:7: error: .f.3 = 2",
-                "parent:7:8: error: .r[0].name = b",
+                "own:1:36: warning: .remove[3] = f.9",
+                "parent:2:7: warning: .f.3 = 2",
+                "parent:7:8: warning: .r[0].name = b",
             ],
         );
     }

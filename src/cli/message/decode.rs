@@ -13,7 +13,7 @@ use super::{FOUND, Lang, Output};
 use crate::cli::output;
 use crate::inspect::bytes::{INPUT_BYTES_MAX, Reading};
 use crate::inspect::json::{self, MessageJson};
-use crate::inspect::{self, Cause, Description, Fault, Guess, NEAR, Reveal, guesses};
+use crate::inspect::{self, Cause, Description, Doubt, Fault, Guess, NEAR, Reveal, guesses};
 use crate::iso8583::{Dialect, Index};
 
 /// Show what is in a message
@@ -21,7 +21,7 @@ use crate::iso8583::{Dialect, Index};
 /// The message is given as hexadecimal digits (blanks, line ends, `0x` and the offsets of a hex dump are
 /// understood), as base64 or as it is; as an argument, in a file, or on standard input. If no dialect is named,
 /// all are tried, with and without length prefix, TPDU and headers. Card numbers, tracks, PINs and the like are
-/// hidden. Exit code 0 if the message is sound, 1 if not.
+/// hidden. Exit code 0 if the message and what is within its fields is sound, 1 if not.
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -103,7 +103,11 @@ struct Taken {
     runner_up: Option<String>,
     description: Option<Description>,
     wire: Vec<(u8, Vec<u8>)>,
-    /// What is wrong, when it was looked for.
+    /// Fields that may be meant otherwise.
+    doubts: Vec<Doubt>,
+    /// What is wrong, in one line.
+    wrong: Option<String>,
+    /// The same with its place and causes, when they were looked for.
     fault: Option<Fault>,
 }
 
@@ -121,20 +125,34 @@ impl Taken {
         args: &Args,
         search: Search,
     ) -> anyhow::Result<Self> {
-        let mut all = guesses(readings, dialects, args.framing()).into_iter();
+        let mut all = guesses(readings, dialects, args.framing());
+        if search == Search::Causes {
+            inspect::reconsider(&mut all);
+        }
+        let mut all = all.into_iter();
         let best = all.next().context("there is no dialect to try")?;
         // Another way to take the same dialect is no other answer.
         let next = all.find(|guess| guess.dialect.name() != best.dialect.name());
         let near = next.filter(|guess| guess.is_sound() == best.is_sound());
-        let near = near.filter(|guess| best.score - guess.score <= NEAR);
+        let near = near.filter(|guess| (0..=NEAR).contains(&(best.score - guess.score)));
         let reveal = args.look().reveal;
         let fault = match search {
-            Search::Causes => inspect::explain(&best, reveal),
+            Search::Causes => {
+                inspect::explain(&best, reveal).or_else(|| inspect::explain_parts(&best, reveal))
+            }
             Search::Nothing => None,
+        };
+        let wrong = match (&fault, search) {
+            (Some(fault), _) => Some(fault.what.clone()),
+            (None, Search::Nothing) if !best.is_sound() => Some(inspect::what(&best)),
+            (None, Search::Nothing) => inspect::what_parts(&best),
+            (None, Search::Causes) => None,
         };
         let mut index = Index::new();
         let (message, _) = best.dialect.decode_partial(&best.frame, &mut index);
         let mut description = message.map(|message| inspect::describe(&message));
+        let doubts = message.filter(|_| best.is_sound());
+        let doubts = doubts.map_or_else(Vec::new, |message| inspect::doubts(&message));
         let wire = match message {
             Some(message) if args.unmask && best.is_sound() => json::wire(&message),
             Some(_) | None => Vec::new(),
@@ -155,16 +173,17 @@ impl Taken {
             runner_up: near.map(|guess| guess.dialect.name().to_owned()),
             description,
             wire,
+            doubts,
+            wrong,
             fault,
             best,
         })
     }
 
     fn exit(&self) -> ExitCode {
-        if self.best.is_sound() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(FOUND)
+        match self.wrong {
+            None => ExitCode::SUCCESS,
+            Some(_) => ExitCode::from(FOUND),
         }
     }
 
@@ -190,6 +209,8 @@ impl Serialize for TakenJson<'_> {
             runner_up,
             description,
             wire,
+            doubts,
+            wrong,
             fault,
         } = self.taken;
         let look = self.args.look();
@@ -214,17 +235,27 @@ impl Serialize for TakenJson<'_> {
             "runner_up": runner_up,
         });
         map.serialize_entry("found", &found)?;
-        match fault {
-            Some(fault) => {
-                map.serialize_entry("error", &fault.what)?;
-                map.serialize_entry("at", &fault.at)?;
-                map.serialize_entry("causes", &causes(fault))?;
-            }
-            None if !best.is_sound() => map.serialize_entry("error", &inspect::what(best))?,
-            None => {}
+        if !doubts.is_empty() {
+            map.serialize_entry("doubts", &doubtful(doubts))?;
+        }
+        if !best.is_sound() {
+            map.serialize_entry("broken", &true)?;
+        }
+        if let Some(wrong) = wrong {
+            map.serialize_entry("error", wrong)?;
+        }
+        if let Some(fault) = fault {
+            map.serialize_entry("at", &fault.at)?;
+            map.serialize_entry("causes", &causes(fault))?;
         }
         map.end()
     }
+}
+
+fn doubtful(doubts: &[Doubt]) -> Vec<serde_json::Value> {
+    let one =
+        |doubt: &Doubt| serde_json::json!({ "field": doubt.field.to_string(), "text": doubt.text });
+    doubts.iter().map(one).collect()
 }
 
 fn causes(fault: &Fault) -> Vec<serde_json::Value> {
@@ -242,6 +273,7 @@ fn show(taken: &Taken, args: &Args) -> anyhow::Result<()> {
     if let Some(description) = &taken.description {
         out.extend(table::lines(description, taken.best.layout, args.look()));
     }
+    out.extend(table::doubts(&taken.doubts));
     if let Some(fault) = &taken.fault {
         out.extend(table::fault(fault));
     }
@@ -268,14 +300,14 @@ fn lines(args: &Args, dialects: &[Arc<Dialect>]) -> anyhow::Result<ExitCode> {
             .and_then(|readings| Taken::of(&readings, dialects, args, Search::Nothing));
         match taken {
             Ok(taken) => {
-                broken |= !taken.best.is_sound();
+                broken |= taken.wrong.is_some();
                 let mut json = taken.json(args);
                 json.line = Some(number);
                 out.line(&serde_json::to_string(&json)?)?;
             }
             Err(error) => {
                 broken = true;
-                let json = serde_json::json!({ "line": number, "error": format!("{error:#}") });
+                let json = serde_json::json!({ "line": number, "broken": true, "error": format!("{error:#}") });
                 out.line(&json.to_string())?;
             }
         }

@@ -68,7 +68,7 @@ fn in_letters(args: &Args, bytes: &[u8]) -> String {
 
 fn message(args: &Args, text: &[u8]) -> anyhow::Result<Vec<u8>> {
     let json: Value = serde_json::from_slice(text).context("this is no JSON")?;
-    let dialect = args.dialects.of_message(json::dialect_of(&json))?;
+    let dialect = args.dialects.of_message(json::dialect_of(&json)?)?;
     let mut out = BytesMut::new();
     json::encode(&dialect, &json, &mut out)?;
     let prefix = if args.bare {

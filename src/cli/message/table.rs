@@ -1,7 +1,9 @@
 //! Messages as people read them.
 
 use crate::base::Counted;
-use crate::inspect::{self, Content, Description, Element, Fault, Guess, Language, Layout, Reveal};
+use crate::inspect::{
+    self, Content, Description, Doubt, Element, Fault, Guess, Language, Layout, Reveal,
+};
 
 /// Longest name that still decides how wide the column of names is.
 const NAME_WIDTH_MAX: usize = 40;
@@ -90,6 +92,15 @@ pub(super) fn lines(description: &Description, layout: Layout, look: Look) -> Ve
         }
     }
     out
+}
+
+/// The lines on what may be meant otherwise.
+pub(super) fn doubts(doubts: &[Doubt]) -> Vec<String> {
+    let told = doubts
+        .iter()
+        .map(|doubt| format!("doubtful: DE{}: {}", doubt.field, doubt.text));
+    let blank = (!doubts.is_empty()).then(String::new);
+    blank.into_iter().chain(told).collect()
 }
 
 /// The lines on what is wrong with a message.

@@ -84,7 +84,7 @@ pub(super) fn rules(
     let row = rows.iter().find(|row| row.served == Served::CodeEntry);
     let Some(section) = root.section("code_entry") else {
         if let Some(row) = row {
-            root.error(format!(
+            root.absent("code_entry", format!(
                 "code_entry is missing, and \"{}\" needs it; write for example `[code_entry]` and under it \
                  `field = 62`",
                 row.name
@@ -107,7 +107,8 @@ pub(super) fn rules(
         }
     }
     if purposes.is_empty() {
-        section.error(
+        section.absent(
+            "purposes",
             "code_entry.purposes is missing; write for example `purposes = { 01 = \"bind\" }`",
         );
     }
@@ -136,7 +137,7 @@ fn secret_field(section: &Section<'_, '_>, table: &Table) -> Option<u8> {
         .field(number)
         .is_some_and(|field| field.exposure == Exposure::Secret);
     if !secret {
-        section.problems().error(
+        section.problems().consequence(
             &section.span_of("field"),
             format!("DE{number} holds a code: define it in [fields] with show = \"secret\""),
         );

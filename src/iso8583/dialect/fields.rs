@@ -28,8 +28,9 @@ const SHOWN: [(&str, Exposure); 4] = [
 /// Reads all fields.
 pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
     let mut table = Table::new();
+    let before = root.problems().errors();
     let fields = root.named_sections("fields");
-    if fields.is_empty() {
+    if fields.is_empty() && root.problems().errors() == before {
         root.error("fields is missing; write for example `[fields]` and under it `3 = { en = \"processing code\", type = \"n\", max = 6 }`");
     }
     for (key, section) in fields {
@@ -38,13 +39,15 @@ pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
                 &key.span,
                 "fields are named by their number, 2 to 64, to 128 with bitmaps = 2, to 192 with bitmaps = 3; 65 is a bitmap",
             );
-            section.finish();
             continue;
         };
         if let Some((field, spec)) = field(number, &section, forms) {
             table.define(field, spec);
         }
         section.finish();
+    }
+    if root.problems().errors() > before {
+        root.problems().shake();
     }
     table
 }
@@ -250,7 +253,7 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
     for number in numbers {
         match u8::try_from(number.value) {
             Ok(de) if table.field(de).is_some() => set.insert(de),
-            Ok(_) | Err(_) => section.problems().error(
+            Ok(_) | Err(_) => section.problems().consequence(
                 &number.span,
                 format!("DE{} is not defined in [fields]", number.value),
             ),
@@ -269,7 +272,7 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
             let de = u8::try_from(number).ok()?;
             if table.field(de).is_none() {
                 let message = format!("DE{de} is not defined in [fields]");
-                s.problems().error(&s.span_of(key), message);
+                s.problems().consequence(&s.span_of(key), message);
             }
             Some(de)
         });
@@ -330,7 +333,7 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
 fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
     let code = table.field(roles.response_code);
     if !code.is_some_and(|field| (2..=4).contains(&field.max) && !field.variable) {
-        root.error(format!(
+        root.consequence(format!(
             "DE{} plays response_code and must be fixed with max = 2, 3 or 4",
             roles.response_code
         ));
@@ -342,20 +345,20 @@ fn widths(root: &Section<'_, '_>, table: &Table, roles: &Roles) {
     for (name, de, [one, other]) in needs {
         match table.field(de) {
             Some(field) if [one, other].contains(&field.max) && !field.variable => {}
-            Some(_) => root.error(format!(
+            Some(_) => root.consequence(format!(
                 "DE{de} plays {name} and must be fixed with max = {one} or {other}"
             )),
-            None => root.error(format!("no field plays {name}; define it in [fields]")),
+            None => root.consequence(format!("no field plays {name}; define it in [fields]")),
         }
     }
     let merchant = roles.merchant;
     match table.field(merchant) {
         Some(field) if field.variable && field.max >= MERCHANT => {}
         Some(field) if field.max == MERCHANT => {}
-        Some(_) => root.error(format!(
+        Some(_) => root.consequence(format!(
             "DE{merchant} plays merchant and must be fixed with max = {MERCHANT}, or variable with no less"
         )),
-        None => root.error("no field plays merchant; define it in [fields]"),
+        None => root.consequence("no field plays merchant; define it in [fields]"),
     }
 }
 
@@ -380,7 +383,7 @@ fn part(section: &Section<'_, '_>, key: &'static str, table: &Table) -> Option<S
     let text = section.text(key)?;
     let found = sub_field(table, text.value);
     if found.is_none() {
-        section.problems().error(
+        section.problems().consequence(
             &text.span,
             format!(
                 "no field or part \"{}\"; write \"60\" for a field, \"60.2\" for its second part",
@@ -399,7 +402,8 @@ fn whole(section: &Section<'_, '_>, key: &'static str, table: &Table) -> u8 {
     let de = u8::try_from(number).unwrap_or(0);
     if table.field(de).is_none() {
         let message = format!("DE{de} is not defined in [fields]");
-        section.problems().error(&section.span_of(key), message);
+        let span = section.span_of(key);
+        section.problems().consequence(&span, message);
     }
     de
 }

@@ -1,5 +1,7 @@
 //! Reads a dialect file as a whole: every mistake is reported, each with its place.
 
+use std::ops::Range;
+
 use crate::base::document::{Ancestor, Document, Problem, Problems, Section, Severity};
 use crate::base::limits;
 
@@ -92,15 +94,22 @@ fn parents(
             let document = Document::parse(&problems, text);
             let root = document.root(&problems);
             let extends = root.text("extends");
-            extends.map(|name| (name.value.to_owned(), name.span))
+            let found = extends.map(|name| (name.value.to_owned(), name.span));
+            found.ok_or_else(|| root.has("extends").then(|| root.span_of("extends")))
         };
-        let Some((name, span)) = found else {
-            return Ok(parents);
-        };
-        let refused = |message: String| {
+        let refused = |span: &Range<usize>, message: String| {
             let problems = Problems::new(file, text);
-            problems.error(&span, message);
+            problems.error(span, message);
             problems.into_vec().into_iter().next()
+        };
+        let (name, span) = match found {
+            Ok(found) => found,
+            Err(None) => return Ok(parents),
+            // Without what it builds on nothing of it can be judged.
+            Err(Some(span)) => {
+                let message = "extends must be the name of a dialect in quotes".to_owned();
+                return refused(&span, message).map_or(Ok(parents), Err);
+            }
         };
         let wrong = if names.contains(&name) {
             let way: Vec<_> = names.iter().map(String::as_str).collect();
@@ -129,7 +138,7 @@ fn parents(
                 parents.push(parent);
             }
             (wrong, _) => {
-                let Some(problem) = refused(wrong.unwrap_or_else(unknown)) else {
+                let Some(problem) = refused(&span, wrong.unwrap_or_else(unknown)) else {
                     return Ok(parents);
                 };
                 return Err(problem);
@@ -155,11 +164,12 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let framing = settings::framing(&root);
     let message = root.section("message");
     if message.is_none() {
-        root.error(
+        root.absent(
+            "message",
             "message is missing; write for example `[message]` and under it `mti = \"ascii\"`",
         );
     }
-    let forms = message.map_or(Forms::PLAIN, forms);
+    let forms = message.map_or(Forms::UNKNOWN, forms);
     let table = fields::table(&root, forms);
     let layouts = subfields::layouts(&root, &table);
     // Without requests a dialect decodes and encodes only, and needs nothing of what follows.
@@ -293,6 +303,12 @@ impl Forms {
         pad: Pad::Right,
     };
 
+    /// Where the table is not there, which is told: whatever a field says may be.
+    const UNKNOWN: Self = Self {
+        bitmaps: 3,
+        ..Self::PLAIN
+    };
+
     /// Reads `digits`, `lengths`, `text`, `bytes` and `pad` of a table.
     pub(super) fn over(self, section: &Section<'_, '_>) -> Self {
         Self {
@@ -357,9 +373,12 @@ fn forms(message: Section<'_, '_>) -> Forms {
         third,
         mti: message.choice("mti", &MTIS, usual.mti),
         bitmap: message.choice("bitmap", &BITMAPS, usual.bitmap),
-        bitmaps: bitmaps
-            .and_then(|n| u8::try_from(n).ok())
-            .unwrap_or(usual.bitmaps),
+        bitmaps: match bitmaps.and_then(|n| u8::try_from(n).ok()) {
+            Some(bitmaps) => bitmaps,
+            // Wrong, which is told: no field is to blame for it.
+            None if message.has("bitmaps") => Forms::UNKNOWN.bitmaps,
+            None => usual.bitmaps,
+        },
         ..usual.over(&message)
     };
     message.finish();

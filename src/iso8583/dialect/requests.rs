@@ -93,7 +93,10 @@ pub(super) fn messages(
                 section.path()
             ));
         }
-        if let Some(fields) = fields::set(&section, "match", table) {
+        let before = section.problems().errors();
+        if let Some(fields) = fields::set(&section, "match", table)
+            && section.problems().errors() == before
+        {
             match_by(&section, fields, &rule, roles, requests, &mut matching);
         }
         section.finish();
@@ -112,7 +115,7 @@ fn match_by(
     matching: &mut Matching,
 ) {
     let span = section.span_of("match");
-    let error = |message: String| section.problems().error(&span, message);
+    let error = |message: String| section.problems().consequence(&span, message);
     let path = section.path();
     if !fields.contains(roles.stan) {
         error(format!(
@@ -137,6 +140,10 @@ fn match_by(
             continue;
         }
         matching.set(*mti, fields);
+    }
+    // While rows are wrong, nobody knows what they require.
+    if section.problems().any_errors() {
+        return;
     }
     // What a request need not have is not compared, and tells nothing apart.
     let answered = |row: &&Request| {
@@ -179,14 +186,18 @@ impl Compiler<'_> {
     fn row(&mut self, section: Section<'_, '_>, defaults: Defaults) {
         let name = section.required_text("name", "sale");
         let mtis = mtis(&section);
+        let before = section.problems().errors();
         let conditions = self.conditions(&section);
+        let sound = section.problems().errors() == before;
         let kind = kind(&section);
         let fate = fate(&section);
         let set = |key, usual| fields::set(&section, key, self.table).unwrap_or(usual);
         let required = set("required", defaults.required);
         let forbidden = set("forbidden", FieldSet::EMPTY);
         let answer_echo = set("answer_echo", defaults.answer_echo);
+        let before_copies = section.problems().errors();
         let reversal_copies = set("reversal_copies", defaults.reversal_copies);
+        let copied = section.problems().errors() == before_copies;
         let books = section.choice("books", &BOOKS, Books::None);
         let served = section.choice("served", &SERVED, Served::Forward);
         let uploads = section.choice("uploads", &UPLOADS, Uploads::Itself);
@@ -209,14 +220,17 @@ impl Compiler<'_> {
             uploads,
             mac,
         };
-        self.check(&section, &name, &request);
-        self.compile(&section, &request.mtis, &conditions);
+        self.check(&section, &name, &request, copied);
+        // A row that lost a condition would take what others are for.
+        if sound {
+            self.compile(&section, &request.mtis, &conditions);
+        }
         self.requests.push(request);
         section.finish();
     }
 
-    /// What must hold between the parts of a row.
-    fn check(&self, section: &Section<'_, '_>, name: &Located<&str>, row: &Request) {
+    /// What must hold between the parts of a row; `copied`: what its reversal copies was read well.
+    fn check(&self, section: &Section<'_, '_>, name: &Located<&str>, row: &Request, copied: bool) {
         if self.requests.iter().any(|known| known.name == row.name) {
             let message = format!("there is already a request \"{}\"", row.name);
             section.problems().error(&name.span, message);
@@ -251,8 +265,8 @@ impl Compiler<'_> {
                 ),
             );
         }
-        if row.fate == Fate::Reverse && row.reversal_copies.is_empty() {
-            section.error(format!(
+        if row.fate == Fate::Reverse && row.reversal_copies.is_empty() && copied {
+            section.consequence(format!(
                 "{}: name the fields that its reversal copies in reversal_copies",
                 row.name
             ));
@@ -264,9 +278,8 @@ impl Compiler<'_> {
         let mut conditions = Vec::new();
         for (key, value) in section.named_texts("when") {
             let Some(selector) = fields::sub_field(self.table, key.value) else {
-                section
-                    .problems()
-                    .error(&key.span, format!("no field or part \"{}\"", key.value));
+                let message = format!("no field or part \"{}\"", key.value);
+                section.problems().consequence(&key.span, message);
                 continue;
             };
             let Some(at) = self.selector(selector) else {
@@ -285,7 +298,7 @@ impl Compiler<'_> {
                 let fits = width.is_none_or(|width| width == word.len());
                 match request::fingerprint(word.as_bytes()) {
                     Some(print) if fits => values.push(print),
-                    Some(_) | None => section.problems().error(
+                    Some(_) | None => section.problems().consequence(
                         &value.span,
                         format!("\"{word}\" is not as long as {} always is", key.value),
                     ),
@@ -358,7 +371,7 @@ impl Compiler<'_> {
             && earlier.row != rule.row
         {
             let name = self.requests.get(earlier.row).map_or("", |row| &row.name);
-            section.error(format!(
+            section.consequence(format!(
                 "{} {} is never reached: \"{name}\" matches first",
                 section.path(),
                 rule.mti

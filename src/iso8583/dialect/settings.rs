@@ -19,7 +19,8 @@ use super::table::Table;
 /// Reads `[framing]`.
 pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     let Some(section) = root.section("framing") else {
-        root.error(
+        root.absent(
+            "framing",
             "framing is missing; write for example `[framing]` and under it `length_bytes = 2`",
         );
         return None;
@@ -263,10 +264,11 @@ pub(super) fn codes(
         if !serves && declines.is_none() {
             return Codes::default();
         }
-        root.error("responses is missing; write for example `[responses]` and under it `approvals = [\"00\"]`");
+        root.absent("responses", "responses is missing; write for example `[responses]` and under it `approvals = [\"00\"]`");
         return Codes::default();
     };
     let width = width_of(table, 39);
+    let before = section.problems().errors();
     let mut codes = Codes {
         texts: Vec::new(),
         approvals: listed(&section, "approvals", width),
@@ -277,17 +279,21 @@ pub(super) fn codes(
         declines: Vec::new(),
     };
     let captures = listed(&section, "captures_card", width);
+    if section.problems().errors() > before {
+        section.problems().shake();
+    }
     codes.texts = texts(&section, table, &codes, &captures);
+    let told_wrong = section.problems().errors() > before;
     if serves && codes.approved().is_none() {
         let zeros = "0".repeat(width);
-        section.error(format!("responses.approvals must have \"{zeros}\""));
+        section.consequence(format!("responses.approvals must have \"{zeros}\""));
     }
     if let Some(code) = codes
         .not_found
         .iter()
         .find(|code| !codes.acknowledgements.contains(code))
     {
-        section.error(format!(
+        section.consequence(format!(
             "responses.finds_no_original: {code} must be in responses.acknowledges_reversal too, or the reversal would be sent for ever"
         ));
     }
@@ -295,7 +301,7 @@ pub(super) fn codes(
         && serves
         && !codes.acknowledgements.contains(&rules.unknown_original)
     {
-        section.error(
+        section.consequence(
             "responses.acknowledges_reversal must have reversal.unknown_original: terminals stop only at these codes",
         );
     }
@@ -303,7 +309,7 @@ pub(super) fn codes(
         && serves
         && !codes.acknowledgements.contains(&codes.accepted(rules.mti))
     {
-        section.error(format!(
+        section.consequence(format!(
             "responses.acknowledges_reversal must have {}, by which reversals are accepted",
             codes.accepted(rules.mti)
         ));
@@ -313,7 +319,8 @@ pub(super) fn codes(
         if !serves {
             return codes;
         }
-        root.error(
+        root.absent(
+            "declines",
             "declines is missing; write for example `[declines]` and under it `format = \"30\"`",
         );
         return codes;
@@ -324,7 +331,10 @@ pub(super) fn codes(
             .filter(|_| !declines.has(why.name()) && width == 2)
         {
             Some(usual) => usual,
-            None => required_code(&declines, why.name(), width).unwrap_or(ResponseCode::APPROVED),
+            None => match required_code(&declines, why.name(), width) {
+                Some(code) => code,
+                None => continue,
+            },
         };
         let span = declines.span_of(why.name());
         let name = why.name();
@@ -339,7 +349,8 @@ pub(super) fn codes(
                 .problems()
                 .error(&span, format!("declines.{name}: this code is an approval"));
         }
-        if declines.has(name) && codes.text_of(&why_code.characters()).is_none() {
+        let told = codes.text_of(&why_code.characters()).is_some();
+        if declines.has(name) && !told && !told_wrong {
             declines.problems().warn(
                 &span,
                 format!("declines.{name}: this code has no text in [responses.texts]"),
@@ -363,7 +374,7 @@ fn texts(
         let code = Some(key.value.to_owned())
             .filter(|code| code.len() == width && code.bytes().all(|b| b.is_ascii_alphanumeric()));
         if code.is_none() {
-            section.problems().error(
+            section.problems().consequence(
                 &key.span,
                 format!("a response code is {width} letters or digits, as DE39 is"),
             );
@@ -386,7 +397,7 @@ fn texts(
         if (action == TerminalAction::Approve) != (usual == TerminalAction::Approve)
             && !codes.approvals.is_empty()
         {
-            text.error(format!(
+            text.consequence(format!(
                 "{}: a terminal approves on the codes of responses.approvals and on no other",
                 text.path()
             ));
@@ -420,7 +431,7 @@ fn parse_code(
         } else {
             format!("a code is {width} digits here, as its field is")
         };
-        section.problems().error(&text.span, message);
+        section.problems().consequence(&text.span, message);
     }
     code
 }
@@ -485,7 +496,8 @@ pub(super) fn reversal(
         if !serves {
             return Some(ReversalRules::USUAL);
         }
-        root.error(
+        root.absent(
+            "reversal",
             "reversal is missing; write for example `[reversal]` and under it `mti = \"0400\"`",
         );
         return None;
@@ -498,7 +510,8 @@ pub(super) fn reversal(
             .map_or(0, |de| u8::try_from(de).unwrap_or(0));
         if de != 0 && table.field(de).is_none() {
             let message = format!("DE{de} is not defined in [fields]");
-            section.problems().error(&section.span_of(key), message);
+            let span = section.span_of(key);
+            section.problems().consequence(&span, message);
         }
         de
     };
@@ -575,7 +588,7 @@ fn fixed_fields(section: &Section<'_, '_>, table: &Table) -> Vec<(u8, Vec<u8>)> 
             .filter(|de| table.field(*de).is_some())
         {
             Some(de) => fixed.push((de, value.value.as_bytes().to_vec())),
-            None => section.problems().error(
+            None => section.problems().consequence(
                 &key.span,
                 format!("DE{} is not defined in [fields]", key.value),
             ),

@@ -167,7 +167,7 @@ pub(super) fn rules(
     });
     let Some(section) = root.section("settlement") else {
         if let Some(row) = needs {
-            root.error(format!(
+            root.absent("settlement", format!(
                 "settlement is missing, and \"{}\" needs it; write for example `[settlement]` and under it \
                  `totals = 48`",
                 row.name
@@ -214,10 +214,13 @@ pub(super) fn rules(
     if let Some(row) = rows.iter().find(listed)
         && lines.is_none()
     {
-        section.error(format!(
-            "settlement.line is missing, and \"{}\" lists its uploads",
-            row.name
-        ));
+        section.absent(
+            "line",
+            format!(
+                "settlement.line is missing, and \"{}\" lists its uploads",
+                row.name
+            ),
+        );
     }
     section.finish();
     Some(SettlementRules {
@@ -307,7 +310,7 @@ fn numeric_field(
         .field(number)
         .is_some_and(|field| field.kind == FieldType::Numeric && usize::from(field.max) >= digits);
     if !fits {
-        section.problems().error(
+        section.problems().consequence(
             &section.span_of(key),
             format!("DE{number} is not defined in [fields] as {digits} digits or more"),
         );

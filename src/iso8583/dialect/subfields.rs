@@ -45,13 +45,17 @@ const FORMS: [(&str, Word); 6] = [
 /// Reads all layouts, by field; what `parts` of a field says is one too.
 pub(super) fn layouts(root: &Section<'_, '_>, table: &Table) -> BTreeMap<u8, Layout> {
     let mut found = Vec::new();
+    let before = root.problems().errors();
     for (key, section) in root.named_sections("subfields") {
-        let layout = layout(&section);
         let path: Vec<&str> = key.value.split('.').collect();
-        if let Some(layout) = layout {
+        // What was not read to its end has not asked for all of its keys.
+        if let Some(layout) = layout(&section) {
             found.push((path, key, layout));
+            section.finish();
         }
-        section.finish();
+    }
+    if root.problems().errors() > before {
+        root.problems().shake();
     }
     // What is of a part comes after what the part is in.
     found.sort_by_key(|(path, _, _)| path.len());
@@ -63,8 +67,8 @@ pub(super) fn layouts(root: &Section<'_, '_>, table: &Table) -> BTreeMap<u8, Lay
     }
     for (path, key, layout) in found {
         if let Some(problem) = place(&mut layouts, table, &path, layout) {
-            root.problems()
-                .error(&key.span, format!("subfields.{}: {problem}", key.value));
+            let problem = format!("subfields.{}: {problem}", key.value);
+            root.problems().consequence(&key.span, problem);
         }
     }
     layouts
@@ -184,6 +188,7 @@ fn layout(section: &Section<'_, '_>) -> Option<Layout> {
                 .flatten(),
         },
     };
+    let before = section.problems().errors();
     let mut rules: Vec<_> = section
         .named_sections("parts")
         .into_iter()
@@ -197,14 +202,16 @@ fn layout(section: &Section<'_, '_>) -> Option<Layout> {
     if numbered {
         rules.sort_by_key(|rule| rule.tag.as_str().parse::<usize>().unwrap_or(usize::MAX));
         if rules.is_empty() {
-            section.error(format!(
+            section.absent("parts", format!(
                 "{}.parts is missing; write for example `[{}.parts]` and under it `1 = {{ en = \"type\", type = \"n\", max = 2 }}`",
                 section.path(),
                 section.path()
             ));
         }
     }
-    in_order(section, word, &rules);
+    if section.problems().errors() == before {
+        in_order(section, word, &rules);
+    }
     if word == Word::Repeat {
         let group = Layout {
             form: LayoutForm::Positional,

@@ -1,13 +1,17 @@
 //! The shipped dialects are sound, and broken files say where.
 
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
 use super::*;
 use crate::base::{Fate, RequestType};
 use crate::iso8583::mti::Mti;
 use crate::iso8583::request::{Books, Served};
 
-fn listed(problems: &[Problem]) -> String {
+fn listed<'p>(problems: impl IntoIterator<Item = &'p Problem>) -> String {
     problems
-        .iter()
+        .into_iter()
         .map(|problem| format!("\n{problem}"))
         .collect()
 }
@@ -43,6 +47,90 @@ fn shipped_dialects_have_no_problems() {
         assert!(Dialect::shipped(name).is_some());
     }
     assert!(Dialect::shipped("nowhere").is_none());
+}
+
+/// Where the values stand that are no tables.
+fn values(value: &DeValue<'_>, found: &mut Vec<Range<usize>>) {
+    let inner: Vec<_> = match value {
+        DeValue::Table(table) => table.values().collect(),
+        DeValue::Array(list) => list.iter().collect(),
+        _ => return,
+    };
+    for value in inner {
+        let before = found.len();
+        values(value.get_ref(), found);
+        let tables = match value.get_ref() {
+            DeValue::Table(_) => true,
+            DeValue::Array(list) => list.iter().any(|item| item.get_ref().is_table()),
+            _ => false,
+        };
+        if tables {
+            continue;
+        }
+        found.truncate(before);
+        found.push(value.span());
+    }
+}
+
+/// Puts a value of the wrong kind in place of each of the file's, one at a time, and gives what is then reported.
+fn spoiled(name: &str, every: usize) -> Vec<(String, Vec<Problem>)> {
+    let text = Dialect::shipped_text(name).unwrap();
+    let mut found = Vec::new();
+    values(
+        &DeValue::Table(DeTable::parse(text).unwrap().into_inner()),
+        &mut found,
+    );
+    let spoiled = found.into_iter().step_by(every).map(|place| {
+        let mut spoiled = text.to_owned();
+        spoiled.replace_range(place.clone(), "0.5");
+        let before = text.get(..place.end).unwrap().lines();
+        let line = before.clone().count();
+        let place = format!("{name}:{line}: {}", before.last().unwrap());
+        let problems = Dialect::parse("d.toml", &spoiled).err().unwrap_or_default();
+        (place, problems)
+    });
+    spoiled.collect()
+}
+
+#[test]
+fn one_mistake_is_told_once_and_not_again_by_what_refers_to_it() {
+    let names = Dialect::shipped_names().iter();
+    let wrong: String = names
+        .flat_map(|name| spoiled(name, 5))
+        .filter(|(_, problems)| problems.len() != 1)
+        .map(|(place, problems)| format!("\n{place}{}\n", listed(problems.iter().take(4))))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn mistakes_are_looked_for_in_the_file_itself_before_those_that_it_builds_on() {
+    let head = "name = \"mine\"\ntitle = \"mine\"\nextends = \"unionpay-pos\"\n";
+    for (body, expect) in [
+        ("fields = 3", "fields must be a table"),
+        ("[fields]\n2 = 3", "fields.2 must be a table"),
+        (
+            "[fields]\n2 = { type = \"q\" }",
+            "fields.2.type must be one of",
+        ),
+        (
+            "[fields]\n300 = { type = \"n\", max = 2 }",
+            "fields are named by their number",
+        ),
+        ("message = 3", "message must be a table"),
+        ("reversal = 3", "reversal must be a table"),
+    ] {
+        let text = format!("{head}{body}\n");
+        let problems = Dialect::parse("d.toml", &text).unwrap_err();
+        let listed = listed(&problems);
+        assert_eq!(problems.len(), 1, "{body}: {listed}");
+        assert!(listed.contains(expect), "{listed}");
+    }
+    // What only breaks there is told there.
+    let text = format!("{head}remove = [\"fields.2\"]\n");
+    let listed = listed(&Dialect::parse("d.toml", &text).unwrap_err());
+    assert!(listed.contains("unionpay-pos/dialect.toml:"), "{listed}");
+    assert!(listed.contains("DE2 is not defined"), "{listed}");
 }
 
 #[test]

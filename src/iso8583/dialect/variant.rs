@@ -2,7 +2,9 @@
 
 use super::table::{Field, FieldSpec, FieldType, Kind, Pad, Prefix};
 use super::{BitmapEncoding, Dialect, MtiEncoding};
+use crate::iso8583::ebcdic;
 use crate::iso8583::form::put_prefix;
+use crate::iso8583::mti::Mti;
 
 /// How something may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +169,21 @@ impl Dialect {
             BitmapEncoding::EbcdicHex => return None,
         };
         Some((at, self.bitmap.bytes().into(), binary))
+    }
+
+    /// The frame with that message type in the place of its own; `None` when it ends before.
+    #[must_use]
+    pub fn retyped(&self, frame: &[u8], mti: Mti) -> Option<Vec<u8>> {
+        let digits = match self.mti {
+            MtiEncoding::Packed => mti.packed().to_be_bytes().to_vec(),
+            MtiEncoding::Ascii => mti.ascii().to_vec(),
+            MtiEncoding::Ebcdic => mti.ascii().map(ebcdic::byte).to_vec(),
+        };
+        let at = usize::from(self.envelope_bytes);
+        let mut frame = frame.to_vec();
+        let slots = frame.get_mut(at..at.checked_add(digits.len())?)?;
+        slots.copy_from_slice(&digits);
+        Some(frame)
     }
 
     /// How most length prefixes are written.

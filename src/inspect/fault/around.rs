@@ -1,0 +1,246 @@
+//! What stands around a message: length prefixes, headers, bytes of which nothing is known.
+
+use crate::base::Counted;
+use crate::iso8583::{LengthEncoding, LengthPlace};
+
+use super::search::{Rank, Search, signed};
+use crate::inspect::bytes;
+use crate::inspect::find::Layout;
+
+/// How lengths are written, in words.
+pub(in crate::inspect) const ENCODINGS: [(LengthEncoding, &str); 5] = [
+    (LengthEncoding::Ascii, "ASCII digits"),
+    (LengthEncoding::Binary, "binary"),
+    (LengthEncoding::Packed, "packed digits"),
+    (LengthEncoding::Ebcdic, "EBCDIC digits"),
+    (LengthEncoding::Hex, "hexadecimal digits"),
+];
+
+/// Longest length prefix that is tried.
+const PREFIX_BYTES_MAX: usize = 6;
+
+/// Most bytes before a message that are tried to be left out.
+const LEAD_BYTES_MAX: usize = 32;
+
+impl Search<'_> {
+    /// Other length prefixes that tell the number of bytes that there are.
+    pub(super) fn prefixes(&mut self) {
+        let framing = self.guess.dialect.framing();
+        if framing.length_place != LengthPlace::First {
+            return;
+        }
+        let envelope = framing.envelope_bytes();
+        for bytes in 1..=PREFIX_BYTES_MAX {
+            for (encoding, words) in ENCODINGS {
+                let prefix = self.guess.input.get(..bytes);
+                let Some(announced) = prefix.and_then(|prefix| encoding.read(prefix)) else {
+                    continue;
+                };
+                let rest = self.guess.input.len().saturating_sub(bytes);
+                let own = framing.length_bytes == bytes && framing.length_encoding == encoding;
+                let Some(counts) = counts(announced, bytes, rest, envelope) else {
+                    continue;
+                };
+                // As the dialect says: nothing to tell.
+                if own && framing.frame_bytes(announced) == Some(rest) {
+                    continue;
+                }
+                let wide = Counted(bytes, "byte");
+                let looks = match (own, encoding) {
+                    (true, _) => format!("the length {counts}"),
+                    (false, LengthEncoding::Binary) => {
+                        format!("the length prefix looks like {wide}, binary, and {counts}")
+                    }
+                    (false, _) => {
+                        format!("the length prefix looks like {wide} of {words} and {counts}")
+                    }
+                };
+                let remedy = format!(
+                    "in [framing]: length_bytes = {bytes}, length_encoding = \"{}\"",
+                    encoding_word(encoding)
+                );
+                let remedy = (!own).then_some(remedy);
+                self.behind_prefix(bytes, &looks, remedy.as_ref());
+            }
+        }
+        for bytes in [2, 4] {
+            let Some(prefix) = self.guess.input.get(..bytes) else {
+                break;
+            };
+            let announced = prefix.iter().rev().fold(0_usize, |number, byte| {
+                number.wrapping_mul(256).wrapping_add((*byte).into())
+            });
+            let rest = self.guess.input.len().saturating_sub(bytes);
+            if let Some(counts) = counts(announced, bytes, rest, envelope) {
+                let looks = format!(
+                    "the length prefix looks like {bytes} bytes, binary with the lowest first, and {counts}"
+                );
+                self.behind_prefix(bytes, &looks, None);
+            }
+        }
+    }
+
+    /// Takes what stands behind a prefix of so many bytes, with the headers that may be missing.
+    fn behind_prefix(&mut self, bytes: usize, looks: &str, remedy: Option<&String>) {
+        let (dialect, frame) = (self.dialect(), self.behind(bytes));
+        let rest = frame.len();
+        let remedy = remedy.cloned();
+        self.consider(
+            Rank::Around,
+            dialect,
+            frame,
+            signed(bytes),
+            looks.to_owned(),
+            remedy.clone(),
+        );
+        for (what, frame) in self.headed(&self.behind(bytes)) {
+            let added = signed(frame.len()).saturating_sub(signed(rest));
+            let shift = signed(bytes).saturating_sub(added);
+            let text = format!("{looks}; {what}");
+            let dialect = self.dialect();
+            self.consider(Rank::Named, dialect, frame, shift, text, remedy.clone());
+        }
+    }
+
+    /// Between STX and ETX, as on serial lines, perhaps with a check byte behind.
+    pub(super) fn control_characters(&mut self) {
+        const STX: u8 = 0x02;
+        const ETX: u8 = 0x03;
+        let framing = self.guess.dialect.framing();
+        if framing.lead == [STX] || framing.length_place != LengthPlace::First {
+            return;
+        }
+        let input = &self.guess.input;
+        let (trailer, behind) = match input.as_slice() {
+            [STX, .., ETX] => (1, "ETX behind it"),
+            [STX, .., ETX, _check] => (2, "ETX and a check byte behind it"),
+            _ => return,
+        };
+        let text = format!("STX stands before the message, {behind}");
+        // A check byte is nothing that a dialect file can say.
+        let remedy =
+            (trailer == 1).then(|| "in [framing]: lead = \"02\", trailer = \"03\"".to_owned());
+        let end = input.len().saturating_sub(trailer);
+        for prefix in [0, framing.length_bytes] {
+            let from = prefix.saturating_add(1);
+            let frame = input.get(from..end).unwrap_or_default().to_vec();
+            let (dialect, remedy) = (self.dialect(), remedy.clone());
+            self.consider(
+                Rank::Around,
+                dialect,
+                frame,
+                signed(from),
+                text.clone(),
+                remedy,
+            );
+        }
+    }
+
+    /// The bytes with headers put in front or cut off.
+    fn headed(&self, bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+        let framing = self.guess.dialect.framing();
+        let (tpdu, header) = (framing.tpdu.as_slice(), framing.header.as_slice());
+        let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+        if framing.length_place != LengthPlace::First {
+            return all;
+        }
+        let mut put = |what: &str, parts: [&[u8]; 3]| all.push((what.to_owned(), parts.concat()));
+        match (tpdu, header) {
+            ([], []) => {
+                for (what, cut) in [
+                    ("a TPDU (5 bytes) stands before the message", 5),
+                    ("TPDU and header (11 bytes) stand before the message", 11),
+                ] {
+                    put(what, [&[], &[], bytes.get(cut..).unwrap_or_default()]);
+                }
+            }
+            ([], header) => put("the header is missing", [header, bytes, &[]]),
+            (tpdu, []) => put("the TPDU is missing", [tpdu, bytes, &[]]),
+            (tpdu, header) => {
+                put("TPDU and header are missing", [tpdu, header, bytes]);
+                put("the TPDU is missing", [tpdu, bytes, &[]]);
+                let (front, rest) = bytes.split_at_checked(tpdu.len()).unwrap_or((bytes, &[]));
+                put("the header is missing", [front, header, rest]);
+            }
+        }
+        all
+    }
+
+    /// Headers that are missing or too many.
+    pub(super) fn envelopes(&mut self) {
+        let own = self.guess.dialect.framing().prefix_bytes();
+        let starts = match self.guess.layout {
+            Layout::Framed => vec![self.guess.frame_at.unwrap_or(own)],
+            // It may have a length prefix all the same.
+            Layout::Bare | Layout::Headless => vec![0, own],
+        };
+        for start in starts {
+            let bytes = self.behind(start);
+            for (what, frame) in self.headed(&bytes) {
+                let added = signed(frame.len()).saturating_sub(signed(bytes.len()));
+                let dialect = self.dialect();
+                self.consider(
+                    Rank::Around,
+                    dialect,
+                    frame,
+                    signed(start).saturating_sub(added),
+                    what,
+                    None,
+                );
+            }
+        }
+    }
+
+    /// Bytes before the message of which nothing is known.
+    pub(super) fn leads(&mut self) {
+        let start = self.guess.frame_at.unwrap_or(0);
+        for lead in 1..=LEAD_BYTES_MAX {
+            let from = start.saturating_add(lead);
+            let stand = Counted(lead, "byte").that("stands", "stand");
+            let text = format!("{stand} before the message that the dialect does not know");
+            let (dialect, frame) = (self.dialect(), self.behind(from));
+            self.consider(Rank::Chance, dialect, frame, signed(from), text, None);
+        }
+    }
+
+    /// Hexadecimal digits of hexadecimal digits.
+    pub(super) fn twice(&mut self) {
+        let text = str::from_utf8(&self.guess.input).ok();
+        let Some(bytes) = text.and_then(|text| bytes::hex(text).ok()) else {
+            return;
+        };
+        let prefix = self.guess.dialect.framing().prefix_bytes();
+        for cut in [0, prefix] {
+            let frame = bytes.get(cut..).unwrap_or_default().to_vec();
+            let text = "the message was written in hexadecimal digits twice".to_owned();
+            // No byte of it stands in the input as it is.
+            let dialect = self.dialect();
+            self.consider(Rank::Around, dialect, frame, isize::MAX, text, None);
+        }
+    }
+}
+
+pub(in crate::inspect) const fn encoding_word(encoding: LengthEncoding) -> &'static str {
+    match encoding {
+        LengthEncoding::Binary => "binary",
+        LengthEncoding::Packed => "packed",
+        LengthEncoding::Ascii => "ascii",
+        LengthEncoding::Hex => "hex",
+        LengthEncoding::Ebcdic => "ebcdic",
+    }
+}
+
+/// What a length counts, when there are so many bytes behind it.
+fn counts(announced: usize, bytes: usize, rest: usize, envelope: usize) -> Option<&'static str> {
+    if announced == rest {
+        Some("counts what follows it")
+    } else if announced == rest.saturating_add(bytes) {
+        Some("counts itself too")
+    } else if envelope > 0 && announced.saturating_add(envelope) == rest {
+        Some("leaves out TPDU and header")
+    } else if envelope > 0 && announced == rest.saturating_add(envelope) {
+        Some("counts TPDU and header twice")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,187 @@
+//! One length prefix, or one bit of the bitmap, that is wrong.
+
+use crate::iso8583::{DecodeError, Dialect, Field, FieldType, Index, Message};
+
+use super::bitmap::Bitmap;
+use super::search::{Found, Rank, Search, offset_in};
+
+/// Longest field whose length is tried.
+const LENGTH_MAX: u16 = 999;
+
+impl Search<'_> {
+    /// One field whose length prefix is wrong.
+    pub(super) fn lengths(&mut self) {
+        let guess = self.guess;
+        let mut index = Index::new();
+        let (message, error) = guess.dialect.decode_partial(&guess.frame, &mut index);
+        let Some(message) = message else { return };
+        let broken = error.and_then(|error| error.field());
+        for de in self.suspects() {
+            let Some(declared) = prefix_of(&message, de, error.as_ref()) else {
+                continue;
+            };
+            let Some(field) = guess.dialect.field(de) else {
+                continue;
+            };
+            // Behind the last field every length is right that takes all that is left.
+            let last =
+                broken == Some(de) && announced_behind(&guess.dialect, &guess.frame, de).is_none();
+            let Declared { at, bytes, units } = declared;
+            // Two digits a byte: more cannot be there.
+            let most = u16::try_from(guess.frame.len().saturating_mul(2)).unwrap_or(LENGTH_MAX);
+            for other in 0..=most.min(LENGTH_MAX) {
+                if Some(other) == units {
+                    continue;
+                }
+                let Some(prefix) = guess.dialect.length_prefix(de, other) else {
+                    break;
+                };
+                let meant = units.and_then(|units| {
+                    let own = u16::try_from(bytes).unwrap_or(u16::MAX);
+                    meant(field, units, other, own)
+                });
+                if last && meant.is_none() && units.is_some() {
+                    continue;
+                }
+                let mut frame = guess.frame.clone();
+                let Some(slots) = frame.get_mut(at..at.saturating_add(bytes)) else {
+                    break;
+                };
+                if slots.len() != prefix.len() {
+                    break;
+                }
+                slots.copy_from_slice(&prefix);
+                let (rank, text) = match (meant, units) {
+                    (Some(meant), _) => (Rank::Named, meant),
+                    (None, Some(units)) => (
+                        Rank::Chance,
+                        format!(
+                            "DE{de}: its length says {units}; with {other} all that follows would decode"
+                        ),
+                    ),
+                    (None, None) => (
+                        Rank::Chance,
+                        format!("DE{de}: with a length of {other} all that follows would decode"),
+                    ),
+                };
+                // Of two that take the same bytes, the larger.
+                let before = format!("DE{de}: ");
+                let (dialect, shift) = (self.dialect(), self.shift());
+                let count = self.found.len();
+                self.consider(rank, dialect, frame, shift, text, None);
+                if self.found.len() > count && rank == Rank::Chance {
+                    let again = |found: &Found<'_>| {
+                        found.rank == Rank::Chance && found.cause.text.starts_with(&before)
+                    };
+                    let newest = self.found.pop();
+                    self.found.retain(|found| !again(found));
+                    self.found.extend(newest);
+                }
+            }
+        }
+    }
+
+    /// One bit of the bitmap too many or too few.
+    pub(super) fn bitmaps(&mut self) {
+        let guess = self.guess;
+        let Some(bitmap) = Bitmap::of(guess) else {
+            return;
+        };
+        for de in 2..=bitmap.bits() {
+            let announced = bitmap.announces(de);
+            let known = guess.dialect.field(de).is_some();
+            if !announced && !known {
+                continue;
+            }
+            let Some(frame) = bitmap.flipped(de) else {
+                continue;
+            };
+            let text = if announced {
+                format!("the bitmap announces DE{de}, which is not there")
+            } else {
+                format!("DE{de} is there, though the bitmap does not announce it")
+            };
+            let (dialect, shift) = (self.dialect(), self.shift());
+            self.consider(
+                if announced && !known {
+                    Rank::Named
+                } else {
+                    Rank::Chance
+                },
+                dialect,
+                frame,
+                shift,
+                text,
+                None,
+            );
+        }
+    }
+}
+
+/// A length prefix in a frame.
+struct Declared {
+    at: usize,
+    bytes: usize,
+    /// What it says; `None` when it is no number.
+    units: Option<u16>,
+}
+
+/// Where a field's length prefix stands and what it says; `None` for a fixed field.
+fn prefix_of(message: &Message<'_>, de: u8, error: Option<&DecodeError>) -> Option<Declared> {
+    let dialect = message.dialect();
+    let bytes = dialect.length_prefix(de, 0)?.len();
+    if let Some(element) = message.element(de) {
+        let at = offset_in(message.frame(), element)?;
+        let units = u16::try_from(message.length(de)?).ok();
+        return Some(Declared { at, bytes, units });
+    }
+    let (at, units) = match *error? {
+        DecodeError::Prefix { offset, .. } => (offset, None),
+        DecodeError::TooLong {
+            offset, declared, ..
+        } => (offset, Some(declared)),
+        DecodeError::Truncated { offset, .. } => {
+            let at = offset.checked_sub(bytes)?;
+            let prefix = message.frame().get(at..offset)?;
+            let mut lengths = 0..=LENGTH_MAX;
+            let units =
+                lengths.find(|units| dialect.length_prefix(de, *units).as_deref() == Some(prefix));
+            (at, units)
+        }
+        _ => return None,
+    };
+    Some(Declared { at, bytes, units })
+}
+
+/// What a wrong length may be, when the right one stands in a relation to it.
+fn meant(field: &Field, units: u16, other: u16, prefix: u16) -> Option<String> {
+    let de = field.number;
+    let packed = |value: u16| {
+        let tens = value.checked_div(10)?;
+        Some(tens.wrapping_mul(16).wrapping_add(value % 10))
+    };
+    let binary = field.kind == FieldType::Binary;
+    let digits = matches!(field.kind, FieldType::Numeric | FieldType::Track);
+    let twice = units.wrapping_mul(2);
+    if binary && units == other.wrapping_mul(2) {
+        return Some(format!(
+            "DE{de}: its length counts hexadecimal digits, not bytes"
+        ));
+    }
+    if digits && units > 0 && (other == twice || other.wrapping_add(1) == twice) {
+        return Some(format!("DE{de}: its length counts bytes, not digits"));
+    }
+    if units > 9 && packed(units) == Some(other) {
+        return Some(format!("DE{de}: its length is binary, not decimal"));
+    }
+    if other > 0 && units == other.wrapping_add(prefix) {
+        return Some(format!("DE{de}: its length counts itself too"));
+    }
+    None
+}
+
+/// The first field that the bitmap announces behind this one.
+pub(super) fn announced_behind(dialect: &Dialect, frame: &[u8], de: u8) -> Option<u8> {
+    let bitmap = Bitmap::read(dialect, frame)?;
+    (de.saturating_add(1)..=bitmap.bits()).find(|behind| *behind != 65 && bitmap.announces(*behind))
+}

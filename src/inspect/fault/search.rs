@@ -1,0 +1,289 @@
+//! The search for causes: what is tried in which order, and what counts as an explanation.
+
+use std::borrow::Cow;
+
+use crate::base::Counted;
+use crate::iso8583::{DecodeError, Dialect, Index};
+
+use super::lengths::announced_behind;
+use super::{CAUSES_MAX, Cause};
+use crate::inspect::find::{Guess, Layout, PrefixFault, SOUND, attempt, likely};
+
+/// Simple explanations come before far-fetched ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::inspect) enum Rank {
+    /// What stands around the message.
+    Around,
+    /// One thing that is written otherwise everywhere.
+    Everywhere,
+    /// A length that is wrong in a way that has a name.
+    Named,
+    /// What the error itself says.
+    Itself,
+    /// One thing about one field, or several everywhere.
+    One,
+    /// What makes it decode, and may be chance.
+    Chance,
+}
+
+/// One way to take the message that was tried and worked, or got further.
+pub(in crate::inspect) struct Found<'d> {
+    pub(super) cause: Cause,
+    pub(in crate::inspect) rank: Rank,
+    pub(super) score: i32,
+    pub(in crate::inspect) dialect: Cow<'d, Dialect>,
+    pub(in crate::inspect) frame: Vec<u8>,
+    /// Bytes of the input before those of `frame`, less those that were put into it in front.
+    pub(in crate::inspect) shift: isize,
+}
+
+impl Clone for Found<'_> {
+    fn clone(&self) -> Self {
+        Self {
+            cause: self.cause.clone(),
+            rank: self.rank,
+            score: self.score,
+            dialect: self.dialect.clone(),
+            frame: self.frame.clone(),
+            shift: self.shift,
+        }
+    }
+}
+
+/// The ways to take a broken message that were tried.
+pub(super) struct Search<'g> {
+    pub(super) guess: &'g Guess,
+    pub(super) found: Vec<Found<'g>>,
+    /// How far the message was read.
+    pub(super) reached: usize,
+    /// Points that what was read has for making sense, less some.
+    pub(super) sense: i32,
+    /// Only the value of a field is wrong: what is around it decodes.
+    pub(super) value_only: bool,
+}
+
+impl<'g> Search<'g> {
+    /// Tries everything.
+    pub(super) fn of(guess: &'g Guess) -> Self {
+        let mut search = Self::new(guess);
+        search.everything();
+        search
+    }
+
+    /// Tries only what may stand around the message, and gives the points of what decodes then.
+    pub(super) fn around(guess: &'g Guess) -> Option<(Rank, i32)> {
+        let mut search = Self::new(guess);
+        search.prefixes();
+        search.control_characters();
+        search.envelopes();
+        search.leads();
+        search.best().map(|found| (found.rank, found.score))
+    }
+
+    fn new(guess: &'g Guess) -> Self {
+        Self {
+            guess,
+            found: Vec::new(),
+            reached: guess
+                .error
+                .map_or(guess.frame.len(), |error| error.offset()),
+            sense: sense(guess).saturating_sub(20).max(-60),
+            value_only: value_only(guess),
+        }
+    }
+
+    fn everything(&mut self) {
+        self.prefixes();
+        self.control_characters();
+        self.envelopes();
+        self.twice();
+        self.forms();
+        self.fields();
+        if !self.value_only {
+            self.leads();
+            self.lengths();
+            self.bitmaps();
+            if !self.any_sound() {
+                self.flavours();
+            }
+        }
+        self.plain();
+    }
+
+    fn any_sound(&self) -> bool {
+        self.found.iter().any(|found| found.cause.sound)
+    }
+
+    /// Tries one way; keeps it when it works or gets clearly further.
+    pub(super) fn consider(
+        &mut self,
+        rank: Rank,
+        dialect: Cow<'g, Dialect>,
+        frame: Vec<u8>,
+        shift: isize,
+        text: String,
+        remedy: Option<String>,
+    ) {
+        let (error, score) = attempt(&dialect, &frame);
+        let sound = match error {
+            None => true,
+            // Some bytes further may be chance; half of what was left is not.
+            Some(error) => {
+                let left = frame.len().saturating_sub(self.reached);
+                let further = error.offset().saturating_sub(self.reached);
+                let structural = rank <= Rank::Everywhere;
+                let better = score > self.guess.score.saturating_add(100);
+                let far = self.reached > 0 && further >= 12 && further >= left / 2;
+                if !structural || !better || !far {
+                    return;
+                }
+                false
+            }
+        };
+        // Well formed and less sensible than what was read before is no explanation.
+        if sound && score < SOUND.saturating_add(self.sense) {
+            return;
+        }
+        self.found.push(Found {
+            cause: Cause {
+                text,
+                remedy,
+                sound,
+            },
+            rank,
+            score,
+            dialect,
+            frame,
+            shift,
+        });
+    }
+
+    /// The best way that works.
+    pub(super) fn best(&self) -> Option<&Found<'g>> {
+        let decoded = |found: &&Found<'_>| found.cause.sound && !found.frame.is_empty();
+        let sound = self.found.iter().filter(decoded);
+        sound.min_by_key(|found| (found.rank, found.score.saturating_neg()))
+    }
+
+    pub(super) fn causes(mut self) -> Vec<Cause> {
+        self.found
+            .sort_by_key(|found| (!found.cause.sound, found.rank, found.score.saturating_neg()));
+        let any_sound = self.any_sound();
+        let mut causes: Vec<Cause> = Vec::new();
+        for found in self.found {
+            let known = causes.iter().any(|cause| cause.text == found.cause.text);
+            // What only gets further is worth a word when nothing works.
+            let told = found.cause.sound || !any_sound;
+            if !known && told && causes.len() < CAUSES_MAX {
+                causes.push(found.cause);
+            }
+        }
+        causes
+    }
+
+    pub(super) fn dialect(&self) -> Cow<'g, Dialect> {
+        Cow::Borrowed(&*self.guess.dialect)
+    }
+
+    pub(super) fn behind(&self, bytes: usize) -> Vec<u8> {
+        self.guess.input.get(bytes..).unwrap_or_default().to_vec()
+    }
+
+    /// Bytes of the input before the frame, as far as it is known.
+    pub(super) fn shift(&self) -> isize {
+        match self.guess.frame_at {
+            Some(at) => signed(at),
+            None => signed(self.guess.input.len()).saturating_sub(signed(self.guess.frame.len())),
+        }
+    }
+
+    /// What the error itself says.
+    fn plain(&mut self) {
+        let more = |missing: usize| {
+            let missing = Counted(missing, "byte").that("is", "are");
+            format!("cut off: {missing} missing")
+        };
+        let at_least = |missing: usize| format!("{}, or more", more(missing));
+        let text = match (self.guess.prefix, self.guess.error) {
+            (Some(PrefixFault::CutOff { missing }), _) => more(missing),
+            (Some(PrefixFault::LeftOver { bytes }), None) => left_over(bytes),
+            (
+                _,
+                Some(DecodeError::Truncated {
+                    declared, remain, ..
+                }),
+            ) => at_least(declared.saturating_sub(remain)),
+            (_, Some(DecodeError::NoMti { needed, found })) => {
+                at_least(needed.saturating_sub(found))
+            }
+            (_, Some(DecodeError::LeftOver { bytes, .. })) => left_over(bytes),
+            (_, Some(DecodeError::Character { field, .. })) if self.value_only => {
+                format!("only the value of DE{field} is wrong: everything around it decodes")
+            }
+            (_, Some(_) | None) => return,
+        };
+        // A length prefix that is wrong says it too, one that is right the contrary.
+        let framed = self.guess.layout == Layout::Framed && self.guess.prefix.is_none();
+        let rank = match (self.guess.prefix, self.guess.error) {
+            (Some(_), _) => Rank::Around,
+            (None, Some(DecodeError::Character { .. })) => Rank::Chance,
+            (None, Some(DecodeError::Truncated { .. })) if framed => Rank::Chance,
+            // Says nothing new: whatever explains it comes first.
+            (None, Some(DecodeError::LeftOver { .. })) => Rank::One,
+            (None, _) => Rank::Itself,
+        };
+        self.found.push(Found {
+            cause: Cause {
+                text,
+                remedy: None,
+                sound: true,
+            },
+            rank,
+            score: 0,
+            dialect: self.dialect(),
+            frame: Vec::new(),
+            shift: 0,
+        });
+    }
+}
+
+/// Points that what was read has for making sense.
+fn sense(guess: &Guess) -> i32 {
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    message.map_or(0, |message| likely(&message))
+}
+
+/// Whether all is read but fields with characters that they must not hold.
+fn value_only(guess: &Guess) -> bool {
+    let Some(DecodeError::Character { .. }) = guess.error else {
+        return false;
+    };
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    let Some(message) = message else { return false };
+    let last = message.content_fields().iter().last();
+    let last = last.and_then(|de| message.element(de));
+    let end = last.and_then(|element| {
+        let at = offset_in(message.frame(), element)?;
+        at.checked_add(element.len())
+    });
+    let broken = guess.error.and_then(|error| error.field());
+    let last =
+        broken.is_some_and(|de| announced_behind(&guess.dialect, &guess.frame, de).is_none());
+    last || end == Some(guess.frame.len())
+}
+
+fn left_over(bytes: usize) -> String {
+    let left = Counted(bytes, "byte").that("is", "are");
+    format!("{left} left over behind the message")
+}
+
+/// Where a piece of a frame begins in it.
+pub(in crate::inspect) fn offset_in(frame: &[u8], piece: &[u8]) -> Option<usize> {
+    piece.as_ptr().addr().checked_sub(frame.as_ptr().addr())
+}
+
+pub(in crate::inspect) fn signed(bytes: usize) -> isize {
+    isize::try_from(bytes).unwrap_or(isize::MAX)
+}

@@ -1,0 +1,198 @@
+//! What `posgate message decode` makes of messages that are sound outside and broken within, or wrapped in what no
+//! dialect knows.
+
+use posgate::inspect::{self, Guess, Reveal, guesses};
+use posgate::iso8583::Dialect;
+use serde_json::Value;
+
+use crate::messages::{out, posgate, reading, samples, shipped};
+
+/// What is taken when nothing is said of the dialect.
+fn taken(bytes: &[u8]) -> Guess {
+    let mut all = guesses(&[reading(bytes)], &shipped(), None);
+    inspect::reconsider(&mut all);
+    all.remove(0)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    inspect::bytes::to_hex(bytes)
+}
+
+/// A message in things that its dialect does not say, each with its cause.
+fn wrapped(message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let bytes = message.len();
+    let short = u16::try_from(bytes).unwrap();
+    let digits = format!("{bytes:04}");
+    vec![
+        (
+            "4 bytes of ASCII digits",
+            [digits.as_bytes(), message].concat(),
+        ),
+        (
+            "binary with the lowest first",
+            [&short.to_le_bytes()[..], message].concat(),
+        ),
+        (
+            "looks like 4 bytes, binary",
+            [&u32::from(short).to_be_bytes()[..], message].concat(),
+        ),
+        (
+            "STX stands before the message, ETX behind it",
+            [&[2], message, &[3]].concat(),
+        ),
+        (
+            "STX stands before the message, ETX and a check byte",
+            [&[2], &short.to_be_bytes()[..], message, &[3, 0x5A]].concat(),
+        ),
+    ]
+}
+
+#[test]
+fn what_stands_around_a_message_hides_neither_its_dialect_nor_itself() {
+    let mut tried = 0;
+    for name in Dialect::shipped_names() {
+        let sale = samples(name, true).into_iter().find(|(file, _)| {
+            let file = file.file_stem().unwrap().to_str().unwrap();
+            file.starts_with("sale") || file.starts_with("authorisation")
+        });
+        let (file, bytes) = sale.unwrap();
+        let dialect = Dialect::shipped(name).unwrap();
+        for (expect, bytes) in wrapped(&bytes[dialect.framing().prefix_bytes()..]) {
+            let guess = taken(&bytes);
+            let place = format!("{} as {expect}", file.display());
+            let fault = inspect::explain(&guess, Reveal::Masked).unwrap();
+            let first = &fault
+                .causes
+                .first()
+                .unwrap_or_else(|| panic!("{place}"))
+                .text;
+            assert!(first.contains(expect), "{place}: {first}");
+            // Two dialects may say the same of the fields of one message.
+            let same = guess.dialect.name() == *name
+                || ["iso8583-1987-hex", "as2805-style"].contains(name);
+            assert!(same, "{place}: {}", guess.dialect.name());
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, Dialect::shipped_names().len() * 5);
+}
+
+/// The chip sale of the binary dialect with one byte changed where `from` stands.
+fn changed(from: &[u8], at: usize, byte: u8) -> Vec<u8> {
+    let (_, mut bytes) = samples("iso8583-1987-binary", true)
+        .into_iter()
+        .find(|(file, _)| file.ends_with("sale.hex"))
+        .unwrap();
+    let found = bytes.windows(from.len()).position(|window| window == from);
+    bytes[found.unwrap() + at] = byte;
+    bytes
+}
+
+#[test]
+fn a_length_within_chip_data_that_is_wrong_is_found() {
+    let bytes = changed(&[0x9F, 0x26, 0x08], 2, 9);
+    let guess = taken(&bytes);
+    assert!(guess.is_sound(), "{guess:?}");
+    let fault = inspect::explain_parts(&guess, Reveal::Everything).unwrap();
+    assert!(
+        fault.what.starts_with("DE55 (chip data) does not divide:"),
+        "{}",
+        fault.what
+    );
+    assert_eq!(
+        fault.causes[0].text,
+        "DE55: the length at byte 2 says 9; with 8 all of it divides"
+    );
+    let at = fault.at.unwrap();
+    assert!(
+        fault
+            .window
+            .iter()
+            .any(|line| line.ends_with(&format!("^^ byte {at}")))
+    );
+    let masked = inspect::explain_parts(&guess, Reveal::Masked).unwrap();
+    let line = masked
+        .window
+        .iter()
+        .position(|line| line.contains("^^"))
+        .unwrap();
+    assert!(
+        masked.window[line - 1].contains("**"),
+        "{:#?}",
+        masked.window
+    );
+
+    // People see it, programs too, and it is written as it was.
+    let shown = posgate(&["message", "decode", &hex(&bytes)], b"");
+    assert_eq!(shown.status.code(), Some(1));
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        text.contains("broken: DE55 (chip data) does not divide"),
+        "{text}"
+    );
+    let arguments = ["message", "decode", &hex(&bytes), "-o", "json", "--unmask"];
+    let json = posgate(&arguments, b"");
+    assert_eq!(json.status.code(), Some(1));
+    let read: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(read["at"], at);
+    assert!(
+        read["error"].as_str().unwrap().starts_with("DE55"),
+        "{read}"
+    );
+    assert!(
+        read["causes"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("with 8")
+    );
+    let again = posgate(&["message", "encode"], &json.stdout);
+    assert_eq!(out(&again).trim(), hex(&bytes));
+    let lines = posgate(&["message", "decode", "--lines"], hex(&bytes).as_bytes());
+    assert_eq!(lines.status.code(), Some(1));
+    let line: Value = serde_json::from_slice(&lines.stdout).unwrap();
+    assert!(
+        line["error"].as_str().unwrap().starts_with("DE55"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_nibble_on_the_other_side_is_doubted_though_it_reads() {
+    // DE22 is 051, filled up on the right: 05 10. On the left it would be 00 51.
+    let (_, mut bytes) = samples("unionpay-pos", true)
+        .into_iter()
+        .find(|(file, _)| file.ends_with("sale-pin.hex"))
+        .unwrap();
+    let sound = posgate(&["message", "decode", &hex(&bytes)], b"");
+    assert!(!out(&sound).contains("doubtful"), "{sound:?}");
+    let at = bytes
+        .windows(3)
+        .position(|window| window == [0x02, 0x10, 0x00]);
+    bytes[at.unwrap()..at.unwrap() + 2].copy_from_slice(&[0x00, 0x21]);
+    let shown = out(&posgate(&["message", "decode", &hex(&bytes)], b""));
+    let expect = "doubtful: DE22: filled up with 1 on the right where 0 or F is usual; filled on the left it reads 021 (pad = \"left\")";
+    assert!(shown.contains(expect), "{shown}");
+    let json = posgate(&["message", "decode", &hex(&bytes), "-o", "json"], b"");
+    let read: Value = serde_json::from_str(&out(&json)).unwrap();
+    assert_eq!(read["doubts"][0]["field"], "22", "{read}");
+}
+
+#[test]
+fn what_was_read_of_a_broken_message_is_not_taken_for_a_message() {
+    let (_, bytes) = samples("unionpay-pos", true).remove(0);
+    let cut = hex(&bytes[..bytes.len() - 3]);
+    let arguments = ["message", "decode", &cut, "-o", "json", "--unmask"];
+    let json = posgate(&arguments, b"");
+    assert_eq!(json.status.code(), Some(1));
+    let read: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(read["broken"], true);
+    let refused = posgate(&["message", "encode"], &json.stdout);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("only what was read of it is here"), "{told}");
+    // Lines that are no message at all say so too.
+    let lines = posgate(&["message", "decode", "--lines"], b"what is this?\n");
+    let refused = posgate(&["message", "encode", "--lines"], &lines.stdout);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("line 1: this message is broken"), "{told}");
+}
