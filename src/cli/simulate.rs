@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::json;
 
 use super::output;
-use crate::base::{Clock, Counted, Moment, SystemClock};
+use crate::base::{Counted, Moment};
+use crate::sim::process::Process;
 use crate::sim::world::{self, Finding, Summary};
 
 /// Runs the switch in simulated worlds: virtual time, lines that break, a host and terminals that misbehave, syncs
@@ -58,7 +59,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(seed) = args.seed {
         return replay(seed);
     }
-    let clock = SystemClock::new();
     let threads = args.threads.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
     });
@@ -90,8 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     total.found.sort_by_key(|(seed, ..)| *seed);
-    let micros = clock.now().since(Moment::default()).as_micros();
-    report(args, &total, micros, threads)?;
+    report(args, &total)?;
     Ok(if total.found_count == 0 {
         ExitCode::SUCCESS
     } else {
@@ -120,7 +119,7 @@ fn replay(seed: u64) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::Result<()> {
+fn report(args: &Args, total: &Total) -> anyhow::Result<()> {
     let Summary {
         requests,
         approved,
@@ -138,8 +137,8 @@ fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::R
             at.0
         ))?;
     }
-    let threads_used = u128::try_from(threads).unwrap_or(1);
-    let each = micros * threads_used / u128::from(total.worlds.max(1));
+    let cpu = Process::own().cpu_time().unwrap_or_default().as_micros();
+    let each = cpu / u128::from(total.worlds.max(1));
     if args.json {
         return Ok(output::line(format_args!(
             "{}",
@@ -156,13 +155,13 @@ fn report(args: &Args, total: &Total, micros: u128, threads: usize) -> anyhow::R
                 "changes": changes,
                 "decisions": decisions,
                 "virtual_seconds": seconds,
-                "micros_each": u64::try_from(each).unwrap_or(u64::MAX),
+                "cpu_micros_each": u64::try_from(each).unwrap_or(u64::MAX),
             })
         ))?);
     }
     output::line(format_args!(
         "{}, {} with a finding: {}, {approved} approved, {reversed} reversed, {}, \
-         {crashes} crashes, {} lost, {} by the operator, {} about exceptions, {seconds} s of virtual time; {each} us each",
+         {crashes} crashes, {} lost, {} by the operator, {} about exceptions, {seconds} s of virtual time; {each} us of CPU each",
         Counted(total.worlds, "world"),
         total.found_count,
         Counted(requests, "request"),
