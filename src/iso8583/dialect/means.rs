@@ -62,7 +62,7 @@ pub(super) fn rules(
     let place = section.required_text("part", "59.A3").and_then(|text| {
         let place = place(text.value, table, layouts);
         if place.is_none() {
-            section.problems().error(
+            section.problems().consequence(
                 &text.span,
                 format!(
                     "\"{}\" is no field, and no part of one that [fields] or [subfields] defines",
@@ -95,7 +95,7 @@ pub(super) fn rules(
         }
     }
     let other = section.choice_of("other", &Means::WORDS);
-    if begins.is_empty() && place.is_some() {
+    if !Means::WORDS.iter().any(|(word, _)| section.has(word)) {
         section.error("means lists nothing; write for example `wechat = [\"002\"]`");
     }
     section.finish();
