@@ -170,6 +170,34 @@ async fn what_follows_a_sale_stays_with_its_account_when_the_binding_has_another
     world.stop(till).await;
 }
 
+#[tokio::test]
+async fn a_limit_of_an_account_is_of_what_is_paid_into_it() {
+    let (world, mut link, api, mut till) = shop(Setup::new(), BOTH).await;
+    let path = "/v1/limits/account/acme/WX";
+    let limit = json!({ "day_count": 1, "note": "trial month" });
+    let set = api.put_if(path, "*", limit.to_string()).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let card = till.who.sale(1, 1_000);
+    approved(&mut till, &mut link, &card).await;
+    let wechat = by_code(&till, 2, WECHAT);
+    approved(&mut till, &mut link, &wechat).await;
+    assert_eq!(till.code(&by_code(&till, 3, WECHAT)).await, "65");
+    let card = till.who.sale(4, 1_000);
+    approved(&mut till, &mut link, &card).await;
+    let void = cardless(till.who.void(5, 2, 1_000));
+    approved(&mut till, &mut link, &void).await;
+    let wechat = by_code(&till, 6, WECHAT);
+    approved(&mut till, &mut link, &wechat).await;
+    let shown = api.json("/v1/terminals/acme/T0000009").await;
+    let limits = shown["limits"].as_array().unwrap();
+    assert_eq!(limits.len(), 1, "{shown}");
+    assert_eq!(
+        (&limits[0]["name"], &limits[0]["day"]["count_used"]),
+        (&json!("WX"), &json!(1))
+    );
+    world.stop(till).await;
+}
+
 /// Its shop may have had it for years: it goes on as it did.
 #[tokio::test]
 async fn where_the_dialect_cannot_say_a_single_account_gets_it_whatever_its_kind() {
