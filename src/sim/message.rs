@@ -271,6 +271,39 @@ impl Phrases {
         self.finance(out, who, at, now, &finance)
     }
 
+    /// Sets an amount aside, for a completion to take.
+    pub(crate) fn pre_authorisation(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        minor: u64,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        let finance = Finance {
+            minor: Some(minor),
+            ..Finance::PRE_AUTHORISATION
+        };
+        self.finance(out, who, at, now, &finance)
+    }
+
+    /// Takes what was set aside, as far as the earlier amount says.
+    pub(crate) fn completion(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        of: &Earlier,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        let finance = Finance {
+            minor: Some(of.minor),
+            earlier: Some(of),
+            ..Finance::COMPLETION
+        };
+        self.finance(out, who, at, now, &finance)
+    }
+
     fn finance(
         &self,
         out: &mut BytesMut,
@@ -279,12 +312,12 @@ impl Phrases {
         now: LocalTime,
         what: &Finance<'_>,
     ) -> Result<(), EncodeError> {
-        let processing = match self.form {
-            Form::UnionPay => what.processing,
-            Form::Iso1987 | Form::Iso1993 => what.processing_iso,
+        let (processing, mti) = match self.form {
+            Form::UnionPay => (what.processing, what.mti),
+            Form::Iso1987 | Form::Iso1993 => (what.processing_iso, what.mti_iso),
         };
-        let is_sale = what.mti == Finance::SALE.mti;
-        let mti = if is_sale { self.sale } else { what.mti };
+        let is_sale = mti == Finance::SALE.mti;
+        let mti = if is_sale { self.sale } else { mti };
         let mut w = self.begin(out, self.of_version(mti));
         w.digits(2, CARD);
         w.number(3, processing);
@@ -304,7 +337,7 @@ impl Phrases {
         match self.form {
             Form::UnionPay | Form::Iso1987 => {
                 w.number(22, ENTRY_MODE);
-                w.number(25, 0);
+                w.number(25, what.condition);
             }
             Form::Iso1993 => {
                 // From 2003 on it is sixteen bytes, which nobody needs here.
@@ -338,7 +371,8 @@ impl Phrases {
             }
             Form::Iso1987 => {
                 if let Some(earlier) = what.earlier {
-                    w.digits(90, &original_of(self.sale, earlier.place.stan, now));
+                    let of = what.of.unwrap_or(self.sale);
+                    w.digits(90, &original_of(of, earlier.place.stan, now));
                 }
             }
             Form::Iso1993 => {
@@ -439,10 +473,16 @@ impl Identity {
 /// What tells the financial requests apart.
 struct Finance<'e> {
     mti: Mti,
+    /// The same in other forms than UnionPay's.
+    mti_iso: Mti,
     processing: u64,
     processing_iso: u64,
+    /// DE25.
+    condition: u64,
     /// DE60.1.
     kind: &'static str,
+    /// Type of what it follows, where that is no sale.
+    of: Option<Mti>,
     minor: Option<u64>,
     earlier: Option<&'e Earlier>,
 }
@@ -450,9 +490,12 @@ struct Finance<'e> {
 impl Finance<'_> {
     const SALE: Self = Self {
         mti: mti(0x0200),
+        mti_iso: mti(0x0200),
         processing: 0,
         processing_iso: 0,
+        condition: 0,
         kind: "22",
+        of: None,
         minor: None,
         earlier: None,
     };
@@ -470,9 +513,25 @@ impl Finance<'_> {
     };
     const REFUND: Self = Self {
         mti: mti(0x0220),
+        mti_iso: mti(0x0220),
         processing: 200_000,
         processing_iso: 200_000,
         kind: "25",
+        ..Self::SALE
+    };
+    const PRE_AUTHORISATION: Self = Self {
+        mti: mti(0x0100),
+        mti_iso: mti(0x0100),
+        processing: 30_000,
+        condition: 6,
+        kind: "10",
+        ..Self::SALE
+    };
+    const COMPLETION: Self = Self {
+        mti_iso: mti(0x0220),
+        condition: 6,
+        kind: "20",
+        of: Some(mti(0x0100)),
         ..Self::SALE
     };
 }
@@ -493,11 +552,13 @@ fn write_times(w: &mut Writer<'_>, stan: Stan, now: LocalTime) {
     w.number(13, now.date);
 }
 
-/// DE61: a void names batch and STAN; a refund the date, and the card organisation in DE63.
+/// DE61: a void names batch and STAN; a refund the date, and the card organisation in DE63; a completion the date.
 fn write_unionpay_original(w: &mut Writer<'_>, what: &Finance<'_>, of: &Earlier, now: LocalTime) {
-    if what.mti == Finance::REFUND.mti {
+    if what.kind == Finance::REFUND.kind {
         w.digits(61, format!("{:012}{:04}", 0, now.date).as_bytes());
         w.text(63, b"000");
+    } else if what.kind == Finance::COMPLETION.kind {
+        w.digits(61, format!("{:012}{:04}", 0, now.date).as_bytes());
     } else {
         w.digits(
             61,

@@ -238,7 +238,8 @@ impl Walk<'_, '_> {
             }
             Some(Open::Field { inner, .. }) => {
                 let plan = inner.plan;
-                if plan != Plan::Whole {
+                // What chip data is made of is known without them.
+                if !matches!(plan, Plan::Whole | Plan::BerTlv(_)) {
                     self.part(plan, number, attributes, span);
                 }
             }

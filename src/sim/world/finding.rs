@@ -20,14 +20,15 @@ pub enum Finding {
         /// STAN as the host saw it.
         stan: Stan,
     },
-    /// A void reached the host whose original does not stand there.
+    /// A void or completion reached the host whose original does not stand there.
     OriginalNotThere {
         /// STAN that it named.
         stan: Stan,
     },
-    /// More was given back of a sale than it had taken, or it was reversed although something follows it.
+    /// More was given back of a sale than it had taken, or it was reversed although something follows it; or what was
+    /// set aside was taken twice.
     UndoneTwice {
-        /// STAN of the sale.
+        /// STAN of the sale or pre-authorisation.
         stan: Stan,
     },
     /// A terminal got an answer that is not its own (invariant 9).

@@ -10,7 +10,8 @@ use bytes::BytesMut;
 use super::operator::Operator;
 use super::{Finding, LINKS, TIMEOUT};
 use crate::base::{
-    AccountId, AcquirerId, BindingId, Clock, Note, PersonName, Stan, TerminalId, Timestamp, TxnId,
+    AccountId, AcquirerId, BindingId, Clock, Note, PersonName, RequestType, Stan, TerminalId,
+    Timestamp, TxnId,
 };
 use crate::binding::{
     AccountKind, Accounts, Admission, BindingState, Directory, HoldSet, ReasonSet, SerialPrint,
@@ -124,8 +125,13 @@ impl Remains {
             ..Query::default()
         };
         let mut given_back: BTreeMap<TxnId, u64> = BTreeMap::new();
+        let mut completed = BTreeSet::new();
         for row in model.latest(&approved, usize::MAX)? {
-            if row.original.0 > 0 {
+            if row.original.0 > 0 && row.kind == RequestType::Completion {
+                if !completed.insert(row.original) {
+                    return Ok(Some(row.stan));
+                }
+            } else if row.original.0 > 0 {
                 let booked = row.outcome.map_or(0, |outcome| outcome.booked);
                 *given_back.entry(row.original).or_default() += booked;
             }

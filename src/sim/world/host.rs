@@ -1,7 +1,7 @@
 //! The upstream of a simulated world: its books, and what it says to a request. It judges by what it was
 //! sent, never by what the gateway believes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
 
@@ -27,7 +27,16 @@ struct Row {
     kind: RequestType,
     /// Voids of it that stand.
     voided: bool,
+    /// Its authorisation code: of a pre-authorisation.
+    code: Option<ApprovalCode>,
+    /// The pre-authorisation that it completes.
+    completes: Option<Place>,
 }
+
+type ApprovalCode = [u8; 6];
+
+/// Most that a completion may take of what was set aside, tips included.
+const TAKEN_PERCENT_MAX: u64 = 115;
 
 type Place = (TerminalId, BatchNumber, Stan);
 
@@ -70,7 +79,16 @@ impl Host {
             self.book(message, request, (terminal, batch, stan), mood)?
         };
         let reference = format!("{:012}", self.rows.len());
-        let extras = [(dialect.roles().rrn, FieldValue::Text(reference.as_bytes()))];
+        let given = self.rows.get(&(terminal, batch, stan));
+        let approval_code = given.and_then(|row| row.code);
+        let mut extras = vec![(dialect.roles().rrn, FieldValue::Text(reference.as_bytes()))];
+        if let Some(approval_code) = &approval_code
+            && code == ResponseCode::APPROVED
+            && request.kind != RequestType::Reversal
+        {
+            let field = dialect.roles().approval_code;
+            extras.push((field, FieldValue::Text(approval_code)));
+        }
         iso8583::answer(message, Some(request), code, &extras, out)
             .map_err(|_unwritable| Finding::Unusable)
     }
@@ -97,6 +115,17 @@ impl Host {
             };
         }
         let stands = request.kind != RequestType::Void || self.void(message, place.0)?;
+        let completes = match request.kind {
+            RequestType::Completion => Some(self.completed(message, place.0)?),
+            _ => None,
+        };
+        let sets_aside = request.kind == RequestType::NewMoney && request.books == Books::None;
+        let code = sets_aside.then(|| {
+            let mut code = [b'0'; 6];
+            let digits = format!("{:06}", self.rows.len());
+            code.copy_from_slice(&digits.as_bytes()[..6]);
+            code
+        });
         let state = if mood.declines || !stands {
             State::Declined
         } else {
@@ -115,6 +144,8 @@ impl Host {
                 sign,
                 kind: request.kind,
                 voided: false,
+                code,
+                completes,
             },
         );
         Ok(code_of(state))
@@ -135,6 +166,37 @@ impl Host {
         }
     }
 
+    /// Terminals complete only what they saw approved, by its authorisation code, and nothing may have undone that
+    /// since.
+    fn completed(&self, message: &Message<'_>, terminal: TerminalId) -> Result<Place, Finding> {
+        let stan = message.stan().unwrap_or(Stan::FIRST);
+        let named = message.approval_code().ok_or(Finding::Unusable)?;
+        let mut of = self.rows.iter().filter(|((of, ..), row)| {
+            *of == terminal && row.code.is_some_and(|code| code == *named.as_ref())
+        });
+        match of.next() {
+            Some((place, row)) if row.state == State::Approved => Ok(*place),
+            Some(_) | None => Err(Finding::OriginalNotThere { stan }),
+        }
+    }
+
+    /// A pre-authorisation that more than one standing completion takes, or one that takes more than it set aside.
+    pub(super) fn overdone(&self) -> Option<Stan> {
+        let mut taken = BTreeSet::new();
+        let standing = self
+            .rows
+            .values()
+            .filter(|row| row.state == State::Approved);
+        let completions = standing.filter_map(|row| Some((row.completes?, row.minor)));
+        for (of, minor) in completions {
+            let set_aside = self.rows.get(&of).map_or(0, |row| row.minor);
+            if !taken.insert(of) || minor > set_aside * TAKEN_PERCENT_MAX / 100 {
+                return Some(of.2);
+            }
+        }
+        None
+    }
+
     fn reverse(&mut self, message: &Message<'_>, terminal: TerminalId, mood: Mood) -> ResponseCode {
         if mood.refuses_reversal {
             return ResponseCode::new(*b"96");
@@ -150,6 +212,8 @@ impl Host {
                     sign: 0,
                     kind: RequestType::NewMoney,
                     voided: false,
+                    code: None,
+                    completes: None,
                 };
                 self.rows.insert(place, row);
             }

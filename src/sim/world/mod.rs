@@ -715,7 +715,8 @@ impl<'t> World<'t> {
             }
             self.summary.approved += terminals.0;
         }
-        if let Some(stan) = self.remains.overdone().map_err(restart_failed)? {
+        let journals = self.remains.overdone().map_err(restart_failed)?;
+        if let Some(stan) = journals.or_else(|| self.host.overdone()) {
             return Err(Finding::UndoneTwice { stan });
         }
         self.summary.reversed = self.host.reversed;

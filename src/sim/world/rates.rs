@@ -45,6 +45,12 @@ pub(super) struct Rates {
     pub(super) voids: Chance,
     pub(super) refunds: Chance,
     pub(super) refunds_elsewhere: Chance,
+    /// A refund gives back a part only.
+    pub(super) refunds_parts: Chance,
+    pub(super) authorises: Chance,
+    pub(super) completes: Chance,
+    /// A shop completes once more what it completed.
+    pub(super) completes_again: Chance,
     /// Times the process is killed.
     pub(super) crashes: u32,
     /// Longest time a frame travels between terminal and gateway, or gateway and host.
@@ -87,6 +93,10 @@ impl Rates {
             voids: some(30),
             refunds: some(30),
             refunds_elsewhere: some(30),
+            refunds_parts: some(100),
+            authorises: some(40),
+            completes: Chance::percent(60),
+            completes_again: some(60),
             crashes: 0,
             travel_max: Duration::ZERO,
             look_up_max: Duration::ZERO,

@@ -47,9 +47,20 @@ struct Asked {
     place: Place,
     minor: u64,
     fate: Fate,
-    is_sale: bool,
+    /// What the terminal can do with it later.
+    opens: Opens,
     tries: u32,
     first_code: Option<ResponseCode>,
+}
+
+/// What an approved request is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opens {
+    Nothing,
+    /// A void, and refunds.
+    Sale,
+    /// One completion.
+    Authorisation,
 }
 
 /// What it does next.
@@ -86,6 +97,7 @@ pub(super) struct Terminal {
     doing: Doing,
     asked: Option<Asked>,
     last_sale: Option<Earlier>,
+    last_authorisation: Option<Earlier>,
     /// Requests and reversals (`true`) sent over this connection and not answered, by their STAN.
     unheard: Vec<(bool, Stan)>,
     stan: Stan,
@@ -102,6 +114,7 @@ impl Terminal {
             doing: Doing::Nothing,
             asked: None,
             last_sale: None,
+            last_authorisation: None,
             unheard: Vec::new(),
             stan: Stan::FIRST,
             left: requests,
@@ -161,31 +174,58 @@ impl Terminal {
         };
         let mut frame = BytesMut::new();
         let minor = random.u64(1..100_000);
-        let mut is_sale = false;
-        let mut is_own = false;
+        let mut opens = Opens::Nothing;
+        let mut left = self.last_sale;
         let made = match &self.last_sale {
+            _ if let Some(authorisation) = &self.last_authorisation
+                && rates.completes.hits(random) =>
+            {
+                // For less is usual, for a tip more is right, for half as much again is not.
+                let minor = random.u64(1..=authorisation.minor + authorisation.minor / 2);
+                let of = Earlier {
+                    minor,
+                    ..*authorisation
+                };
+                if !rates.completes_again.hits(random) {
+                    self.last_authorisation = None;
+                }
+                phrases.completion(&mut frame, self.who, place, &of, now)
+            }
+            _ if rates.authorises.hits(random) => {
+                opens = Opens::Authorisation;
+                phrases.pre_authorisation(&mut frame, self.who, place, minor, now)
+            }
             _ if let Some(sale) = elsewhere
                 && rates.refunds_elsewhere.hits(random) =>
             {
                 phrases.refund(&mut frame, self.who, place, sale, now)
             }
             Some(sale) if rates.voids.hits(random) => {
-                is_own = true;
+                left = None;
                 phrases.void(&mut frame, self.who, place, sale, now)
             }
             Some(sale) if rates.refunds.hits(random) => {
-                is_own = true;
-                phrases.refund(&mut frame, self.who, place, sale, now)
+                // In parts, each of which may be the last.
+                let minor = if rates.refunds_parts.hits(random) {
+                    random.u64(1..=sale.minor)
+                } else {
+                    sale.minor
+                };
+                let rest = sale.minor - minor;
+                left = (rest > 0).then_some(Earlier {
+                    minor: rest,
+                    ..*sale
+                });
+                let part = Earlier { minor, ..*sale };
+                phrases.refund(&mut frame, self.who, place, &part, now)
             }
             Some(_) | None => {
-                is_sale = true;
+                opens = Opens::Sale;
                 phrases.sale(&mut frame, self.who, place, minor, now)
             }
         };
         made.map_err(|_unwritable| Finding::Unusable)?;
-        if is_own {
-            self.last_sale = None;
-        }
+        self.last_sale = left;
         let dialect = phrases.dialect();
         let mut index = Index::new();
         let message = message_of(dialect, &frame, &mut index)?;
@@ -208,7 +248,7 @@ impl Terminal {
             },
             minor,
             fate: request.fate,
-            is_sale,
+            opens,
             tries: 1,
             first_code: None,
             frame: frame.clone(),
@@ -344,18 +384,24 @@ impl Terminal {
                 self.doing = Doing::Reversing;
                 return true;
             }
-            let (is_sale, place, minor) = (asked.is_sale, asked.place, asked.minor);
+            let (opens, place, minor) = (asked.opens, asked.place, asked.minor);
             self.settle(State::Approved);
-            if is_sale {
-                self.last_sale = Some(Earlier {
-                    place,
-                    minor,
-                    rrn: message
-                        .rrn()
-                        .and_then(|rrn| rrn.as_ref().try_into().ok())
-                        .unwrap_or([b' '; 12]),
-                    approval_code: [b' '; 6],
-                });
+            let rrn = message.rrn();
+            let approval_code = message.approval_code();
+            let earlier = Earlier {
+                place,
+                minor,
+                rrn: rrn
+                    .and_then(|rrn| rrn.as_ref().try_into().ok())
+                    .unwrap_or([b' '; 12]),
+                approval_code: approval_code
+                    .and_then(|code| code.as_ref().try_into().ok())
+                    .unwrap_or([b' '; 6]),
+            };
+            match opens {
+                Opens::Sale => self.last_sale = Some(earlier),
+                Opens::Authorisation => self.last_authorisation = Some(earlier),
+                Opens::Nothing => {}
             }
             return self.asks_again(rates, random);
         }
