@@ -21,8 +21,8 @@ use posgate::base::{
 use posgate::binding::counters::{Counted, CounterName, LimitSet, Subject};
 use posgate::binding::limit::{Counts, Day};
 use posgate::binding::{
-    AccountStatus, Admission, BindingState, Decision, Directory, HoldSet, LimitScope, Limits,
-    ReasonSet, SerialPrint, TerminalKey, decide,
+    AccountKind, AccountStatus, Accounts, Admission, BindingState, Decision, Directory, HoldSet,
+    LimitScope, Limits, ReasonSet, SerialPrint, TerminalKey, decide,
 };
 use posgate::iso8583::Mti;
 use posgate::store::sqlite::SqliteFolder;
@@ -59,7 +59,7 @@ fn directory(terminals: u32) -> Directory {
         let admission = Admission {
             binding: BindingId(u64::from(n)),
             version: 1,
-            account: AccountId(n),
+            accounts: Accounts::one(AccountKind::BankCard, AccountId(n)),
             merchant: merchant(n),
             state: BindingState::Active,
             reasons: ReasonSet::EMPTY,
@@ -162,19 +162,19 @@ fn counted(c: &mut Criterion, directory: &Directory, terminals: u32) {
         b.iter(|| {
             let (key, merchant) = next.next().unwrap();
             let admission = directory.find(*key).unwrap().unwrap();
-            let account = directory.account(admission.account);
+            let account = directory.account(admission.accounts.first());
             let decision = decide(
                 Ok(Some(admission)),
-                account,
+                Ok(account),
                 RequestType::NewMoney,
                 Some(*merchant),
             );
             assert!(matches!(decision, Decision::Pass { .. }));
-            assert!(directory.is_limited(admission.account));
+            assert!(directory.is_limited(admission.accounts.first()));
             let counted = Counted {
                 key: *key,
                 binding: admission.binding,
-                account: admission.account,
+                account: admission.accounts.first(),
                 merchant: *merchant,
                 amount: Amount {
                     minor: 1,
@@ -207,10 +207,10 @@ fn decisions(c: &mut Criterion, directory: &Directory, terminals: u32) {
             let (key, merchant) = next.next().unwrap();
             let found = directory.find(*key);
             let account = match found {
-                Ok(Some(admission)) => directory.account(admission.account),
+                Ok(Some(admission)) => directory.account(admission.accounts.first()),
                 Ok(None) | Err(_) => AccountStatus::Unverified,
             };
-            let decision = decide(found, account, RequestType::NewMoney, Some(*merchant));
+            let decision = decide(found, Ok(account), RequestType::NewMoney, Some(*merchant));
             debug_assert!(matches!(decision, Decision::Pass { .. }));
             black_box(decision)
         });

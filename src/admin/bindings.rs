@@ -10,7 +10,8 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, one_of};
-use super::extract::{IfMatch, Path, SeenVersion, Write};
+use super::extract::{IfMatch, Parameters, Path, SeenVersion, Write};
+use super::page;
 use super::problem::{Refusal, blocking};
 use super::terminals::key_of;
 use crate::base::MerchantId;
@@ -46,6 +47,9 @@ struct NewBinding {
     merchant_id: String,
     /// Reference of the settlement account
     account_id: String,
+    /// References of accounts of other kinds: what the customer pays with says which of them gets the money
+    #[serde(default)]
+    other_account_ids: Vec<String>,
     /// Serial number of a device in stock
     serial: String,
     /// Number of the evidence (reuse-terminal) that another person filed, for a terminal id that is kept from others
@@ -67,7 +71,9 @@ async fn request(
         Ok(Command::RequestBinding {
             key: key_of(registry, &new.acquirer, &new.terminal_id)?,
             merchant: merchant.map_err(|wrong| Refusal::unfit(wrong.to_string()))?,
-            account: new.account_id,
+            accounts: std::iter::once(new.account_id)
+                .chain(new.other_account_ids)
+                .collect(),
             serial: new.serial,
             evidence: new.evidence,
         })
@@ -129,9 +135,9 @@ enum Act {
         /// Number of the evidence that another person filed
         evidence: u64,
     },
-    /// Its money is to settle elsewhere
+    /// Its money is to settle elsewhere: what is paid into accounts of that kind
     RequestAccount {
-        /// Reference of a verified account of the same merchant
+        /// Reference of a verified account of the same merchant; of a kind that it has none of, it is added
         account_id: String,
         /// Why
         note: String,
@@ -355,23 +361,31 @@ async fn place_hold(
 #[derive(Debug, Serialize, ToSchema)]
 struct Holds {
     holds: Vec<HoldView>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
 }
 
 /// Holds of a terminal, newest first
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/holds", tag = "holds",
-    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    params(
+        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
+        page::Asked,
+    ),
     responses((status = 200, body = Holds))
 )]
 async fn list_holds(
     State(admin): State<Admin>,
     Path((acquirer, terminal)): Path<(String, String)>,
+    Parameters(asked): Parameters<page::Asked>,
 ) -> Result<Response, Refusal> {
+    let page = asked.page()?;
     blocking(move || {
         let mut registry = admin.registry.lock();
         let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
-        let holds = registry.hold_views(key)?;
-        Ok(Json(Holds { holds }).into_response())
+        let found = registry.hold_views(key, page.part())?;
+        let (holds, next) = page.cut(found, |hold| hold.hold);
+        Ok(Json(Holds { holds, next }).into_response())
     })
     .await
 }
@@ -422,17 +436,25 @@ async fn lift_hold(
 #[derive(Debug, Serialize, ToSchema)]
 struct Alerts {
     alerts: Vec<AlertView>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
 }
 
 /// Terminals, devices and contacts that were heard of after their end, and terminals that say they are another
 /// device, newest first
 #[utoipa::path(
-    get, path = "/v1/alerts", tag = "bindings", responses((status = 200, body = Alerts))
+    get, path = "/v1/alerts", tag = "bindings", params(page::Asked),
+    responses((status = 200, body = Alerts))
 )]
-async fn alerts(State(admin): State<Admin>) -> Result<Response, Refusal> {
+async fn alerts(
+    State(admin): State<Admin>,
+    Parameters(asked): Parameters<page::Asked>,
+) -> Result<Response, Refusal> {
+    let page = asked.page()?;
     blocking(move || {
-        let found = admin.registry.lock().alert_views()?;
-        Ok(Json(Alerts { alerts: found }).into_response())
+        let found = admin.registry.lock().alert_views(page.part())?;
+        let (alerts, next) = page.cut(found, |alert| alert.alert);
+        Ok(Json(Alerts { alerts, next }).into_response())
     })
     .await
 }

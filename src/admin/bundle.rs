@@ -163,6 +163,9 @@ pub(super) struct BindingShown {
     /// The acquirer's reference of the settlement account
     pub(super) account_id: String,
     pub(super) account_kind: String,
+    /// Those of its other accounts; left out when it has none
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) other_account_ids: Vec<String>,
     pub(super) opened_at: String,
     /// Null while it is open
     pub(super) closed_at: Option<String>,

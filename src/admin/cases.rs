@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::extract::{Parameters, Path, versioned};
+use super::page;
 use super::problem::{Refusal, blocking};
 use super::transactions::amount_of;
 use crate::base::{BindingId, Timestamp};
@@ -40,6 +41,8 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
 #[derive(Debug, Serialize, ToSchema)]
 struct Cases {
     cases: Vec<CaseView>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
 }
 
 /// Which cases.
@@ -50,9 +53,13 @@ struct Asked {
     /// Those that are over too
     #[serde(default)]
     all: bool,
+    /// Where the page before ended
+    cursor: Option<String>,
+    /// How many a page has, 1 to 1000; 100 when absent
+    limit: Option<String>,
 }
 
-/// Open cases, newest first; or all of them, at most 1000
+/// Open cases, newest first; or all of them
 #[utoipa::path(
     get, path = "/v1/cases", tag = "cases", params(Asked), responses((status = 200, body = Cases))
 )]
@@ -60,9 +67,11 @@ async fn list(
     State(admin): State<Admin>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Response, Refusal> {
+    let page = page::Asked::of(asked.cursor, asked.limit).page()?;
     blocking(move || {
-        let cases = admin.registry.lock().case_views(!asked.all)?;
-        Ok(Json(Cases { cases }).into_response())
+        let found = admin.registry.lock().case_views(!asked.all, page.part())?;
+        let (cases, next) = page.cut(found, |case| case.case);
+        Ok(Json(Cases { cases, next }).into_response())
     })
     .await
 }

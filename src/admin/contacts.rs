@@ -10,7 +10,8 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, merchant_id, no_key, one_of, unfit};
-use super::extract::{IfMatch, Path, SeenVersion, Write};
+use super::extract::{IfMatch, Parameters, Path, SeenVersion, Write};
+use super::page;
 use super::problem::{Refusal, blocking};
 use super::terminals::acquirer_of;
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactValue};
@@ -79,23 +80,31 @@ async fn add_contact(
 #[derive(Debug, Serialize, ToSchema)]
 struct Contacts {
     contacts: Vec<ContactView>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
 }
 
-/// Contacts of a merchant, masked
+/// Contacts of a merchant, masked, oldest first
 #[utoipa::path(
     get, path = "/v1/merchants/{acquirer}/{merchant}/contacts", tag = "contacts",
-    params(("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42")),
+    params(
+        ("acquirer" = String, Path), ("merchant" = String, Path, description = "DE42"),
+        page::Asked,
+    ),
     responses((status = 200, body = Contacts))
 )]
 async fn list_contacts(
     State(admin): State<Admin>,
     Path((acquirer, merchant)): Path<(String, String)>,
+    Parameters(asked): Parameters<page::Asked>,
 ) -> Result<Response, Refusal> {
+    let page = asked.page()?;
     blocking(move || {
         let mut registry = admin.registry.lock();
         let id = acquirer_of(registry.as_mut(), &acquirer)?;
-        let found = registry.contact_views(id, merchant_id(&merchant)?)?;
-        Ok(Json(Contacts { contacts: found }).into_response())
+        let found = registry.contact_views(id, merchant_id(&merchant)?, page.part())?;
+        let (contacts, next) = page.cut(found, |contact| contact.contact);
+        Ok(Json(Contacts { contacts, next }).into_response())
     })
     .await
 }

@@ -8,13 +8,13 @@ use csv::{ReaderBuilder, StringRecord, Terminator};
 use crate::base::card::luhn;
 use crate::base::document::nearest;
 use crate::base::{AcquirerId, Currency, MerchantId, TerminalId, limits};
-use crate::binding::{AccountStatus, BindingState, Limits, ReasonSet};
+use crate::binding::{AccountKind, AccountStatus, BindingState, Limits, ReasonSet};
 use crate::store::BindingRow;
-use crate::store::registry::{ImportLine, LineProblem};
+use crate::store::registry::{BoundAccount, ImportLine, LineProblem};
 
 /// Columns in the order an export writes them. The first four are needed in an import; `acquirer` only
 /// when there are several.
-pub const COLUMNS: [&str; 17] = [
+pub const COLUMNS: [&str; 18] = [
     "acquirer",
     "terminal_id",
     "merchant_id",
@@ -32,12 +32,14 @@ pub const COLUMNS: [&str; 17] = [
     "limit_day_count",
     "limit_month_amount",
     "limit_month_count",
+    "other_accounts",
 ];
 
 /// Where the limits begin.
 const LIMITS: usize = 12;
 
-const ACCOUNT_KINDS: [&str; 3] = ["bank-card", "wechat", "alipay"];
+/// Where accounts beside the first stand.
+const OTHERS: usize = 17;
 
 /// Reads lines of an import one by one.
 #[derive(Debug)]
@@ -149,10 +151,10 @@ impl<R: Read> Lines<R> {
             written => written.to_owned(),
         };
         let kind = word(6, "bank-card");
-        if !ACCOUNT_KINDS.contains(&kind.as_str()) {
-            return Err(format!(
-                "account_kind must be one of {}",
-                ACCOUNT_KINDS.join(", ")
+        if AccountKind::from_name(&kind).is_none() {
+            return Err(one_of(
+                "account_kind",
+                AccountKind::ALL.iter().map(|kind| kind.name()),
             ));
         }
         let status = word(7, "verified");
@@ -192,7 +194,15 @@ impl<R: Read> Lines<R> {
             state,
             reasons,
             limits: self.limits()?,
+            others: self.others()?,
         })
+    }
+
+    /// Accounts of other kinds, as in `wechat=W-1+alipay=A-1:frozen`.
+    fn others(&self) -> Result<Vec<BoundAccount>, String> {
+        let words = self.column(OTHERS).split('+').map(str::trim);
+        let words = words.filter(|word| !word.is_empty());
+        words.map(other).collect()
     }
 
     /// What the terminal may take; nothing is said where all of it is empty.
@@ -263,6 +273,26 @@ impl<R: Read> Iterator for Lines<R> {
     }
 }
 
+/// An account beside the first: its kind, its reference, and its status where it is new and not verified.
+fn other(word: &str) -> Result<BoundAccount, String> {
+    const WANT: &str = "other_accounts must be kinds with references, as in wechat=W-1+alipay=A-1";
+    let (kind, named) = word.split_once('=').ok_or(WANT)?;
+    AccountKind::from_name(kind).ok_or(WANT)?;
+    let (reference, status) = named.split_once(':').unwrap_or((named, "verified"));
+    check_account(reference).map_err(|problem| format!("other_accounts: {problem}"))?;
+    let status = AccountStatus::from_name(status).ok_or_else(|| {
+        one_of(
+            "other_accounts: the status",
+            AccountStatus::ALL.iter().map(|s| s.name()),
+        )
+    })?;
+    Ok(BoundAccount {
+        reference: reference.to_owned(),
+        kind: kind.to_owned(),
+        status,
+    })
+}
+
 fn one_of(what: &str, words: impl Iterator<Item = &'static str>) -> String {
     format!(
         "{what} must be one of {}",
@@ -310,6 +340,23 @@ pub fn export_record(row: &BindingRow, acquirer: &str) -> [String; COLUMNS.len()
     } else {
         row.limits.currency.to_string()
     };
+    let others: Vec<_> = row
+        .others
+        .iter()
+        .map(|other| {
+            let BoundAccount {
+                reference,
+                kind,
+                status,
+            } = other;
+            let status = if status.is_usable() {
+                String::new()
+            } else {
+                format!(":{status}")
+            };
+            format!("{kind}={reference}{status}")
+        })
+        .collect();
     [
         acquirer.to_owned(),
         row.key.terminal.to_string(),
@@ -328,6 +375,7 @@ pub fn export_record(row: &BindingRow, acquirer: &str) -> [String; COLUMNS.len()
         number(row.limits.day_count),
         number(row.limits.month_amount),
         number(row.limits.month_count),
+        others.join("+"),
     ]
 }
 
@@ -386,6 +434,34 @@ mod tests {
                 .iter()
                 .all(|(_, reason)| !reason.contains("4761739001010010"))
         );
+    }
+
+    #[test]
+    fn accounts_of_other_kinds_stand_in_one_column() {
+        let header = "terminal_id,merchant_id,account_id,other_accounts\n";
+        let all = lines(&format!(
+            "{header}T1,M1,A1,wechat=W-1+alipay=L/1:frozen\nT2,M1,A1,\n"
+        ));
+        let all: Vec<_> = all.unwrap().into_iter().map(Result::unwrap).collect();
+        let other = |kind: &str, reference: &str, status| BoundAccount {
+            reference: reference.into(),
+            kind: kind.into(),
+            status,
+        };
+        let expect = [
+            other("wechat", "W-1", AccountStatus::Verified),
+            other("alipay", "L/1", AccountStatus::Frozen),
+        ];
+        assert_eq!(all[0].others, expect);
+        assert!(all[1].others.is_empty());
+        let bad = reasons(&format!(
+            "{header}T1,M1,A1,W-1\nT2,M1,A1,cash=C-1\nT3,M1,A1,wechat=W-1:gone\nT4,M1,A1,wechat=\n\
+             T5,M1,A1,wechat=4761739001010010\n"
+        ));
+        assert_eq!(bad.len(), 5, "{bad:?}");
+        assert!(bad[0].1.contains("wechat=W-1+alipay=A-1"));
+        assert!(bad[2].1.contains("the status must be one of"));
+        assert!(!bad[4].1.contains("4761739001010010"));
     }
 
     #[test]

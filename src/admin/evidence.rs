@@ -314,6 +314,11 @@ fn binding_shown(
         mcc: row.mcc,
         account_id: row.account,
         account_kind: row.account_kind,
+        other_account_ids: row
+            .others
+            .into_iter()
+            .map(|other| other.reference)
+            .collect(),
         opened_at: utc(row.opened_at),
         closed_at: row.closed_at.map(utc),
         changes: history.collect(),

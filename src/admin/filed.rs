@@ -10,7 +10,8 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::Outcome;
-use super::extract::Write;
+use super::extract::{Parameters, Write};
+use super::page;
 use super::problem::{Refusal, blocking};
 use crate::store::Registry;
 use crate::store::command::{Allows, Command, EvidenceView};
@@ -25,17 +26,25 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
 #[schema(as = EvidenceList)]
 struct Filed {
     evidence: Vec<EvidenceView>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
 }
 
 /// Evidence that was filed within a week and that nobody acted on, newest first
 #[utoipa::path(
-    get, path = "/v1/evidence", tag = "evidence", responses((status = 200, body = Filed))
+    get, path = "/v1/evidence", tag = "evidence", params(page::Asked),
+    responses((status = 200, body = Filed))
 )]
-async fn list(State(admin): State<Admin>) -> Result<Response, Refusal> {
+async fn list(
+    State(admin): State<Admin>,
+    Parameters(asked): Parameters<page::Asked>,
+) -> Result<Response, Refusal> {
+    let page = asked.page()?;
     blocking(move || {
         let now = admin.clock.wall();
-        let evidence = admin.registry.lock().evidence_views(now)?;
-        Ok(Json(Filed { evidence }).into_response())
+        let found = admin.registry.lock().evidence_views(now, page.part())?;
+        let (evidence, next) = page.cut(found, |filed| filed.evidence);
+        Ok(Json(Filed { evidence, next }).into_response())
     })
     .await
 }

@@ -124,19 +124,23 @@ pub(super) fn concerning(
     row: &BindingRow,
     acquirer: &str,
 ) -> Result<Vec<Shown>, StoreError> {
-    let account = AccountName {
-        acquirer: row.key.acquirer,
-        reference: row.account.clone(),
-    };
+    let acquirer_id = row.key.acquirer;
+    let others = row.others.iter().map(|other| &other.reference);
+    let accounts = std::iter::once(&row.account).chain(others);
+    let accounts = accounts.map(|reference| {
+        let account = AccountName {
+            acquirer: acquirer_id,
+            reference: reference.clone(),
+        };
+        (Limited::Account(account), reference.clone())
+    });
     let merchant = row.admission.merchant;
-    let all = [
-        (Limited::Terminal(row.key), row.key.terminal.to_string()),
-        (Limited::Account(account), row.account.clone()),
-        (
-            Limited::Merchant(row.key.acquirer, merchant),
-            merchant.to_string(),
-        ),
-    ];
+    let terminal = (Limited::Terminal(row.key), row.key.terminal.to_string());
+    let merchant = (
+        Limited::Merchant(acquirer_id, merchant),
+        merchant.to_string(),
+    );
+    let all = std::iter::once(terminal).chain(accounts).chain([merchant]);
     let mut shown = Vec::new();
     for (of, name) in all {
         if let Some(row) = registry.limit_row(&of)?.filter(|row| row.version > 0) {

@@ -12,7 +12,7 @@ use super::Admin;
 use super::affairs::{Outcome, merchant_id, no_key, one_of, unfit};
 use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::problem::{Refusal, blocking};
-use super::terminals::acquirer_of;
+use super::terminals::{OtherAccount, acquirer_of};
 use crate::binding::RependReason;
 use crate::binding::merchant::{IdentityKind, IdentityNumber, MerchantKind};
 use crate::security::DataKeys;
@@ -50,6 +50,8 @@ struct MerchantTerminal {
     /// The acquirer's reference of the settlement account
     account_id: String,
     account_status: &'static str,
+    /// Accounts of other kinds that it has too
+    other_accounts: Vec<OtherAccount>,
     /// Of the device; may be empty
     serial: String,
 }
@@ -64,6 +66,7 @@ impl MerchantTerminal {
             reasons: admission.reasons.iter().map(RependReason::name).collect(),
             account_id: row.account,
             account_status: row.account_status.name(),
+            other_accounts: row.others.into_iter().map(OtherAccount::of).collect(),
             serial: row.serial,
         }
     }

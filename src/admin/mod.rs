@@ -13,6 +13,7 @@
 )]
 
 mod accounts;
+mod acquirers;
 mod affairs;
 pub mod audit;
 mod batches;
@@ -35,6 +36,7 @@ mod limits;
 mod merchants;
 mod monitor;
 mod openapi;
+mod page;
 mod problem;
 mod questions;
 mod replacements;
@@ -232,6 +234,7 @@ fn api() -> OpenApiRouter<Admin> {
         .merge(contacts::router())
         .merge(devices::router())
         .merge(filed::router())
+        .merge(acquirers::router())
         .merge(merchants::router())
         .merge(bindings::router())
         .merge(limits::router())

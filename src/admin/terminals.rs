@@ -25,7 +25,7 @@ use crate::binding::limit::Day;
 use crate::binding::{
     AccountStatus, BindingState, Life, ReasonSet, RependReason, TerminalKey, account,
 };
-use crate::store::registry::{Actor, DirectoryChanges};
+use crate::store::registry::{Actor, BoundAccount, DirectoryChanges};
 use crate::store::writes::Answer;
 use crate::store::{BindingRow, Registry};
 use crate::switch::{SharedRegistry, day_of};
@@ -63,6 +63,8 @@ struct Shown {
     account_id: String,
     account_kind: String,
     account_status: &'static str,
+    /// Accounts of other kinds that it has too
+    other_accounts: Vec<OtherAccount>,
     /// Of the device; may be empty
     serial: String,
     /// Microseconds since 1970-01-01 UTC
@@ -71,6 +73,25 @@ struct Shown {
     closed_at_us: Option<u64>,
     /// What it may take and what it took: its own limit, its account's and its merchant's
     limits: Vec<limits::Shown>,
+}
+
+/// An account that a terminal has beside its first, for what is paid otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OtherAccount {
+    /// The acquirer's reference
+    account_id: String,
+    kind: String,
+    status: &'static str,
+}
+
+impl OtherAccount {
+    pub(super) fn of(account: BoundAccount) -> Self {
+        Self {
+            account_id: account.reference,
+            kind: account.kind,
+            status: account.status.name(),
+        }
+    }
 }
 
 /// A settlement account.
@@ -105,6 +126,7 @@ impl Shown {
             account_id: row.account,
             account_kind: row.account_kind,
             account_status: row.account_status.name(),
+            other_accounts: row.others.into_iter().map(OtherAccount::of).collect(),
             serial: row.serial,
             opened_at_us: row.opened_at.0,
             closed_at_us: row.closed_at.map(|at| at.0),

@@ -7,12 +7,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
 use super::extract::{Parameters, Path, Write};
+use super::page::Asked;
 use super::problem::{Refusal, blocking};
 use crate::base::{PersonName, Timestamp, limits};
 use crate::security::access::{Role, TokenSecret};
@@ -23,10 +24,6 @@ use crate::store::{Registry, StoreError};
 
 /// Life of a token when nobody says how long.
 const DAYS: u64 = 90;
-/// Tokens of a page.
-const PAGE: usize = 100;
-/// Most tokens of a page.
-const PAGE_MAX: usize = 1_000;
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
@@ -87,17 +84,6 @@ struct Create {
     days: Option<u64>,
 }
 
-/// Which tokens are asked for.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Asked {
-    /// Where the page before ended
-    cursor: Option<String>,
-    /// Tokens of a page, 1 to 1000
-    limit: Option<String>,
-}
-
 /// A page of tokens.
 #[derive(Debug, Serialize, ToSchema)]
 struct Tokens {
@@ -115,42 +101,18 @@ async fn list(
     State(admin): State<Admin>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Response, Refusal> {
-    let after = asked
-        .cursor
-        .as_deref()
-        .map(cursor)
-        .transpose()?
-        .unwrap_or(0);
-    let limit = page_limit(asked.limit.as_deref(), PAGE, PAGE_MAX)?;
+    let page = asked.page()?;
     let now = admin.clock.wall();
     blocking(move || {
         let all = admin.registry.lock().tokens()?;
-        let mut rest = all.iter().filter(|token| token.number > after);
-        let page: Vec<_> = rest.by_ref().take(limit).collect();
-        let last = page.last().map(|token| token.number);
-        let next = rest.next().and(last).map(|number| format!("k{number}"));
-        let shown: Vec<_> = page.iter().map(|token| Shown::of(token, now)).collect();
-        let tokens = shown;
+        let (behind, most) = (page.part().behind.unwrap_or(0), page.part().most);
+        let rest = all.iter().filter(|token| token.number > behind);
+        let found: Vec<_> = rest.take(most as usize).collect();
+        let (found, next) = page.cut(found, |token| token.number);
+        let tokens = found.iter().map(|token| Shown::of(token, now)).collect();
         Ok(Json(Tokens { tokens, next }).into_response())
     })
     .await
-}
-
-fn cursor(text: &str) -> Result<u64, Refusal> {
-    let digits = text.strip_prefix('k');
-    let digits = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let number = digits.and_then(|digits| digits.parse().ok());
-    number.ok_or_else(|| Refusal::bad("cursor is not one of ours; take `next` as it is"))
-}
-
-/// Reads how many a page has.
-pub(super) fn page_limit(text: Option<&str>, usual: usize, most: usize) -> Result<usize, Refusal> {
-    let Some(text) = text else { return Ok(usual) };
-    let plain = text.bytes().all(|b| b.is_ascii_digit());
-    let limit = plain.then(|| text.parse().ok()).flatten();
-    limit
-        .filter(|limit| (1..=most).contains(limit))
-        .ok_or_else(|| Refusal::bad(format!("limit is a number from 1 to {most}")))
 }
 
 /// Give out a token

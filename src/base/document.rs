@@ -395,6 +395,12 @@ impl<'d, 't> Section<'d, 't> {
             .map_or_else(|| self.span.clone(), Spanned::span)
     }
 
+    /// Whether the key is written as something that is no list.
+    pub fn is_no_list(&self, key: &str) -> bool {
+        self.lookup(key)
+            .is_some_and(|value| !value.get_ref().is_array())
+    }
+
     /// Whether the key is written.
     pub fn has(&self, key: &str) -> bool {
         self.lookup(key).is_some()

@@ -20,6 +20,8 @@
 //! | `Unfreeze` | frozen | verified, or unverified when it never was | a second person |
 //! | `Close` | all but closed | closed, for good | the bank, the merchant |
 //!
+//! A binding has at most one account of each kind, and what the customer pays with says which of them gets the money.
+//!
 //! Every binding that settles into an account follows it at once: the gate reads the status of the account
 //! with the binding, so that an account that turns invalid stops a thousand terminals with one change, and
 //! one that is verified again lets them go on.
@@ -27,6 +29,7 @@
 use super::named::named_enum;
 use super::refusal::{Refusal, only_in};
 use super::state::AccountStatus;
+use crate::base::{AccountId, Means};
 
 named_enum!(
     /// What an account is.
@@ -39,6 +42,76 @@ named_enum!(
         Alipay = "alipay",
     }
 );
+
+impl AccountKind {
+    /// The kind that gets what is paid so.
+    #[must_use]
+    pub const fn paid_by(means: Means) -> Self {
+        match means {
+            Means::Card => Self::BankCard,
+            Means::WeChat => Self::WeChat,
+            Means::Alipay => Self::Alipay,
+        }
+    }
+}
+
+/// The accounts of a binding: one at least, and at most one of a kind. No account has the number 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accounts([AccountId; AccountKind::ALL.len()]);
+
+impl Accounts {
+    const NONE: AccountId = AccountId(0);
+
+    /// A single one.
+    #[must_use]
+    pub const fn one(kind: AccountKind, account: AccountId) -> Self {
+        let mut all = [Self::NONE; AccountKind::ALL.len()];
+        all[kind as usize] = account;
+        Self(all)
+    }
+
+    /// The same with this one for its kind, in the place of any other.
+    #[must_use]
+    pub const fn with(self, kind: AccountKind, account: AccountId) -> Self {
+        let mut all = self.0;
+        all[kind as usize] = account;
+        Self(all)
+    }
+
+    /// The account of a kind.
+    #[must_use]
+    pub fn of(self, kind: AccountKind) -> Option<AccountId> {
+        Some(self.0[kind as usize]).filter(|account| *account != Self::NONE)
+    }
+
+    /// All of them, in the order of their kinds.
+    pub fn iter(self) -> impl Iterator<Item = (AccountKind, AccountId)> {
+        let of = move |kind: &AccountKind| Some((*kind, self.of(*kind)?));
+        AccountKind::ALL.iter().filter_map(of)
+    }
+
+    /// The first of them: what is named where one is to stand for all.
+    #[must_use]
+    pub fn first(self) -> AccountId {
+        self.iter()
+            .next()
+            .map_or(Self::NONE, |(_, account)| account)
+    }
+
+    /// The account where there is only one.
+    #[must_use]
+    pub fn only(self) -> Option<AccountId> {
+        let mut all = self.iter();
+        let (_, first) = all.next()?;
+        all.next().is_none().then_some(first)
+    }
+
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn contains(self, account: AccountId) -> bool {
+        account != Self::NONE && self.0.contains(&account)
+    }
+}
 
 named_enum!(
     /// What happens to an account.
@@ -180,6 +253,33 @@ mod tests {
                 .collect();
             assert_eq!(got, row, "{event}");
         }
+    }
+
+    #[test]
+    fn a_binding_has_one_account_of_a_kind() {
+        use AccountKind::{Alipay, BankCard, WeChat};
+        let one = Accounts::one(WeChat, AccountId(7));
+        assert_eq!(
+            (one.first(), one.only()),
+            (AccountId(7), Some(AccountId(7)))
+        );
+        assert_eq!(
+            (one.of(WeChat), one.of(BankCard)),
+            (Some(AccountId(7)), None)
+        );
+        let two = one.with(BankCard, AccountId(9));
+        let all: Vec<_> = two.iter().collect();
+        assert_eq!(all, [(BankCard, AccountId(9)), (WeChat, AccountId(7))]);
+        assert_eq!((two.first(), two.only()), (AccountId(9), None));
+        assert!(two.contains(AccountId(7)) && !one.contains(AccountId(9)));
+        assert!(!one.contains(AccountId(0)), "none is no account");
+        let moved = two.with(WeChat, AccountId(8));
+        assert_eq!(moved.of(WeChat), Some(AccountId(8)));
+        assert!(!moved.contains(AccountId(7)));
+        let kinds = Means::WORDS.map(|(_, means)| AccountKind::paid_by(means));
+        assert_eq!(kinds, [BankCard, WeChat, Alipay]);
+        let named = Means::WORDS.map(|(word, _)| AccountKind::from_name(word));
+        assert_eq!(named, kinds.map(Some), "the same names everywhere");
     }
 
     #[test]

@@ -216,14 +216,16 @@ impl Counters {
     /// Whether a terminal is concerned by a limit, its own or its account's or its merchant's.
     #[must_use]
     pub fn concern(&self, key: TerminalKey, admission: &Admission) -> bool {
+        let accounts = admission.accounts.iter();
+        let accounts = accounts.map(|(_, account)| Subject::Account(account));
+        let others = [
+            Subject::Binding(admission.binding),
+            Subject::Merchant(key.acquirer, admission.merchant),
+        ];
         self.any()
-            && [
-                Subject::Binding(admission.binding),
-                Subject::Account(admission.account),
-                Subject::Merchant(key.acquirer, admission.merchant),
-            ]
-            .iter()
-            .any(|subject| self.subjects.contains_key(subject))
+            && accounts
+                .chain(others)
+                .any(|subject| self.subjects.contains_key(&subject))
     }
 
     /// Sets a limit. A counter that was there goes on with what it counted; a new one, or one in another currency,

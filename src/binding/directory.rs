@@ -11,6 +11,7 @@ use std::sync::{Arc, RwLock};
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
+use super::account::Accounts;
 use super::counters::{Counters, LimitSet};
 use super::device::SerialPrint;
 use super::gate::Undecidable;
@@ -34,8 +35,8 @@ pub struct Admission {
     pub binding: BindingId,
     /// Version of the binding, counted up by every change.
     pub version: u32,
-    /// Settlement account.
-    pub account: AccountId,
+    /// Settlement accounts, one of a kind.
+    pub accounts: Accounts,
     /// DE42 that belongs to the terminal.
     pub merchant: MerchantId,
     /// State.
@@ -154,7 +155,9 @@ impl Directory {
     pub fn put(&self, key: TerminalKey, admission: Admission) {
         // Before anybody can look the binding up.
         if self.counters.concern(key, &admission) {
-            self.mark(admission.account);
+            for (_, account) in admission.accounts.iter() {
+                self.mark(account);
+            }
         }
         let replaced = match self.terminals.entry(key) {
             dashmap::Entry::Occupied(mut held) => {
@@ -307,6 +310,7 @@ const fn place(account: AccountId) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binding::account::AccountKind;
 
     fn key(terminal: &str) -> TerminalKey {
         TerminalKey {
@@ -319,7 +323,7 @@ mod tests {
         Admission {
             binding: BindingId(binding),
             version,
-            account: AccountId(1),
+            accounts: Accounts::one(AccountKind::BankCard, AccountId(1)),
             merchant: MerchantId::parse("M1").unwrap(),
             state,
             reasons: ReasonSet::EMPTY,
@@ -404,7 +408,8 @@ mod tests {
         assert_eq!(directory.account(AccountId(1)), AccountStatus::Frozen);
         assert!(directory.is_limited(AccountId(1)) && !directory.is_limited(AccountId(2)));
         let moved = Admission {
-            account: AccountId(2),
+            accounts: Accounts::one(AccountKind::BankCard, AccountId(1))
+                .with(AccountKind::WeChat, AccountId(2)),
             ..admission(1, 2, BindingState::Active)
         };
         directory.put(key("T1"), moved);
@@ -440,6 +445,6 @@ mod tests {
 
     #[test]
     fn entries_stay_small() {
-        assert!(size_of::<TerminalKey>() + size_of::<Admission>() <= 64);
+        assert!(size_of::<TerminalKey>() + size_of::<Admission>() <= 72);
     }
 }

@@ -138,6 +138,9 @@ pub struct Impact {
     pub terminal: String,
     /// The settlement account that money of this terminal goes to.
     pub account: String,
+    /// Its accounts of other kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_accounts: Vec<String>,
     /// What still hangs on it.
     pub outstanding: Outstanding,
     /// Sum of approved and unsettled transactions, in the smallest unit; refunds count against it.
@@ -146,7 +149,7 @@ pub struct Impact {
     pub holds: Vec<String>,
     /// Whether it is the merchant's last terminal.
     pub last_terminal: bool,
-    /// Other open terminals that settle into the same account.
+    /// Other open terminals that settle into one of its accounts.
     pub same_account: u64,
     /// When records of it may be deleted at the earliest.
     #[schema(value_type = u64)]

@@ -1,13 +1,14 @@
 //! The gate: may this terminal do this, now? One pure function, decided once per request, before
 //! anything is journalled or forwarded.
 //!
-//! Order of checks (the caller has done format and MAC): terminal known, merchant number, state,
-//! settlement account, holds; device; and for what turns out to be new, the [limits](super::limit). Reversals
+//! Order of checks (the caller has done format and MAC): terminal known, merchant number, state, holds,
+//! settlement account; device; and for what turns out to be new, the [limits](super::limit). Reversals
 //! branch off first: they pass in every state and for closed bindings, because a terminal clears its stored
 //! reversal only on 00, 12 or 25 and wedges otherwise.
 //!
 //! No answer of the gate is ever a code on which a shop keeps the customer's card.
 
+use super::account::AccountKind;
 use super::device::SerialPrint;
 use super::directory::Admission;
 use super::hold::HoldScope;
@@ -28,6 +29,8 @@ pub enum DeclineReason {
     State(BindingState),
     /// The settlement account cannot take money; the status says why.
     Account(AccountStatus),
+    /// The binding has no account for what it is paid with.
+    NoAccount(NoAccount),
     /// A hold stops it; the scope says which.
     Held(HoldScope),
     /// The message names another device than is bound, or none where it has to.
@@ -58,6 +61,10 @@ impl DeclineReason {
             Self::Account(AccountStatus::Invalid) => "account-invalid",
             Self::Account(AccountStatus::Frozen) => "account-frozen",
             Self::Account(AccountStatus::Closed) => "account-closed",
+            Self::NoAccount(NoAccount::Of(AccountKind::BankCard)) => "no-bank-card-account",
+            Self::NoAccount(NoAccount::Of(AccountKind::WeChat)) => "no-wechat-account",
+            Self::NoAccount(NoAccount::Of(AccountKind::Alipay)) => "no-alipay-account",
+            Self::NoAccount(NoAccount::UnknownMeans) => "unknown-means",
             Self::Held(HoldScope::Acceptance) => "hold-acceptance",
             Self::Held(HoldScope::Settlement) => "hold-settlement",
             Self::Held(HoldScope::Refund) => "hold-refund",
@@ -67,6 +74,15 @@ impl DeclineReason {
             Self::CannotDecide => "cannot-decide",
         }
     }
+}
+
+/// Why a binding has no account that gets what is paid so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NoAccount {
+    /// It has none of this kind.
+    Of(AccountKind),
+    /// The message names a means of payment that its dialect does not list.
+    UnknownMeans,
 }
 
 /// What the gate says.
@@ -87,11 +103,11 @@ pub enum Decision {
 ///
 /// `found` is the terminal's binding, open or closed, from the directory: `Err(())` when the directory
 /// could not be trusted to answer. `merchant` is DE42 as received. `account` is the status of the
-/// binding's settlement account.
+/// settlement account that what is paid so belongs to, or why the binding has none.
 #[must_use]
 pub fn decide(
     found: Result<Option<Admission>, Undecidable>,
-    account: AccountStatus,
+    account: Result<AccountStatus, NoAccount>,
     kind: RequestType,
     merchant: Option<MerchantId>,
 ) -> Decision {
@@ -126,9 +142,16 @@ pub fn decide(
         Ok(by_hold) => held || by_hold,
         Err(scope) => return Decision::Decline(DeclineReason::Held(scope)),
     };
-    if account.is_usable() {
-        return Decision::Pass { admission, held };
-    }
+    let account = match account {
+        Ok(account) if account.is_usable() => return Decision::Pass { admission, held },
+        Ok(account) => account,
+        // Money that nobody's account would get is not taken. What undoes something belongs to the account of
+        // what it undoes.
+        Err(none) if needs_account(kind) => {
+            return Decision::Decline(DeclineReason::NoAccount(none));
+        }
+        Err(_) => return Decision::Pass { admission, held },
+    };
     // An account that cannot take money makes every binding on it wait for re-verification of the
     // account, from the moment its status changes and without touching the bindings one by one.
     let (state, reasons) = match admission.state {
@@ -269,6 +292,27 @@ fn by_state(kind: RequestType, state: BindingState, reasons: ReasonSet) -> Verdi
     }
 }
 
+/// Whether it is declined where the binding has no account for it.
+const fn needs_account(kind: RequestType) -> bool {
+    match kind {
+        RequestType::Enquiry
+        | RequestType::NewMoney
+        | RequestType::Completion
+        | RequestType::Refund
+        | RequestType::Advice => true,
+        RequestType::Echo
+        | RequestType::SignOn
+        | RequestType::SignOff
+        | RequestType::CodeEntry
+        | RequestType::Download
+        | RequestType::Void
+        | RequestType::Reversal
+        | RequestType::QrQuery
+        | RequestType::Settlement
+        | RequestType::Trailer => false,
+    }
+}
+
 const fn needs_merchant(kind: RequestType) -> bool {
     match kind {
         RequestType::Echo | RequestType::Download | RequestType::SignOff => false,
@@ -291,6 +335,7 @@ const fn needs_merchant(kind: RequestType) -> bool {
 mod tests {
     use super::*;
     use crate::base::{AccountId, BindingId};
+    use crate::binding::account::Accounts;
     use crate::binding::device::SerialPrint;
     use crate::binding::hold::HoldSet;
 
@@ -300,7 +345,7 @@ mod tests {
         Admission {
             binding: BindingId(7),
             version: 1,
-            account: AccountId(3),
+            accounts: Accounts::one(AccountKind::BankCard, AccountId(3)),
             merchant: MerchantId::parse(SHOP).unwrap(),
             state,
             reasons,
@@ -313,7 +358,7 @@ mod tests {
     fn cell(kind: RequestType, state: BindingState, reasons: ReasonSet) -> char {
         let found = Ok(Some(admission(state, reasons)));
         let shop = MerchantId::parse(SHOP).ok();
-        match decide(found, AccountStatus::Verified, kind, shop) {
+        match decide(found, Ok(AccountStatus::Verified), kind, shop) {
             Decision::Pass { held: false, .. } => 'p',
             Decision::Pass { held: true, .. } => 'h',
             Decision::Decline(DeclineReason::State(s)) if s == state => 'x',
@@ -390,7 +435,7 @@ mod tests {
         let active = admission(BindingState::Active, ReasonSet::EMPTY);
         let other = MerchantId::parse("999999999999999").ok();
         for kind in RequestType::ALL {
-            let decision = decide(Ok(Some(active)), AccountStatus::Verified, kind, other);
+            let decision = decide(Ok(Some(active)), Ok(AccountStatus::Verified), kind, other);
             if kind == RequestType::Reversal {
                 assert!(matches!(decision, Decision::Pass { .. }));
             } else {
@@ -403,7 +448,7 @@ mod tests {
         }
         let without = decide(
             Ok(Some(active)),
-            AccountStatus::Verified,
+            Ok(AccountStatus::Verified),
             RequestType::NewMoney,
             None,
         );
@@ -416,7 +461,7 @@ mod tests {
         let other = MerchantId::parse("999999999999999").ok();
         let decision = decide(
             Ok(Some(suspended)),
-            AccountStatus::Verified,
+            Ok(AccountStatus::Verified),
             RequestType::NewMoney,
             other,
         );
@@ -431,8 +476,9 @@ mod tests {
             for kind in RequestType::ALL {
                 let active = admission(BindingState::Active, ReasonSet::EMPTY);
                 let waiting = admission(BindingState::RePending, reasons);
-                let on_account = decide(Ok(Some(active)), *status, kind, shop);
-                let want = match decide(Ok(Some(waiting)), AccountStatus::Verified, kind, shop) {
+                let on_account = decide(Ok(Some(active)), Ok(*status), kind, shop);
+                let want = match decide(Ok(Some(waiting)), Ok(AccountStatus::Verified), kind, shop)
+                {
                     _ if *status == AccountStatus::Verified => Decision::Pass {
                         admission: active,
                         held: false,
@@ -448,7 +494,7 @@ mod tests {
         }
         let sale = decide(
             Ok(Some(admission(BindingState::Active, ReasonSet::EMPTY))),
-            AccountStatus::Frozen,
+            Ok(AccountStatus::Frozen),
             RequestType::NewMoney,
             shop,
         );
@@ -456,6 +502,39 @@ mod tests {
             sale,
             Decision::Decline(DeclineReason::Account(AccountStatus::Frozen))
         );
+    }
+
+    /// Every state first: what is declined for its state is declined so whatever it is paid with.
+    #[test]
+    fn what_no_account_gets_is_not_taken_and_what_undoes_passes() {
+        let shop = MerchantId::parse(SHOP).ok();
+        let none = NoAccount::Of(AccountKind::WeChat);
+        for kind in RequestType::ALL {
+            for state in BindingState::ALL {
+                let reasons = if *state == BindingState::RePending {
+                    ReasonSet::EMPTY.with(RependReason::Phone)
+                } else {
+                    ReasonSet::EMPTY
+                };
+                let found = Ok(Some(admission(*state, reasons)));
+                let with = decide(found, Ok(AccountStatus::Verified), kind, shop);
+                let without = decide(found, Err(none), kind, shop);
+                let money = matches!(
+                    kind,
+                    RequestType::Enquiry
+                        | RequestType::NewMoney
+                        | RequestType::Completion
+                        | RequestType::Refund
+                        | RequestType::Advice
+                );
+                if money && matches!(with, Decision::Pass { .. }) {
+                    let declined = Decision::Decline(DeclineReason::NoAccount(none));
+                    assert_eq!(without, declined, "{kind:?} {state}");
+                } else {
+                    assert_eq!(without, with, "{kind:?} {state}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -488,7 +567,7 @@ mod tests {
                         holds: HoldSet::EMPTY.with(*scope),
                         ..admission(BindingState::Active, ReasonSet::EMPTY)
                     };
-                    match decide(Ok(Some(held)), AccountStatus::Verified, kind, shop) {
+                    match decide(Ok(Some(held)), Ok(AccountStatus::Verified), kind, shop) {
                         Decision::Pass { held: false, .. } => 'p',
                         Decision::Pass { held: true, .. } => 'h',
                         Decision::Decline(DeclineReason::Held(by)) if by == *scope => 'x',
@@ -548,6 +627,9 @@ mod tests {
                 .iter()
                 .map(|s| DeclineReason::Account(*s)),
         );
+        let none = AccountKind::ALL.iter().map(|kind| NoAccount::Of(*kind));
+        let none = none.chain([NoAccount::UnknownMeans]);
+        reasons.extend(none.map(DeclineReason::NoAccount));
         let names: std::collections::BTreeSet<_> = reasons.iter().map(|r| r.name()).collect();
         assert_eq!(names.len(), reasons.len());
     }
@@ -555,13 +637,13 @@ mod tests {
     #[test]
     fn a_terminal_never_bound_and_a_store_that_cannot_say_differ() {
         for kind in RequestType::ALL {
-            let unknown = decide(Ok(None), AccountStatus::Verified, kind, None);
+            let unknown = decide(Ok(None), Ok(AccountStatus::Verified), kind, None);
             assert_eq!(
                 unknown,
                 Decision::Decline(DeclineReason::UnknownTerminal),
                 "{kind:?}"
             );
-            let cut_off = decide(Err(Undecidable), AccountStatus::Verified, kind, None);
+            let cut_off = decide(Err(Undecidable), Ok(AccountStatus::Verified), kind, None);
             assert_eq!(
                 cut_off,
                 Decision::Decline(DeclineReason::CannotDecide),

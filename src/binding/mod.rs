@@ -33,9 +33,10 @@ pub mod unbinding;
 pub mod watch;
 pub mod wipe;
 
+pub use account::{AccountKind, Accounts};
 pub use device::SerialPrint;
 pub use directory::{Admission, Directory, TerminalKey};
-pub use gate::{Decision, DeclineReason, SerialRule, check_device, decide};
+pub use gate::{Decision, DeclineReason, NoAccount, SerialRule, check_device, decide};
 pub use hold::{HoldScope, HoldSet};
 pub use life::{BindingEvent, Life};
 pub use limit::{LimitKind, LimitScope, Limits, check_limits};

@@ -7,6 +7,8 @@
 //!     │  └──────a test failed─────────┤                   │ roll back,             │ closed, forced
 //!     │ cancel                        │ cancel            ▼ within a day           │
 //!     └───────────────────────────────┴──▶ CANCELLED   ROLLED_BACK ────────────────┘
+//!
+//!  TESTING, READY ──nobody cut over in time──▶ EXPIRED
 //! ```
 //!
 //! | event | from | guard | who |
@@ -19,6 +21,7 @@
 //! | `keys_destroyed` | wiping | the check values on record for the device that leaves, all of them; kept is only what a forced drain may still need | key custodian |
 //! | `wiped` | wiping | keys destroyed here, where there are any on record; done, failed or unreachable: none of them stops the case | device, staff |
 //! | `cancel` | testing, ready | nothing | maker |
+//! | `expire` | testing, ready | as long after the opening as operators set | time |
 //!
 //! The old terminal trades until the cut-over. At the cut-over the caller makes the new binding ACTIVE and
 //! the old one UNBINDING in one step; a roll-back leads the old one to `RE_PENDING` (reconfirm), never straight
@@ -53,6 +56,8 @@ named_enum!(
         Closed = "closed",
         /// Given up before the cut-over.
         Cancelled = "cancelled",
+        /// Nobody cut over in time.
+        Expired = "expired",
     }
 );
 
@@ -61,7 +66,7 @@ impl ReplaceStage {
     #[must_use]
     pub const fn is_over(self) -> bool {
         match self {
-            Self::Closed | Self::Cancelled => true,
+            Self::Closed | Self::Cancelled | Self::Expired => true,
             Self::Testing | Self::Ready | Self::CutOver | Self::RolledBack | Self::Wiping => false,
         }
     }
@@ -184,7 +189,7 @@ impl Replacement {
                 one("close, when nothing is left on the new terminal; or force, by two persons")
             }
             ReplaceStage::Wiping => self.end.waits_for(),
-            ReplaceStage::Closed | ReplaceStage::Cancelled => Vec::new(),
+            ReplaceStage::Closed | ReplaceStage::Cancelled | ReplaceStage::Expired => Vec::new(),
         }
     }
 
@@ -197,7 +202,9 @@ impl Replacement {
             ReplaceStage::Wiping => {
                 "say which keys were destroyed, where the device has any, and what came of wiping it"
             }
-            ReplaceStage::Closed | ReplaceStage::Cancelled => "it is over; open another one",
+            ReplaceStage::Closed | ReplaceStage::Cancelled | ReplaceStage::Expired => {
+                "it is over; open another one"
+            }
         };
         only_in(
             ("case", self.stage, self.stage.name()),
@@ -346,6 +353,25 @@ impl Replacement {
         self.stage = ReplaceStage::Cancelled;
         Ok(())
     }
+
+    /// Nobody cut over for as long: the caller rejects the new binding in the same step. What trades under the new
+    /// terminal id already is not ended by time.
+    ///
+    /// # Errors
+    /// Before its time, and after the cut-over.
+    pub fn expire(&mut self, now: Timestamp, after: Duration) -> Result<(), Refusal> {
+        self.only_in(
+            &[ReplaceStage::Testing, ReplaceStage::Ready],
+            "ended by time",
+        )?;
+        let at = self.opened_at.after(after);
+        if now < at {
+            let what = "the end of the case by time";
+            return Err(Refusal::Early { what, at, now });
+        }
+        self.stage = ReplaceStage::Expired;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -422,6 +448,23 @@ mod tests {
             case.wiped(WipeResult::Unreachable, &keys).unwrap();
             assert_eq!(case.stage, ReplaceStage::Closed);
         }
+    }
+
+    #[test]
+    fn what_nobody_cuts_over_ends_at_its_time() {
+        let week = Duration::from_secs(7 * 86_400);
+        let due = NOW.after(week);
+        for mut case in [Replacement::open(NOW, "Li Wei", "worn out", 2), tested()] {
+            let early = case.expire(Timestamp(due.0 - 1), week);
+            assert!(matches!(early, Err(Refusal::Early { .. })));
+            case.expire(due, week).unwrap();
+            assert_eq!(case.stage, ReplaceStage::Expired);
+            assert!(case.stage.is_over() && case.waits_for().is_empty());
+            assert!(case.tested(DeviceTest::Print, true).is_err());
+        }
+        let mut case = tested();
+        case.cut_over(NOW, "N-1", "Wang Fang").unwrap();
+        assert!(case.expire(due, week).is_err(), "it trades");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct BindingRules {
     pub quarantine: Duration,
     /// After how many months without an approved transaction a binding waits for re-verification; 0 for never.
     pub dormant_months: u32,
+    /// How long a replacement may take until its cut-over. Then it is over, and the new device is free.
+    pub replacement: Duration,
 }
 
 impl BindingRules {
@@ -58,6 +60,10 @@ impl BindingRules {
     pub const QUARANTINE_MIN: Duration = Duration::from_secs(180 * 86_400);
     /// Longest.
     pub const QUARANTINE_MAX: Duration = Duration::from_secs(3_650 * 86_400);
+    /// Shortest time for a replacement.
+    pub const REPLACEMENT_MIN: Duration = Duration::from_secs(86_400);
+    /// Longest.
+    pub const REPLACEMENT_MAX: Duration = Duration::from_secs(365 * 86_400);
 }
 
 impl Default for BindingRules {
@@ -65,6 +71,7 @@ impl Default for BindingRules {
         Self {
             quarantine: Self::QUARANTINE_MIN,
             dormant_months: 0,
+            replacement: Duration::from_secs(30 * 86_400),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::client::{self, Gateway, Target, Version};
 use super::shown::plain;
 use super::{inquire, output, shown};
+use crate::admin::escaped;
 
 /// How a result is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,6 +36,43 @@ pub(super) struct With<T: clap::Args> {
     #[command(flatten)]
     target: Target,
 }
+
+/// Which page of a list.
+#[derive(Debug, clap::Args)]
+pub(super) struct Page {
+    /// Goes on where the page before ended
+    #[arg(long)]
+    cursor: Option<String>,
+    /// How many, 1 to 1000
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
+    limit: u32,
+}
+
+impl Page {
+    /// The address of this page of a list.
+    pub(super) fn of(&self, list: &str) -> String {
+        let sign = if list.contains('?') { '&' } else { '?' };
+        let mut path = format!("{list}{sign}limit={}", self.limit);
+        if let Some(cursor) = &self.cursor {
+            path.push_str("&cursor=");
+            path.push_str(&escaped(cursor));
+        }
+        path
+    }
+}
+
+/// A list, and what it is of.
+#[derive(Debug, clap::Args)]
+pub(super) struct Listed<T: clap::Args> {
+    #[command(flatten)]
+    pub(super) of: T,
+    #[command(flatten)]
+    pub(super) page: Page,
+}
+
+/// A list that is of everything.
+#[derive(Debug, clap::Args)]
+pub(super) struct Everything {}
 
 /// A request to be made.
 #[derive(Debug)]
@@ -114,7 +152,14 @@ impl<T: clap::Args> With<T> {
 pub(super) fn show(answer: &Value, form: Form) -> anyhow::Result<()> {
     match form {
         Form::Json => inquire::print(answer)?,
-        Form::Table => shown::table(answer)?,
+        Form::Table => {
+            let mut answer = answer.clone();
+            let next = answer.as_object_mut().and_then(|all| all.remove("next"));
+            shown::table(&answer)?;
+            if let Some(Value::String(next)) = next {
+                output::error_line(format_args!("there is more: --cursor {next}"))?;
+            }
+        }
     }
     Ok(())
 }
@@ -126,6 +171,7 @@ fn thing_of(path: &str, body: &Value) -> Option<&'static str> {
         Some("request-account" | "cancel-account")
     );
     let known = |word: &str| match word {
+        "acquirers" => Some("acquirer"),
         "merchants" => Some("merchant"),
         "accounts" => Some("account"),
         "devices" => Some("device"),
@@ -173,7 +219,7 @@ fn told(thing: &str, answer: &Value) -> String {
             format!("evidence {number} is filed; another person may act on it within a week")
         }
         // These have names.
-        ("merchant" | "account" | "device" | "limit", None) => {
+        ("acquirer" | "merchant" | "account" | "device" | "limit", None) => {
             format!("the {thing} has version {version} now")
         }
         (_, None) => format!("{thing} {number} has version {version} now"),
@@ -208,6 +254,7 @@ mod tests {
     fn what_a_request_changes_is_named_by_its_address() {
         let thing = |path: &str| thing_of(path, &Value::Null);
         assert_eq!(thing("/v1/merchants/acme/1"), Some("merchant"));
+        assert_eq!(thing("/v1/acquirers/acme"), Some("acquirer"));
         assert_eq!(thing("/v1/merchants/acme/1/contacts"), Some("contact"));
         assert_eq!(thing("/v1/contacts/3/events"), Some("contact"));
         assert_eq!(thing("/v1/accounts/acme/A-1/events"), Some("account"));

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::affairs::{self, Ask, With};
+use super::affairs::{self, Ask, Everything, Listed, With};
 use crate::admin::escaped;
 
 /// Bindings of terminals through their life.
@@ -43,7 +43,7 @@ enum BindingVerb {
     /// Everything that changed a terminal's binding
     History(With<Terminal>),
     /// Terminals that were heard of after their end
-    Alerts(With<Nothing>),
+    Alerts(With<Listed<Everything>>),
 }
 
 /// A terminal by its names.
@@ -67,9 +67,6 @@ impl Terminal {
 }
 
 #[derive(Debug, clap::Args)]
-struct Nothing {}
-
-#[derive(Debug, clap::Args)]
 struct Request {
     #[command(flatten)]
     terminal: Terminal,
@@ -79,6 +76,9 @@ struct Request {
     account: String,
     /// Serial number of a device in stock
     serial: String,
+    /// Reference of an account of another kind, for what is paid otherwise; may be given twice
+    #[arg(long = "other-account", value_name = "ACCOUNT")]
+    others: Vec<String>,
     /// Number of the evidence (reuse-terminal) that another person filed, for a terminal id that is kept from others
     #[arg(long, value_name = "NUMBER")]
     evidence: Option<u64>,
@@ -163,7 +163,8 @@ struct Clear {
 struct NewAccount {
     #[command(flatten)]
     terminal: Terminal,
-    /// Reference of a verified account of the same merchant
+    /// Reference of a verified account of the same merchant; it takes the place of the terminal's account of its kind,
+    /// or is added
     account: String,
     /// Why
     note: String,
@@ -191,7 +192,7 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
             let body = json!({
                 "acquirer": asked.terminal.acquirer, "terminal_id": asked.terminal.terminal,
                 "merchant_id": asked.merchant, "account_id": asked.account, "serial": asked.serial,
-                "evidence": asked.evidence,
+                "other_account_ids": asked.others, "evidence": asked.evidence,
             });
             Ok(Ask::Make("/v1/bindings".into(), body))
         }),
@@ -232,7 +233,7 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
         BindingVerb::ApproveAccount(with) => with.run(networked("approve-account")),
         BindingVerb::CancelAccount(with) => with.run(noted("cancel-account")),
         BindingVerb::History(with) => with.run(|terminal| Ok(Ask::See(terminal.path("history")))),
-        BindingVerb::Alerts(with) => with.run(|_nothing| Ok(Ask::See("/v1/alerts".into()))),
+        BindingVerb::Alerts(with) => with.run(|asked| Ok(Ask::See(asked.page.of("/v1/alerts")))),
     }
 }
 
@@ -246,7 +247,7 @@ pub struct HoldArgs {
 #[derive(Debug, clap::Subcommand)]
 enum HoldVerb {
     /// List a terminal's holds
-    List(With<Terminal>),
+    List(With<Listed<Terminal>>),
     /// Hold something for a terminal; the merchant is told why and how to appeal
     Place(With<Place>),
     /// The merchant objects
@@ -295,7 +296,9 @@ pub fn hold(args: HoldArgs) -> anyhow::Result<ExitCode> {
         }
     };
     match args.verb {
-        HoldVerb::List(with) => with.run(|terminal| Ok(Ask::See(terminal.path("holds")))),
+        HoldVerb::List(with) => {
+            with.run(|asked| Ok(Ask::See(asked.page.of(&asked.of.path("holds")))))
+        }
         HoldVerb::Place(with) => with.run(|place| {
             let body = json!({
                 "scope": place.scope, "reason": place.reason, "remedy": place.remedy,

@@ -6,11 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use http_body_util::BodyExt;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::affairs::{self, Ask, With};
+use super::affairs::{self, Ask, Listed, With};
 use super::client::{self, Target};
 use super::{inquire, output};
+use crate::admin::when::Bound;
+use crate::base::Timestamp;
 use crate::binding::drain::hex_of;
 
 /// Cases of unbinding and of replacement.
@@ -23,7 +26,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// List open cases, each with what it waits for
-    List(With<Listed>),
+    List(With<Listed<Which>>),
     /// Show a case with everything in it
     Show(With<Case>),
     /// What unbinding means for the merchant now, with the hash to acknowledge it by
@@ -44,7 +47,7 @@ enum Verb {
 }
 
 #[derive(Debug, clap::Args)]
-struct Listed {
+struct Which {
     /// Those that are over too
     #[arg(long)]
     all: bool,
@@ -82,6 +85,13 @@ struct Unbind {
     /// Why, in words
     #[arg(long)]
     note: String,
+    /// When it is to begin at the earliest, as 2026-11-30T20:00 (local) or 2026-11-30T20:00:00+08:00; at once if not said
+    #[arg(long, value_name = "TIME", value_parser = begins)]
+    at: Option<Timestamp>,
+}
+
+fn begins(text: &str) -> Result<Timestamp, String> {
+    Bound::From.parse(text, &TimeZone::system())
 }
 
 #[derive(Debug, clap::Args)]
@@ -156,8 +166,8 @@ impl Step {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::List(with) => with.run(|asked| {
-            let all = if asked.all { "?all=true" } else { "" };
-            Ok(Ask::See(format!("/v1/cases{all}")))
+            let all = if asked.of.all { "?all=true" } else { "" };
+            Ok(Ask::See(asked.page.of(&format!("/v1/cases{all}"))))
         }),
         Verb::Show(with) => with.run(|asked| Ok(Ask::See(format!("/v1/cases/{}", asked.case)))),
         Verb::Impact(with) => {
@@ -167,7 +177,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Unbind(with) => with.run(|asked| {
             let body = json!({
                 "acquirer": asked.acquirer, "terminal_id": asked.terminal, "channel": asked.channel,
-                "reason": asked.reason, "note": asked.note,
+                "reason": asked.reason, "note": asked.note, "effective_at_us": asked.at.map(|at| at.0),
             });
             Ok(Ask::Make("/v1/unbindings".into(), body))
         }),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::affairs::{Ask, With};
+use super::affairs::{Ask, Everything, Listed, With};
 use crate::admin::escaped;
 
 /// Merchants.
@@ -91,7 +91,7 @@ pub struct ContactArgs {
 #[derive(Debug, clap::Subcommand)]
 enum ContactVerb {
     /// List a merchant's contacts, masked
-    List(With<Merchant>),
+    List(With<Listed<Merchant>>),
     /// Enter a contact; with --replaces, one that takes another's place once both agreed
     Add(With<ContactAdd>),
     /// Verify a contact by evidence, where no code can be sent
@@ -164,9 +164,10 @@ pub fn contact(args: ContactArgs) -> anyhow::Result<ExitCode> {
         }
     };
     match args.verb {
-        ContactVerb::List(with) => {
-            with.run(|merchant| Ok(Ask::See(format!("{}/contacts", merchant.path()))))
-        }
+        ContactVerb::List(with) => with.run(|asked| {
+            let contacts = format!("{}/contacts", asked.of.path());
+            Ok(Ask::See(asked.page.of(&contacts)))
+        }),
         ContactVerb::Add(with) => with.run(|add| {
             let body = json!({
                 "kind": add.kind, "role": add.role, "value": add.value, "replaces": add.replaces,
@@ -309,13 +310,10 @@ pub struct EvidenceArgs {
 #[derive(Debug, clap::Subcommand)]
 enum EvidenceVerb {
     /// List what was filed and waits for another person to act on it
-    List(With<Nothing>),
+    List(With<Listed<Everything>>),
     /// File what shows that something may be done
     File(With<Evidence>),
 }
-
-#[derive(Debug, clap::Args)]
-struct Nothing {}
 
 #[derive(Debug, clap::Args)]
 struct Evidence {
@@ -337,7 +335,7 @@ struct Evidence {
 /// What the gateway refuses, with what to do.
 pub fn evidence(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
     match args.verb {
-        EvidenceVerb::List(with) => with.run(|_nothing| Ok(Ask::See("/v1/evidence".into()))),
+        EvidenceVerb::List(with) => with.run(|asked| Ok(Ask::See(asked.page.of("/v1/evidence")))),
         EvidenceVerb::File(with) => with.run(|filed| {
             let body = json!({
                 "about": filed.about, "allows": filed.allows, "note": filed.note, "sha256": filed.sha256,

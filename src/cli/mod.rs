@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod account;
+pub mod acquirer;
 mod affairs;
 pub mod audit;
 pub mod bare_proxy;
@@ -50,6 +51,7 @@ enum Command {
     Check(check::Args),
     Protocol(protocol::Args),
     Terminal(terminal::Args),
+    Acquirer(acquirer::Args),
     Account(account::Args),
     Merchant(contact::MerchantArgs),
     Contact(contact::ContactArgs),
@@ -91,6 +93,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Protocol(args) => protocol::run(&args),
         Command::Terminal(args) => terminal::run(args),
+        Command::Acquirer(args) => acquirer::run(args),
         Command::Account(args) => account::run(args),
         Command::Merchant(args) => contact::merchant(args),
         Command::Contact(args) => contact::contact(args),

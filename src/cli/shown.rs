@@ -63,8 +63,14 @@ fn columns_of(list: &[Value]) -> (Vec<String>, Vec<Vec<String>>) {
     for row in list {
         let mut cells = Vec::new();
         for (name, value) in row.as_object().into_iter().flatten() {
-            if name != "body" {
-                flat(name, value, &mut cells);
+            match value {
+                _ if name == "body" => {}
+                // What has members of its own is one cell, not a column for each member of each.
+                Value::Array(list) if list.iter().any(Value::is_object) => {
+                    let all: Vec<_> = list.iter().map(in_a_row).collect();
+                    cells.push(vec![name.clone(), all.join("; ")]);
+                }
+                _ => flat(name, value, &mut cells),
             }
         }
         for cell in &cells {
@@ -101,6 +107,13 @@ fn columns_of(list: &[Value]) -> (Vec<String>, Vec<Vec<String>>) {
         .map(|name| name.to_uppercase().replace('_', " "))
         .collect();
     (header, rows)
+}
+
+/// The values of what has members, one behind the other.
+fn in_a_row(value: &Value) -> String {
+    let members = value.as_object().into_iter().flatten();
+    let values: Vec<_> = members.map(|(_, value)| plain(value)).collect();
+    values.join(" ")
 }
 
 /// Members within members by their way, as `impact.outstanding.owed`; what is empty is left out.
@@ -202,11 +215,18 @@ mod tests {
     fn a_list_has_its_number_first_and_no_empty_columns() {
         let list = [
             json!({ "binding": 9, "case": 1, "stage": "draft", "body": { "note": "x" }, "note": "" }),
-            json!({ "binding": 8, "case": 2, "stage": "documents", "waits_for": ["a b", "c d"] }),
+            json!({
+                "binding": 8, "case": 2, "stage": "documents", "waits_for": ["a b", "c d"],
+                "other_accounts": [{ "id": "W-1", "kind": "wechat" }, { "id": "L-1", "kind": "alipay" }],
+            }),
         ];
         let (header, rows) = columns_of(&list);
-        assert_eq!(header, ["CASE", "STAGE", "BINDING", "WAITS FOR"]);
-        assert_eq!(rows[0], ["1", "draft", "9", ""]);
-        assert_eq!(rows[1], ["2", "documents", "8", "a b; c d"]);
+        assert_eq!(
+            header,
+            ["CASE", "STAGE", "BINDING", "OTHER ACCOUNTS", "WAITS FOR"]
+        );
+        assert_eq!(rows[0], ["1", "draft", "9", "", ""]);
+        let accounts = "W-1 wechat; L-1 alipay";
+        assert_eq!(rows[1], ["2", "documents", "8", accounts, "a b; c d"]);
     }
 }

@@ -370,6 +370,11 @@ impl Reader<'_, '_> {
                 .integer("dormant_months", 0..=DORMANT_MONTHS_MAX.into())
                 .and_then(|months| u32::try_from(months).ok())
                 .unwrap_or(default.dormant_months),
+            replacement: section.duration(
+                "replacement_expiry",
+                BindingRules::REPLACEMENT_MIN..=BindingRules::REPLACEMENT_MAX,
+                default.replacement,
+            ),
         };
         // Who traded must not look idle because nothing is left that shows it.
         let shown = keeping.journal.min(keeping.transactions);
@@ -557,8 +562,11 @@ addresses = ["127.0.0.1:9583"]
             found.contains("bindings.dormant_months is longer than"),
             "{found}"
         );
-        let found = bindings("quarantine = \"90d\"").join("\n");
-        assert!(found.contains("quarantine"), "{found}");
+        for wrong in ["quarantine = \"90d\"", "replacement_expiry = \"366d\""] {
+            let found = bindings(wrong).join("\n");
+            let (key, _) = wrong.split_once(' ').unwrap();
+            assert!(found.contains(key), "{found}");
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use answer::{answer, original_elements};
 pub use codes::{Characters, CodeText, DeclineCode, ResponseCode, TerminalAction};
 pub use dialect::{
     AmountParts, CodeEntryRules, DeviceRules, Dialect, EnteredCode, EnvelopeAnswer, Exposure,
-    Field, FieldType, Framing, HeaderPart, LengthPlace, NetworkMessage, NetworkRules,
+    Field, FieldType, Framing, HeaderPart, LengthPlace, MeansRules, NetworkMessage, NetworkRules,
     OriginalRoles, RepeatRules, ReversalRules, Roles, Scope, SettlementRules, SubField, Variation,
     Writing,
 };

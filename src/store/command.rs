@@ -64,6 +64,37 @@ pub struct DeviceName {
     pub serial: String,
 }
 
+/// Who an acquirer is, beside the name that it goes by here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AcquirerDetails {
+    /// Name as its licence has it.
+    pub legal_name: String,
+    /// Its number in the network, at most 11 digits (DE32).
+    pub institution: String,
+    /// Number of its licence.
+    pub licence: String,
+    /// Last day of its licence, as 2030-12-31.
+    pub licence_until: String,
+}
+
+/// An acquirer as the registry shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Acquirer)]
+pub struct AcquirerView {
+    /// The name that listeners and commands call it by
+    pub acquirer: String,
+    /// Name as its licence has it; empty when it is not known, as with what follows
+    pub legal_name: String,
+    /// Its number in the network (DE32)
+    pub institution: String,
+    /// Number of its licence
+    pub licence: String,
+    /// Last day of its licence, as 2030-12-31
+    pub licence_until: String,
+    /// Version
+    pub version: u32,
+}
+
 /// What a limit is of, by the names that people use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Limited {
@@ -89,12 +120,12 @@ pub struct LimitRow {
 /// What is done. See the module.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Says who an acquirer is.
+    /// Says who an acquirer is, or what is known of it by now. Empty texts leave what is there.
     SetAcquirer {
         /// Acquirer.
         acquirer: AcquirerId,
-        /// Number of its licence.
-        licence: String,
+        /// Its details.
+        details: AcquirerDetails,
     },
     /// Enters a merchant, or what is known of it by now. `None` and empty texts leave what is there.
     SetMerchant {
@@ -222,8 +253,8 @@ pub enum Command {
         key: TerminalKey,
         /// DE42.
         merchant: MerchantId,
-        /// Reference of the settlement account.
-        account: String,
+        /// References of its settlement accounts, each of another kind; one at least.
+        accounts: Vec<String>,
         /// Serial number of a device in stock.
         serial: String,
         /// Number of the evidence that another person filed; needed for a terminal id that is kept from others.
@@ -306,7 +337,7 @@ pub enum Command {
         /// Number of the evidence that another person filed.
         evidence: u64,
     },
-    /// Asks that a terminal's money settle elsewhere. Changes nothing yet.
+    /// Asks that a terminal's money settle elsewhere: what is paid into accounts of that kind. Changes nothing yet.
     RequestAccountChange {
         /// Terminal.
         key: TerminalKey,
@@ -315,8 +346,8 @@ pub enum Command {
         /// Why.
         note: String,
     },
-    /// A second person agrees: from here on new money settles into the new account, what was sold before into
-    /// the old one.
+    /// A second person agrees: from here on new money of its kind settles into the new account, what was sold before
+    /// into the old one. A binding that had none of the kind has one more.
     ApproveAccountChange {
         /// Terminal.
         key: TerminalKey,
@@ -710,6 +741,12 @@ pub trait Affairs {
     /// When the store fails.
     fn limit_row(&mut self, of: &Limited) -> Result<Option<LimitRow>, StoreError>;
 
+    /// An acquirer.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn acquirer_view(&mut self, acquirer: AcquirerId) -> Result<Option<AcquirerView>, StoreError>;
+
     /// A merchant.
     ///
     /// # Errors
@@ -742,7 +779,7 @@ pub trait Affairs {
     /// When the store fails.
     fn contact_view(&mut self, contact: u64) -> Result<Option<ContactView>, StoreError>;
 
-    /// A merchant's contacts, revoked ones too.
+    /// A merchant's contacts, revoked ones too, oldest first.
     ///
     /// # Errors
     /// When the store fails.
@@ -750,13 +787,14 @@ pub trait Affairs {
         &mut self,
         acquirer: AcquirerId,
         merchant: MerchantId,
+        part: Part,
     ) -> Result<Vec<ContactView>, StoreError>;
 
     /// A terminal's holds, newest first.
     ///
     /// # Errors
     /// When the store fails.
-    fn hold_views(&mut self, key: TerminalKey) -> Result<Vec<HoldView>, StoreError>;
+    fn hold_views(&mut self, key: TerminalKey, part: Part) -> Result<Vec<HoldView>, StoreError>;
 
     /// A challenge, without its code.
     ///
@@ -774,19 +812,23 @@ pub trait Affairs {
     ///
     /// # Errors
     /// When the store fails.
-    fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError>;
+    fn case_views(&mut self, open_only: bool, part: Part) -> Result<Vec<CaseView>, StoreError>;
 
     /// Evidence that somebody may still act on, newest first.
     ///
     /// # Errors
     /// When the store fails.
-    fn evidence_views(&mut self, now: Timestamp) -> Result<Vec<EvidenceView>, StoreError>;
+    fn evidence_views(
+        &mut self,
+        now: Timestamp,
+        part: Part,
+    ) -> Result<Vec<EvidenceView>, StoreError>;
 
     /// What was heard of after its end, newest first.
     ///
     /// # Errors
     /// When the store fails.
-    fn alert_views(&mut self) -> Result<Vec<AlertView>, StoreError>;
+    fn alert_views(&mut self, part: Part) -> Result<Vec<AlertView>, StoreError>;
 
     /// What the registry knows of what unbinding a terminal means: holds, last terminal, others on the same
     /// account. The rest is in the journal.
@@ -794,6 +836,23 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn impact(&mut self, binding: BindingId) -> Result<Impact, StoreError>;
+}
+
+/// Which part of a list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Only what stands behind the thing with this number.
+    pub behind: Option<u64>,
+    /// So many at most.
+    pub most: u32,
+}
+
+impl Part {
+    /// The beginning of a list.
+    #[must_use]
+    pub const fn first(most: u32) -> Self {
+        Self { behind: None, most }
+    }
 }
 
 /// A merchant as the registry shows it.

@@ -120,6 +120,8 @@ pub struct ImportLine {
     pub reasons: ReasonSet,
     /// How much the terminal may take; `None` keeps what is there.
     pub limits: Option<Limits>,
+    /// Accounts of other kinds that the terminal has too; those of a binding that is there are kept.
+    pub others: Vec<BoundAccount>,
 }
 
 /// What an import did.
@@ -149,6 +151,17 @@ pub struct ImportReport {
     pub accounts: u64,
 }
 
+/// An account that a binding has beside its first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundAccount {
+    /// The acquirer's reference.
+    pub reference: String,
+    /// "bank-card", "wechat", "alipay".
+    pub kind: String,
+    /// Its status; in an import that of a new one.
+    pub status: AccountStatus,
+}
+
 /// A binding as the registry shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingRow {
@@ -160,7 +173,7 @@ pub struct BindingRow {
     pub merchant_name: String,
     /// Merchant category code.
     pub mcc: String,
-    /// Reference of the settlement account.
+    /// Reference of the settlement account; of the first where there are others.
     pub account: String,
     /// Kind of the account.
     pub account_kind: String,
@@ -174,6 +187,8 @@ pub struct BindingRow {
     pub closed_at: Option<Timestamp>,
     /// How much the terminal may take by itself.
     pub limits: Limits,
+    /// Accounts of other kinds that it has too, in the order of the kinds.
+    pub others: Vec<BoundAccount>,
 }
 
 /// One change of a binding.

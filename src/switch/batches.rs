@@ -108,7 +108,7 @@ impl Switch {
         request: &Request,
         model: &mut dyn ReadModel,
     ) -> Option<Handled> {
-        let passed = match self.pass_again(job, message, request) {
+        let passed = match self.pass_again(job, message, request, None) {
             Ok(passed) => passed,
             Err(handled) => return Some(handled),
         };

@@ -11,11 +11,14 @@ use super::kept::kept_for_later;
 use super::local::replaced;
 use super::lookup::Job;
 use super::originals::OriginalName;
+use super::payee::Paying;
 use super::requests::code_of;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
-use crate::base::{Amount, Currency, Fate, MaskedPan, Pan, RequestType, Stan, Timestamp, TxnId};
+use crate::base::{
+    AccountId, Amount, Currency, Fate, MaskedPan, Pan, RequestType, Stan, Timestamp, TxnId,
+};
 use crate::binding::counters::Counted;
 use crate::binding::{Admission, Decision, DeclineReason, TerminalKey, decide};
 use crate::iso8583::{
@@ -36,6 +39,10 @@ pub(super) struct Passed<'a> {
     pub(super) request: &'a Request,
     pub(super) key: TerminalKey,
     pub(super) admission: Admission,
+    /// What says whose its money is.
+    pub(super) paying: Paying,
+    /// Whose its money is.
+    pub(super) account: AccountId,
     /// The directory's number of changes when the gate decided.
     pub(super) epoch: u64,
     /// Whether its settlement is held.
@@ -76,6 +83,8 @@ pub(super) struct Named {
     pub(super) upstream_stan: Option<Stan>,
     /// Whether the request may follow it.
     pub(super) verdict: Result<(), NotFollowing>,
+    /// The account that it belongs to.
+    pub(super) account: Option<AccountId>,
     /// What it counts, where a limit may concern it.
     pub(super) counted: Option<Counted>,
 }
@@ -239,15 +248,16 @@ impl Switch {
         if epoch == passed.epoch {
             return Ok(*passed);
         }
-        let (found, account) = self.present(passed.key);
+        let (found, payee) = self.present(passed.key, passed.paying);
         let merchant = passed.message.merchant();
-        match decide(found, account, passed.request.kind, merchant) {
+        match decide(found, payee.status, passed.request.kind, merchant) {
             // A terminal that was bound anew meanwhile: its lane was judged by the old binding.
             Decision::Pass { admission, .. } if admission.binding != passed.admission.binding => {
                 Err(Refused::With(DeclineCode::NotSignedOn, "bound-anew"))
             }
             Decision::Pass { admission, held } => Ok(Passed {
                 admission,
+                account: payee.account,
                 epoch,
                 held,
                 ..*passed
@@ -548,6 +558,7 @@ impl Switch {
             request,
             key,
             admission,
+            account,
             held,
             ..
         } = *passed;
@@ -582,7 +593,7 @@ impl Switch {
             merchant: admission.merchant,
             binding: admission.binding,
             version: admission.version,
-            account: admission.account,
+            account,
             held,
             kind: request.kind,
             fate: request.fate,

@@ -72,13 +72,16 @@ impl Switch {
         original: Option<(TxnId, Counted)>,
     ) -> Result<Option<Tally>, DeclineReason> {
         let admission = passed.admission;
-        if !self.directory.is_limited(admission.account) {
+        // What an account that is no longer the binding's counts may be limited for the terminal or its merchant.
+        let own = admission.accounts.iter().map(|(_, account)| account);
+        let mut concerned = own.chain([passed.account]);
+        if !concerned.any(|account| self.directory.is_limited(account)) {
             return Ok(None);
         }
         let own = Counted {
             key: passed.key,
             binding: admission.binding,
-            account: admission.account,
+            account: passed.account,
             merchant: admission.merchant,
             amount: amount.unwrap_or(Amount {
                 minor: 0,

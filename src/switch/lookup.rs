@@ -9,10 +9,13 @@ use std::time::Duration;
 use super::Switch;
 use super::effects::Effect;
 use super::forward::{Memory, Passed};
+use super::payee::Paying;
 use super::requests::{code_of, may_have_passed};
 use super::reversals::{agrees, original_key};
 use crate::base::clock::Moment;
-use crate::base::{BatchNumber, BindingId, Fate, MaskedPan, MerchantId, Stan, Timestamp};
+use crate::base::{
+    AccountId, BatchNumber, BindingId, Fate, MaskedPan, MerchantId, Stan, Timestamp,
+};
 use crate::binding::{Decision, TerminalKey, decide};
 use crate::iso8583::{DeclineCode, Index, MatchKey, Message, Mti, Request, ResponseCode};
 use crate::net::{Handled, Session};
@@ -368,32 +371,40 @@ impl Switch {
         model: &mut dyn ReadModel,
     ) -> Result<Option<Handled>, StoreError> {
         let named = self.judge_original(job, message, request, model)?;
-        Ok(Some(match self.pass_again(job, message, request) {
-            Ok(passed) => self.forward(&passed, named, Memory::Lane),
-            Err(handled) => handled,
-        }))
+        let original = named.and_then(|named| named.account);
+        Ok(Some(
+            match self.pass_again(job, message, request, original) {
+                Ok(passed) => self.forward(&passed, named, Memory::Lane),
+                Err(handled) => handled,
+            },
+        ))
     }
 
-    /// Time has passed while it was looked up: the gate decides on the present.
+    /// Time has passed while it was looked up: the gate decides on the present. `original`: the account of what it
+    /// follows, if that is known here.
     pub(super) fn pass_again<'a>(
         &self,
         job: &'a Job,
         message: &'a Message<'a>,
         request: &'a Request,
+        original: Option<AccountId>,
     ) -> Result<Passed<'a>, Handled> {
         let epoch = self.directory.epoch();
-        let (present, account) = self.present(job.key);
+        let paying = Paying::behind(message, original);
+        let (present, payee) = self.present(job.key, paying);
         let passed = |admission, held, declined| Passed {
             session: &job.session,
             message,
             request,
             key: job.key,
             admission,
+            paying,
+            account: payee.account,
             epoch,
             held,
             declined,
         };
-        match decide(present, account, request.kind, message.merchant()) {
+        match decide(present, payee.status, request.kind, message.merchant()) {
             Decision::Pass { admission, held } => Ok(passed(admission, held, None)),
             Decision::Decline(reason)
                 if let Ok(Some(admission)) = present
@@ -418,15 +429,16 @@ impl Switch {
         named: bool,
         model: &mut dyn ReadModel,
     ) -> Result<Option<Handled>, StoreError> {
-        let passed = match self.pass_again(job, message, request) {
-            Ok(passed) => passed,
-            Err(handled) => return Ok(Some(handled)),
-        };
         // Something else may follow the original since it was judged.
         let named = if named {
             self.judge_original(job, message, request, model)?
         } else {
             None
+        };
+        let original = named.and_then(|named| named.account);
+        let passed = match self.pass_again(job, message, request, original) {
+            Ok(passed) => passed,
+            Err(handled) => return Ok(Some(handled)),
         };
         Ok(match self.learn(job, &passed, model)? {
             Learned::Lane => Some(self.forward(&passed, named, Memory::LaneAndStore)),

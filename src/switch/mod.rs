@@ -27,6 +27,7 @@ mod local;
 mod lookup;
 mod originals;
 mod owed;
+mod payee;
 mod recovery;
 mod remake;
 mod requests;

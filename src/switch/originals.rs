@@ -10,7 +10,9 @@ use super::forward::{Named, sign_of};
 use super::limits::tally_of;
 use super::lookup::Job;
 use crate::base::calendar::Civil;
-use crate::base::{BatchNumber, Currency, MaskedPan, RequestType, Stan, Timestamp, TxnId};
+use crate::base::{
+    AccountId, BatchNumber, Currency, MaskedPan, RequestType, Stan, Timestamp, TxnId,
+};
 use crate::binding::counters::Tally;
 use crate::iso8583::{Message, Request};
 use crate::store::read_model::Query;
@@ -152,6 +154,7 @@ impl Switch {
             } else {
                 may_follow(&following, standing.as_ref())
             },
+            account: found.as_ref().map(|row| AccountId(row.account)),
             counted: found
                 .as_ref()
                 .filter(|_| self.directory.counters().any())

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::attendant::Heard;
 use super::forward::{Memory, Passed};
+use super::payee::Paying;
 use super::{ListenerPolicy, Switch};
 use crate::base::{RequestType, limits};
-use crate::binding::gate::Undecidable;
 use crate::binding::{
-    AccountStatus, Admission, Decision, DeclineReason, SerialPrint, SerialRule, TerminalKey,
-    check_device, decide,
+    Decision, DeclineReason, SerialPrint, SerialRule, TerminalKey, check_device, decide,
 };
 use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Misshapen, Request, Served};
 use crate::net::{Handled, Session, Terminals};
@@ -61,8 +60,9 @@ impl Switch {
         };
         // Read before the look-up: whether anything changed since is asked again where it is accepted.
         let epoch = self.directory.epoch();
-        let (found, account) = self.present(key);
-        let decision = decide(found, account, request.kind, message.merchant());
+        let paying = Paying::before(message, request);
+        let (found, payee) = self.present(key, paying);
+        let decision = decide(found, payee.status, request.kind, message.merchant());
         let decision = self.look_at_device(policy, message, request, key, decision);
         match decision {
             Decision::Decline(reason)
@@ -76,6 +76,8 @@ impl Switch {
                     request,
                     key,
                     admission,
+                    paying,
+                    account: payee.account,
                     epoch,
                     held: false,
                     declined: Some(reason),
@@ -108,6 +110,8 @@ impl Switch {
                         request,
                         key,
                         admission,
+                        paying,
+                        account: payee.account,
                         epoch,
                         held,
                         declined: None,
@@ -157,19 +161,6 @@ impl Switch {
                 }
             }
         }
-    }
-
-    /// A terminal's binding as it is now, and the status of its account.
-    pub(super) fn present(
-        &self,
-        key: TerminalKey,
-    ) -> (Result<Option<Admission>, Undecidable>, AccountStatus) {
-        let found = self.directory.find(key);
-        let account = match found {
-            Ok(Some(admission)) => self.directory.account(admission.account),
-            Ok(None) | Err(Undecidable) => AccountStatus::Unverified,
-        };
-        (found, account)
     }
 
     /// A frame that breaks its dialect. What could be read of it is answered with "format error"; when
@@ -237,6 +228,7 @@ pub(super) const fn may_have_passed(reason: DeclineReason) -> bool {
         DeclineReason::Unbound
         | DeclineReason::State(_)
         | DeclineReason::Account(_)
+        | DeclineReason::NoAccount(_)
         | DeclineReason::Held(_) => true,
         DeclineReason::UnknownTerminal
         | DeclineReason::WrongMerchant
@@ -253,6 +245,7 @@ pub(super) const fn code_of(reason: DeclineReason) -> DeclineCode {
         DeclineReason::WrongMerchant => DeclineCode::WrongMerchant,
         DeclineReason::State(_)
         | DeclineReason::Account(_)
+        | DeclineReason::NoAccount(_)
         | DeclineReason::Held(_)
         | DeclineReason::OtherDevice => DeclineCode::NotAllowed,
         DeclineReason::OverLimit(kind) if kind.is_amount() => DeclineCode::AmountLimit,
@@ -264,7 +257,9 @@ pub(super) const fn code_of(reason: DeclineReason) -> DeclineCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binding::{BindingState, HoldScope, LimitKind};
+    use crate::binding::{
+        AccountKind, AccountStatus, BindingState, HoldScope, LimitKind, NoAccount,
+    };
     use crate::iso8583::Dialect;
 
     /// bindings test 12: for no reason of the gate's, in no dialect, does a shop keep the customer's card.
@@ -287,6 +282,9 @@ mod tests {
                 .iter()
                 .map(|s| DeclineReason::Account(*s)),
         );
+        let none = AccountKind::ALL.iter().map(|kind| NoAccount::Of(*kind));
+        let none = none.chain([NoAccount::UnknownMeans]);
+        reasons.extend(none.map(DeclineReason::NoAccount));
         reasons.extend(HoldScope::ALL.iter().map(|s| DeclineReason::Held(*s)));
         reasons.extend(LimitKind::ALL.iter().map(|k| DeclineReason::OverLimit(*k)));
         let mut looked_at = 0;

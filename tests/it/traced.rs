@@ -232,6 +232,7 @@ fn bind(folder: &Path, clock: &dyn Clock) {
             state: Some(BindingState::Active),
             reasons: ReasonSet::EMPTY,
             limits: None,
+            others: Vec::new(),
         })
     };
     let mut lines = (1..=TERMINALS).map(line);

@@ -7,9 +7,10 @@ use std::path::Path;
 use posgate::base::{
     AccountId, AcquirerId, BatchNumber, BindingId, RequestType, Stan, TerminalId, Timestamp,
 };
-use posgate::binding::{AccountStatus, BindingState, TerminalKey};
-use posgate::store::command::{Affairs, DeviceName};
+use posgate::binding::{AccountKind, AccountStatus, Accounts, BindingState, TerminalKey};
+use posgate::store::command::{Affairs, Command, DeviceName, Part};
 use posgate::store::projection::project_round;
+use posgate::store::registry::Actor;
 use posgate::store::sqlite::{Retention, SqliteFolder, StoreFile, check};
 use posgate::store::{JournalStore, OutcomeKind, ReadModel, Registry};
 
@@ -145,11 +146,21 @@ fn a_registry_of_schema_2_gets_devices_and_keeps_its_history() {
         versions,
         [(2, BindingState::Suspended), (3, BindingState::RePending)]
     );
+    // A binding of one account reads as it did, whatever its kind.
+    let one = Accounts::one(AccountKind::WeChat, AccountId(2));
+    assert_eq!(second.admission.accounts, one);
+    assert_eq!(
+        (second.account.as_str(), second.others.as_slice()),
+        ("ACC-002", [].as_slice())
+    );
     let (mut accounts, mut bindings) = (Vec::new(), 0);
     registry
         .load(
             &mut |id, status| accounts.push((id, status)),
-            &mut |_, _| bindings += 1,
+            &mut |_, admission| {
+                assert!(admission.accounts.only().is_some());
+                bindings += 1;
+            },
         )
         .unwrap();
     assert_eq!(bindings, 5);
@@ -169,7 +180,7 @@ fn a_registry_of_schema_7_keeps_its_alerts_and_watches_what_was_given_up() {
     drop(db);
     let folder = SqliteFolder::open(place.path()).unwrap();
     let mut registry = folder.registry().unwrap();
-    let alerts = registry.alert_views().unwrap();
+    let alerts = registry.alert_views(Part::first(1_000)).unwrap();
     let shown: Vec<_> = alerts
         .iter()
         .map(|a| (a.kind.as_str(), a.subject.as_str(), a.binding, a.count))
@@ -200,4 +211,42 @@ fn a_registry_of_schema_7_keeps_its_alerts_and_watches_what_was_given_up() {
         .collect::<Result<_, _>>()
         .unwrap();
     assert_eq!(watched, [0, 1_795_305_600_000_005 + 90 * 86_400_000_000, 0]);
+}
+
+/// A binding of one account has that one; a replacement that was being tested ends at its time, and an acquirer whom
+/// nobody described has no details.
+#[test]
+fn a_registry_of_schema_12_has_one_account_for_each_binding() {
+    let place = tempfile::tempdir().unwrap();
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/schema-12/registry.sql");
+    let db = rusqlite::Connection::open(place.path().join("registry.db")).unwrap();
+    db.execute_batch(&fs::read_to_string(dump).unwrap())
+        .unwrap();
+    drop(db);
+    let folder = SqliteFolder::open(place.path()).unwrap();
+    let mut registry = folder.registry().unwrap();
+    let mut bound = Vec::new();
+    let mut each = |key: TerminalKey, admission: posgate::binding::Admission| {
+        bound.push((key.terminal.to_string(), admission.accounts));
+    };
+    registry.load(&mut |_, _| {}, &mut each).unwrap();
+    let one = |kind, account| Accounts::one(kind, AccountId(account));
+    let expect = [
+        ("T0000001", one(AccountKind::BankCard, 1)),
+        ("T0000002", one(AccountKind::WeChat, 2)),
+        ("T0000003", one(AccountKind::Alipay, 3)),
+        ("T0000009", one(AccountKind::BankCard, 1)),
+    ];
+    assert_eq!(
+        bound,
+        expect.map(|(terminal, accounts)| (terminal.to_owned(), accounts))
+    );
+    let view = registry.acquirer_view(AcquirerId(1)).unwrap().unwrap();
+    assert_eq!((view.licence.as_str(), view.version), ("", 1));
+    let case = registry.case_view(1).unwrap().unwrap();
+    assert_eq!(case.stage, "testing");
+    let month = Timestamp(case.opened_at_us + 30 * 86_400_000_000);
+    let ended = registry.carry_out(&Command::Tick, None, &Actor::program("posgate", month));
+    assert_eq!(ended.unwrap().changes.bindings.len(), 1);
+    assert_eq!(registry.case_view(1).unwrap().unwrap().stage, "expired");
 }

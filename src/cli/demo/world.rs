@@ -390,6 +390,7 @@ fn import_line(acquirer: AcquirerId, member: &Member, line: u64) -> ImportLine {
         state: Some(state),
         reasons,
         limits: None,
+        others: Vec::new(),
     }
 }
 

@@ -548,5 +548,6 @@ fn import_line(number: u32) -> Option<ImportLine> {
         state: Some(BindingState::Active),
         reasons: ReasonSet::EMPTY,
         limits: None,
+        others: Vec::new(),
     })
 }

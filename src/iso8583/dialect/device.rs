@@ -4,43 +4,35 @@ use std::collections::BTreeMap;
 
 use crate::base::document::Section;
 use crate::iso8583::message::Message;
-use crate::iso8583::subfield::{Layout, Part, Parts, Tag};
+use crate::iso8583::subfield::Layout;
+
+use super::part_path::PartPath;
 
 /// Where the serial number stands: a field, and in it a part of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceRules {
-    field: u8,
-    path: Vec<Tag>,
+    serial: PartPath,
 }
 
 impl DeviceRules {
     /// Hands the serial number to `read`, without blanks around it. `None` when the message has none, or the field
     /// breaks its layout.
     pub fn serial<R>(&self, message: &Message<'_>, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let value = message.value(self.field)?;
-        let layout = message.dialect().layout(self.field)?;
-        let (first, rest) = self.path.split_first()?;
-        let mut part = find(layout.parts(&value), first)?;
-        for tag in rest {
-            part = find(part.parts()?, tag)?;
-        }
-        let serial = part.value();
-        let serial = serial.trim_ascii();
-        (!serial.is_empty()).then(|| read(serial))
+        let found = self.serial.read(message, |serial| {
+            let serial = serial.trim_ascii();
+            (!serial.is_empty()).then(|| read(serial))
+        });
+        found.flatten()
     }
-}
-
-fn find<'d, 'v>(parts: Parts<'d, 'v>, tag: &Tag) -> Option<Part<'d, 'v>> {
-    parts.map_while(Result::ok).find(|part| part.tag() == *tag)
 }
 
 /// Reads `[device]`, as in `serial = "59.A2.02"`; a dialect may leave it out.
 pub(super) fn rules(root: &Section<'_, '_>, layouts: &BTreeMap<u8, Layout>) -> Option<DeviceRules> {
     let section = root.section("device")?;
-    let rules = section
+    let serial = section
         .required_text("serial", "59.A2.02")
         .and_then(|text| {
-            let read = path(text.value, layouts);
+            let read = PartPath::parse(text.value, layouts);
             if read.is_none() {
                 section.problems().consequence(
                     &text.span,
@@ -50,20 +42,7 @@ pub(super) fn rules(root: &Section<'_, '_>, layouts: &BTreeMap<u8, Layout>) -> O
             read
         });
     section.finish();
-    rules
-}
-
-fn path(text: &str, layouts: &BTreeMap<u8, Layout>) -> Option<DeviceRules> {
-    let (field, parts) = text.split_once('.')?;
-    let field = field.parse().ok()?;
-    let mut layout = layouts.get(&field);
-    let mut path = Vec::new();
-    for name in parts.split('.') {
-        let tag = Tag::parse(name)?;
-        layout = layout?.rule(&tag)?.layout.as_ref();
-        path.push(tag);
-    }
-    Some(DeviceRules { field, path })
+    serial.map(|serial| DeviceRules { serial })
 }
 
 #[cfg(test)]

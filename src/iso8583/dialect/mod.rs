@@ -6,7 +6,9 @@
 mod code_entry;
 mod device;
 mod fields;
+mod means;
 mod parse;
+mod part_path;
 mod requests;
 mod rules;
 mod settings;
@@ -31,6 +33,7 @@ use super::subfield::Layout;
 
 pub use code_entry::{CodeEntryRules, EnteredCode};
 pub use device::DeviceRules;
+pub use means::MeansRules;
 pub use rules::{
     AmountParts, EnvelopeAnswer, Framing, HeaderPart, LengthPlace, NetworkMessage, NetworkRules,
     OriginalRoles, RepeatRules, ReversalRules, Roles,
@@ -117,6 +120,7 @@ pub struct Dialect {
     settlement: Option<SettlementRules>,
     code_entry: Option<CodeEntryRules>,
     device: Option<DeviceRules>,
+    means: Option<MeansRules>,
     network: NetworkRules,
     warnings: Vec<Problem>,
 }
@@ -440,6 +444,12 @@ impl Dialect {
     #[must_use]
     pub const fn device(&self) -> Option<&DeviceRules> {
         self.device.as_ref()
+    }
+
+    /// How a message names its means of payment, when the dialect knows.
+    #[must_use]
+    pub const fn means(&self) -> Option<&MeansRules> {
+        self.means.as_ref()
     }
 
     /// What the gateway itself sends upstream.

@@ -8,6 +8,7 @@ use crate::base::limits;
 use super::code_entry;
 use super::device;
 use super::fields;
+use super::means;
 use super::requests;
 use super::settings;
 use super::settlement;
@@ -181,6 +182,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let (messages, matching) = requests::messages(&root, &table, &roles, rows.requests());
     let settlement = settlement::rules(&root, &table, rows.requests());
     let device = device::rules(&root, &layouts);
+    let means = means::rules(&root, &table, &layouts);
     let code_entry = code_entry::rules(&root, &table, rows.requests());
     let codes = settings::codes(&root, &table, reversal.as_ref(), serves);
     let network = settings::network(&root, &table);
@@ -208,6 +210,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         settlement,
         code_entry,
         device,
+        means,
         network,
         warnings: Vec::new(),
     })
@@ -223,6 +226,7 @@ fn serves(root: &Section<'_, '_>) -> bool {
         "settlement",
         "code_entry",
         "device",
+        "means",
         "declines",
         "network",
     ];

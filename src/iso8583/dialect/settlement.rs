@@ -283,7 +283,8 @@ fn find(
     name: &str,
 ) -> Option<Place> {
     let found = named.iter().find(|(known, _)| known == name);
-    if found.is_none() {
+    // What is no list was told when it was read.
+    if found.is_none() && !section.is_no_list(key) {
         let message = format!("settlement.{key} has no \"{name}\"");
         section.problems().error(&section.span_of(key), message);
     }

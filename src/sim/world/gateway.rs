@@ -14,7 +14,8 @@ use crate::base::{
     Timestamp, TxnId,
 };
 use crate::binding::{
-    Admission, BindingState, Directory, HoldSet, ReasonSet, SerialPrint, TerminalKey,
+    AccountKind, Accounts, Admission, BindingState, Directory, HoldSet, ReasonSet, SerialPrint,
+    TerminalKey,
 };
 use crate::iso8583::{Dialect, Index, Message};
 use crate::net::{Handled, Session};
@@ -64,7 +65,7 @@ impl Remains {
             let admission = Admission {
                 binding: BindingId(number.into()),
                 version: 1,
-                account: AccountId(0),
+                accounts: Accounts::one(AccountKind::BankCard, AccountId(0)),
                 merchant: who.merchant,
                 state: BindingState::Active,
                 reasons: ReasonSet::EMPTY,

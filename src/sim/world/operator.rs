@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{AccountId, RequestType, TerminalId, Timestamp};
+use crate::base::{AccountId, RequestType, TerminalId, Timestamp, TxnId};
 use crate::binding::{
-    AccountStatus, Admission, BindingState, Directory, ReasonSet, RependReason, TerminalKey,
+    AccountKind, AccountStatus, Accounts, Admission, BindingState, Directory, ReasonSet,
+    RependReason, TerminalKey,
 };
 use crate::store::Intent;
 
@@ -26,6 +27,8 @@ pub(super) struct Operator {
     held: BTreeMap<TerminalId, Vec<Held>>,
     /// Accounts are given out in turn, each to one terminal only.
     accounts: u32,
+    /// Whose the money of what was admitted is.
+    belongs: BTreeMap<TxnId, AccountId>,
     pub(super) changes: u64,
 }
 
@@ -35,6 +38,7 @@ impl Operator {
             directory,
             held: BTreeMap::new(),
             accounts: 0,
+            belongs: BTreeMap::new(),
             changes: 0,
         }
     }
@@ -48,7 +52,7 @@ impl Operator {
             Held {
                 from: Timestamp(0),
                 admission: Admission {
-                    account,
+                    accounts: Accounts::one(AccountKind::BankCard, account),
                     ..admission
                 },
                 usable: true,
@@ -87,7 +91,8 @@ impl Operator {
             2 => {
                 let account = self.next_account();
                 self.directory.set_account(account, AccountStatus::Verified);
-                (next.admission.account, next.usable) = (account, true);
+                next.admission.accounts = Accounts::one(AccountKind::BankCard, account);
+                next.usable = true;
             }
             3 => {
                 // No new version: the account changed, not the binding.
@@ -98,7 +103,8 @@ impl Operator {
                 } else {
                     AccountStatus::Frozen
                 };
-                self.directory.set_account(next.admission.account, status);
+                let account = next.admission.accounts.first();
+                self.directory.set_account(account, status);
             }
             _ => {
                 next.admission.state = BindingState::Active;
@@ -111,7 +117,7 @@ impl Operator {
             key.terminal,
             next.admission.state,
             next.admission.version,
-            next.admission.account.0,
+            next.admission.accounts.first().0,
             next.usable
         );
         self.put(key, next);
@@ -131,7 +137,7 @@ impl Operator {
             next.admission.state = BindingState::Active;
             next.admission.reasons = ReasonSet::EMPTY;
             next.usable = true;
-            let account = next.admission.account;
+            let account = next.admission.accounts.first();
             self.directory.set_account(account, AccountStatus::Verified);
             let key = TerminalKey {
                 acquirer: crate::base::AcquirerId(0),
@@ -145,10 +151,23 @@ impl Operator {
         self.held.get(&key.terminal)?.last().copied()
     }
 
-    /// Whether what an intent says of its binding held when it was accepted, and let it pass.
-    pub(super) fn admits(&self, intent: &Intent<'_>) -> bool {
+    /// Whether what an intent says of its binding held when it was accepted, and let it pass. What follows something
+    /// belongs to the account of what it follows.
+    pub(super) fn admits(&mut self, intent: &Intent<'_>) -> bool {
+        self.belongs.insert(intent.txn, intent.account);
+        let followed = self.belongs.get(&intent.original).copied();
         let Some(held) = self.held.get(&intent.key.terminal) else {
             return false;
+        };
+        let had = |account: AccountId| {
+            let mut all = held.iter().map(|held| held.admission.accounts);
+            all.any(|accounts| accounts.contains(account))
+        };
+        let is_whose = |admission: &Admission| match followed {
+            Some(account) => intent.account == account,
+            None if intent.original.0 == 0 => intent.account == admission.accounts.first(),
+            // It became durable as the process ended, and nobody looked.
+            None => had(intent.account),
         };
         // Of one moment, what held before and what held after may be meant.
         let nexts = held.iter().skip(1).map(|next| next.from);
@@ -159,7 +178,7 @@ impl Operator {
             held.from <= intent.at
                 && intent.at <= end
                 && admission.version == intent.version
-                && admission.account == intent.account
+                && is_whose(admission)
                 && (open || intent.kind != RequestType::NewMoney)
         })
     }

@@ -6,16 +6,35 @@ use std::collections::hash_map::Entry;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::limits as stored;
-use super::registry::{state_told, write_state};
+use super::registry::{accounts_of, accounts_of_b, state_told, write_accounts, write_state};
 use super::{audit, from_sql, to_sql};
 use crate::base::calendar::Civil;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp, limits};
 use crate::binding::counters::CounterName;
 use crate::binding::limit::LimitScope;
 use crate::binding::watch::BindingRules;
-use crate::binding::{Admission, BindingState, HoldSet, ReasonSet, SerialPrint, TerminalKey};
+use crate::binding::{
+    AccountKind, AccountStatus, Accounts, Admission, BindingState, HoldSet, ReasonSet, SerialPrint,
+    TerminalKey,
+};
 use crate::store::audit::Entry as Event;
 use crate::store::registry::{Actor, DirectoryChanges, ImportLine, ImportReport, LineProblem};
+
+/// An account that was met already.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    id: AccountId,
+    owner: i64,
+    kind: AccountKind,
+}
+
+/// What of a line says which account.
+#[derive(Clone, Copy, Debug)]
+struct Said<'l> {
+    reference: &'l str,
+    kind: &'l str,
+    status: AccountStatus,
+}
 
 /// See the module.
 pub(super) struct Import<'c> {
@@ -23,7 +42,7 @@ pub(super) struct Import<'c> {
     actor: &'c Actor,
     rules: BindingRules,
     merchants: HashMap<(AcquirerId, MerchantId), i64>,
-    accounts: HashMap<(AcquirerId, Box<str>), (i64, i64)>,
+    accounts: HashMap<(AcquirerId, Box<str>), Known>,
     seen: HashMap<TerminalKey, u64>,
     pub(super) report: ImportReport,
     pub(super) changes: DirectoryChanges,
@@ -73,10 +92,45 @@ impl<'c> Import<'c> {
             }
         }
         let merchant = self.merchant(line)?;
-        let Some(account) = self.account(line, merchant)? else {
+        let Some(accounts) = self.accounts(line, merchant)? else {
             return Ok(());
         };
-        self.bind(line, key, merchant, account)
+        self.bind(line, key, merchant, accounts)
+    }
+
+    /// All accounts of a line; none when one of them is a problem.
+    fn accounts(&mut self, line: &ImportLine, merchant: i64) -> rusqlite::Result<Option<Accounts>> {
+        let first = Said {
+            reference: &line.account,
+            kind: &line.account_kind,
+            status: line.account_status,
+        };
+        let Some(first) = self.account(line, merchant, first)? else {
+            return Ok(None);
+        };
+        let mut all = Accounts::one(first.kind, first.id);
+        for other in &line.others {
+            let said = Said {
+                reference: &other.reference,
+                kind: &other.kind,
+                status: other.status,
+            };
+            let Some(known) = self.account(line, merchant, said)? else {
+                return Ok(None);
+            };
+            let kind = known.kind;
+            let reason = if kind.name() != other.kind {
+                format!("account {} is of kind {kind}", other.reference)
+            } else if all.of(kind).is_some() {
+                format!("a binding has one account of a kind, and two here are of kind {kind}")
+            } else {
+                all = all.with(kind, known.id);
+                continue;
+            };
+            self.problem(line.line, reason);
+            return Ok(None);
+        }
+        Ok(Some(all))
     }
 
     fn merchant(&mut self, line: &ImportLine) -> rusqlite::Result<i64> {
@@ -113,21 +167,31 @@ impl<'c> Import<'c> {
         Ok(id)
     }
 
-    fn account(&mut self, line: &ImportLine, merchant: i64) -> rusqlite::Result<Option<i64>> {
-        let name = (line.acquirer, line.account.clone());
+    fn account(
+        &mut self,
+        line: &ImportLine,
+        merchant: i64,
+        said: Said<'_>,
+    ) -> rusqlite::Result<Option<Known>> {
+        let kind_of = |name: &str| AccountKind::from_name(name).unwrap_or(AccountKind::BankCard);
+        let name = (line.acquirer, said.reference.into());
         let known = match self.accounts.get(&name) {
             Some(known) => Some(*known),
             None => self
                 .db
                 .prepare_cached(
-                    "SELECT id, merchant FROM account WHERE acquirer = ?1 AND reference = ?2",
+                    "SELECT id, merchant, kind FROM account WHERE acquirer = ?1 AND reference = ?2",
                 )?
-                .query_row(params![line.acquirer.0, line.account], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
+                .query_row(params![line.acquirer.0, said.reference], |row| {
+                    Ok(Known {
+                        id: AccountId(row.get(0)?),
+                        owner: row.get(1)?,
+                        kind: kind_of(row.get_ref(2)?.as_str()?),
+                    })
                 })
                 .optional()?,
         };
-        let (id, owner) = match known {
+        let known = match known {
             Some(known) => known,
             None => {
                 self.report.accounts += 1;
@@ -139,21 +203,25 @@ impl<'c> Import<'c> {
                     )?
                     .insert(params![
                         line.acquirer.0,
-                        line.account,
+                        said.reference,
                         merchant,
-                        line.account_kind,
-                        line.account_status.name()
+                        said.kind,
+                        said.status.name()
                     ])?;
-                let number = AccountId(u32::try_from(id).unwrap_or(u32::MAX));
-                self.changes.accounts.push((number, line.account_status));
-                (id, merchant)
+                let id = AccountId(u32::try_from(id).unwrap_or(u32::MAX));
+                self.changes.accounts.push((id, said.status));
+                Known {
+                    id,
+                    owner: merchant,
+                    kind: kind_of(said.kind),
+                }
             }
         };
-        self.accounts.insert(name, (id, owner));
-        if owner == merchant {
-            return Ok(Some(id));
+        self.accounts.insert(name, known);
+        if known.owner == merchant {
+            return Ok(Some(known));
         }
-        let reason = format!("account {} belongs to another merchant", line.account);
+        let reason = format!("account {} belongs to another merchant", said.reference);
         self.problem(line.line, reason);
         Ok(None)
     }
@@ -163,22 +231,24 @@ impl<'c> Import<'c> {
         line: &ImportLine,
         key: TerminalKey,
         merchant: i64,
-        account: i64,
+        accounts: Accounts,
     ) -> rusqlite::Result<()> {
         let terminal = self.terminal(line)?;
         // `None`: the terminal is new in this import, so it has no binding to look for.
-        let open: Option<(i64, i64, i64, u32, String, u8)> = match terminal {
+        let open: Option<(i64, i64, Accounts, u32, String, u8)> = match terminal {
             (id, false) => self
                 .db
-                .prepare_cached(
-                    "SELECT id, merchant, account, version, state, reasons FROM binding \
-                     WHERE terminal = ?1 AND closed_at IS NULL",
-                )?
+                .prepare_cached(concat!(
+                    "SELECT b.id, b.merchant, ",
+                    accounts_of_b!(),
+                    ", b.version, b.state, b.reasons FROM binding b \
+                     WHERE b.terminal = ?1 AND b.closed_at IS NULL",
+                ))?
                 .query_row([id], |row| {
                     Ok((
                         row.get(0)?,
                         row.get(1)?,
-                        row.get(2)?,
+                        accounts_of(row.get_ref(2)?.as_str()?),
                         row.get(3)?,
                         row.get(4)?,
                         row.get(5)?,
@@ -190,7 +260,7 @@ impl<'c> Import<'c> {
         let mut admission = Admission {
             binding: BindingId(0),
             version: 1,
-            account: AccountId(u32::try_from(account).unwrap_or(u32::MAX)),
+            accounts,
             merchant: line.merchant,
             state: line.state.unwrap_or(BindingState::Active),
             reasons: line.reasons,
@@ -202,7 +272,7 @@ impl<'c> Import<'c> {
             // open a new one.
             None if !terminal.1 && line.state.is_none() => self.report.unchanged += 1,
             None if !admission.state.is_open()
-                && self.was_closed(terminal.0, merchant, account)? =>
+                && self.was_closed(terminal.0, merchant, accounts)? =>
             {
                 self.report.unchanged += 1;
             }
@@ -230,13 +300,16 @@ impl<'c> Import<'c> {
                     .insert(params![
                         terminal.0,
                         merchant,
-                        account,
+                        accounts.first().0,
                         admission.state.name(),
                         admission.reasons.bits(),
                         to_sql(self.actor.at.0),
                         closed_at,
                         device
                     ])?;
+                if accounts.only().is_none() {
+                    write_accounts(self.db, id, accounts)?;
+                }
                 admission.binding = BindingId(from_sql(id));
                 self.report.bound += 1;
                 self.changes.bindings.push((key, admission));
@@ -244,18 +317,26 @@ impl<'c> Import<'c> {
                     self.limit(line, id)?;
                 }
             }
-            Some((_, bound_merchant, bound_account, ..))
-                if bound_merchant != merchant || bound_account != account =>
+            Some((_, bound_merchant, bound, ..))
+                if bound_merchant != merchant
+                    || accounts.iter().any(|(_, account)| !bound.contains(account)) =>
             {
-                let what = if bound_merchant == merchant {
-                    "account"
-                } else {
-                    "merchant"
+                let lacks = accounts.iter().find(|(kind, _)| bound.of(*kind).is_none());
+                let reason = match lacks {
+                    _ if bound_merchant != merchant => format!(
+                        "terminal {} is bound to another merchant; set its state to unbound first",
+                        key.terminal
+                    ),
+                    Some((kind, _)) => format!(
+                        "terminal {} has no {kind} account; two persons give it one: `posgate binding \
+                         request-account`",
+                        key.terminal
+                    ),
+                    None => format!(
+                        "terminal {} is bound to another account; set its state to unbound first",
+                        key.terminal
+                    ),
                 };
-                let reason = format!(
-                    "terminal {} is bound to another {what}; set its state to unbound first",
-                    key.terminal
-                );
                 self.problem(line.line, reason);
             }
             Some((id, ..)) if let Some(reason) = self.other_device(line, id)? => {
@@ -271,8 +352,9 @@ impl<'c> Import<'c> {
                     self.report.unchanged += 1;
                 }
             }
-            Some((id, _, _, version, state, reasons)) => {
+            Some((id, _, bound, version, state, reasons)) => {
                 admission.binding = BindingId(from_sql(id));
+                admission.accounts = bound;
                 admission.version = version + 1;
                 admission.device = self.bound_device(id)?;
                 write_state(self.db, admission, self.actor, self.rules)?;
@@ -392,15 +474,26 @@ impl<'c> Import<'c> {
     }
 
     /// Whether the terminal's latest binding was this one and is closed: nothing is left to say.
-    fn was_closed(&self, terminal: i64, merchant: i64, account: i64) -> rusqlite::Result<bool> {
-        let latest: Option<(i64, i64)> = self
+    fn was_closed(
+        &self,
+        terminal: i64,
+        merchant: i64,
+        accounts: Accounts,
+    ) -> rusqlite::Result<bool> {
+        let latest: Option<(i64, Accounts)> = self
             .db
-            .prepare_cached(
-                "SELECT merchant, account FROM binding WHERE terminal = ?1 ORDER BY id DESC LIMIT 1",
-            )?
-            .query_row([terminal], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached(concat!(
+                "SELECT b.merchant, ",
+                accounts_of_b!(),
+                " FROM binding b WHERE b.terminal = ?1 ORDER BY b.id DESC LIMIT 1",
+            ))?
+            .query_row([terminal], |row| {
+                Ok((row.get(0)?, accounts_of(row.get_ref(1)?.as_str()?)))
+            })
             .optional()?;
-        Ok(latest == Some((merchant, account)))
+        Ok(latest.is_some_and(|(was, had)| {
+            was == merchant && accounts.iter().all(|(_, account)| had.contains(account))
+        }))
     }
 
     /// The row of the device with the line's serial number, which is put on the inventory when it is new. A

@@ -201,10 +201,15 @@ fn set_of(
     for row in rows {
         subjects.extend(subject_of(db, name.scope, *row)?);
         let of = match name.scope {
-            LimitScope::Terminal => "SELECT account FROM binding WHERE id = ?1",
+            LimitScope::Terminal => {
+                "SELECT account FROM binding WHERE id = ?1 \
+                 UNION SELECT account FROM account_beside WHERE binding = ?1"
+            }
             LimitScope::Account => "SELECT id FROM account WHERE id = ?1",
             LimitScope::Merchant => {
-                "SELECT DISTINCT account FROM binding WHERE merchant = ?1 AND closed_at IS NULL"
+                "SELECT account FROM binding WHERE merchant = ?1 AND closed_at IS NULL \
+                 UNION SELECT z.account FROM binding b JOIN account_beside z ON z.binding = b.id \
+                 WHERE b.merchant = ?1 AND b.closed_at IS NULL"
             }
         };
         let mut of = db.prepare_cached(of)?;

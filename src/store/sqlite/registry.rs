@@ -14,14 +14,14 @@ use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Time
 use crate::binding::watch::BindingRules;
 use crate::binding::watch::WATCH;
 use crate::binding::{
-    AccountStatus, Admission, BindingState, HoldSet, ReasonSet, RependReason, SerialPrint,
-    TerminalKey,
+    AccountKind, AccountStatus, Accounts, Admission, BindingState, HoldSet, ReasonSet,
+    RependReason, SerialPrint, TerminalKey,
 };
 use crate::store::StoreError;
 use crate::store::audit::Entry;
 use crate::store::registry::{
-    Actor, BindingChange, BindingRow, DirectoryChanges, ImportLine, ImportReport, LineProblem,
-    Registry, RegistryError,
+    Actor, BindingChange, BindingRow, BoundAccount, DirectoryChanges, ImportLine, ImportReport,
+    LineProblem, Registry, RegistryError,
 };
 
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -101,6 +101,8 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::SPARES,
     limits::MIGRATION,
     affairs::schema::RELEASES,
+    affairs::schema::ACCOUNTS,
+    affairs::schema::ACQUIRERS,
 ];
 
 /// See the module.
@@ -147,13 +149,28 @@ impl SqliteRegistry {
     }
 }
 
-const SHOW: &str = "SELECT a.id, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
+/// The accounts of a binding `b`, as `bank-card:3 wechat:7`.
+macro_rules! accounts_of_b {
+    () => {
+        "(SELECT z.kind || ':' || z.id FROM account z WHERE z.id = b.account) || coalesce((SELECT \
+         group_concat(' ' || z.kind || ':' || z.account, '') FROM account_beside z \
+         WHERE z.binding = b.id), '')"
+    };
+}
+pub(super) use accounts_of_b;
+
+const SHOW: &str = concat!(
+    "SELECT a.id, t.terminal_id, b.id, b.version, ",
+    accounts_of_b!(),
+    ", m.merchant_id, b.state, \
     b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial), \
-    b.opened_at, b.closed_at, l.currency, l.day_amount, l.day_count, l.month_amount, l.month_count \
+    b.opened_at, b.closed_at, l.currency, l.day_amount, l.day_count, l.month_amount, l.month_count, (SELECT json_group_array(json_array(y.reference, \
+    y.kind, y.status)) FROM account_beside z JOIN account y ON y.id = z.account WHERE z.binding = b.id) \
     FROM binding b JOIN terminal t ON t.id = b.terminal \
     JOIN acquirer a ON a.id = t.acquirer JOIN merchant m ON m.id = b.merchant \
     JOIN account c ON c.id = b.account LEFT JOIN device d ON d.id = b.device \
-    LEFT JOIN sales_limit l ON l.scope = 'terminal' AND l.subject = b.id ";
+    LEFT JOIN sales_limit l ON l.scope = 'terminal' AND l.subject = b.id "
+);
 
 impl Registry for SqliteRegistry {
     fn keep_to(&mut self, rules: BindingRules) {
@@ -195,12 +212,14 @@ impl Registry for SqliteRegistry {
             while let Some(row) = rows.next()? {
                 account(AccountId(row.get(0)?), status_of(row, 1)?);
             }
-            let mut bindings = self.db.prepare(
-                "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, \
+            let mut bindings = self.db.prepare(concat!(
+                "SELECT t.acquirer, t.terminal_id, b.id, b.version, ",
+                accounts_of_b!(),
+                ", m.merchant_id, \
                  b.state, b.reasons, b.holds, coalesce(d.serial, t.serial) FROM binding b \
                  JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant \
                  LEFT JOIN device d ON d.id = b.device ORDER BY b.id",
-            )?;
+            ))?;
             let mut rows = bindings.query([])?;
             while let Some(row) = rows.next()? {
                 let (key, admission) = admission_of(row, 9)?;
@@ -510,9 +529,10 @@ pub(super) fn write_state(
     )?
     .execute(params![id, state, reasons, after.version, closed_at, at])?;
     db.prepare_cached(
-        "INSERT INTO binding_change(binding, version, at, actor, state, reasons, event, account, device, holds) \
-         SELECT id, version, ?2, ?3, state, reasons, 'binding.state_set', account, device, holds \
-         FROM binding WHERE id = ?1",
+        "INSERT INTO binding_change(binding, version, at, actor, state, reasons, event, account, device, holds, \
+         others) SELECT id, version, ?2, ?3, state, reasons, 'binding.state_set', account, device, holds, \
+         coalesce((SELECT group_concat(kind || ':' || account, ' ') FROM account_beside \
+         WHERE binding = ?1), '') FROM binding WHERE id = ?1",
     )?
     .execute(params![id, at, actor.name])?;
     if !after.state.is_open() {
@@ -538,7 +558,33 @@ pub(super) fn state_of(name: &str) -> BindingState {
     BindingState::from_name(name).unwrap_or(BindingState::Suspended)
 }
 
-/// Columns: acquirer, terminal id, binding, version, account, merchant id, state, reasons, holds; and the device's
+/// Accounts as SQL gives them: [`accounts_of_b`].
+pub(super) fn accounts_of(text: &str) -> Accounts {
+    let listed = text.split(' ').filter_map(|word| {
+        let (kind, account) = word.split_once(':')?;
+        let kind = AccountKind::from_name(kind).unwrap_or(AccountKind::BankCard);
+        Some((kind, AccountId(account.parse().ok()?)))
+    });
+    let none = Accounts::one(AccountKind::BankCard, AccountId(0));
+    listed.fold(none, |all, (kind, account)| all.with(kind, account))
+}
+
+/// Writes down which accounts a binding has beside its first.
+pub(super) fn write_accounts(
+    db: &Connection,
+    binding: i64,
+    accounts: Accounts,
+) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM account_beside WHERE binding = ?1")?
+        .execute([binding])?;
+    let mut add = db.prepare_cached("INSERT INTO account_beside VALUES (?1, ?2, ?3)")?;
+    for (kind, account) in accounts.iter().skip(1) {
+        add.execute(params![binding, kind.name(), account.0])?;
+    }
+    Ok(())
+}
+
+/// Columns: acquirer, terminal id, binding, version, accounts, merchant id, state, reasons, holds; and the device's
 /// serial number at `serial`.
 pub(super) fn admission_of(
     row: &Row<'_>,
@@ -554,7 +600,7 @@ pub(super) fn admission_of(
     let admission = Admission {
         binding: BindingId(from_sql(row.get(2)?)),
         version: row.get(3)?,
-        account: AccountId(row.get(4)?),
+        accounts: accounts_of(row.get_ref(4)?.as_str()?),
         merchant: MerchantId::parse(merchant).unwrap_or(MerchantId::from_padded([b' '; 15])),
         state: state_of(state),
         reasons: ReasonSet::from_bits(row.get(7)?),
@@ -599,7 +645,23 @@ fn binding_row(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
         opened_at: Timestamp(from_sql(row.get(15)?)),
         closed_at: closed_at.map(|at| Timestamp(from_sql(at))),
         limits: limits::limits_of(row, 17)?,
+        others: others_of(row.get_ref(22)?.as_str()?),
     })
+}
+
+/// Accounts beside the first, in the order of their kinds.
+fn others_of(json: &str) -> Vec<BoundAccount> {
+    let listed: Vec<(String, String, String)> = serde_json::from_str(json).unwrap_or_default();
+    let mut all: Vec<_> = listed
+        .into_iter()
+        .map(|(reference, kind, status)| BoundAccount {
+            reference,
+            kind,
+            status: AccountStatus::from_name(&status).unwrap_or(AccountStatus::Unverified),
+        })
+        .collect();
+    all.sort_by_key(|account| AccountKind::from_name(&account.kind));
+    all
 }
 
 #[cfg(test)]
@@ -632,6 +694,7 @@ mod tests {
             serial: "".into(),
             state: None,
             limits: None,
+            others: Vec::new(),
             reasons: ReasonSet::EMPTY,
         }
     }

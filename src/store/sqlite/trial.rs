@@ -50,6 +50,7 @@ impl Trial {
             state: None,
             reasons: ReasonSet::EMPTY,
             limits: None,
+            others: Vec::new(),
         };
         let actor = Actor::program("test", Timestamp(1));
         registry

@@ -324,6 +324,7 @@ impl World {
             state: Some(bound.state),
             reasons,
             limits: None,
+            others: Vec::new(),
         };
         let actor = Actor::program("test", self.clock.wall());
         let mut lines = std::iter::once(Ok(line));

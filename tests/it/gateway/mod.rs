@@ -1,10 +1,13 @@
 //! The gateway from outside: terminals and upstreams whose bytes and whose order the test decides.
 
 mod abuse;
+mod accounts;
+mod acquirers;
 mod admin;
 mod batches;
 mod binary;
 mod bound_anew;
+mod cases;
 mod clogged;
 mod codes;
 mod dialects;
@@ -22,6 +25,7 @@ mod matching;
 mod notices;
 mod numbered;
 mod originals;
+mod pages;
 mod race;
 mod recovery;
 mod repeats;

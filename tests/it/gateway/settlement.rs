@@ -187,7 +187,7 @@ fn added_up(records: &[Record], accounts: &BTreeMap<u32, String>) -> Sums {
     sums
 }
 
-fn local_today(world: &World) -> String {
+pub(super) fn local_today(world: &World) -> String {
     let now = i64::try_from(world.clock.wall().0).unwrap();
     let now = jiff::Timestamp::from_microsecond(now).unwrap();
     now.to_zoned(TimeZone::system()).date().to_string()

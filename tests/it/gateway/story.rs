@@ -637,6 +637,8 @@ async fn the_story_that_the_documentation_tells() {
                 &format!("/v1/merchants/acme/{SHOP}/contacts"),
             ),
             ("/v1/alerts", "/v1/alerts"),
+            ("/v1/acquirers", "/v1/acquirers"),
+            ("/v1/acquirers/{acquirer}", "/v1/acquirers/acme"),
             (
                 "/v1/merchants/{acquirer}/{merchant}/terminals",
                 &format!("/v1/merchants/acme/{SHOP}/terminals"),

@@ -15,6 +15,7 @@ use crate::store::command::{AccountName, Allows};
 pub(super) struct AccountRow {
     pub(super) id: AccountId,
     pub(super) merchant: i64,
+    pub(super) kind: AccountKind,
     pub(super) status: AccountStatus,
     verified: bool,
     version: u32,
@@ -25,7 +26,7 @@ impl Step<'_> {
         self.db
             .prepare_cached(
                 "SELECT id, merchant, status, verified, \
-                 (SELECT 1 + count(*) FROM account_change WHERE account = a.id) \
+                 (SELECT 1 + count(*) FROM account_change WHERE account = a.id), kind \
                  FROM account a WHERE acquirer = ?1 AND reference = ?2",
             )?
             .query_row(params![name.acquirer.0, name.reference], |row| {
@@ -36,6 +37,8 @@ impl Step<'_> {
                     status: AccountStatus::from_name(status).unwrap_or(AccountStatus::Unverified),
                     verified: row.get(3)?,
                     version: row.get(4)?,
+                    kind: AccountKind::from_name(row.get_ref(5)?.as_str()?)
+                        .unwrap_or(AccountKind::BankCard),
                 })
             })
             .optional()?
@@ -220,7 +223,7 @@ impl Step<'_> {
         let held = self.open_binding_as_seen(key)?;
         said("why the account is changed", note)?;
         let account = self.account_for_change(key, reference, held.merchant)?;
-        if account.id == held.admission.account {
+        if held.admission.accounts.contains(account.id) {
             let what = "the account";
             let problem = "is the one that the terminal settles into already";
             return Err(Refusal::Value { what, problem }.into());
@@ -265,7 +268,7 @@ impl Step<'_> {
         let reference = case.body["account"].as_str().unwrap_or_default();
         let account = self.account_for_change(key, reference, held.merchant)?;
         let mut after = held.clone();
-        after.admission.account = account.id;
+        after.admission.accounts = after.admission.accounts.with(account.kind, account.id);
         let maker = maker.to_owned();
         let because = Because {
             event: "account.cutover",
@@ -279,8 +282,11 @@ impl Step<'_> {
         body["network"] = network.into();
         self.write_case(&case, "approved", true, &body, "account.cutover")?;
         (self.done.number, self.done.version) = (number, version);
-        let text = "new payments settle into the new account from now on";
-        self.notify(held.merchant, "account.cutover", text)
+        let text = format!(
+            "new {} payments settle into the new account from now on",
+            account.kind
+        );
+        self.notify(held.merchant, "account.cutover", &text)
     }
 
     pub(super) fn cancel_account_change(&mut self, key: TerminalKey, note: &str) -> Stopped<()> {
@@ -310,18 +316,7 @@ impl Step<'_> {
         reference: &str,
         merchant: i64,
     ) -> Stopped<AccountRow> {
-        let account = self.account(&AccountName {
-            acquirer,
-            reference: reference.to_owned(),
-        })?;
-        if account.merchant != merchant {
-            return Err(Refusal::Taken {
-                what: "the account",
-                holder: "another merchant".into(),
-                remedy: "money goes to an account of the merchant's own",
-            }
-            .into());
-        }
+        let account = self.own_account(acquirer, reference, merchant)?;
         if !account.status.is_usable() {
             return Err(Refusal::State {
                 thing: "account",
@@ -332,5 +327,26 @@ impl Step<'_> {
             .into());
         }
         Ok(account)
+    }
+    /// An account of a merchant, in whatever state.
+    pub(super) fn own_account(
+        &self,
+        acquirer: AcquirerId,
+        reference: &str,
+        merchant: i64,
+    ) -> Stopped<AccountRow> {
+        let account = self.account(&AccountName {
+            acquirer,
+            reference: reference.to_owned(),
+        })?;
+        if account.merchant == merchant {
+            return Ok(account);
+        }
+        Err(Refusal::Taken {
+            what: "the account",
+            holder: "another merchant".into(),
+            remedy: "money goes to an account of the merchant's own",
+        }
+        .into())
     }
 }

@@ -2,43 +2,49 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{Because, Held, Step, Stopped, from_sql, said, to_sql};
-use crate::base::{AccountId, BindingId, MerchantId, Timestamp};
+use super::{Because, Held, Step, Stopped, from_sql, said, to_sql, write_accounts};
+use crate::base::{BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{CodeHash, Purpose, Verdict};
 use crate::binding::device::{DeviceEvent, DeviceState};
 use crate::binding::refusal::two_persons;
 use crate::binding::watch::WATCH;
 use crate::binding::{
-    Admission, BindingEvent, BindingState, HoldSet, Life, ReasonSet, Refusal, RependReason,
-    SerialPrint, TerminalKey,
+    Accounts, Admission, BindingEvent, BindingState, HoldSet, Life, ReasonSet, Refusal,
+    RependReason, SerialPrint, TerminalKey,
 };
-use crate::store::command::{AccountName, Allows, DeviceName};
+use crate::store::command::{Allows, DeviceName};
 
 impl Step<'_> {
     pub(super) fn request_binding(
         &mut self,
         key: TerminalKey,
         merchant: MerchantId,
-        account: &str,
+        accounts: &[String],
         serial: &str,
         evidence: Option<u64>,
     ) -> Stopped<()> {
         let merchant_row = self.merchant(key.acquirer, merchant)?;
-        let account = self.account(&AccountName {
-            acquirer: key.acquirer,
-            reference: account.to_owned(),
-        })?;
-        if account.merchant != merchant_row {
-            return Err(Refusal::Taken {
-                what: "the account",
-                holder: "another merchant".into(),
-                remedy: "money goes to an account of the merchant's own",
+        let mut all: Option<Accounts> = None;
+        for reference in accounts {
+            let account = self.own_account(key.acquirer, reference, merchant_row)?;
+            if all.is_some_and(|all| all.of(account.kind).is_some()) {
+                let what = "the accounts";
+                let problem = "have two of one kind; a binding has one account of a kind";
+                return Err(Refusal::Value { what, problem }.into());
             }
-            .into());
+            all = Some(match all {
+                None => Accounts::one(account.kind, account.id),
+                Some(all) => all.with(account.kind, account.id),
+            });
         }
+        let Some(accounts) = all else {
+            let what = "a settlement account";
+            let remedy = "name one";
+            return Err(Refusal::Missing { what, remedy }.into());
+        };
         let terminal = self.free_terminal(key, serial, evidence)?;
         let whose = (merchant_row, merchant);
-        let held = self.new_binding(key, terminal, whose, account.id, serial, None)?;
+        let held = self.new_binding(key, terminal, whose, accounts, serial, None)?;
         self.done.number = held.admission.binding.0;
         self.done.version = held.admission.version;
         Ok(())
@@ -50,7 +56,7 @@ impl Step<'_> {
         key: TerminalKey,
         terminal: i64,
         (merchant, merchant_id): (i64, MerchantId),
-        account: AccountId,
+        accounts: Accounts,
         serial: &str,
         predecessor: Option<BindingId>,
     ) -> Stopped<Held> {
@@ -80,16 +86,17 @@ impl Step<'_> {
             .insert(params![
                 terminal,
                 merchant,
-                account.0,
+                accounts.first().0,
                 to_sql(self.now().0),
                 device_id,
                 self.actor.name,
                 predecessor.map(|binding| to_sql(binding.0))
             ])?;
+        write_accounts(self.db, id, accounts)?;
         let admission = Admission {
             binding: BindingId(from_sql(id)),
             version: 1,
-            account,
+            accounts,
             merchant: merchant_id,
             state: Life::REQUESTED.state,
             reasons: Life::REQUESTED.reasons,
@@ -175,15 +182,17 @@ impl Step<'_> {
         self.not_under_replacement(&held)?;
         two_persons(&held.opened_by, &self.actor.name)?;
         said("the network's acknowledgement", network)?;
-        let usable: bool = self.db.query_row(
-            "SELECT status = 'verified' FROM account WHERE id = ?1",
-            [held.admission.account.0],
-            |row| row.get(0),
-        )?;
-        if !usable {
-            let what = "a verified settlement account";
-            let remedy = "verify the account first";
-            return Err(Refusal::Missing { what, remedy }.into());
+        for (_, account) in held.admission.accounts.iter() {
+            let usable: bool = self.db.query_row(
+                "SELECT status = 'verified' FROM account WHERE id = ?1",
+                [account.0],
+                |row| row.get(0),
+            )?;
+            if !usable {
+                let what = "a verified settlement account";
+                let remedy = "verify each account of the binding first";
+                return Err(Refusal::Missing { what, remedy }.into());
+            }
         }
         let has_phone: bool = self.db.query_row(
             "SELECT EXISTS (SELECT 1 FROM contact WHERE merchant = ?1 AND state = 'verified' \

@@ -1,14 +1,14 @@
 //! Acquirers, merchants and devices.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
-use super::{Step, Stopped, from_sql, to_sql};
+use super::{SqliteRegistry, Step, Stopped, from_sql, to_sql};
 use crate::base::{AcquirerId, MerchantId};
 use crate::binding::Refusal;
 use crate::binding::device::{self, DeviceEvent, DeviceState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
-use crate::store::command::{DeviceName, Sealed};
+use crate::store::command::{AcquirerDetails, AcquirerView, DeviceName, Sealed};
 
 /// Keys whose check values are kept for one device.
 const KEYS_MAX: usize = 20;
@@ -31,29 +31,112 @@ impl DeviceRow {
     }
 }
 
+const ACQUIRER: &str = "SELECT name, legal_name, institution, licence, licence_until, version FROM acquirer \
+    WHERE id = ?1";
+
+fn acquirer_view(row: &Row<'_>) -> rusqlite::Result<AcquirerView> {
+    Ok(AcquirerView {
+        acquirer: row.get(0)?,
+        legal_name: row.get(1)?,
+        institution: row.get(2)?,
+        licence: row.get(3)?,
+        licence_until: row.get(4)?,
+        version: row.get(5)?,
+    })
+}
+
+/// Whether what is said of an acquirer can be.
+fn check_acquirer(details: &AcquirerDetails) -> Result<(), Refusal> {
+    let AcquirerDetails {
+        legal_name,
+        institution,
+        licence,
+        licence_until,
+    } = details;
+    let value = |what, problem| Err(Refusal::Value { what, problem });
+    for text in [legal_name, licence] {
+        if text.chars().count() > 120 || text.chars().any(char::is_control) {
+            return value("its name or licence", "has at most 120 characters");
+        }
+    }
+    if institution.len() > 11 || !institution.bytes().all(|b| b.is_ascii_digit()) {
+        return value("the institution's number", "has at most 11 digits");
+    }
+    let is_date = |text: &str| {
+        let read = text.parse::<jiff::civil::Date>();
+        read.is_ok_and(|date| date.to_string() == text)
+    };
+    if !licence_until.is_empty() && !is_date(licence_until) {
+        return value("the last day of the licence", "is a date, as 2030-12-31");
+    }
+    Ok(())
+}
+
+impl SqliteRegistry {
+    pub(super) fn read_acquirer(
+        &self,
+        acquirer: AcquirerId,
+    ) -> rusqlite::Result<Option<AcquirerView>> {
+        self.db()
+            .prepare_cached(ACQUIRER)?
+            .query_row([acquirer.0], acquirer_view)
+            .optional()
+    }
+}
+
 impl Step<'_> {
-    pub(super) fn set_acquirer(&mut self, acquirer: AcquirerId, licence: &str) -> Stopped<()> {
-        super::said("the licence's number", licence)?;
-        let before: Option<String> = self
+    pub(super) fn set_acquirer(
+        &mut self,
+        acquirer: AcquirerId,
+        new: &AcquirerDetails,
+    ) -> Stopped<()> {
+        let before = self
             .db
-            .query_row(
-                "SELECT licence FROM acquirer WHERE id = ?1",
-                [acquirer.0],
-                |row| row.get(0),
-            )
+            .prepare_cached(ACQUIRER)?
+            .query_row([acquirer.0], acquirer_view)
             .optional()?;
         let before = before.ok_or_else(|| Self::not_there("acquirer", u64::from(acquirer.0)))?;
+        self.stale("the acquirer", before.version)?;
+        let was = &AcquirerDetails {
+            legal_name: before.legal_name,
+            institution: before.institution,
+            licence: before.licence,
+            licence_until: before.licence_until,
+        };
+        let or = |new: &str, was: &String| match new.trim() {
+            "" => was.clone(),
+            said => said.to_owned(),
+        };
+        let after = AcquirerDetails {
+            legal_name: or(&new.legal_name, &was.legal_name),
+            institution: or(&new.institution, &was.institution),
+            licence: or(&new.licence, &was.licence),
+            licence_until: or(&new.licence_until, &was.licence_until),
+        };
+        check_acquirer(&after)?;
+        if after == *was {
+            let (what, problem) = ("what is said of the acquirer", "is known already");
+            return Err(Refusal::Value { what, problem }.into());
+        }
         self.db.execute(
-            "UPDATE acquirer SET licence = ?2 WHERE id = ?1",
-            params![acquirer.0, licence.trim()],
+            "UPDATE acquirer SET legal_name = ?2, institution = ?3, licence = ?4, licence_until = ?5, \
+             version = version + 1 WHERE id = ?1",
+            params![
+                acquirer.0,
+                after.legal_name,
+                after.institution,
+                after.licence,
+                after.licence_until
+            ],
         )?;
-        let subject = format!("acquirer {}", self.acquirer_name(acquirer)?);
         self.done.number = u64::from(acquirer.0);
+        self.done.version = before.version + 1;
+        let shown = |details: &AcquirerDetails| serde_json::to_value(details).unwrap_or_default();
         self.tell(
             "acquirer.changed",
-            subject,
-            json!({ "licence": before }),
-            json!({ "licence": licence.trim() }),
+            format!("acquirer {}", before.acquirer),
+            shown(was),
+            shown(&after),
             Value::Null,
         )
     }
@@ -385,7 +468,7 @@ impl Step<'_> {
     }
 }
 
-fn device_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<DeviceRow> {
+fn device_row(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
     let state = row.get_ref(2)?.as_str()?;
     Ok(DeviceRow {
         id: row.get(0)?,

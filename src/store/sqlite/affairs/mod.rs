@@ -25,7 +25,7 @@ mod wipe;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
-use super::registry::admission_of;
+use super::registry::{accounts_of_b, admission_of, write_accounts};
 use super::{SqliteRegistry, audit, from_sql, to_sql};
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{Payment, Purpose};
@@ -35,8 +35,8 @@ use crate::binding::watch::BindingRules;
 use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
 use crate::store::audit::Entry;
 use crate::store::command::{
-    Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName, DeviceView,
-    Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Told,
+    AcquirerView, Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName,
+    DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Part, Told,
 };
 use crate::store::registry::{Actor, RegistryError};
 use crate::store::{BindingRow, StoreError};
@@ -125,6 +125,11 @@ impl Affairs for SqliteRegistry {
             .map_err(StoreError::engine("reading a limit"))
     }
 
+    fn acquirer_view(&mut self, acquirer: AcquirerId) -> Result<Option<AcquirerView>, StoreError> {
+        self.read_acquirer(acquirer)
+            .map_err(StoreError::engine("reading an acquirer"))
+    }
+
     fn merchant_view(
         &mut self,
         acquirer: AcquirerId,
@@ -157,13 +162,14 @@ impl Affairs for SqliteRegistry {
         &mut self,
         acquirer: AcquirerId,
         merchant: MerchantId,
+        part: Part,
     ) -> Result<Vec<ContactView>, StoreError> {
-        self.read_contacts(acquirer, merchant)
+        self.read_contacts(acquirer, merchant, part)
             .map_err(StoreError::engine("reading contacts"))
     }
 
-    fn hold_views(&mut self, key: TerminalKey) -> Result<Vec<HoldView>, StoreError> {
-        self.read_holds(key)
+    fn hold_views(&mut self, key: TerminalKey, part: Part) -> Result<Vec<HoldView>, StoreError> {
+        self.read_holds(key, part)
             .map_err(StoreError::engine("reading holds"))
     }
 
@@ -177,18 +183,22 @@ impl Affairs for SqliteRegistry {
             .map_err(StoreError::engine("reading a case"))
     }
 
-    fn case_views(&mut self, open_only: bool) -> Result<Vec<CaseView>, StoreError> {
-        self.read_cases(open_only)
+    fn case_views(&mut self, open_only: bool, part: Part) -> Result<Vec<CaseView>, StoreError> {
+        self.read_cases(open_only, part)
             .map_err(StoreError::engine("reading cases"))
     }
 
-    fn evidence_views(&mut self, now: Timestamp) -> Result<Vec<EvidenceView>, StoreError> {
-        self.read_evidence(now)
+    fn evidence_views(
+        &mut self,
+        now: Timestamp,
+        part: Part,
+    ) -> Result<Vec<EvidenceView>, StoreError> {
+        self.read_evidence(now, part)
             .map_err(StoreError::engine("reading evidence"))
     }
 
-    fn alert_views(&mut self) -> Result<Vec<AlertView>, StoreError> {
-        self.read_alerts()
+    fn alert_views(&mut self, part: Part) -> Result<Vec<AlertView>, StoreError> {
+        self.read_alerts(part)
             .map_err(StoreError::engine("reading alerts"))
     }
 
@@ -269,7 +279,7 @@ struct Because<'a> {
 impl Step<'_> {
     fn run(&mut self, command: &Command) -> Stopped<()> {
         match command {
-            Command::SetAcquirer { acquirer, licence } => self.set_acquirer(*acquirer, licence),
+            Command::SetAcquirer { acquirer, details } => self.set_acquirer(*acquirer, details),
             Command::SetMerchant {
                 acquirer,
                 merchant,
@@ -334,10 +344,10 @@ impl Step<'_> {
             Command::RequestBinding {
                 key,
                 merchant,
-                account,
+                accounts,
                 serial,
                 evidence,
-            } => self.request_binding(*key, *merchant, account, serial, *evidence),
+            } => self.request_binding(*key, *merchant, accounts, serial, *evidence),
             Command::ApproveBinding { key, network } => self.approve_binding(*key, network),
             Command::RejectBinding { key, note } => self.reject_binding(*key, note),
             Command::ActivateBinding {
@@ -553,6 +563,13 @@ impl Step<'_> {
         };
         let (id, at) = (to_sql(admission.binding.0), to_sql(self.now().0));
         let closed_at = (!admission.state.is_open()).then_some(at);
+        write_accounts(self.db, id, admission.accounts)?;
+        let others: Vec<_> = admission
+            .accounts
+            .iter()
+            .skip(1)
+            .map(|(kind, account)| format!("{kind}:{}", account.0))
+            .collect();
         self.db
             .prepare_cached(
                 "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5, account = ?6, \
@@ -565,7 +582,7 @@ impl Step<'_> {
                 admission.reasons.bits(),
                 version,
                 closed_at,
-                admission.account.0,
+                admission.accounts.first().0,
                 after.device,
                 admission.holds.bits(),
                 at
@@ -573,7 +590,7 @@ impl Step<'_> {
         self.db
             .prepare_cached(
                 "INSERT INTO binding_change(binding, version, at, actor, state, reasons, event, account, \
-                 device, holds, note, checker) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+                 device, holds, note, checker, others) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
             )?
             .execute(params![
                 id,
@@ -583,11 +600,12 @@ impl Step<'_> {
                 admission.state.name(),
                 admission.reasons.bits(),
                 because.event,
-                admission.account.0,
+                admission.accounts.first().0,
                 after.device,
                 admission.holds.bits(),
                 because.note,
-                because.checker
+                because.checker,
+                others.join(" ")
             ])?;
         let acquirer = self.acquirer_name(after.key.acquirer)?;
         let mut data = shown(admission);
@@ -648,10 +666,14 @@ impl Step<'_> {
     }
 }
 
-const HELD: &str = "SELECT t.acquirer, t.terminal_id, b.id, b.version, b.account, m.merchant_id, b.state, \
+const HELD: &str = concat!(
+    "SELECT t.acquirer, t.terminal_id, b.id, b.version, ",
+    accounts_of_b!(),
+    ", m.merchant_id, b.state, \
     b.reasons, b.holds, b.terminal, b.merchant, b.device, b.opened_by, coalesce(d.serial, t.serial) \
     FROM binding b JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant \
-    LEFT JOIN device d ON d.id = b.device";
+    LEFT JOIN device d ON d.id = b.device"
+);
 
 fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
     let (key, admission) = admission_of(row, 13)?;
@@ -678,14 +700,20 @@ impl Held {
 fn shown(admission: Admission) -> Value {
     let reasons: Vec<_> = admission.reasons.iter().map(RependReason::name).collect();
     let holds: Vec<_> = admission.holds.iter().map(|scope| scope.name()).collect();
-    json!({
+    let mut shown = json!({
         "binding": admission.binding.0,
         "version": admission.version,
         "state": admission.state.name(),
         "reasons": reasons,
-        "account": admission.account.0,
+        "account": admission.accounts.first().0,
         "holds": holds,
-    })
+    });
+    if admission.accounts.only().is_none() {
+        let accounts = admission.accounts.iter();
+        let accounts = accounts.map(|(kind, account)| (kind.name().to_owned(), account.0.into()));
+        shown["accounts"] = Value::Object(accounts.collect());
+    }
+    shown
 }
 
 /// What a person has to say.

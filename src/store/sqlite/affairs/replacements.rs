@@ -42,7 +42,7 @@ impl Step<'_> {
             new_key,
             terminal,
             (old.merchant, old.admission.merchant),
-            old.admission.account,
+            old.admission.accounts,
             serial,
             Some(old.admission.binding),
         )?;
@@ -140,6 +140,27 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// A case that nobody cut over in time: the new device is free, and the old one goes on.
+    pub(super) fn expire_replacement(&mut self, number: u64) -> Stopped<()> {
+        let row = self.case(number, KIND)?;
+        let Ok(mut case) = serde_json::from_value::<Replacement>(row.body.clone()) else {
+            return Ok(());
+        };
+        if case.expire(self.now(), self.rules.replacement).is_err() {
+            return Ok(());
+        }
+        let old = self.binding_by_id(row.binding)?;
+        let new = self.binding_by_id(case.new_binding)?;
+        self.end_unused(&new, "nobody cut the replacement over in time")?;
+        let body = serde_json::to_value(&case).unwrap_or_default();
+        self.write_case(&row, case.stage.name(), true, &body, "replace.expired")?;
+        let text = format!(
+            "terminal {} is not replaced: nobody went on with it in time",
+            old.key.terminal
+        );
+        self.notify(old.merchant, "replace.expired", &text)
+    }
+
     /// In one step: the new one trades, the old one drains.
     fn cut_over(
         &mut self,
@@ -156,7 +177,7 @@ impl Step<'_> {
         }
         let mut new = new.clone();
         // What was changed or held meanwhile goes along.
-        new.admission.account = old.admission.account;
+        new.admission.accounts = old.admission.accounts;
         new.admission.holds = old.admission.holds;
         self.inherit_limits(old, &new)?;
         let active = self.event(&new, BindingEvent::Activate, &note, &case.maker)?;

@@ -282,3 +282,29 @@ CREATE TRIGGER case_change_fixed BEFORE UPDATE ON case_change
 CREATE TRIGGER case_change_kept BEFORE DELETE ON case_change
     BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
 ";
+
+/// Who an acquirer is beside the name it goes by here and its licence.
+pub(in crate::store::sqlite) const ACQUIRERS: &str = "
+ALTER TABLE acquirer ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE acquirer ADD COLUMN legal_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE acquirer ADD COLUMN institution TEXT NOT NULL DEFAULT '';    -- as in DE32
+ALTER TABLE acquirer ADD COLUMN licence_until TEXT NOT NULL DEFAULT '';  -- as 2030-12-31
+";
+
+/// Accounts that a binding has beside its first, one of a kind. What a binding had so far is its first.
+pub(in crate::store::sqlite) const ACCOUNTS: &str = "
+-- `binding.account` is the first in the order of the kinds: bank-card, wechat, alipay.
+CREATE TABLE account_beside (
+    binding INTEGER NOT NULL REFERENCES binding,
+    kind    TEXT NOT NULL,
+    account INTEGER NOT NULL REFERENCES account,
+    PRIMARY KEY (binding, kind)
+) WITHOUT ROWID;
+CREATE INDEX account_beside_of ON account_beside(account);
+ALTER TABLE binding_change ADD COLUMN others TEXT NOT NULL DEFAULT '';  -- as 'wechat:7 alipay:9'
+CREATE TRIGGER account_beside_fixed BEFORE UPDATE ON account_beside
+    BEGIN SELECT raise(ABORT, 'accounts of a binding are written anew'); END;
+CREATE TRIGGER account_beside_closed BEFORE DELETE ON account_beside
+    WHEN (SELECT closed_at FROM binding WHERE id = OLD.binding) IS NOT NULL
+    BEGIN SELECT raise(ABORT, 'closed bindings are never changed'); END;
+";

@@ -17,7 +17,7 @@ use crate::binding::watch::BindingRules;
 use crate::binding::wipe::{KeyMark, KeysSaid, WipeResult};
 use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet};
 use crate::store::command::{
-    AccountName, Allows, CaseBody, Limited, ReplaceStep, Sealed, UnbindStep,
+    AccountName, Allows, CaseBody, Limited, Part, ReplaceStep, Sealed, UnbindStep,
 };
 use crate::store::registry::{ImportLine, Registry};
 
@@ -118,11 +118,15 @@ impl Desk {
     }
 
     fn account_of_merchant(&mut self, reference: &str) {
+        self.account_of_kind(reference, AccountKind::BankCard);
+    }
+
+    fn account_of_kind(&mut self, reference: &str, kind: AccountKind) {
         let account = account(reference);
         self.ok(Command::AddAccount {
             account: account.clone(),
             merchant: merchant(),
-            kind: AccountKind::BankCard,
+            kind,
         });
         let about = format!("account acme/{reference}");
         let evidence = self.evidence(&about, Allows::VerifyAccount);
@@ -201,7 +205,7 @@ impl Desk {
         let done = self.ok(Command::RequestBinding {
             key: key(terminal),
             merchant: merchant(),
-            account: "A-001".into(),
+            accounts: vec!["A-001".into()],
             serial: serial.into(),
             evidence: None,
         });
@@ -344,7 +348,7 @@ fn one_device_and_one_terminal_id_are_one_binding() {
     let request = |terminal: &str, serial: &str| Command::RequestBinding {
         key: key(terminal),
         merchant: merchant(),
-        account: "A-001".into(),
+        accounts: vec!["A-001".into()],
         serial: serial.into(),
         evidence: None,
     };
@@ -864,7 +868,10 @@ fn evidence_is_of_something_that_is_there_and_is_listed_until_somebody_acts() {
     }
     let listed = |desk: &mut Desk| {
         let now = Timestamp(desk.now);
-        let found = desk.registry.evidence_views(now).unwrap();
+        let found = desk
+            .registry
+            .evidence_views(now, Part::first(1_000))
+            .unwrap();
         found.iter().map(|each| each.evidence).collect::<Vec<_>>()
     };
     let before = listed(&mut desk);
@@ -938,8 +945,138 @@ fn money_is_redirected_by_two_persons_and_to_the_merchants_own_verified_account(
         (after.state, after.version),
         (BindingState::Active, before.version + 1)
     );
-    assert_ne!(after.account, before.account);
+    assert_ne!(after.accounts, before.accounts);
     assert!(desk.refused(CHECKER, approve()).contains("missing"));
+}
+
+/// References of a terminal's accounts, the first first.
+fn accounts_of(desk: &mut Desk, terminal: &str) -> Vec<String> {
+    let shown = desk.registry.show(key(terminal)).unwrap().unwrap();
+    let others = shown.others.into_iter().map(|other| other.reference);
+    std::iter::once(shown.account).chain(others).collect()
+}
+
+#[test]
+fn a_binding_has_an_account_for_each_kind_and_they_change_one_by_one() {
+    let mut desk = Desk::new();
+    desk.account_of_kind("W-1", AccountKind::WeChat);
+    desk.account_of_kind("W-2", AccountKind::WeChat);
+    desk.account_of_kind("L-1", AccountKind::Alipay);
+    let request = |accounts: &[&str]| Command::RequestBinding {
+        key: key("T1"),
+        merchant: merchant(),
+        accounts: accounts.iter().map(|&name| name.into()).collect(),
+        serial: "SN1".into(),
+        evidence: None,
+    };
+    let two = desk.refused(MAKER, request(&["W-1", "W-2"]));
+    assert!(two.contains("one account of a kind"), "{two}");
+    assert!(desk.refused(MAKER, request(&[])).contains("missing"));
+    desk.ok(request(&["W-1", "L-1"]));
+    assert_eq!(accounts_of(&mut desk, "T1"), ["W-1", "L-1"]);
+    // Each of them has to be verified before it is approved.
+    let name = account("L-1");
+    let invalid = |event| Command::Account {
+        account: name.clone(),
+        event,
+        note: "payout came back".into(),
+        evidence: None,
+    };
+    desk.ok(invalid(AccountEvent::Invalidate));
+    let approve = Command::ApproveBinding {
+        key: key("T1"),
+        network: "N-1".into(),
+    };
+    let told = desk.refused(CHECKER, approve.clone());
+    assert!(told.contains("each account"), "{told}");
+    let evidence = desk.evidence("account acme/L-1", Allows::VerifyAccount);
+    desk.checked(Command::Account {
+        account: name,
+        event: AccountEvent::Verify,
+        note: String::new(),
+        evidence: Some(evidence),
+    });
+    desk.checked(approve);
+
+    let change = |desk: &mut Desk, reference: &str| {
+        desk.ok(Command::RequestAccountChange {
+            key: key("T1"),
+            account: reference.into(),
+            note: "new".into(),
+        });
+        let done = desk.checked(Command::ApproveAccountChange {
+            key: key("T1"),
+            network: "N-2".into(),
+        });
+        let [(_, told)] = done.changes.bindings[..] else {
+            panic!("one binding changes");
+        };
+        assert_eq!(told, desk.admission("T1"));
+    };
+    // The account of its kind is replaced; one of another kind is added, and may be the first from then on.
+    change(&mut desk, "W-2");
+    assert_eq!(accounts_of(&mut desk, "T1"), ["W-2", "L-1"]);
+    change(&mut desk, "A-001");
+    assert_eq!(accounts_of(&mut desk, "T1"), ["A-001", "W-2", "L-1"]);
+    let same = desk.refused(
+        MAKER,
+        Command::RequestAccountChange {
+            key: key("T1"),
+            account: "W-2".into(),
+            note: "again".into(),
+        },
+    );
+    assert!(same.contains("already"), "{same}");
+    // What the gate would load is what it was told.
+    let mut loaded = Vec::new();
+    let mut each = |_, admission| loaded.push(admission);
+    desk.registry.load(&mut |_, _| {}, &mut each).unwrap();
+    assert_eq!(loaded, [desk.admission("T1")]);
+    let history: String = desk
+        .registry
+        .db()
+        .query_row(
+            "SELECT group_concat(others, '|') FROM (SELECT others FROM binding_change ORDER BY version)",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(history, "alipay:4|alipay:4|wechat:3 alipay:4");
+}
+
+#[test]
+fn a_new_device_gets_all_accounts_and_all_of_them_are_in_the_impact_report() {
+    let mut desk = Desk::new();
+    desk.account_of_kind("W-1", AccountKind::WeChat);
+    desk.active("T1", "SN1");
+    desk.active("T3", "SN3");
+    desk.ok(Command::RequestAccountChange {
+        key: key("T1"),
+        account: "W-1".into(),
+        note: "wallets too".into(),
+    });
+    desk.checked(Command::ApproveAccountChange {
+        key: key("T1"),
+        network: "N-2".into(),
+    });
+    let case = replaced(&mut desk);
+    assert_eq!(accounts_of(&mut desk, "T2"), ["A-001", "W-1"]);
+    desk.checked(Command::Replacement {
+        case,
+        step: ReplaceStep::CutOver("N-3".into()),
+    });
+    assert_eq!(accounts_of(&mut desk, "T2"), ["A-001", "W-1"]);
+    let impact = |desk: &mut Desk, terminal| {
+        let binding = desk.admission(terminal).binding;
+        desk.registry.impact(binding).unwrap()
+    };
+    let new = impact(&mut desk, "T2");
+    assert_eq!(
+        (new.account.as_str(), new.other_accounts),
+        ("A-001", vec!["W-1".into()])
+    );
+    assert_eq!((new.same_account, new.last_terminal), (2, false));
+    assert_eq!(impact(&mut desk, "T3").same_account, 2);
 }
 
 /// bindings test 17, the part of the registry.
@@ -981,7 +1118,10 @@ fn t17_a_hold_is_explained_appealed_and_lifted_by_another() {
     );
     desk.checked(lift(second));
     assert!(desk.admission("T1").holds.is_empty());
-    let shown = desk.registry.hold_views(key("T1")).unwrap();
+    let shown = desk
+        .registry
+        .hold_views(key("T1"), Part::first(1_000))
+        .unwrap();
     assert_eq!(shown.len(), 2);
     assert_eq!(shown[1].appeal_note, "we never moved");
 }
@@ -1120,7 +1260,7 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
     let request = Command::RequestBinding {
         key: key("T1"),
         merchant: merchant(),
-        account: "A-001".into(),
+        accounts: vec!["A-001".into()],
         serial: "SN2".into(),
         evidence: None,
     };
@@ -1142,7 +1282,7 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
         times: 1,
         serial: None,
     });
-    let alerts = desk.registry.alert_views().unwrap();
+    let alerts = desk.registry.alert_views(Part::first(1_000)).unwrap();
     let counts: Vec<_> = alerts.iter().map(|alert| alert.count).collect();
     assert_eq!(counts, [1, 3]);
     desk.now += 91 * DAY;
@@ -1151,7 +1291,10 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
         times: 1,
         serial: None,
     });
-    assert_eq!(desk.registry.alert_views().unwrap().len(), 2);
+    assert_eq!(
+        desk.registry.alert_views(Part::first(1_000)).unwrap().len(),
+        2
+    );
     desk.now += 91 * DAY;
     desk.ok(request);
 }
@@ -1169,7 +1312,7 @@ impl Desk {
 
     /// Kinds, subjects and counts of alerts, oldest first.
     fn alerts(&mut self) -> Vec<(String, String, u64)> {
-        let mut all = self.registry.alert_views().unwrap();
+        let mut all = self.registry.alert_views(Part::first(1_000)).unwrap();
         all.reverse();
         all.into_iter()
             .map(|alert| (alert.kind, alert.subject, alert.count))
@@ -1253,7 +1396,7 @@ fn a_device_that_was_unbound_is_heard_of_under_any_terminal_id() {
         times: 1,
         serial: Some("SN1".into()),
     });
-    let last = &desk.registry.alert_views().unwrap()[0];
+    let last = &desk.registry.alert_views(Part::first(1_000)).unwrap()[0];
     assert_eq!(
         (last.kind.as_str(), last.detail.as_str()),
         ("late-message", "device SN1")
@@ -1389,7 +1532,7 @@ fn a_contact_that_was_given_up_is_watched_where_others_enter_it() {
     desk.prove(added.number);
     let subject = format!("contact {}", desk.phone);
     assert_eq!(desk.alerts(), [alert("revoked-contact", &subject, 2)]);
-    let shown = &desk.registry.alert_views().unwrap()[0];
+    let shown = &desk.registry.alert_views(Part::first(1_000)).unwrap()[0];
     assert_eq!(shown.detail, "verified for merchant acme/104110041200002");
     desk.now += 91 * DAY;
     let later = enter(&mut desk, other, ContactRole::Finance);
@@ -1409,7 +1552,7 @@ fn a_terminal_id_is_kept_from_others_unless_two_persons_say_why() {
     let request = |evidence| Command::RequestBinding {
         key: key("T1"),
         merchant: merchant(),
-        account: "A-001".into(),
+        accounts: vec!["A-001".into()],
         serial: "SN2".into(),
         evidence,
     };
@@ -1431,6 +1574,7 @@ fn a_terminal_id_is_kept_from_others_unless_two_persons_say_why() {
         state: Some(BindingState::Active),
         reasons: ReasonSet::EMPTY,
         limits: None,
+        others: Vec::new(),
     };
     let actor = Actor::program(MAKER, Timestamp(desk.now));
     let imported = desk
@@ -1609,6 +1753,50 @@ fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
         desk.refused(CHECKER, go(ReplaceStep::RollBack))
             .contains("it is over")
     );
+}
+
+#[test]
+fn a_replacement_that_nobody_cuts_over_ends_by_itself_and_frees_the_device() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.registry.keep_to(BindingRules {
+        replacement: std::time::Duration::from_secs(2 * 86_400),
+        ..BindingRules::default()
+    });
+    let case = replaced(&mut desk);
+    let day = 86_400_000_000;
+    desk.now += 2 * day - 1;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T2").0, BindingState::Activating);
+    desk.now += 1;
+    let done = desk.ok(Command::Tick);
+    assert!(done.notices.iter().any(|n| n.event == "replace.expired"));
+    assert_eq!(desk.state("T2").0, BindingState::Unbound);
+    assert_eq!(desk.device_state("SN2"), "stocked");
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    let shown = desk.registry.case_view(case).unwrap().unwrap();
+    assert_eq!(
+        (shown.stage.as_str(), shown.waits_for.len()),
+        ("expired", 0)
+    );
+    // It is over once: the next case may begin, and one that was cut over is not ended by time.
+    desk.ok(Command::Tick);
+    let again = Command::OpenReplacement {
+        key: key("T1"),
+        new_key: key("T3"),
+        serial: "SN2".into(),
+        note: "worn out".into(),
+    };
+    let case = desk.ok(again).number;
+    for test in DeviceTest::ALL {
+        let step = ReplaceStep::Tested(*test, true);
+        desk.ok(Command::Replacement { case, step });
+    }
+    let step = ReplaceStep::CutOver("N-3".into());
+    desk.checked(Command::Replacement { case, step });
+    desk.now += 3 * day;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T3").0, BindingState::Active);
 }
 
 #[test]

@@ -26,6 +26,10 @@ impl Step<'_> {
         for case in self.cases_before("unbinding", month_ago)? {
             self.expire_unbinding(case)?;
         }
+        let opened = u64::try_from(self.rules.replacement.as_micros()).unwrap_or(u64::MAX);
+        for case in self.cases_before("replacement", self.now().0.saturating_sub(opened))? {
+            self.expire_replacement(case)?;
+        }
         for case in self.cases_in("unbinding", UnbindStage::Scheduled.name())? {
             self.start_if_due(case)?;
         }

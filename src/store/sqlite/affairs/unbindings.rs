@@ -91,7 +91,7 @@ impl Step<'_> {
         let by = self.actor.name.clone();
         Ok(match step {
             UnbindStep::Confirm(claim) => {
-                let record = self.record_of(held, &claim.phone_tail)?;
+                let record = self.record_of(held, claim)?;
                 case.confirm(claim, &record)?;
                 "unbind.confirmed"
             }
@@ -214,9 +214,10 @@ impl Step<'_> {
         }
     }
 
-    /// What is on record, to be compared with what the applicant says. A merchant has several phones: the one
-    /// whose tail was said counts, if it is a verified owner's.
-    fn record_of(&self, held: &Held, said_tail: &str) -> Stopped<Claim> {
+    /// What is on record, to be compared with what the applicant says. A merchant has several phones, and a binding
+    /// may have several accounts: the one whose tail was said counts.
+    fn record_of(&self, held: &Held, said: &Claim) -> Stopped<Claim> {
+        let said_tail = &said.phone_tail;
         let known: bool = self
             .db
             .prepare_cached(
@@ -228,21 +229,30 @@ impl Step<'_> {
             Some(device) => self.device_by_id(device)?.serial,
             None => String::new(),
         };
-        let account: String = self.db.query_row(
-            "SELECT reference FROM account WHERE id = ?1",
-            [held.admission.account.0],
-            |row| row.get(0),
-        )?;
-        let tail = account.chars().count().saturating_sub(4);
+        let mut tails = Vec::new();
+        for (_, account) in held.admission.accounts.iter() {
+            let reference: String = self.db.query_row(
+                "SELECT reference FROM account WHERE id = ?1",
+                [account.0],
+                |row| row.get(0),
+            )?;
+            let tail = reference.chars().count().saturating_sub(4);
+            tails.push(reference.chars().skip(tail).collect::<String>());
+        }
+        let account_tail = if tails.contains(&said.account_tail) {
+            said.account_tail.clone()
+        } else {
+            tails.into_iter().next().unwrap_or_default()
+        };
         Ok(Claim {
             phone_tail: if known {
-                said_tail.to_owned()
+                said_tail.clone()
             } else {
                 "none".into()
             },
             serial,
             merchant: held.admission.merchant.to_string(),
-            account_tail: account.chars().skip(tail).collect(),
+            account_tail,
         })
     }
 

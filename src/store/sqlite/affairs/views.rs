@@ -15,7 +15,7 @@ use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::store::command::{
     AlertView, CaseBody, CaseView, ChallengeView, ContactView, DeviceName, DeviceView,
-    EvidenceView, HoldView, MerchantView, PaymentView,
+    EvidenceView, HoldView, MerchantView, Part, PaymentView,
 };
 
 const CHALLENGE: &str = "SELECT h.id, h.purpose, h.contact, c.masked, h.subject, h.state, h.tries, h.expires_at, \
@@ -45,7 +45,12 @@ fn challenge_view(row: &Row<'_>) -> rusqlite::Result<ChallengeView> {
     })
 }
 
-/// Rows of one list.
+/// Of a list with the newest first: what it begins below.
+fn before(part: Part) -> i64 {
+    part.behind.map_or(i64::MAX, to_sql)
+}
+
+/// Terminals of a merchant in one list.
 pub(super) const ROWS_MAX: u32 = 1_000;
 
 impl SqliteRegistry {
@@ -123,22 +128,31 @@ impl SqliteRegistry {
         &self,
         acquirer: AcquirerId,
         merchant: MerchantId,
+        part: Part,
     ) -> rusqlite::Result<Vec<ContactView>> {
         let mut all = self.db().prepare_cached(&format!(
-            "{CONTACT} WHERE m.acquirer = ?1 AND m.merchant_id = ?2 ORDER BY c.id LIMIT {ROWS_MAX}"
+            "{CONTACT} WHERE m.acquirer = ?1 AND m.merchant_id = ?2 AND c.id > ?3 ORDER BY c.id LIMIT ?4"
         ))?;
-        let rows = all.query_map(params![acquirer.0, merchant.as_str()], contact_view)?;
+        let after = to_sql(part.behind.unwrap_or(0));
+        let of = params![acquirer.0, merchant.as_str(), after, part.most];
+        let rows = all.query_map(of, contact_view)?;
         rows.collect()
     }
 
-    pub(super) fn read_holds(&self, key: TerminalKey) -> rusqlite::Result<Vec<HoldView>> {
-        let mut all = self.db().prepare_cached(&format!(
+    pub(super) fn read_holds(
+        &self,
+        key: TerminalKey,
+        part: Part,
+    ) -> rusqlite::Result<Vec<HoldView>> {
+        let mut all = self.db().prepare_cached(
             "SELECT h.id, t.terminal_id, h.scope, h.state, h.reason, h.remedy, h.documents, h.appeal, \
              h.placed_by, h.placed_at, h.appeal_note, h.lifted_by, h.lift_note FROM hold h \
              JOIN binding b ON b.id = h.binding JOIN terminal t ON t.id = b.terminal \
-             WHERE t.acquirer = ?1 AND t.terminal_id = ?2 ORDER BY h.id DESC LIMIT {ROWS_MAX}"
-        ))?;
-        let rows = all.query_map(params![key.acquirer.0, key.terminal.as_str()], |row| {
+             WHERE t.acquirer = ?1 AND t.terminal_id = ?2 AND h.id < ?3 ORDER BY h.id DESC LIMIT ?4",
+        )?;
+        let terminal = key.terminal.as_str();
+        let of = params![key.acquirer.0, terminal, before(part), part.most];
+        let rows = all.query_map(of, |row| {
             let (scope, state): (String, String) = (row.get(2)?, row.get(3)?);
             Ok(HoldView {
                 hold: from_sql(row.get(0)?),
@@ -271,21 +285,29 @@ impl SqliteRegistry {
             .optional()
     }
 
-    pub(super) fn read_cases(&self, open_only: bool) -> rusqlite::Result<Vec<CaseView>> {
+    pub(super) fn read_cases(
+        &self,
+        open_only: bool,
+        part: Part,
+    ) -> rusqlite::Result<Vec<CaseView>> {
         let mut all = self.db().prepare_cached(&format!(
-            "{CASE} WHERE f.is_over <= ?1 ORDER BY f.id DESC LIMIT {ROWS_MAX}"
+            "{CASE} WHERE f.is_over <= ?1 AND f.id < ?2 ORDER BY f.id DESC LIMIT ?3"
         ))?;
-        let rows = all.query_map([!open_only], case_view)?;
+        let rows = all.query_map(params![!open_only, before(part), part.most], case_view)?;
         rows.collect()
     }
 
-    pub(super) fn read_evidence(&self, now: Timestamp) -> rusqlite::Result<Vec<EvidenceView>> {
-        let mut all = self.db().prepare_cached(&format!(
+    pub(super) fn read_evidence(
+        &self,
+        now: Timestamp,
+        part: Part,
+    ) -> rusqlite::Result<Vec<EvidenceView>> {
+        let mut all = self.db().prepare_cached(
             "SELECT id, about, allows, note, sha256, filed_by, filed_at FROM evidence \
-             WHERE used_at IS NULL AND filed_at >= ?1 ORDER BY id DESC LIMIT {ROWS_MAX}"
-        ))?;
+             WHERE used_at IS NULL AND filed_at >= ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+        )?;
         let since = to_sql(now.0.saturating_sub(GOOD_FOR));
-        let rows = all.query_map([since], |row| {
+        let rows = all.query_map(params![since, before(part), part.most], |row| {
             let filed_at = from_sql(row.get(6)?);
             Ok(EvidenceView {
                 evidence: from_sql(row.get(0)?),
@@ -301,12 +323,12 @@ impl SqliteRegistry {
         rows.collect()
     }
 
-    pub(super) fn read_alerts(&self) -> rusqlite::Result<Vec<AlertView>> {
-        let mut all = self.db().prepare_cached(&format!(
+    pub(super) fn read_alerts(&self, part: Part) -> rusqlite::Result<Vec<AlertView>> {
+        let mut all = self.db().prepare_cached(
             "SELECT id, kind, subject, terminal, binding, detail, first_at, last_at, count FROM alert \
-             ORDER BY id DESC LIMIT {ROWS_MAX}"
-        ))?;
-        let rows = all.query_map([], |row| {
+             WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+        )?;
+        let rows = all.query_map(params![before(part), part.most], |row| {
             Ok(AlertView {
                 alert: from_sql(row.get(0)?),
                 kind: row.get(1)?,
@@ -327,15 +349,20 @@ impl SqliteRegistry {
     /// What the registry knows of what unbinding means.
     pub(super) fn read_impact(&self, binding: BindingId) -> rusqlite::Result<Impact> {
         let id = to_sql(binding.0);
-        let (terminal, account, merchant, account_row): (String, String, i64, i64) =
-            self.db()
-                .prepare_cached(
-                    "SELECT t.terminal_id, a.reference, b.merchant, b.account FROM binding b \
-                     JOIN terminal t ON t.id = b.terminal JOIN account a ON a.id = b.account WHERE b.id = ?1",
-                )?
-                .query_row([id], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })?;
+        let (terminal, account, merchant): (String, String, i64) = self
+            .db()
+            .prepare_cached(
+                "SELECT t.terminal_id, a.reference, b.merchant FROM binding b \
+                 JOIN terminal t ON t.id = b.terminal JOIN account a ON a.id = b.account WHERE b.id = ?1",
+            )?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let mut others = self.db().prepare_cached(
+            "SELECT a.reference FROM account_beside z JOIN account a ON a.id = z.account \
+             WHERE z.binding = ?1 ORDER BY a.reference",
+        )?;
+        let other_accounts = others
+            .query_map([id], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
         let mut held = self.db().prepare_cached(
             "SELECT scope, reason FROM hold WHERE binding = ?1 AND state <> 'lifted' ORDER BY id",
         )?;
@@ -345,19 +372,30 @@ impl SqliteRegistry {
                 Ok(format!("{scope}: {reason}"))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        let others = |what: &str, of: i64| -> rusqlite::Result<u64> {
-            self.db()
-                .prepare_cached(&format!(
-                    "SELECT count(*) FROM binding WHERE {what} = ?1 AND closed_at IS NULL AND id <> ?2"
-                ))?
-                .query_row(params![of, id], |row| row.get(0).map(from_sql))
-        };
+        let of_merchant: i64 = self
+            .db()
+            .prepare_cached(
+                "SELECT count(*) FROM binding WHERE merchant = ?1 AND closed_at IS NULL AND id <> ?2",
+            )?
+            .query_row(params![merchant, id], |row| row.get(0))?;
+        let same_account = self
+            .db()
+            .prepare_cached(
+                "WITH own AS (SELECT account FROM binding WHERE id = ?1 \
+                 UNION SELECT account FROM account_beside WHERE binding = ?1) \
+                 SELECT count(*) FROM (SELECT id FROM binding WHERE account IN (SELECT account FROM own) \
+                 AND closed_at IS NULL UNION SELECT b.id FROM account_beside z \
+                 JOIN binding b ON b.id = z.binding WHERE z.account IN (SELECT account FROM own) \
+                 AND b.closed_at IS NULL) WHERE id <> ?1",
+            )?
+            .query_row([id], |row| row.get(0).map(from_sql))?;
         Ok(Impact {
             terminal,
             account,
             holds,
-            last_terminal: others("merchant", merchant)? == 0,
-            same_account: others("account", account_row)?,
+            other_accounts,
+            last_terminal: of_merchant == 0,
+            same_account,
             ..Impact::default()
         })
     }
