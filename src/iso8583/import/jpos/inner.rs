@@ -3,7 +3,7 @@
 //! Facts: jPOS's `GenericPackager`, `GenericSubFieldPackager`, `Base1SubFieldPackager`,
 //! `GenericTaggedFieldsPackager` with its tag mappers, the packagers for BER-TLV, and its bitmap classes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Attributes;
 use crate::iso8583::import::model::{Charset, Class, Coding, Inside, Item, LengthCoding};
@@ -39,6 +39,14 @@ pub(super) enum Style {
 }
 
 impl Plan {
+    /// Whether what stands inside matters: what chip data is made of is known without it.
+    pub(super) const fn looks_inside(self) -> bool {
+        match self {
+            Self::Whole | Self::BerTlv(_) => false,
+            Self::Numbered { .. } | Self::Tagged(_) => true,
+        }
+    }
+
     /// What the attributes of an `isofieldpackager` say, or why it cannot be carried over.
     pub(super) fn of(attributes: &Attributes) -> Result<Self, String> {
         let number = |text: &Option<String>| text.as_deref()?.trim().parse().ok();
@@ -63,10 +71,12 @@ impl Plan {
             "GenericTaggedFieldsPackager" => match super::bare_class(&attributes.tag_mapper) {
                 "TTDecimalTagMapper" => Ok(Self::Tagged(2)),
                 "TTTDecimalTagMapper" => Ok(Self::Tagged(3)),
+                "" => Err("it has no tagMapper".to_owned()),
                 other => Err(format!(
                     "its tags are mapped by {other}, which is not known here"
                 )),
             },
+            "" => Err("it has no packager".to_owned()),
             other => Err(format!("the packager {other} is not known here")),
         }
     }
@@ -114,6 +124,10 @@ pub(super) struct Inner {
     pub(super) bitmaps: BTreeMap<u16, Bitmap>,
     /// Characters of each part's tag.
     pub(super) tags: BTreeMap<u16, u8>,
+    /// Parts that are left out, though something of them is written.
+    pub(super) lost: BTreeSet<u16>,
+    /// In which line each number stands.
+    pub(super) seen: BTreeMap<u16, usize>,
 }
 
 impl Inner {
@@ -123,6 +137,8 @@ impl Inner {
             parts: BTreeMap::new(),
             bitmaps: BTreeMap::new(),
             tags: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -143,9 +159,22 @@ impl Inner {
         }
     }
 
+    /// Forgets a part, since its number comes again.
+    pub(super) fn forget(&mut self, number: u16) {
+        self.parts.remove(&number);
+        self.bitmaps.remove(&number);
+        self.tags.remove(&number);
+        self.lost.remove(&number);
+    }
+
     fn tagged(self, digits: u8, item: &mut Item) -> Result<Vec<u16>, String> {
         if self.tags.values().any(|tag| *tag != digits) {
             return Err(format!("their tags do not all have {digits} characters"));
+        }
+        if !self.parts.values().all(Item::counts_bytes) {
+            return Err(
+                "the lengths behind their tags count something else than characters".to_owned(),
+            );
         }
         let mut lengths: Vec<_> = self.parts.values().map(|part| part.form.length).collect();
         lengths.dedup();
@@ -197,6 +226,11 @@ impl Inner {
         self.parts
             .retain(|part, _| keep(*part, *part >= first || leads && *part == 0));
         let Some(bitmap) = found else {
+            if let Some(lost) = self.lost.iter().find(|part| **part >= first || leads) {
+                return Err(format!(
+                    "where part {lost} ends is not known, and others follow it"
+                ));
+            }
             if !self.parts.is_empty() {
                 item.inside = Inside::Positional(self.parts);
             }
