@@ -4,6 +4,7 @@
 //! it. No entity but XML's own five is known, and a DTD is not looked at.
 
 mod inner;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +16,9 @@ use quick_xml::reader::Reader;
 use crate::base::document::Problems;
 use crate::base::limits::{IMPORT_DEPTH_MAX, IMPORT_ITEMS_MAX};
 
-use super::model::{Charset, Class, Coding, Form, Format, Item, Length, LengthCoding, Side};
+use super::model::{
+    Charset, Class, Coding, Form, Format, Inside, Item, Length, LengthCoding, Side,
+};
 use inner::{Bitmap, Inner, Plan};
 
 /// Reads the file; what it cannot carry over becomes a warning, what makes it unreadable an error.
@@ -312,7 +315,10 @@ impl Walk<'_, '_> {
         let bitmap = Bitmap::of(class, bytes.and_then(|text| text.trim().parse().ok()));
         let (tag, class) = match plan {
             Plan::Tagged(_) => inner::tagged_class(class),
-            Plan::Whole | Plan::Numbered { .. } | Plan::BerTlv(_) => (0, class.to_owned()),
+            Plan::Euro => inner::euro_class(class),
+            Plan::Whole | Plan::Numbered { .. } | Plan::BerTlv(_) => {
+                (inner::TagPlace::default(), class.to_owned())
+            }
         };
         let item = match bitmap {
             Some(_) => None,
@@ -392,7 +398,18 @@ impl Walk<'_, '_> {
             return None;
         }
         match form_of(class, attributes) {
-            Ok(form) => Some(Item::new(attributes.name.clone(), form, span.clone())),
+            Ok((form, inside)) => {
+                if class.starts_with(FILLED_WITH_F) {
+                    let message = format!(
+                        "field {}: a half byte that is over is F there, here it is written as 0",
+                        self.told(number)
+                    );
+                    self.problems.warn(span, message);
+                }
+                let mut item = Item::new(attributes.name.clone(), form, span.clone());
+                item.inside = inside;
+                Some(item)
+            }
             Err(why) => {
                 let message = format!("field {} is left out: {why}", self.told(number));
                 self.problems.warn(span, message);
@@ -420,6 +437,11 @@ impl Walk<'_, '_> {
             return Open::Ignored;
         };
         let plan = match Plan::of(attributes) {
+            Ok(_) if !matches!(item.inside, Inside::Nothing) => {
+                let why = format!("{} divides it already", bare_class(&attributes.class));
+                self.whole(number, span, &why);
+                Plan::Whole
+            }
             Ok(plan) => plan,
             Err(why) => {
                 self.whole(number, span, &why);
@@ -478,8 +500,11 @@ impl Walk<'_, '_> {
 /// The class of what is not written at all.
 const NOTHING: &str = "IF_NOP";
 
-/// How a field is written, or why that cannot be carried over.
-fn form_of(class: &str, attributes: &Attributes) -> Result<Form, String> {
+/// Classes of packed digits with F, not 0, in the half byte that is over.
+const FILLED_WITH_F: &str = "IFB_F";
+
+/// How a field is written and divides, or why that cannot be carried over.
+fn form_of(class: &str, attributes: &Attributes) -> Result<(Form, Inside), String> {
     if class == NOTHING {
         return Err(format!("{NOTHING} writes nothing of it"));
     }
@@ -487,12 +512,18 @@ fn form_of(class: &str, attributes: &Attributes) -> Result<Form, String> {
         return Err("it has no class".to_owned());
     }
     let length = length_of(attributes)?;
-    form(class, length, attributes.pad_left).ok_or_else(|| {
-        format!(
-            "how {} writes it is not known here",
-            attributes.class.trim()
-        )
-    })
+    if whole::known(class) {
+        return whole::form(class, length, attributes)
+            .ok_or_else(|| format!("its length {length} does not fit {class}"));
+    }
+    form(class, length, attributes.pad_left)
+        .map(|form| (form, Inside::Nothing))
+        .ok_or_else(|| {
+            format!(
+                "how {} writes it is not known here",
+                attributes.class.trim()
+            )
+        })
 }
 
 /// The length that the attributes say, or what is wrong with it.
@@ -569,6 +600,10 @@ fn form(class: &str, max: u16, pad_left: bool) -> Option<Form> {
             LengthCoding::Ascii,
         ),
         _ => return None,
+    };
+    let rest = match class.strip_prefix(FILLED_WITH_F) {
+        Some(length) if length.ends_with("LNUM") => length,
+        Some(_) | None => rest,
     };
     let after = rest.trim_start_matches('L');
     let ells = rest.len().checked_sub(after.len())?;
@@ -714,6 +749,14 @@ mod tests {
         check(
             "IFEA_LLCHAR",
             (Class::Text, Characters(ascii), two(LengthCoding::Ebcdic)),
+        );
+        check(
+            "IFB_FLLNUM",
+            (
+                Class::Digits,
+                Packed(Side::Right),
+                two(LengthCoding::Packed),
+            ),
         );
         let left = form("IFB_NUMERIC", 3, true).unwrap().coding;
         assert_eq!(left, Packed(Side::Left));

@@ -82,6 +82,8 @@ pub(super) struct Item {
     pub(super) name: String,
     pub(super) form: Form,
     pub(super) inside: Inside,
+    /// Whether it takes what is left of the field that it is the last part of.
+    pub(super) rest: bool,
     /// Whether the source calls it track data.
     pub(super) track: bool,
     /// Where it stands in the source.
@@ -95,6 +97,7 @@ impl Item {
             name,
             form,
             inside: Inside::Nothing,
+            rest: false,
             track: false,
             span,
         }
@@ -178,6 +181,8 @@ pub(super) enum Inside {
     Tagged {
         tag: u8,
         length: Length,
+        /// Whether the length stands before the tag, and counts it.
+        length_first: bool,
         items: BTreeMap<String, Item>,
     },
 }

@@ -422,6 +422,7 @@ fn tagged(object: &Object<'_, '_, '_>, tag: u8, items: BTreeMap<String, Item>) -
         [Some(length)] => Inside::Tagged {
             tag,
             length: *length,
+            length_first: false,
             items,
         },
         _ => {

@@ -1,7 +1,7 @@
 //! Files of other programs become dialects that decode what those programs write.
 
 use super::*;
-use crate::iso8583::{Dialect, Exposure, FieldType, Index, ItemValue, again};
+use crate::iso8583::{Dialect, Exposure, FieldType, Index, Item, ItemValue, Message, again};
 use bytes::BytesMut;
 
 /// Imports, and reads what came out. Gives the dialect and the warnings.
@@ -15,6 +15,22 @@ fn check(source: Source, text: &str) -> (Dialect, Vec<String>) {
     assert_eq!(dialect.warnings(), []);
     let warnings = imported.warnings.iter().map(ToString::to_string);
     (dialect, warnings.collect())
+}
+
+/// The values of a field's parts as text, those of parts within them too.
+fn parts_of(message: &Message<'_>, de: u8) -> Vec<String> {
+    fn told(items: Vec<Item>, out: &mut Vec<String>) {
+        for item in items {
+            match item.value {
+                ItemValue::Value(value) => out.push(String::from_utf8_lossy(&value).into_owned()),
+                ItemValue::Parts(inner) => told(inner, out),
+            }
+        }
+    }
+    let layout = message.dialect().layout(de).unwrap();
+    let mut out = Vec::new();
+    told(layout.read(&message.value(de).unwrap()).unwrap(), &mut out);
+    out
 }
 
 /// Checks what a jPOS file of these fields gives as warnings.
@@ -118,23 +134,21 @@ fn an_ebcdic_packager_becomes_a_dialect() {
       <isofield id="48" length="99" name="mixed" class="org.jpos.iso.IFEB_LLNUM"/>
     </isopackager>"#;
     let (dialect, warnings) = check(Source::Jpos, text);
-    assert_eq!(
-        warnings,
-        [
-            "f:6:7: warning: field 48 is left out: how org.jpos.iso.IFEB_LLNUM writes it is not known here"
-        ]
-    );
+    assert_eq!(warnings, [""; 0]);
     let frame = [
         &[0xF0, 0xF2, 0xF0, 0xF0][..],
-        &[0x40, 0x00, 0x00, 0x00, 0x00, 0x80, 0x00, 0x00],
+        &[0x40, 0x00, 0x00, 0x00, 0x00, 0x81, 0x00, 0x00],
         &[0xF0, 0xF2, 0xF1, 0xF9],
         &[0xE3, 0xF1, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40],
+        // Two bytes, and three digits in them.
+        &[0xF0, 0xF2, 0x12, 0x3F],
     ];
     let mut index = Index::new();
     let frame = frame.concat();
     let message = dialect.decode(&frame, &mut index).unwrap();
     assert_eq!(message.value(2).as_deref(), Some(&b"19"[..]));
     assert_eq!(message.value(41).as_deref(), Some(&b"T1      "[..]));
+    assert_eq!(parts_of(&message, 48), ["123"]);
     let mut out = BytesMut::new();
     again(&message, &mut out).unwrap();
     assert_eq!(out[2..], frame);
@@ -449,6 +463,10 @@ fn fields_that_are_nothing_or_have_no_length_are_left_out_with_a_warning() {
         "<isofield id='3' length='99999' class='IFA_LLLLLCHAR'/>",
         "its length 99999 is too large",
     );
+    left_out(
+        "<isofield id='3' length='100' class='IFA_FLLNUM'/>",
+        "its length 100 does not fit IFA_FLLNUM",
+    );
     let moov = |length: &str, why: &str| {
         let field = format!(
             r#""3": {{"type": "String", "length": {length}, "enc": "ASCII", "prefix": "ASCII.LL"}}"#
@@ -561,6 +579,95 @@ fn parts_behind_one_that_is_not_known_are_not_read() {
         ],
     );
     assert!(dialect.layout(62).is_none());
+}
+
+#[test]
+fn classes_that_write_more_than_their_length_says_become_parts() {
+    let dialect = check_jpos(
+        "<isofield id='2' length='19' class='IFA_FLLNUM'/>
+        <isofield id='28' length='9' class='IFB_AMOUNT'/>
+        <isofield id='29' length='8' class='IFB_AMOUNT' pad='true'/>
+        <isofield id='35' length='37' class='IFA_FLLNUM'/>
+        <isofield id='44' length='3' class='IFB_FLLNUM'/>
+        <isofield id='62' length='4' class='IFB_LLHFBINARY'/>",
+        &["f:6:9: warning: field 44: a half byte that is over is F there, here it is written as 0"],
+    );
+    let frame = [
+        &b"0200"[..],
+        &[0x40, 0x00, 0x00, 0x18, 0x20, 0x10, 0x00, 0x04],
+        b"166217000000000001   ",
+        b"D\x12\x34\x56\x78",
+        b"C\x01\x23\x45\x67",
+        b"086217=251                             ",
+        &[0x03, 0x12, 0x3F],
+        &[0x02, 0xAA, 0xBB, 0x00, 0x00],
+    ];
+    let frame = frame.concat();
+    let mut index = Index::new();
+    let message = dialect.decode(&frame, &mut index).unwrap();
+    assert_eq!(message.broken_part(), None);
+    assert_eq!(parts_of(&message, 2), ["6217000000000001", "   "]);
+    assert_eq!(parts_of(&message, 28), ["D", "12345678"]);
+    assert_eq!(parts_of(&message, 29), ["C", "1234567"]);
+    assert_eq!(parts_of(&message, 35)[0], "6217=251");
+    assert_eq!(message.value(44).as_deref(), Some(&b"123"[..]));
+    assert_eq!(parts_of(&message, 62).len(), 2);
+    let mut out = BytesMut::new();
+    again(&message, &mut out).unwrap();
+    let mut written = frame.clone();
+    let over = written.iter().position(|byte| *byte == 0x3F).unwrap();
+    written[over] = 0x30;
+    assert_eq!(out[2..], written);
+    for (de, shown) in [(2, Exposure::Masked), (35, Exposure::Secret)] {
+        assert_eq!(dialect.field(de).unwrap().exposure, shown);
+        let rules = &dialect.layout(de).unwrap().rules;
+        assert!(rules.iter().all(|rule| rule.exposure == shown));
+    }
+}
+
+#[test]
+fn elements_of_europay_and_mastercard_become_subfields() {
+    let euro = |number: u8, class: &str, more: &str| {
+        format!(
+            "<isofieldpackager id='{number}' length='99' class='IFA_LLCHAR' packager='org.jpos.iso.packager.EuroSubFieldPackager'>\n<isofield id='1' length='9' class='{class}'/><isofield id='42' length='9' class='{class}'/>{more}</isofieldpackager>"
+        )
+    };
+    let (europay, mastercard) = (euro(48, "IFEP_LLCHAR", ""), euro(62, "IFMC_LLCHAR", ""));
+    let dialect = check_jpos(&(europay + &mastercard), &[]);
+    let frame = [
+        &b"0200"[..],
+        &[0, 0, 0, 0, 0, 1, 0, 4],
+        b"150701first0442ok",
+        b"150105first4202ok",
+    ];
+    let frame = frame.concat();
+    let mut index = Index::new();
+    let (message, error) = dialect.decode_partial(&frame, &mut index);
+    assert!(error.is_none(), "{error:?}");
+    let message = message.unwrap();
+    for de in [48, 62] {
+        assert_eq!(parts_of(&message, de), ["first", "ok"]);
+        let layout = dialect.layout(de).unwrap();
+        let tags: Vec<_> = layout.rules.iter().map(|rule| rule.tag.as_str()).collect();
+        assert_eq!(tags, ["01", "42"]);
+    }
+    let mut out = BytesMut::new();
+    again(&message, &mut out).unwrap();
+    assert_eq!(out[2..], frame);
+    let whole = |more: &str, why: &str| {
+        let warning = format!(
+            "f:2:1: warning: field 48 is carried over whole, its parts are left out: {why}"
+        );
+        check_jpos(&euro(48, "IFEP_LLCHAR", more), &[&warning]);
+    };
+    whole(
+        "<isofield id='0' length='1' class='IF_CHAR'/>",
+        "something stands before its tags",
+    );
+    whole(
+        "<isofield id='2' length='9' class='IFMC_LLCHAR'/>",
+        "some lengths stand before the tags, some behind",
+    );
 }
 
 #[test]

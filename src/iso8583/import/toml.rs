@@ -241,14 +241,21 @@ fn row(
         return Err(why.to_owned());
     }
     let hex = matches!(coding, Coding::Hex(_));
-    let max = most_units(max, length, hex, &mut notes)?;
+    let max = if item.rest {
+        out.push_str(", length = \"rest\"");
+        None
+    } else {
+        Some(most_units(max, length, hex, &mut notes)?)
+    };
     if let Some(length) = length {
         push(
             &mut out,
             format_args!(", length = \"{}\"", length_digits(length)?),
         );
     }
-    push(&mut out, format_args!(", max = {max}"));
+    if let Some(max) = max {
+        push(&mut out, format_args!(", max = {max}"));
+    }
     if let Some(length) = length {
         let word =
             length_word(length.coding).ok_or("its length prefix is in hexadecimal digits")?;
@@ -414,7 +421,12 @@ fn layout(path: &[String], item: &Item, problems: &Problems<'_>, out: &mut Strin
             }
             "form = \"ber-tlv\"".to_owned()
         }
-        Inside::Tagged { tag, length, items } => {
+        Inside::Tagged {
+            tag,
+            length,
+            length_first,
+            items,
+        } => {
             let Some(word) = length_word(length.coding) else {
                 let message = format!(
                     "field {told}: its parts are left out, their lengths are in hexadecimal digits"
@@ -447,8 +459,13 @@ fn layout(path: &[String], item: &Item, problems: &Problems<'_>, out: &mut Strin
                 .iter()
                 .map(|(key, part)| (key.clone(), part))
                 .collect();
+            let form = if *length_first {
+                "form = \"ltv\"\nlength_counts_tag = true"
+            } else {
+                "form = \"tlv\""
+            };
             format!(
-                "form = \"tlv\"\ntag_bytes = {tag}\nlength_bytes = {bytes}\nlength_encoding = \"{word}\""
+                "{form}\ntag_bytes = {tag}\nlength_bytes = {bytes}\nlength_encoding = \"{word}\""
             )
         }
     };
