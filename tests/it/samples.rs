@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use posgate::iso8583::Dialect;
+use posgate::iso8583::{Dialect, Layout};
 use posgate::wire::Sample;
 
 fn samples(dialect: &str) -> Vec<PathBuf> {
@@ -44,6 +44,56 @@ fn sample_messages_are_what_they_say() {
                     file.display()
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn fields_and_parts_have_names_in_both_languages() {
+    fn parts(path: &str, layout: &Layout, lacking: &mut Vec<String>) {
+        for rule in layout
+            .rules
+            .iter()
+            .chain(layout.group.iter().flat_map(|group| &group.rules))
+        {
+            let path = format!("{path}.{}", rule.tag);
+            if rule.en.is_empty() || rule.zh.is_empty() {
+                lacking.push(path.clone());
+            }
+            if let Some(inner) = &rule.layout {
+                parts(&path, inner, lacking);
+            }
+        }
+    }
+    let mut lacking = Vec::new();
+    let mut named = 0;
+    for name in Dialect::shipped_names() {
+        let dialect = Dialect::shipped(name).unwrap();
+        for field in dialect.fields() {
+            let path = format!("{name}: {}", field.number);
+            named += 1;
+            if field.en.is_empty() || field.zh.is_empty() {
+                lacking.push(path.clone());
+            }
+            // The short form of `parts` has one word for each, by which rules refer to them.
+            if let (Some(layout), []) = (dialect.layout(field.number), &field.part_names[..]) {
+                parts(&path, layout, &mut lacking);
+            }
+        }
+    }
+    assert!(named > 100);
+    assert_eq!(lacking, [""; 0]);
+}
+
+/// A dialect that renames what it inherits must not leave the other language's name behind.
+#[test]
+fn names_are_written_in_both_languages_together() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("protocols");
+    for name in Dialect::shipped_names() {
+        let text = fs::read_to_string(directory.join(name).join("dialect.toml")).unwrap();
+        for (at, line) in (1..).zip(text.lines()) {
+            let says = |key: &str| line.contains(&format!("{key} = \""));
+            assert_eq!(says("en"), says("zh"), "{name}:{at}: {line}");
         }
     }
 }

@@ -294,10 +294,12 @@ fn part_rule(
     let zh = section.text("zh").map_or("", |text| text.value);
     let own = matches!(word, Word::Positional | Word::Bitmap | Word::Repeat);
     let lengths: &[(&str, u8)] = if own { &LENGTHS } else { &[] };
+    // A length that cannot be read says nothing of whether there must be a `max`.
     let rest = own
-        && section
-            .text("length")
-            .is_some_and(|text| text.value == "rest");
+        && match section.text("length") {
+            Some(text) => text.value == "rest",
+            None => section.has("length"),
+        };
     let required = (own && !rest).then_some(9_999);
     let shape = fields::shape(section, forms, lengths, required);
     let tag = tag(key, section, word);

@@ -4,7 +4,9 @@
 //! it. No entity but XML's own five is known, and a DTD is not looked at.
 
 mod inner;
+mod whole;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use quick_xml::XmlVersion;
@@ -20,10 +22,13 @@ use super::model::{
 use inner::{Bitmap, Inner, Plan};
 
 /// Reads the file; what it cannot carry over becomes a warning, what makes it unreadable an error.
-pub(super) fn read(text: &str, problems: &Problems<'_>) -> Option<Format> {
+pub(super) fn read<'t>(text: &'t str, problems: &Problems<'t>) -> Option<Format> {
     let mut walk = Walk {
         problems,
+        text,
         format: Format::new(),
+        seen: BTreeMap::new(),
+        counted: (0, 1),
         open: Vec::new(),
         items: 0,
         begun: false,
@@ -77,7 +82,7 @@ enum Open {
     Field {
         number: u16,
         item: Item,
-        inner: Inner,
+        inner: Box<Inner>,
     },
     /// Something else, which was said.
     Ignored,
@@ -85,7 +90,12 @@ enum Open {
 
 struct Walk<'p, 't> {
     problems: &'p Problems<'t>,
+    text: &'t str,
     format: Format,
+    /// In which line each field stands.
+    seen: BTreeMap<u16, usize>,
+    /// A place in the text and its line.
+    counted: (usize, usize),
     open: Vec<Open>,
     items: usize,
     begun: bool,
@@ -230,16 +240,20 @@ impl Walk<'_, '_> {
             return;
         };
         match self.open.last() {
-            Some(Open::Top) if number <= 1 => self.head(number, attributes, span),
+            Some(Open::Top) if number <= 1 => {
+                self.once(number, span);
+                self.head(number, attributes, span);
+            }
             Some(Open::Top) => {
+                self.once(number, span);
                 if let Some(item) = self.item(number, attributes, span) {
                     self.format.fields.insert(number, item);
                 }
             }
             Some(Open::Field { inner, .. }) => {
                 let plan = inner.plan;
-                // What chip data is made of is known without them.
-                if !matches!(plan, Plan::Whole | Plan::BerTlv(_)) {
+                if plan.looks_inside() {
+                    self.once(number, span);
                     self.part(plan, number, attributes, span);
                 }
             }
@@ -250,13 +264,61 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// A number stands for one field: where it comes again, the last is the one that jPOS takes.
+    fn once(&mut self, number: u16, span: &Range<usize>) {
+        let line = self.line(span.start);
+        let told = self.told(number);
+        let earlier = match self.open.last_mut() {
+            Some(Open::Top) => {
+                self.format.fields.remove(&number);
+                self.seen.insert(number, line)
+            }
+            Some(Open::Field { inner, .. }) => {
+                inner.forget(number);
+                inner.seen.insert(number, line)
+            }
+            Some(Open::Ignored) | None => None,
+        };
+        if let Some(earlier) = earlier {
+            let message = format!(
+                "field {told} stands in line {earlier} already; the last one counts, the earlier is left out"
+            );
+            self.problems.warn(span, message);
+        }
+    }
+
+    /// The line of a place behind all that were asked for.
+    fn line(&mut self, at: usize) -> usize {
+        let (from, line) = self.counted;
+        let between = self.text.get(from..at).unwrap_or_default();
+        let line = line.saturating_add(between.matches('\n').count());
+        self.counted = (at, line);
+        line
+    }
+
+    /// A field by its number and those of the fields that it is in.
+    fn told(&self, number: u16) -> String {
+        let mut told = String::new();
+        for open in &self.open {
+            if let Open::Field { number, .. } = open {
+                told.push_str(&format!("{number}."));
+            }
+        }
+        told.push_str(&number.to_string());
+        told
+    }
+
     /// A field inside another: one of its parts, or the bitmap of those.
     fn part(&mut self, plan: Plan, number: u16, attributes: &Attributes, span: &Range<usize>) {
         let class = bare_class(&attributes.class);
-        let bitmap = Bitmap::of(class, Self::length_of(attributes));
+        let bytes = attributes.length.as_deref();
+        let bitmap = Bitmap::of(class, bytes.and_then(|text| text.trim().parse().ok()));
         let (tag, class) = match plan {
-            Plan::Tagged { .. } => inner::tagged_class(class),
-            Plan::Whole | Plan::Numbered { .. } | Plan::BerTlv(_) => (0, class.to_owned()),
+            Plan::Tagged(_) => inner::tagged_class(class),
+            Plan::Euro => inner::euro_class(class),
+            Plan::Whole | Plan::Numbered { .. } | Plan::BerTlv(_) => {
+                (inner::TagPlace::default(), class.to_owned())
+            }
         };
         let item = match bitmap {
             Some(_) => None,
@@ -269,6 +331,8 @@ impl Walk<'_, '_> {
             if let Some(item) = item {
                 inner.tags.insert(number, tag);
                 inner.parts.insert(number, item);
+            } else if bitmap.is_none() && class != NOTHING {
+                inner.lost.insert(number);
             }
         }
     }
@@ -283,20 +347,29 @@ impl Walk<'_, '_> {
                 }
                 Some(Coding::Packed(side)) => self.format.mti = Coding::Packed(side),
                 Some(Coding::Raw | Coding::Hex(_)) | None => {
-                    let message =
-                        format!("{class} is no way to write a message type; taken as ASCII");
+                    let message = format!(
+                        "{} is no way to write a message type; taken as ASCII",
+                        named(class)
+                    );
                     self.problems.warn(span, message);
                 }
             }
             return;
         }
-        let length = self.length(attributes, span).unwrap_or(16);
+        let length = length_of(attributes).unwrap_or_else(|why| {
+            let message = format!("of the bitmap, {why}; taken as 16");
+            self.problems.warn(span, message);
+            16
+        });
         self.format.bitmap = match class {
             "IFB_BITMAP" => Coding::Raw,
             "IFA_BITMAP" | "IFHex_BITMAP" => Coding::Hex(Charset::Ascii),
             "IFE_BITMAP" => Coding::Hex(Charset::Ebcdic),
             other => {
-                let message = format!("{other} is no bitmap that is known here; taken as binary");
+                let message = format!(
+                    "{} is no bitmap that is known here; taken as binary",
+                    named(other)
+                );
                 self.problems.warn(span, message);
                 Coding::Raw
             }
@@ -307,19 +380,6 @@ impl Walk<'_, '_> {
             9..=16 => 128,
             _ => 192,
         };
-    }
-
-    fn length(&self, attributes: &Attributes, span: &Range<usize>) -> Option<u16> {
-        let length = Self::length_of(attributes);
-        if length.is_none() {
-            self.problems.error(span, "length is no number");
-        }
-        length
-    }
-
-    fn length_of(attributes: &Attributes) -> Option<u16> {
-        let text = attributes.length.as_deref()?;
-        text.trim().parse().ok()
     }
 
     fn item(&self, number: u16, attributes: &Attributes, span: &Range<usize>) -> Option<Item> {
@@ -333,34 +393,55 @@ impl Walk<'_, '_> {
         attributes: &Attributes,
         span: &Range<usize>,
     ) -> Option<Item> {
-        if class == "IF_NOP" {
+        // A part 0 that is nothing holds the place of what is not there.
+        if class == NOTHING && number == 0 {
             return None;
         }
-        let length = self.length(attributes, span)?;
-        let Some(form) = form(class, length, attributes.pad_left) else {
-            let message = format!(
-                "field {number} is left out: how {} writes it is not known here",
-                attributes.class
-            );
-            self.problems.warn(span, message);
-            return None;
-        };
-        Some(Item {
-            name: attributes.name.clone(),
-            form,
-            inside: Inside::Nothing,
-            span: span.clone(),
-        })
+        match form_of(class, attributes) {
+            Ok((form, inside)) => {
+                if class.starts_with(FILLED_WITH_F) {
+                    let message = format!(
+                        "field {}: a half byte that is over is F there, here it is written as 0",
+                        self.told(number)
+                    );
+                    self.problems.warn(span, message);
+                }
+                let mut item = Item::new(attributes.name.clone(), form, span.clone());
+                item.inside = inside;
+                Some(item)
+            }
+            Err(why) => {
+                let message = format!("field {} is left out: {why}", self.told(number));
+                self.problems.warn(span, message);
+                None
+            }
+        }
     }
 
-    fn composite(&self, attributes: &Attributes, span: &Range<usize>) -> Open {
+    fn composite(&mut self, attributes: &Attributes, span: &Range<usize>) -> Open {
+        match self.open.last() {
+            Some(Open::Field { inner, .. }) if !inner.plan.looks_inside() => return Open::Ignored,
+            Some(Open::Ignored) => return Open::Ignored,
+            Some(Open::Top | Open::Field { .. }) | None => {}
+        }
         let Some(number) = self.number(attributes, span) else {
             return Open::Ignored;
         };
+        self.once(number, span);
         let Some(item) = self.item(number, attributes, span) else {
+            if let Some(Open::Field { inner, .. }) = self.open.last_mut()
+                && bare_class(&attributes.class) != NOTHING
+            {
+                inner.lost.insert(number);
+            }
             return Open::Ignored;
         };
         let plan = match Plan::of(attributes) {
+            Ok(_) if !matches!(item.inside, Inside::Nothing) => {
+                let why = format!("{} divides it already", bare_class(&attributes.class));
+                self.whole(number, span, &why);
+                Plan::Whole
+            }
             Ok(plan) => plan,
             Err(why) => {
                 self.whole(number, span, &why);
@@ -370,13 +451,15 @@ impl Walk<'_, '_> {
         Open::Field {
             number,
             item,
-            inner: Inner::new(plan),
+            inner: Box::new(Inner::new(plan)),
         }
     }
 
     fn whole(&self, number: u16, span: &Range<usize>, why: &str) {
-        let message =
-            format!("field {number} is carried over whole, its parts are left out: {why}");
+        let message = format!(
+            "field {} is carried over whole, its parts are left out: {why}",
+            self.told(number)
+        );
         self.problems.warn(span, message);
     }
 
@@ -393,8 +476,10 @@ impl Walk<'_, '_> {
         match inner.finish(&mut item) {
             Ok(left_out) => {
                 for part in known.iter().filter(|part| left_out.contains(part)) {
-                    let message =
-                        format!("field {number}: its part {part} is never written and left out");
+                    let message = format!(
+                        "field {}: its part {part} is never written and left out",
+                        self.told(number)
+                    );
                     self.problems.warn(&item.span, message);
                 }
             }
@@ -409,6 +494,57 @@ impl Walk<'_, '_> {
             }
             Some(Open::Field { .. } | Open::Ignored) | None => {}
         }
+    }
+}
+
+/// The class of what is not written at all.
+const NOTHING: &str = "IF_NOP";
+
+/// Classes of packed digits with F, not 0, in the half byte that is over.
+const FILLED_WITH_F: &str = "IFB_F";
+
+/// How a field is written and divides, or why that cannot be carried over.
+fn form_of(class: &str, attributes: &Attributes) -> Result<(Form, Inside), String> {
+    if class == NOTHING {
+        return Err(format!("{NOTHING} writes nothing of it"));
+    }
+    if class.is_empty() {
+        return Err("it has no class".to_owned());
+    }
+    let length = length_of(attributes)?;
+    if whole::known(class) {
+        return whole::form(class, length, attributes)
+            .ok_or_else(|| format!("its length {length} does not fit {class}"));
+    }
+    form(class, length, attributes.pad_left)
+        .map(|form| (form, Inside::Nothing))
+        .ok_or_else(|| {
+            format!(
+                "how {} writes it is not known here",
+                attributes.class.trim()
+            )
+        })
+}
+
+/// The length that the attributes say, or what is wrong with it.
+fn length_of(attributes: &Attributes) -> Result<u16, String> {
+    let text = attributes.length.as_deref().unwrap_or_default().trim();
+    match text.parse() {
+        Ok(length) => Ok(length),
+        Err(_) if text.is_empty() => Err("it has no length".to_owned()),
+        Err(_) if text.bytes().all(|b| b.is_ascii_digit()) => {
+            Err(format!("its length {text} is too large"))
+        }
+        Err(_) => Err(format!("its length {text} is no number")),
+    }
+}
+
+/// A class as a sentence names it.
+fn named(class: &str) -> &str {
+    if class.is_empty() {
+        "a field without a class"
+    } else {
+        class
     }
 }
 
@@ -463,14 +599,11 @@ fn form(class: &str, max: u16, pad_left: bool) -> Option<Form> {
             Coding::Raw,
             LengthCoding::Ascii,
         ),
-        // Length in EBCDIC digits that count the packed bytes.
-        "IFEB" => (
-            characters(Charset::Ascii),
-            Coding::Packed(Side::Right),
-            Coding::Raw,
-            LengthCoding::Ebcdic,
-        ),
         _ => return None,
+    };
+    let rest = match class.strip_prefix(FILLED_WITH_F) {
+        Some(length) if length.ends_with("LNUM") => length,
+        Some(_) | None => rest,
     };
     let after = rest.trim_start_matches('L');
     let ells = rest.len().checked_sub(after.len())?;
@@ -479,7 +612,7 @@ fn form(class: &str, max: u16, pad_left: bool) -> Option<Form> {
         Some(kind) if ells > 0 && after != "HEX" => (true, kind),
         Some(_) | None => (false, after),
     };
-    let length = prefix_of(ells, hexadecimal, prefix, code)?;
+    let length = prefix_of(ells, hexadecimal, prefix)?;
     let (class, coding) = match (kind, length.is_some()) {
         ("NUMERIC", false) | ("NUM", true) => (Class::Digits, digits),
         ("CHAR", _) => (Class::Text, text),
@@ -501,12 +634,7 @@ fn form(class: &str, max: u16, pad_left: bool) -> Option<Form> {
 }
 
 /// `Some(None)` without a prefix; `None` when there is no such prefix.
-fn prefix_of(
-    ells: usize,
-    binary: bool,
-    coding: LengthCoding,
-    code: &str,
-) -> Option<Option<Length>> {
+fn prefix_of(ells: usize, binary: bool, coding: LengthCoding) -> Option<Option<Length>> {
     let ells = u8::try_from(ells).ok()?;
     let length = match (ells, binary) {
         (0, _) => return Some(None),
@@ -523,7 +651,7 @@ fn prefix_of(
         (1..=6, false) => Length {
             coding,
             digits: ells,
-            counts_wire: code == "IFEB",
+            counts_wire: false,
         },
         _ => return None,
     };
@@ -623,19 +751,12 @@ mod tests {
             (Class::Text, Characters(ascii), two(LengthCoding::Ebcdic)),
         );
         check(
-            "IFEB_LLNUM",
+            "IFB_FLLNUM",
             (
                 Class::Digits,
                 Packed(Side::Right),
-                two(LengthCoding::Ebcdic),
+                two(LengthCoding::Packed),
             ),
-        );
-        assert!(
-            form("IFEB_LLNUM", 19, false)
-                .unwrap()
-                .length
-                .unwrap()
-                .counts_wire
         );
         let left = form("IFB_NUMERIC", 3, true).unwrap().coding;
         assert_eq!(left, Packed(Side::Left));
@@ -645,6 +766,8 @@ mod tests {
             "IFMC_LLCHAR",
             "MyField",
             "IFB_AMOUNT",
+            "IFA_FLLNUM",
+            "IFEB_LLNUM",
         ] {
             assert_eq!(form(unknown, 19, false), None, "{unknown}");
         }

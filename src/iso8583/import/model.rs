@@ -82,11 +82,54 @@ pub(super) struct Item {
     pub(super) name: String,
     pub(super) form: Form,
     pub(super) inside: Inside,
+    /// Whether it takes what is left of the field that it is the last part of.
+    pub(super) rest: bool,
+    /// Whether the source calls it track data.
+    pub(super) track: bool,
     /// Where it stands in the source.
     pub(super) span: Range<usize>,
 }
 
 impl Item {
+    /// One that does not divide.
+    pub(super) const fn new(name: String, form: Form, span: Range<usize>) -> Self {
+        Self {
+            name,
+            form,
+            inside: Inside::Nothing,
+            rest: false,
+            track: false,
+            span,
+        }
+    }
+
+    /// Whether a length counts something else of it than what a dialect counts: bytes where hexadecimal digits stand,
+    /// or bytes where digits are packed.
+    pub(super) fn miscounted(&self) -> Option<&'static str> {
+        let length = self.form.length?;
+        match (self.form.coding, length.counts_wire) {
+            (Coding::Hex(_), false) => {
+                Some("its length counts bytes, here it would count hexadecimal digits")
+            }
+            (Coding::Packed(_), true) => {
+                Some("its length counts packed bytes, here it would count digits")
+            }
+            (Coding::Characters(_) | Coding::Raw, _)
+            | (Coding::Hex(_), true)
+            | (Coding::Packed(_), false) => None,
+        }
+    }
+
+    /// Whether the length that stands behind a tag counts what it is written in.
+    pub(super) fn counts_bytes(&self) -> bool {
+        match self.form.coding {
+            Coding::Characters(_) | Coding::Raw => true,
+            Coding::Hex(_) | Coding::Packed(_) => {
+                self.form.length.is_some_and(|length| length.counts_wire)
+            }
+        }
+    }
+
     /// Whether its parts are more than characters in ASCII: then it is bytes, whatever the source calls it.
     pub(super) fn carries_bytes(&self) -> bool {
         let bytes = |part: &Self| part.is_bytes() || part.carries_bytes();
@@ -138,6 +181,8 @@ pub(super) enum Inside {
     Tagged {
         tag: u8,
         length: Length,
+        /// Whether the length stands before the tag, and counts it.
+        length_first: bool,
         items: BTreeMap<String, Item>,
     },
 }

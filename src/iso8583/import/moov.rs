@@ -147,6 +147,21 @@ impl<'t> Object<'_, 't, '_> {
         read
     }
 
+    /// The length of a field, 0 when it has none; or what is wrong with it.
+    fn length(&self) -> Result<u16, String> {
+        let Some(raw) = self.value("length") else {
+            return Ok(0);
+        };
+        let text = raw.get();
+        match serde_json::from_str(text) {
+            Ok(length) => Ok(length),
+            Err(_) if text.bytes().all(|b| b.is_ascii_digit()) => {
+                Err(format!("its length {text} is too large"))
+            }
+            Err(_) => Err(format!("its length {text} is no number of digits or bytes")),
+        }
+    }
+
     fn wrong(&self, key: &str, raw: &RawValue, want: &str) {
         let message = format!("{}: {key} must be {want}", self.path);
         let problems = self.source.problems;
@@ -227,16 +242,20 @@ impl<'t> Reader<'_, 't, '_> {
         let object = self.source.object(path, raw)?;
         let kind = object.text("type").unwrap_or_default();
         let name = object.text("description").map(Cow::into_owned);
-        let max = object.integer("length").unwrap_or(0);
+        let max = match object.length() {
+            Ok(max) => max,
+            Err(why) => {
+                object.warn(&format!("is left out: {why}"));
+                return None;
+            }
+        };
         let prefix = object.text("prefix").unwrap_or_default();
         let encoding_name = object.text("enc").unwrap_or_default();
         let padding = object
             .value("padding")
             .and_then(|raw| self.padding(path, raw));
         let Some(length) = length(&prefix) else {
-            object.warn(&format!(
-                "is left out: its prefix {prefix} is not known here"
-            ));
+            object.warn(&format!("is left out: {}", unknown("prefix", &prefix)));
             return None;
         };
         let inside = self.inside(&object, path, depth);
@@ -253,41 +272,54 @@ impl<'t> Reader<'_, 't, '_> {
             (None, Inside::Tagged { .. }) => Coding::Characters(Charset::Ascii),
             (None, Inside::Nothing) => {
                 object.warn(&format!(
-                    "is left out: its encoding {encoding_name} is not known here"
+                    "is left out: {}",
+                    unknown("encoding", &encoding_name)
                 ));
                 return None;
             }
         };
         let Some(class) = class(&kind, coding) else {
-            object.warn(&format!("is left out: its type {kind} is not known here"));
+            object.warn(&format!("is left out: {}", unknown("type", &kind)));
             return None;
         };
-        if let Some((side, pad)) = padding
-            && !usual_padding(class, side, &pad)
-        {
-            object.warn("is padded in a way that no dialect has; what it is filled with stands in its value");
+        let variable = length.is_some() || prefix == BER_TLV;
+        match padding {
+            Some(_) if variable => object.warn(&format!(
+                "is always filled to {max} there, though its length is told: here it is written as long as its value, and what fills one that comes stands in it"
+            )),
+            Some((side, pad)) if !usual_padding(class, side, &pad) => {
+                object.warn("is padded in a way that no dialect has; what it is filled with stands in its value");
+            }
+            None if prefix == "None.Fixed" => object.warn(&format!(
+                "has the prefix None.Fixed: a value that is shorter than {max} is sent so there, and filled here"
+            )),
+            Some(_) | None => {}
         }
         object.finish();
-        Some(Item {
-            name: name.unwrap_or_default(),
-            form: Form {
-                class,
-                coding,
-                length,
-                max,
-            },
-            inside,
-            span,
-        })
+        let form = Form {
+            class,
+            coding,
+            length,
+            max,
+        };
+        let mut item = Item::new(name.unwrap_or_default(), form, span);
+        item.inside = inside;
+        item.track = kind.starts_with("Track");
+        Some(item)
     }
 
     /// Side and character of `{"type": "Left", "pad": "0"}`.
     fn padding(&self, path: &str, raw: &'t RawValue) -> Option<(Side, String)> {
-        let object = self.source.object(path, raw)?;
+        let object = self.source.object(&format!("{path}.padding"), raw)?;
         let side = match object.text("type").as_deref() {
             Some("Left") => Some(Side::Left),
             Some("Right") => Some(Side::Right),
-            _ => None,
+            Some("None") => None,
+            other => {
+                let kind = unknown("type", other.unwrap_or_default());
+                object.warn(&format!("is no padding that is known here: {kind}"));
+                None
+            }
         };
         let pad = object.text("pad").map(Cow::into_owned).unwrap_or_default();
         Some((side?, pad))
@@ -305,20 +337,24 @@ impl<'t> Reader<'_, 't, '_> {
             return Inside::Nothing;
         };
         let mut items = BTreeMap::new();
+        let mut lost = None;
         for (key, raw) in &subfields.entries {
             let deeper = depth.saturating_add(1);
-            if let Some(item) = self.item(&format!("{path}.{key}"), raw, deeper) {
-                items.insert(key.to_string(), item);
+            match self.item(&format!("{path}.{key}"), raw, deeper) {
+                Some(item) => {
+                    items.insert(key.to_string(), item);
+                }
+                None => lost = lost.or_else(|| Some(key.as_ref())),
             }
         }
         if let Some((bytes, hex)) = bitmap {
-            return match positional(object, items) {
+            return match positional(object, items, None) {
                 Inside::Positional(parts) => Inside::Mapped { bytes, hex, parts },
                 other => other,
             };
         }
         match tag {
-            Some((0, _)) | None => positional(object, items),
+            Some((0, _)) | None => positional(object, items, lost),
             Some((_, true)) => Inside::BerTlv(items),
             Some((tag, false)) => tagged(object, tag, items),
         }
@@ -344,8 +380,18 @@ impl<'t> Reader<'_, 't, '_> {
     }
 }
 
-/// Parts one after the other, by number.
-fn positional(object: &Object<'_, '_, '_>, items: BTreeMap<String, Item>) -> Inside {
+/// Parts one after the other, by number; none when one is `lost`, since nobody knows then where the others stand.
+fn positional(
+    object: &Object<'_, '_, '_>,
+    items: BTreeMap<String, Item>,
+    lost: Option<&str>,
+) -> Inside {
+    if let Some(lost) = lost {
+        object.warn(&format!(
+            "is carried over whole, its parts are left out: where part {lost} ends is not known, and others follow it"
+        ));
+        return Inside::Nothing;
+    }
     let mut parts = BTreeMap::new();
     for (key, item) in items {
         match key.parse() {
@@ -366,12 +412,17 @@ fn positional(object: &Object<'_, '_, '_>, items: BTreeMap<String, Item>) -> Ins
 
 /// Parts with tags of `tag` characters; all must have the same length prefix.
 fn tagged(object: &Object<'_, '_, '_>, tag: u8, items: BTreeMap<String, Item>) -> Inside {
+    if !items.values().all(Item::counts_bytes) {
+        object.warn("is carried over whole, its parts are left out: the lengths behind their tags count something else than bytes");
+        return Inside::Nothing;
+    }
     let mut lengths: Vec<_> = items.values().map(|item| item.form.length).collect();
     lengths.dedup();
     match lengths.as_slice() {
         [Some(length)] => Inside::Tagged {
             tag,
             length: *length,
+            length_first: false,
             items,
         },
         _ => {
@@ -422,9 +473,21 @@ fn class(kind: &str, coding: Coding) -> Option<Class> {
     })
 }
 
+/// The prefix of an element inside BER-TLV.
+const BER_TLV: &str = "BerTLV";
+
+/// What is wrong with a word that is not known, or not there.
+fn unknown(what: &str, word: &str) -> String {
+    if word.is_empty() {
+        format!("it has no {what}")
+    } else {
+        format!("its {what} {word} is not known here")
+    }
+}
+
 /// `Some(None)` for a fixed length; `None` when the prefix is not known.
 fn length(prefix: &str) -> Option<Option<Length>> {
-    if prefix == "BerTLV" {
+    if prefix == BER_TLV {
         // Of an element inside BER-TLV, whose length says itself how long it is.
         return Some(None);
     }

@@ -1,7 +1,7 @@
 //! Files of other programs become dialects that decode what those programs write.
 
 use super::*;
-use crate::iso8583::{Dialect, Index, ItemValue, again};
+use crate::iso8583::{Dialect, Exposure, FieldType, Index, Item, ItemValue, Message, again};
 use bytes::BytesMut;
 
 /// Imports, and reads what came out. Gives the dialect and the warnings.
@@ -15,6 +15,41 @@ fn check(source: Source, text: &str) -> (Dialect, Vec<String>) {
     assert_eq!(dialect.warnings(), []);
     let warnings = imported.warnings.iter().map(ToString::to_string);
     (dialect, warnings.collect())
+}
+
+/// The values of a field's parts as text, those of parts within them too.
+fn parts_of(message: &Message<'_>, de: u8) -> Vec<String> {
+    fn told(items: Vec<Item>, out: &mut Vec<String>) {
+        for item in items {
+            match item.value {
+                ItemValue::Value(value) => out.push(String::from_utf8_lossy(&value).into_owned()),
+                ItemValue::Parts(inner) => told(inner, out),
+            }
+        }
+    }
+    let layout = message.dialect().layout(de).unwrap();
+    let mut out = Vec::new();
+    told(layout.read(&message.value(de).unwrap()).unwrap(), &mut out);
+    out
+}
+
+/// Checks what a jPOS file of these fields gives as warnings.
+fn check_jpos(fields: &str, expect: &[&str]) -> Dialect {
+    let spare = "<isofield id='11' length='6' class='IFA_NUMERIC'/>";
+    let text = format!("<isopackager>\n{fields}\n{spare}</isopackager>");
+    let (dialect, warnings) = check(Source::Jpos, &text);
+    assert_eq!(warnings, expect, "{fields}");
+    dialect
+}
+
+/// The same of a JSON specification.
+fn check_moov(fields: &str, expect: &[&str]) -> Dialect {
+    let spare =
+        r#""11": {"type": "Numeric", "length": 6, "enc": "ASCII", "prefix": "ASCII.Fixed"}"#;
+    let text = format!("{{\"fields\": {{\n{fields},\n{spare}}}}}");
+    let (dialect, warnings) = check(Source::Moov, &text);
+    assert_eq!(warnings, expect, "{fields}");
+    dialect
 }
 
 fn refused(source: Source, text: &str) -> String {
@@ -56,6 +91,7 @@ fn a_binary_packager_becomes_a_dialect() {
     assert_eq!(
         warnings,
         [
+            "f:11:3: warning: field 47 is left out: IF_NOP writes nothing of it",
             "f:12:3: warning: field 48 is left out: how org.jpos.iso.IFA_TTLLCHAR writes it is not known here",
             "f:18:3: warning: field 62 is carried over whole, its parts are left out: it has a bitmap that none of its fields is",
         ]
@@ -98,21 +134,24 @@ fn an_ebcdic_packager_becomes_a_dialect() {
       <isofield id="48" length="99" name="mixed" class="org.jpos.iso.IFEB_LLNUM"/>
     </isopackager>"#;
     let (dialect, warnings) = check(Source::Jpos, text);
-    assert_eq!(
-        warnings,
-        ["f:6:7: warning: field 48: its length counts packed bytes, here it counts digits"]
-    );
+    assert_eq!(warnings, [""; 0]);
     let frame = [
         &[0xF0, 0xF2, 0xF0, 0xF0][..],
-        &[0x40, 0x00, 0x00, 0x00, 0x00, 0x80, 0x00, 0x00],
+        &[0x40, 0x00, 0x00, 0x00, 0x00, 0x81, 0x00, 0x00],
         &[0xF0, 0xF2, 0xF1, 0xF9],
         &[0xE3, 0xF1, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40],
+        // Two bytes, and three digits in them.
+        &[0xF0, 0xF2, 0x12, 0x3F],
     ];
     let mut index = Index::new();
     let frame = frame.concat();
     let message = dialect.decode(&frame, &mut index).unwrap();
     assert_eq!(message.value(2).as_deref(), Some(&b"19"[..]));
     assert_eq!(message.value(41).as_deref(), Some(&b"T1      "[..]));
+    assert_eq!(parts_of(&message, 48), ["123"]);
+    let mut out = BytesMut::new();
+    again(&message, &mut out).unwrap();
+    assert_eq!(out[2..], frame);
 }
 
 const JPOS_INNER: &str = r#"<isopackager>
@@ -253,7 +292,7 @@ fn packagers_inside_that_no_layout_is_like_are_told() {
         digit(2),
         "<isofield id='3' length='1' class='My'/>"
     );
-    let dialect = check(generic, &parts, "field 3 is left out: how My writes it");
+    let dialect = check(generic, &parts, "field 62.3 is left out: how My writes it");
     let value = [0x40, 0, 0, 0, 0, 0, 0, 0, b'7'];
     assert_eq!(dialect.layout(62).unwrap().read(&value).unwrap().len(), 1);
     // What stands before the first part is not written.
@@ -380,11 +419,6 @@ fn what_is_no_such_file_is_refused_with_its_place() {
         "id is no number",
     );
     check(
-        Source::Jpos,
-        "<isopackager><isofield id='2' length='x' class='IF_CHAR'/></isopackager>",
-        "length is no number",
-    );
-    check(
         Source::Moov,
         "{\n  \"fields\": }",
         "f:2:13: error: this is no JSON",
@@ -401,6 +435,318 @@ fn what_is_no_such_file_is_refused_with_its_place() {
         "<isofieldpackager id='2' length='1' class='IF_CHAR' packager='GenericSubFieldPackager'>";
     let text = format!("<isopackager>{}", deep.repeat(20));
     check(Source::Jpos, &text, "inside each other");
+}
+
+#[test]
+fn fields_that_are_nothing_or_have_no_length_are_left_out_with_a_warning() {
+    let left_out = |field: &str, why: &str| {
+        let warning = format!("f:2:1: warning: field 3 is left out: {why}");
+        let dialect = check_jpos(field, &[&warning]);
+        assert_eq!(dialect.fields().len(), 1, "{field}");
+    };
+    left_out(
+        "<isofield id='3' length='6' class='org.jpos.iso.IF_NOP'/>",
+        "IF_NOP writes nothing of it",
+    );
+    left_out("<isofield id='3' length='6' class=''/>", "it has no class");
+    left_out("<isofield id='3' length='6'/>", "it has no class");
+    left_out("<isofield id='3' class='IFA_LLCHAR'/>", "it has no length");
+    left_out(
+        "<isofield id='3' length='0' class='IFA_LLCHAR'/>",
+        "it has no length",
+    );
+    left_out(
+        "<isofield id='3' length='six' class='IFA_LLCHAR'/>",
+        "its length six is no number",
+    );
+    left_out(
+        "<isofield id='3' length='99999' class='IFA_LLLLLCHAR'/>",
+        "its length 99999 is too large",
+    );
+    left_out(
+        "<isofield id='3' length='100' class='IFA_FLLNUM'/>",
+        "its length 100 does not fit IFA_FLLNUM",
+    );
+    let moov = |length: &str, why: &str| {
+        let field = format!(
+            r#""3": {{"type": "String", "length": {length}, "enc": "ASCII", "prefix": "ASCII.LL"}}"#
+        );
+        let warning = format!("f:2:6: warning: field 3 is left out: {why}");
+        check_moov(&field, &[&warning]);
+    };
+    moov("99999", "its length 99999 is too large");
+    moov("\"6\"", "its length \"6\" is no number of digits or bytes");
+    moov("0", "it has no length");
+}
+
+#[test]
+fn what_is_missing_is_named_as_missing() {
+    let parts = |attributes: &str, why: &str| {
+        let field = format!(
+            "<isofieldpackager id='62' length='9' class='IFA_LLCHAR' {attributes}></isofieldpackager>"
+        );
+        let warning = format!(
+            "f:2:1: warning: field 62 is carried over whole, its parts are left out: {why}"
+        );
+        check_jpos(&field, &[&warning]);
+    };
+    parts("", "it has no packager");
+    parts(
+        "packager='GenericTaggedFieldsPackager'",
+        "it has no tagMapper",
+    );
+    let moov = |field: &str, why: &str| {
+        let warning = format!("f:2:6: warning: field 3 is left out: {why}");
+        check_moov(&format!("\"3\": {{\"length\": 6{field}}}"), &[&warning]);
+    };
+    moov("", "it has no prefix");
+    moov(r#", "prefix": "ASCII.LL""#, "it has no encoding");
+    moov(
+        r#", "prefix": "ASCII.LL", "enc": "ASCII""#,
+        "it has no type",
+    );
+}
+
+#[test]
+fn of_two_fields_with_one_number_the_last_counts() {
+    let dialect = check_jpos(
+        "<isofield id='62' length='9' name='one' class='IFA_LLCHAR'/>\n<isofield id='62' length='9' name='two' class='IFA_LLCHAR'/>",
+        &[
+            "f:3:1: warning: field 62 stands in line 2 already; the last one counts, the earlier is left out",
+        ],
+    );
+    assert_eq!(dialect.field(62).unwrap().en, "two");
+    // The last one counts where it cannot be carried over, too.
+    let dialect = check_jpos(
+        "<isofield id='62' length='9' class='IFA_LLCHAR'/>\n<isofield id='62' length='9' class='My'/>",
+        &[
+            "f:3:1: warning: field 62 stands in line 2 already; the last one counts, the earlier is left out",
+            "f:3:1: warning: field 62 is left out: how My writes it is not known here",
+        ],
+    );
+    assert!(dialect.field(62).is_none());
+    let part = "<isofield id='1' length='1' class='IFA_NUMERIC'/>";
+    check_jpos(
+        &format!(
+            "<isofieldpackager id='62' length='9' class='IFA_LLCHAR' packager='GenericSubFieldPackager' emitBitmap='false'>\n{part}\n{part}</isofieldpackager>"
+        ),
+        &[
+            "f:4:1: warning: field 62.1 stands in line 3 already; the last one counts, the earlier is left out",
+        ],
+    );
+}
+
+#[test]
+fn lengths_that_count_something_else_are_not_carried_over() {
+    check_jpos(
+        "<isofield id='48' length='9' class='IFA_LLABINARY'/>",
+        &[
+            "f:2:1: warning: field 48 is left out: its length counts bytes, here it would count hexadecimal digits",
+        ],
+    );
+    check_moov(
+        r#""48": {"type": "Binary", "length": 9, "enc": "HexToASCII", "prefix": "ASCII.LL"}"#,
+        &[
+            "f:2:7: warning: field 48 is left out: its length counts bytes, here it would count hexadecimal digits",
+        ],
+    );
+    check_jpos(
+        "<isofieldpackager id='48' length='99' class='IFA_LLCHAR' packager='GenericTaggedFieldsPackager' tagMapper='TTDecimalTagMapper'><isofield id='1' length='9' class='IFA_TTLLBNUM'/></isofieldpackager>",
+        &[
+            "f:2:1: warning: field 48 is carried over whole, its parts are left out: the lengths behind their tags count something else than characters",
+        ],
+    );
+}
+
+/// What follows a part that is not known would be read at its place.
+#[test]
+fn parts_behind_one_that_is_not_known_are_not_read() {
+    let dialect = check_jpos(
+        "<isofieldpackager id='62' length='9' class='IFA_LLCHAR' packager='GenericSubFieldPackager' emitBitmap='false'>\n<isofield id='1' length='1' class='My'/><isofield id='2' length='1' class='IFA_NUMERIC'/></isofieldpackager>",
+        &[
+            "f:2:1: warning: field 62 is carried over whole, its parts are left out: where part 1 ends is not known, and others follow it",
+            "f:3:1: warning: field 62.1 is left out: how My writes it is not known here",
+        ],
+    );
+    assert!(dialect.layout(62).is_none());
+    let dialect = check_moov(
+        r#""62": {"type": "Composite", "length": 9, "prefix": "ASCII.LL", "subfields": {
+        "1": {"type": "String", "length": 1, "enc": "My", "prefix": "ASCII.Fixed"},
+        "2": {"type": "String", "length": 1, "enc": "ASCII", "prefix": "ASCII.Fixed"}}}"#,
+        &[
+            "f:2:7: warning: field 62 is carried over whole, its parts are left out: where part 1 ends is not known, and others follow it",
+            "f:3:14: warning: field 62.1 is left out: its encoding My is not known here",
+        ],
+    );
+    assert!(dialect.layout(62).is_none());
+}
+
+#[test]
+fn classes_that_write_more_than_their_length_says_become_parts() {
+    let dialect = check_jpos(
+        "<isofield id='2' length='19' class='IFA_FLLNUM'/>
+        <isofield id='28' length='9' class='IFB_AMOUNT'/>
+        <isofield id='29' length='8' class='IFB_AMOUNT' pad='true'/>
+        <isofield id='35' length='37' class='IFA_FLLNUM'/>
+        <isofield id='44' length='3' class='IFB_FLLNUM'/>
+        <isofield id='62' length='4' class='IFB_LLHFBINARY'/>",
+        &["f:6:9: warning: field 44: a half byte that is over is F there, here it is written as 0"],
+    );
+    let frame = [
+        &b"0200"[..],
+        &[0x40, 0x00, 0x00, 0x18, 0x20, 0x10, 0x00, 0x04],
+        b"166217000000000001   ",
+        b"D\x12\x34\x56\x78",
+        b"C\x01\x23\x45\x67",
+        b"086217=251                             ",
+        &[0x03, 0x12, 0x3F],
+        &[0x02, 0xAA, 0xBB, 0x00, 0x00],
+    ];
+    let frame = frame.concat();
+    let mut index = Index::new();
+    let message = dialect.decode(&frame, &mut index).unwrap();
+    assert_eq!(message.broken_part(), None);
+    assert_eq!(parts_of(&message, 2), ["6217000000000001", "   "]);
+    assert_eq!(parts_of(&message, 28), ["D", "12345678"]);
+    assert_eq!(parts_of(&message, 29), ["C", "1234567"]);
+    assert_eq!(parts_of(&message, 35)[0], "6217=251");
+    assert_eq!(message.value(44).as_deref(), Some(&b"123"[..]));
+    assert_eq!(parts_of(&message, 62).len(), 2);
+    let mut out = BytesMut::new();
+    again(&message, &mut out).unwrap();
+    let mut written = frame.clone();
+    let over = written.iter().position(|byte| *byte == 0x3F).unwrap();
+    written[over] = 0x30;
+    assert_eq!(out[2..], written);
+    for (de, shown) in [(2, Exposure::Masked), (35, Exposure::Secret)] {
+        assert_eq!(dialect.field(de).unwrap().exposure, shown);
+        let rules = &dialect.layout(de).unwrap().rules;
+        assert!(rules.iter().all(|rule| rule.exposure == shown));
+    }
+}
+
+#[test]
+fn elements_of_europay_and_mastercard_become_subfields() {
+    let euro = |number: u8, class: &str, more: &str| {
+        format!(
+            "<isofieldpackager id='{number}' length='99' class='IFA_LLCHAR' packager='org.jpos.iso.packager.EuroSubFieldPackager'>\n<isofield id='1' length='9' class='{class}'/><isofield id='42' length='9' class='{class}'/>{more}</isofieldpackager>"
+        )
+    };
+    let (europay, mastercard) = (euro(48, "IFEP_LLCHAR", ""), euro(62, "IFMC_LLCHAR", ""));
+    let dialect = check_jpos(&(europay + &mastercard), &[]);
+    let frame = [
+        &b"0200"[..],
+        &[0, 0, 0, 0, 0, 1, 0, 4],
+        b"150701first0442ok",
+        b"150105first4202ok",
+    ];
+    let frame = frame.concat();
+    let mut index = Index::new();
+    let (message, error) = dialect.decode_partial(&frame, &mut index);
+    assert!(error.is_none(), "{error:?}");
+    let message = message.unwrap();
+    for de in [48, 62] {
+        assert_eq!(parts_of(&message, de), ["first", "ok"]);
+        let layout = dialect.layout(de).unwrap();
+        let tags: Vec<_> = layout.rules.iter().map(|rule| rule.tag.as_str()).collect();
+        assert_eq!(tags, ["01", "42"]);
+    }
+    let mut out = BytesMut::new();
+    again(&message, &mut out).unwrap();
+    assert_eq!(out[2..], frame);
+    let whole = |more: &str, why: &str| {
+        let warning = format!(
+            "f:2:1: warning: field 48 is carried over whole, its parts are left out: {why}"
+        );
+        check_jpos(&euro(48, "IFEP_LLCHAR", more), &[&warning]);
+    };
+    whole(
+        "<isofield id='0' length='1' class='IF_CHAR'/>",
+        "something stands before its tags",
+    );
+    whole(
+        "<isofield id='2' length='9' class='IFMC_LLCHAR'/>",
+        "some lengths stand before the tags, some behind",
+    );
+}
+
+#[test]
+fn fillings_that_no_dialect_has_are_told() {
+    let field = |prefix: &str, padding: &str| {
+        format!(
+            r#""41": {{"type": "String", "length": 8, "enc": "ASCII", "prefix": "{prefix}"{padding}}}"#
+        )
+    };
+    let spaces = r#", "padding": {"type": "Right", "pad": " "}"#;
+    check_moov(&field("ASCII.Fixed", spaces), &[]);
+    check_moov(&field("None.Fixed", spaces), &[]);
+    check_moov(
+        &field("ASCII.LL", spaces),
+        &[
+            "f:2:7: warning: field 41 is always filled to 8 there, though its length is told: here it is written as long as its value, and what fills one that comes stands in it",
+        ],
+    );
+    check_moov(
+        &field("None.Fixed", ""),
+        &[
+            "f:2:7: warning: field 41 has the prefix None.Fixed: a value that is shorter than 8 is sent so there, and filled here",
+        ],
+    );
+    check_moov(&field("ASCII.LL", r#", "padding": {"type": "None"}"#), &[]);
+    check_moov(
+        &field(
+            "ASCII.Fixed",
+            r#", "padding": {"type": "Both", "pad": " "}"#,
+        ),
+        &[
+            "f:2:91: warning: field 41.padding is no padding that is known here: its type Both is not known here",
+        ],
+    );
+}
+
+#[test]
+fn tracks_and_what_else_nobody_may_see_are_hidden_wherever_they_stand() {
+    let field = |number: u8, kind: &str, more: &str| {
+        format!(
+            r#""{number}": {{"type": "{kind}", "length": 19, "enc": "ASCII", "prefix": "ASCII.LL"{more}}}"#
+        )
+    };
+    let inner = format!(
+        r#", "subfields": {{{}, {}}}"#,
+        field(1, "Track1", ""),
+        field(2, "Track2", "")
+    );
+    let tags = format!(
+        r#", "tag": {{"length": 1, "enc": "ASCII"}}{}"#,
+        inner.replace("Track1", "String")
+    );
+    let fields = [
+        field(2, "String", ""),
+        field(45, "String", ""),
+        field(52, "String", ""),
+        field(55, "String", ""),
+        field(57, "Track1", ""),
+        field(58, "Track2", ""),
+        field(59, "Track3", ""),
+        field(60, "Composite", &inner),
+        field(61, "Composite", &tags),
+    ];
+    let dialect = check_moov(&fields.join(",\n"), &[]);
+    let shown = |de: u8| dialect.field(de).unwrap().exposure;
+    assert_eq!(shown(2), Exposure::Masked);
+    assert_eq!(shown(55), Exposure::Chip);
+    for secret in [45, 52, 57, 58, 59] {
+        assert_eq!(shown(secret), Exposure::Secret, "{secret}");
+    }
+    for field in dialect.fields() {
+        assert!(field.kind != FieldType::Track || field.exposure == Exposure::Secret);
+    }
+    let parts = |de: u8| {
+        let rules = &dialect.layout(de).unwrap().rules;
+        rules.iter().map(|rule| rule.exposure).collect::<Vec<_>>()
+    };
+    assert_eq!(parts(60), [Exposure::Secret, Exposure::Secret]);
+    assert_eq!(parts(61), [Exposure::Open, Exposure::Secret]);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn write(
     let mut highest = 0;
     for (number, item) in &format.fields {
         let row = match check_number(*number, format.bits) {
-            Ok(()) => row(item, *number, &usual),
+            Ok(()) => row(item, *number, &usual, shown(*number)),
             Err(why) => Err(why),
         };
         match row {
@@ -192,8 +192,14 @@ const fn bitmap_word(coding: Coding) -> &'static str {
     }
 }
 
-/// The inline table of a field or part, and what of it is not as in the source.
-fn row(item: &Item, number: u16, usual: &Usual) -> Result<(String, Vec<String>), String> {
+/// The inline table of a field or part, and what of it is not as in the source. `hidden` is who may see it, as far as
+/// that is known from where it stands.
+fn row(
+    item: &Item,
+    number: u16,
+    usual: &Usual,
+    hidden: Option<&str>,
+) -> Result<(String, Vec<String>), String> {
     let Form {
         class,
         coding,
@@ -219,7 +225,7 @@ fn row(item: &Item, number: u16, usual: &Usual) -> Result<(String, Vec<String>),
         }
     };
     // Tracks are often called texts or numbers; only this type lets their separator pass.
-    let track = matches!(number, 35 | 36) && kind != "b";
+    let track = matches!(number, 35 | 36) && kind != "b" && matches!(item.inside, Inside::Nothing);
     let (kind, own, expected) = if track {
         ("z", "digits", usual.digits)
     } else {
@@ -231,22 +237,26 @@ fn row(item: &Item, number: u16, usual: &Usual) -> Result<(String, Vec<String>),
         ("bytes", Coding::Characters(_) | Coding::Packed(_)) => "raw",
         _ => word(coding).ok_or("its encoding is not known here")?,
     };
+    if let Some(why) = item.miscounted() {
+        return Err(why.to_owned());
+    }
     let hex = matches!(coding, Coding::Hex(_));
-    let max = most_units(max, length, hex, &mut notes)?;
+    let max = if item.rest {
+        out.push_str(", length = \"rest\"");
+        None
+    } else {
+        Some(most_units(max, length, hex, &mut notes)?)
+    };
     if let Some(length) = length {
         push(
             &mut out,
             format_args!(", length = \"{}\"", length_digits(length)?),
         );
     }
-    push(&mut out, format_args!(", max = {max}"));
+    if let Some(max) = max {
+        push(&mut out, format_args!(", max = {max}"));
+    }
     if let Some(length) = length {
-        if length.counts_wire && !hex {
-            notes.push("its length counts packed bytes, here it counts digits".to_owned());
-        }
-        if hex && !length.counts_wire {
-            notes.push("its length counts bytes, here it counts hexadecimal digits".to_owned());
-        }
         let word =
             length_word(length.coding).ok_or("its length prefix is in hexadecimal digits")?;
         if word != usual.lengths {
@@ -259,7 +269,11 @@ fn row(item: &Item, number: u16, usual: &Usual) -> Result<(String, Vec<String>),
     if coding == Coding::Packed(Side::Left) {
         out.push_str(", pad = \"left\"");
     }
-    if let Some(show) = shown(number) {
+    let show = match hidden {
+        None if item.track || kind == "z" => Some("secret"),
+        hidden => hidden,
+    };
+    if let Some(show) = show {
         push(&mut out, format_args!(", show = \"{show}\""));
     }
     out.push_str(" }");
@@ -343,10 +357,27 @@ const fn shown(number: u16) -> Option<&'static str> {
     }
 }
 
+/// Who may see the parts of a field: no more than may see all of it. What chip data is made of hides itself.
+fn shown_part(told: &str) -> Option<&'static str> {
+    let field = told.split('.').next().and_then(|field| field.parse().ok());
+    field
+        .and_then(shown)
+        .filter(|show| matches!(*show, "masked" | "secret"))
+}
+
+/// The rest of the inline table of a part whose length stands behind its tag.
+fn show_of(part: &Item, hidden: Option<&str>) -> String {
+    let track = part.track || part.form.class == Class::Track;
+    hidden
+        .or_else(|| track.then_some("secret"))
+        .map_or_else(String::new, |show| format!(", show = \"{show}\""))
+}
+
 /// How a field, or a part of one, divides, as a table of its own; then how its parts do. `path` begins with the
 /// field's number.
 fn layout(path: &[String], item: &Item, problems: &Problems<'_>, out: &mut String) {
     let told = path.join(".");
+    let hidden = shown_part(&told);
     let mut rows = String::new();
     let mut inner = Vec::new();
     let head = match &item.inside {
@@ -378,9 +409,10 @@ fn layout(path: &[String], item: &Item, problems: &Problems<'_>, out: &mut Strin
                 };
                 if sound {
                     let en = quoted(&name(part, 0));
+                    let show = show_of(part, hidden);
                     writeln_into(
                         &mut rows,
-                        format_args!("{tag} = {{ en = {en}, type = \"{kind}\" }}"),
+                        format_args!("{tag} = {{ en = {en}, type = \"{kind}\"{show} }}"),
                     );
                 } else {
                     let message = format!("field {told}: {tag} is no tag and is left out");
@@ -389,7 +421,12 @@ fn layout(path: &[String], item: &Item, problems: &Problems<'_>, out: &mut Strin
             }
             "form = \"ber-tlv\"".to_owned()
         }
-        Inside::Tagged { tag, length, items } => {
+        Inside::Tagged {
+            tag,
+            length,
+            length_first,
+            items,
+        } => {
             let Some(word) = length_word(length.coding) else {
                 let message = format!(
                     "field {told}: its parts are left out, their lengths are in hexadecimal digits"
@@ -412,17 +449,23 @@ fn layout(path: &[String], item: &Item, problems: &Problems<'_>, out: &mut Strin
                     Class::Binary => "b",
                 };
                 let en = quoted(&name(part, 0));
+                let show = show_of(part, hidden);
                 writeln_into(
                     &mut rows,
-                    format_args!("{} = {{ en = {en}, type = \"{kind}\" }}", quoted(key)),
+                    format_args!("{} = {{ en = {en}, type = \"{kind}\"{show} }}", quoted(key)),
                 );
             }
             inner = items
                 .iter()
                 .map(|(key, part)| (key.clone(), part))
                 .collect();
+            let form = if *length_first {
+                "form = \"ltv\"\nlength_counts_tag = true"
+            } else {
+                "form = \"tlv\""
+            };
             format!(
-                "form = \"tlv\"\ntag_bytes = {tag}\nlength_bytes = {bytes}\nlength_encoding = \"{word}\""
+                "{form}\ntag_bytes = {tag}\nlength_bytes = {bytes}\nlength_encoding = \"{word}\""
             )
         }
     };
@@ -481,8 +524,8 @@ fn numbered<'p>(
     };
     for (counted, (known, part)) in (1_u16..).zip(parts) {
         let number = if as_named { *known } else { counted };
-        // Numbers that no field has: nothing is hidden by them.
-        match row(part, number.saturating_add(1_000), &usual) {
+        // Numbers that no field has: nothing is meant by them.
+        match row(part, number.saturating_add(1_000), &usual, shown_part(path)) {
             Ok((row, notes)) => {
                 let row = row.replace(
                     &format!("\"field {}\"", number.saturating_add(1_000)),

@@ -1,9 +1,9 @@
 //! What stands inside a field: which packager takes it apart, and what becomes of its parts.
 //!
 //! Facts: jPOS's `GenericPackager`, `GenericSubFieldPackager`, `Base1SubFieldPackager`,
-//! `GenericTaggedFieldsPackager` with its tag mappers, the packagers for BER-TLV, and its bitmap classes.
+//! `GenericTaggedFieldsPackager` with its tag mappers, `EuroSubFieldPackager`, the packagers for BER-TLV, and its bitmap classes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Attributes;
 use crate::iso8583::import::model::{Charset, Class, Coding, Inside, Item, LengthCoding};
@@ -25,6 +25,8 @@ pub(super) enum Plan {
     BerTlv(Coding),
     /// Tags of so many decimal digits, which are the parts' numbers.
     Tagged(u8),
+    /// The same, of two digits, before or behind the length as the parts' class says.
+    Euro,
 }
 
 /// Packagers that number parts, where they differ.
@@ -39,6 +41,14 @@ pub(super) enum Style {
 }
 
 impl Plan {
+    /// Whether what stands inside matters: what chip data is made of is known without it.
+    pub(super) const fn looks_inside(self) -> bool {
+        match self {
+            Self::Whole | Self::BerTlv(_) => false,
+            Self::Numbered { .. } | Self::Tagged(_) | Self::Euro => true,
+        }
+    }
+
     /// What the attributes of an `isofieldpackager` say, or why it cannot be carried over.
     pub(super) fn of(attributes: &Attributes) -> Result<Self, String> {
         let number = |text: &Option<String>| text.as_deref()?.trim().parse().ok();
@@ -63,10 +73,13 @@ impl Plan {
             "GenericTaggedFieldsPackager" => match super::bare_class(&attributes.tag_mapper) {
                 "TTDecimalTagMapper" => Ok(Self::Tagged(2)),
                 "TTTDecimalTagMapper" => Ok(Self::Tagged(3)),
+                "" => Err("it has no tagMapper".to_owned()),
                 other => Err(format!(
                     "its tags are mapped by {other}, which is not known here"
                 )),
             },
+            "EuroSubFieldPackager" => Ok(Self::Euro),
+            "" => Err("it has no packager".to_owned()),
             other => Err(format!("the packager {other} is not known here")),
         }
     }
@@ -107,13 +120,26 @@ impl Bitmap {
     }
 }
 
+/// The tag that a part's class writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TagPlace {
+    /// Its characters.
+    digits: u8,
+    /// Whether the length stands before it, and counts it.
+    length_first: bool,
+}
+
 /// What was read of a field's parts.
 pub(super) struct Inner {
     pub(super) plan: Plan,
     pub(super) parts: BTreeMap<u16, Item>,
     pub(super) bitmaps: BTreeMap<u16, Bitmap>,
-    /// Characters of each part's tag.
-    pub(super) tags: BTreeMap<u16, u8>,
+    /// Each part's tag.
+    pub(super) tags: BTreeMap<u16, TagPlace>,
+    /// Parts that are left out, though something of them is written.
+    pub(super) lost: BTreeSet<u16>,
+    /// In which line each number stands.
+    pub(super) seen: BTreeMap<u16, usize>,
 }
 
 impl Inner {
@@ -123,6 +149,8 @@ impl Inner {
             parts: BTreeMap::new(),
             bitmaps: BTreeMap::new(),
             tags: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -135,6 +163,7 @@ impl Inner {
                 Ok(Vec::new())
             }
             Plan::Tagged(digits) => self.tagged(digits, item),
+            Plan::Euro => self.euro(item),
             Plan::Numbered {
                 style,
                 bitmap,
@@ -143,9 +172,34 @@ impl Inner {
         }
     }
 
+    /// Forgets a part, since its number comes again.
+    pub(super) fn forget(&mut self, number: u16) {
+        self.parts.remove(&number);
+        self.bitmaps.remove(&number);
+        self.tags.remove(&number);
+        self.lost.remove(&number);
+    }
+
+    fn euro(self, item: &mut Item) -> Result<Vec<u16>, String> {
+        if self.parts.contains_key(&0) || self.lost.contains(&0) {
+            return Err("something stands before its tags".to_owned());
+        }
+        self.tagged(EURO_DIGITS, item)
+    }
+
     fn tagged(self, digits: u8, item: &mut Item) -> Result<Vec<u16>, String> {
-        if self.tags.values().any(|tag| *tag != digits) {
+        if self.tags.values().any(|tag| tag.digits != digits) {
             return Err(format!("their tags do not all have {digits} characters"));
+        }
+        let mut places: Vec<_> = self.tags.values().map(|tag| tag.length_first).collect();
+        places.dedup();
+        if places.len() > 1 {
+            return Err("some lengths stand before the tags, some behind".to_owned());
+        }
+        if !self.parts.values().all(Item::counts_bytes) {
+            return Err(
+                "the lengths behind their tags count something else than characters".to_owned(),
+            );
         }
         let mut lengths: Vec<_> = self.parts.values().map(|part| part.form.length).collect();
         lengths.dedup();
@@ -159,6 +213,7 @@ impl Inner {
         item.inside = Inside::Tagged {
             tag: digits,
             length,
+            length_first: places.contains(&true),
             items: keyed
                 .map(|(number, part)| (format!("{number:0width$}"), part))
                 .collect(),
@@ -197,6 +252,11 @@ impl Inner {
         self.parts
             .retain(|part, _| keep(*part, *part >= first || leads && *part == 0));
         let Some(bitmap) = found else {
+            if let Some(lost) = self.lost.iter().find(|part| **part >= first || leads) {
+                return Err(format!(
+                    "where part {lost} ends is not known, and others follow it"
+                ));
+            }
             if !self.parts.is_empty() {
                 item.inside = Inside::Positional(self.parts);
             }
@@ -236,15 +296,36 @@ fn elements(coding: Coding, item: &mut Item) {
     }
 }
 
-/// The characters of a tag in front of what a class writes, and that class: `IFA_TTLLCHAR` is two and `IFA_LLCHAR`.
-pub(super) fn tagged_class(class: &str) -> (u8, String) {
+/// Digits of a tag in Europay's elements, and so in Mastercard's.
+const EURO_DIGITS: u8 = 2;
+
+/// The tag among what a class writes, and the class without it: Europay's have the length first, Mastercard's the tag.
+pub(super) fn euro_class(class: &str) -> (TagPlace, String) {
+    let (digits, length_first, bare) = match class {
+        "IFEP_LLCHAR" => (EURO_DIGITS, true, "IFA_LLCHAR"),
+        "IFMC_LLCHAR" => (EURO_DIGITS, false, "IFA_LLCHAR"),
+        other => (0, false, other),
+    };
+    let place = TagPlace {
+        digits,
+        length_first,
+    };
+    (place, bare.to_owned())
+}
+
+/// The tag in front of what a class writes, and that class: `IFA_TTLLCHAR` is two characters and `IFA_LLCHAR`.
+pub(super) fn tagged_class(class: &str) -> (TagPlace, String) {
+    let none = TagPlace::default();
     let Some(rest) = class.strip_prefix("IFA_") else {
-        return (0, class.to_owned());
+        return (none, class.to_owned());
     };
     let bare = rest.trim_start_matches('T');
     let tag = rest.len().saturating_sub(bare.len());
     match u8::try_from(tag) {
-        Ok(tag) if tag > 0 => (tag, format!("IFA_{bare}")),
-        Ok(_) | Err(_) => (0, class.to_owned()),
+        Ok(digits) if digits > 0 => {
+            let place = TagPlace { digits, ..none };
+            (place, format!("IFA_{bare}"))
+        }
+        Ok(_) | Err(_) => (none, class.to_owned()),
     }
 }
