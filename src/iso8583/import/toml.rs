@@ -36,7 +36,7 @@ pub(super) fn write(
     let mut highest = 0;
     for (number, item) in &format.fields {
         let row = match check_number(*number, format.bits) {
-            Ok(()) => row(item, *number, &usual, shown(*number)),
+            Ok(()) => row(item, *number, &usual, shown_as(*number, item)),
             Err(why) => Err(why),
         };
         match row {
@@ -355,6 +355,15 @@ const fn shown(number: u16) -> Option<&'static str> {
         55 => Some("chip"),
         _ => None,
     }
+}
+
+/// The same of a field as it is written: chip data that is no bytes has no tags by which it could hide itself.
+fn shown_as(number: u16, item: &Item) -> Option<&'static str> {
+    let whole = |show| match (show, item.form.class) {
+        ("chip", Class::Digits | Class::Amount | Class::Track | Class::Text) => "secret",
+        (show, _) => show,
+    };
+    shown(number).map(whole)
 }
 
 /// Who may see the parts of a field: no more than may see all of it. What chip data is made of hides itself.
