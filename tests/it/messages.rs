@@ -270,6 +270,10 @@ proptest! {
         let fault = inspect::explain(&best, Reveal::Everything);
         prop_assert_eq!(fault.is_none(), best.is_sound());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn no_damage_to_a_message_makes_explaining_it_panic(

@@ -340,12 +340,17 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
     refunding.send(&refund).await;
     link.next().await;
     assert_eq!(refunding.next().await.code(), "98");
-    let request = link.next().await;
-    link.send(&request.answered("00")).await;
-    eventually("the repeat is answered", || {
-        world.running.switch.owed() == 0
-    })
-    .await;
+    // Where the machine was slow the first answer came too late, and there is a second repeat.
+    let answered = async {
+        loop {
+            let request = link.next().await;
+            link.send(&request.answered("00")).await;
+        }
+    };
+    tokio::select! {
+        () = eventually("the repeat is answered", || world.running.switch.owed() == 0) => {}
+        () = answered => {}
+    }
     assert_eq!(refunding.code(&refund).await, "00");
     // Another one, of a sale made elsewhere, is never answered, nor is its repeat.
     let doubtful = refund.set(11, "900009").set(61, "000000000000");
