@@ -105,7 +105,8 @@ pub struct Problems<'t> {
     sources: RefCell<Vec<Source<'t>>>,
     /// Problems with the rank of their file.
     found: RefCell<Vec<(usize, Problem)>>,
-    dropped: Cell<usize>,
+    /// Warnings and errors that are more than are told.
+    dropped: Cell<(usize, usize)>,
     /// Whether a text was no TOML: what it lacks says nothing then.
     unreadable: Cell<bool>,
     /// Whether something that other parts refer to is broken.
@@ -124,7 +125,7 @@ impl<'t> Problems<'t> {
         Self {
             sources: RefCell::new(vec![Source::new(file, text, 0)]),
             found: RefCell::new(Vec::new()),
-            dropped: Cell::new(0),
+            dropped: Cell::new((0, 0)),
             unreadable: Cell::new(false),
             shaken: Cell::new(false),
             changes: RefCell::new(None),
@@ -184,7 +185,7 @@ impl<'t> Problems<'t> {
     pub fn errors(&self) -> usize {
         let found = self.found.borrow();
         let errors = found.iter().filter(|(_, p)| p.severity == Severity::Error);
-        errors.count() + self.dropped.get()
+        errors.count() + self.dropped.get().1
     }
 
     /// All of them, in the order of the file. What breaks in a file that it builds on while it has mistakes of its
@@ -223,7 +224,11 @@ impl<'t> Problems<'t> {
                     String::new()
                 }
             );
-            found.truncate(found.len().min(FOREIGN_MAX));
+            let mut told = 0;
+            found.retain(|(_, problem)| {
+                told += usize::from(problem.severity == Severity::Error);
+                problem.severity == Severity::Warning || told <= FOREIGN_MAX
+            });
             found.insert(
                 0,
                 (
@@ -240,14 +245,20 @@ impl<'t> Problems<'t> {
         }
         found.sort_by_key(|(rank, p)| (*rank, p.line, p.column));
         let mut found: Vec<_> = found.into_iter().map(|(_, problem)| problem).collect();
-        if self.dropped.get() > 0 {
+        let (warnings, errors) = self.dropped.get();
+        if warnings + errors > 0 {
             let mut sources = self.sources.into_inner();
             found.push(Problem {
                 file: sources.swap_remove(0).file,
                 line: 1,
                 column: 1,
-                severity: Severity::Error,
-                message: format!("{} more problems are not listed", self.dropped.get()),
+                // Nothing is refused for warnings alone, however many.
+                severity: if errors > 0 {
+                    Severity::Error
+                } else {
+                    Severity::Warning
+                },
+                message: format!("{} more problems are not listed", warnings + errors),
             });
         }
         found
@@ -272,7 +283,11 @@ impl<'t> Problems<'t> {
 
     fn put(&self, severity: Severity, span: &Range<usize>, message: String) {
         if self.found.borrow().len() >= limits::PROBLEMS_MAX {
-            self.dropped.set(self.dropped.get() + 1);
+            let (warnings, errors) = self.dropped.get();
+            self.dropped.set(match severity {
+                Severity::Warning => (warnings + 1, errors),
+                Severity::Error => (warnings, errors + 1),
+            });
             return;
         }
         let sources = self.sources.borrow();
@@ -879,6 +894,26 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("f.toml:1:"), "{found:?}");
         assert!(found[1].starts_with("f.toml:2:"), "{found:?}");
+    }
+
+    #[test]
+    fn warnings_are_no_errors_however_many() {
+        let told = |also: Option<&str>| {
+            let problems = Problems::new("f.toml", "a");
+            for _ in 0..limits::PROBLEMS_MAX {
+                problems.warn(&(0..1), "one");
+                problems.warn(&(0..1), "other");
+            }
+            if let Some(message) = also {
+                problems.error(&(0..1), message);
+            }
+            let any = problems.any_errors();
+            let last = problems.into_vec().pop().unwrap();
+            assert!(last.message.contains("more problems"), "{last}");
+            (any, last.severity)
+        };
+        assert_eq!(told(None), (false, Severity::Warning));
+        assert_eq!(told(Some("wrong")), (true, Severity::Error));
     }
 
     #[test]
