@@ -172,14 +172,19 @@ fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(String, String)> {
 
 /// Hides what looks like a card number or a track and would be open to everybody.
 fn hide_stray(element: &mut Element) {
-    let bytes = element.content.bytes();
-    let hex = match element.content {
+    if element.exposure == Exposure::Open && shows_card(&element.content) {
+        element.exposure = Exposure::Secret;
+    }
+}
+
+/// Whether a value that is shown would show a card number or a track.
+pub(super) fn shows_card(content: &Content) -> bool {
+    let bytes = content.bytes();
+    let hex = match content {
         Content::Bytes(_) => to_hex(bytes).into_bytes(),
         Content::Digits(_) | Content::Text(_) => Vec::new(),
     };
-    if element.exposure == Exposure::Open && (holds_card(bytes) || holds_card(&hex)) {
-        element.exposure = Exposure::Secret;
-    }
+    holds_card(bytes) || holds_card(&hex)
 }
 
 /// How a field divides: as the dialect says, chip data as EMV says.
@@ -214,7 +219,7 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
 }
 
 /// Whether a part of the layout may be hidden.
-fn hides(layout: &Layout) -> bool {
+pub(super) fn hides(layout: &Layout) -> bool {
     let inner = layout
         .rules
         .iter()

@@ -1,7 +1,9 @@
 //! The bytes around a place, with a caret below it; what nobody may see is not among them.
 
-use crate::iso8583::{DecodeError, Dialect, Exposure, Index};
+use crate::iso8583::{DecodeError, Dialect, Exposure, Index, Message};
 
+use super::content::Content;
+use super::describe::{hides, shows_card};
 use super::element::Reveal;
 use super::fault::{Bitmap, Found, Rank, offset_in, signed};
 use super::find::{Guess, begins_as_usual};
@@ -124,9 +126,7 @@ fn hide_fields(dialect: &Dialect, frame: &[u8], shift: isize, shade: &mut [bool]
         return;
     };
     for de in message.content_fields().iter() {
-        let hidden = dialect
-            .field(de)
-            .is_none_or(|field| field.exposure != Exposure::Open);
+        let hidden = is_hidden(&message, de);
         let content = message.field(de).unwrap_or_default();
         if let Some(from) = offset_in(frame, content)
             && hidden
@@ -134,6 +134,18 @@ fn hide_fields(dialect: &Dialect, frame: &[u8], shift: isize, shade: &mut [bool]
             hide(from, content.len(), shift, shade);
         }
     }
+}
+
+/// Whether a field or a part of it is not for everybody, or holds what looks like a card number.
+fn is_hidden(message: &Message<'_>, de: u8) -> bool {
+    let dialect = message.dialect();
+    let Some(field) = dialect.field(de) else {
+        return true;
+    };
+    let value = message.value(de).unwrap_or_default();
+    field.exposure != Exposure::Open
+        || dialect.layout(de).is_some_and(hides)
+        || shows_card(&Content::new(field.kind, value.into_owned()))
 }
 
 /// Fields that were read where a byte is hidden.

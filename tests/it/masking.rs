@@ -166,6 +166,26 @@ fn a_message_that_is_wrong_in_one_place_shows_no_secret() {
 }
 
 #[test]
+fn a_window_hides_what_a_field_for_everybody_holds() {
+    let dialect = Dialect::shipped("unionpay-pos").unwrap();
+    let mut out = BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.envelope_default();
+    writer.mti(posgate::iso8583::Mti::parse("0200").unwrap());
+    // DE59 is open, and its A3 is a customer's code: the length of A3 is one too many.
+    writer.text(59, b"A3019284712345678901234");
+    writer.finish().unwrap();
+    let guess = guesses(&[reading(&out)], std::slice::from_ref(&dialect), None).remove(0);
+    let fault = inspect::explain_parts(&guess, Reveal::Masked).unwrap();
+    let window = fault.window.join("\n");
+    assert!(
+        window.contains("**") && !window.contains("32 38 34 37"),
+        "{window}"
+    );
+    assert!(!shown(&guess).contains("284712"), "{}", shown(&guess));
+}
+
+#[test]
 fn damage_of_any_kind_shows_no_secret() {
     let (secrets, dialects) = (secrets(), shipped());
     let sales: Vec<_> = dialects.iter().map(|dialect| sale(dialect)).collect();

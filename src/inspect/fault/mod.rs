@@ -40,7 +40,8 @@ pub struct Fault {
     pub window: Vec<String>,
     /// What may have led to it, likeliest first.
     pub causes: Vec<Cause>,
-    /// Fields that were read where by the likeliest cause something stands that nobody may see.
+    /// Fields that were read where something may stand that nobody may see: by the likeliest cause, or for all that is
+    /// known.
     pub doubtful: Vec<u8>,
 }
 
