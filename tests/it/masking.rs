@@ -178,10 +178,9 @@ fn a_window_hides_what_a_field_for_everybody_holds() {
     let guess = guesses(&[reading(&out)], std::slice::from_ref(&dialect), None).remove(0);
     let fault = inspect::explain_parts(&guess, Reveal::Masked).unwrap();
     let window = fault.window.join("\n");
-    assert!(
-        window.contains("**") && !window.contains("32 38 34 37"),
-        "{window}"
-    );
+    for piece in ["34 37 31 32 33 34", "471234567890"] {
+        assert!(!window.contains(piece), "{window}");
+    }
     assert!(!shown(&guess).contains("284712"), "{}", shown(&guess));
 }
 
