@@ -5,309 +5,18 @@
 //! range or never asked for becomes a [`Problem`] in the shared [`Problems`].
 
 mod inherit;
+mod problems;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::limits;
-
 pub use inherit::Ancestor;
-
-/// How bad a [`Problem`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The file is usable; the writer should know.
-    Warning,
-    /// The file is refused.
-    Error,
-}
-
-/// One mistake in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// File, as the user named it.
-    pub file: String,
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is wrong, and what would be right.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        write!(
-            f,
-            "{}:{}:{}: {kind}: {}",
-            self.file, self.line, self.column, self.message
-        )
-    }
-}
-
-/// Most problems that are told of a file which another one breaks.
-const FOREIGN_MAX: usize = 3;
-
-/// A file that problems may lie in.
-#[derive(Debug)]
-struct Source<'t> {
-    file: String,
-    text: &'t str,
-    /// Byte offsets at which its lines begin, ascending; the first is 0.
-    lines: Vec<usize>,
-    /// What is added to its byte offsets to tell them from those of other files.
-    base: usize,
-}
-
-impl<'t> Source<'t> {
-    fn new(file: String, text: &'t str, base: usize) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
-        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1));
-        Self {
-            file,
-            text,
-            lines: lines.collect(),
-            base,
-        }
-    }
-
-    /// Line and column, both from 1 and the column in characters, of a byte offset.
-    fn position(&self, offset: usize) -> (usize, usize) {
-        let line = self.lines.partition_point(|start| *start <= offset);
-        let start = line
-            .checked_sub(1)
-            .and_then(|at| self.lines.get(at).copied());
-        let start = start.unwrap_or_default();
-        let behind = self.text.get(start..).unwrap_or_default();
-        let before = behind
-            .char_indices()
-            .take_while(|(at, _)| start + at < offset);
-        (line, before.count() + 1)
-    }
-}
-
-/// Collects the problems of a file, and of those that it builds on.
-#[derive(Debug)]
-pub struct Problems<'t> {
-    /// The file itself first, then what it builds on. Never empty.
-    sources: RefCell<Vec<Source<'t>>>,
-    /// Problems with the rank of their file.
-    found: RefCell<Vec<(usize, Problem)>>,
-    /// Warnings and errors that are more than are told.
-    dropped: Cell<(usize, usize)>,
-    /// Whether a text was no TOML: what it lacks says nothing then.
-    unreadable: Cell<bool>,
-    /// Whether something that other parts refer to is broken.
-    shaken: Cell<bool>,
-    /// Where the file says what it builds on, or what it leaves out of that.
-    changes: RefCell<Option<Range<usize>>>,
-    /// Keys that were asked for, by the path of their table.
-    asked: RefCell<BTreeSet<(String, &'static str)>>,
-}
-
-impl<'t> Problems<'t> {
-    /// A collector for `text`, which the user knows as `file`.
-    #[must_use]
-    pub fn new(file: impl Into<String>, text: &'t str) -> Self {
-        let file = file.into();
-        Self {
-            sources: RefCell::new(vec![Source::new(file, text, 0)]),
-            found: RefCell::new(Vec::new()),
-            dropped: Cell::new((0, 0)),
-            unreadable: Cell::new(false),
-            shaken: Cell::new(false),
-            changes: RefCell::new(None),
-            asked: RefCell::new(BTreeSet::new()),
-        }
-    }
-
-    /// Adds a file that the first one builds on, and gives what its byte offsets are counted from.
-    fn add(&self, file: impl Into<String>, text: &'t str) -> usize {
-        let mut sources = self.sources.borrow_mut();
-        // One byte between two files, so that the end of one is not the beginning of the next.
-        let base = sources
-            .last()
-            .map_or(0, |last| last.base + last.text.len() + 1);
-        sources.push(Source::new(file.into(), text, base));
-        base
-    }
-
-    /// Every key that was asked for, with the path of its table: what a schema of the file must have.
-    #[must_use]
-    pub fn asked(&self) -> Vec<(String, &'static str)> {
-        self.asked.borrow().iter().cloned().collect()
-    }
-
-    /// Records an error at a byte range of the text.
-    pub fn error(&self, span: &Range<usize>, message: impl Into<String>) {
-        self.record(Severity::Error, span, message.into());
-    }
-
-    /// Records an error about a reference, unless what is referred to is broken itself ([`Self::shake`]): it would
-    /// only say the same again.
-    pub fn consequence(&self, span: &Range<usize>, message: impl Into<String>) {
-        if !self.shaken.get() {
-            self.error(span, message);
-        }
-    }
-
-    /// What other parts refer to is broken, and its mistakes are recorded: no [`Self::consequence`] counts from here
-    /// on.
-    pub fn shake(&self) {
-        self.shaken.set(true);
-    }
-
-    /// Records a warning at a byte range of the text.
-    pub fn warn(&self, span: &Range<usize>, message: impl Into<String>) {
-        self.record(Severity::Warning, span, message.into());
-    }
-
-    /// Whether an error was recorded.
-    #[must_use]
-    pub fn any_errors(&self) -> bool {
-        self.errors() > 0
-    }
-
-    /// How many errors were recorded so far.
-    #[must_use]
-    pub fn errors(&self) -> usize {
-        let found = self.found.borrow();
-        let errors = found.iter().filter(|(_, p)| p.severity == Severity::Error);
-        errors.count() + self.dropped.get().1
-    }
-
-    /// All of them, in the order of the file. What breaks in a file that it builds on while it has mistakes of its
-    /// own comes of those and is left out.
-    #[must_use]
-    pub fn into_vec(self) -> Vec<Problem> {
-        let mut found = self.found.into_inner();
-        let own =
-            |(rank, problem): &(usize, Problem)| *rank == 0 && problem.severity == Severity::Error;
-        let elsewhere = found
-            .iter()
-            .filter(|(rank, problem)| *rank > 0 && problem.severity == Severity::Error);
-        let elsewhere = elsewhere.count();
-        if found.iter().any(own) {
-            found.retain(|(rank, problem)| *rank == 0 || problem.severity == Severity::Warning);
-        } else if let Some(span) = self.changes.into_inner().filter(|_| elsewhere > 0) {
-            // Sound by itself, the other file breaks by what this one changes.
-            let sources = self.sources.borrow();
-            let (line, column) = sources
-                .first()
-                .map_or((1, 1), |own| own.position(span.start));
-            let file = sources
-                .first()
-                .map_or_else(String::new, |own| own.file.clone());
-            drop(sources);
-            let places = if elsewhere == 1 {
-                "one place"
-            } else {
-                "places"
-            };
-            let message = format!(
-                "what this file changes or removes breaks {places} of the file that it builds on{}",
-                if elsewhere > FOREIGN_MAX {
-                    format!(" ({elsewhere}; the first {FOREIGN_MAX} follow)")
-                } else {
-                    String::new()
-                }
-            );
-            let mut told = 0;
-            found.retain(|(_, problem)| {
-                told += usize::from(problem.severity == Severity::Error);
-                problem.severity == Severity::Warning || told <= FOREIGN_MAX
-            });
-            found.insert(
-                0,
-                (
-                    0,
-                    Problem {
-                        file,
-                        line,
-                        column,
-                        severity: Severity::Error,
-                        message,
-                    },
-                ),
-            );
-        }
-        found.sort_by_key(|(rank, p)| (*rank, p.line, p.column));
-        let mut found: Vec<_> = found.into_iter().map(|(_, problem)| problem).collect();
-        let (warnings, errors) = self.dropped.get();
-        if warnings + errors > 0 {
-            let mut sources = self.sources.into_inner();
-            found.push(Problem {
-                file: sources.swap_remove(0).file,
-                line: 1,
-                column: 1,
-                // Nothing is refused for warnings alone, however many.
-                severity: if errors > 0 {
-                    Severity::Error
-                } else {
-                    Severity::Warning
-                },
-                message: format!("{} more problems are not listed", warnings + errors),
-            });
-        }
-        found
-    }
-
-    /// Records mistakes of syntax, as offsets in a text whose own are counted from `base`. What is reported after
-    /// them is dropped: a parser that lost its way misses keys that are there.
-    fn syntax(&self, errors: Vec<toml::de::Error>, base: usize) {
-        for error in errors {
-            let span = error.span().unwrap_or(0..0);
-            let span = span.start + base..span.end + base;
-            self.put(Severity::Error, &span, error.message().to_owned());
-            self.unreadable.set(true);
-        }
-    }
-
-    fn record(&self, severity: Severity, span: &Range<usize>, message: String) {
-        if !self.unreadable.get() {
-            self.put(severity, span, message);
-        }
-    }
-
-    fn put(&self, severity: Severity, span: &Range<usize>, message: String) {
-        if self.found.borrow().len() >= limits::PROBLEMS_MAX {
-            let (warnings, errors) = self.dropped.get();
-            self.dropped.set(match severity {
-                Severity::Warning => (warnings + 1, errors),
-                Severity::Error => (warnings, errors + 1),
-            });
-            return;
-        }
-        let sources = self.sources.borrow();
-        let rank = sources.partition_point(|source| source.base <= span.start) - 1;
-        let source = &sources[rank];
-        let (line, column) = source.position(span.start - source.base);
-        let problem = Problem {
-            file: source.file.clone(),
-            line,
-            column,
-            severity,
-            message,
-        };
-        // A value that is looked at twice is wrong once.
-        let mut found = self.found.borrow_mut();
-        if found.last().is_none_or(|(_, last)| *last != problem) {
-            found.push((rank, problem));
-        }
-    }
-}
+pub use problems::{Problem, Problems, Severity};
 
 /// A parsed file, the root of its [`Section`]s.
 #[derive(Debug)]
@@ -391,11 +100,16 @@ impl<'d, 't> Section<'d, 't> {
         self.problems.error(&self.span, message);
     }
 
+    /// Records an error about something that the section should have, unless the file builds on one that nobody has.
+    pub fn lacking(&self, message: impl Into<String>) {
+        self.problems.lacking(&self.span, message);
+    }
+
     /// Records an error about the section as a whole when the key is not written; one of the wrong kind has its
     /// error already.
     pub fn absent(&self, key: &str, message: impl Into<String>) {
         if !self.has(key) {
-            self.error(message);
+            self.lacking(message);
         }
     }
 
@@ -435,8 +149,7 @@ impl<'d, 't> Section<'d, 't> {
 
     fn note(&self, key: &'static str) {
         self.asked.borrow_mut().insert(key);
-        let mut asked = self.problems.asked.borrow_mut();
-        asked.insert((self.path.clone(), key));
+        self.problems.note(&self.path, key);
     }
 
     fn name(&self, key: &str) -> String {
@@ -457,10 +170,9 @@ impl<'d, 't> Section<'d, 't> {
 
     /// Records that a key is missing, with an example of what to write.
     fn missing<T>(&self, key: &str, example: &str) -> Option<T> {
-        self.error(format!(
-            "{} is missing; write for example `{key} = {example}`",
-            self.name(key)
-        ));
+        let name = self.name(key);
+        let message = format!("{name} is missing; write for example `{key} = {example}`");
+        self.lacking(message);
         None
     }
 
@@ -652,10 +364,19 @@ impl<'d, 't> Section<'d, 't> {
                 )
                 .unwrap_or_default();
         };
-        let named = |at: usize| format!("{}[{}]", self.name(key), at + 1);
+        // Those of an ancestor stand between: each is counted in its own file.
+        let place =
+            |item: &Spanned<DeValue<'_>>| (self.problems.rank(&item.span()), item.span().start);
+        let mut places: Vec<_> = list.iter().map(place).collect();
+        places.sort_unstable();
+        let named = |item: &Spanned<DeValue<'_>>| {
+            let own = place(item);
+            let number = places.partition_point(|other| *other <= own)
+                - places.partition_point(|(rank, _)| *rank < own.0);
+            format!("{}[{number}]", self.name(key))
+        };
         list.iter()
-            .enumerate()
-            .filter_map(|(at, item)| self.as_section(key, named(at), item))
+            .filter_map(|item| self.as_section(key, named(item), item))
             .collect()
     }
 
@@ -894,41 +615,5 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("f.toml:1:"), "{found:?}");
         assert!(found[1].starts_with("f.toml:2:"), "{found:?}");
-    }
-
-    #[test]
-    fn warnings_are_no_errors_however_many() {
-        let told = |also: Option<&str>| {
-            let problems = Problems::new("f.toml", "a");
-            for _ in 0..limits::PROBLEMS_MAX {
-                problems.warn(&(0..1), "one");
-                problems.warn(&(0..1), "other");
-            }
-            if let Some(message) = also {
-                problems.error(&(0..1), message);
-            }
-            let any = problems.any_errors();
-            let last = problems.into_vec().pop().unwrap();
-            assert!(last.message.contains("more problems"), "{last}");
-            (any, last.severity)
-        };
-        assert_eq!(told(None), (false, Severity::Warning));
-        assert_eq!(told(Some("wrong")), (true, Severity::Error));
-    }
-
-    #[test]
-    fn columns_count_characters_not_bytes() {
-        let text = "终端 = x\n\ny = 1";
-        let source = Source::new("f".to_owned(), text, 0);
-        let check = |before: &str, expect| {
-            assert!(text.starts_with(before));
-            assert_eq!(source.position(before.len()), expect);
-        };
-        check("", (1, 1));
-        check("终端 = ", (1, 6));
-        check("终端 = x", (1, 7));
-        check("终端 = x\n", (2, 1));
-        check("终端 = x\n\n", (3, 1));
-        check(text, (3, 6));
     }
 }

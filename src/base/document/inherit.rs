@@ -30,7 +30,7 @@ impl<'t> Document<'t> {
         let place = ["remove", "extends"]
             .into_iter()
             .find_map(|key| own.root.get_ref().get(key));
-        *problems.changes.borrow_mut() = place.map(Spanned::span);
+        problems.changes_at(place.map(Spanned::span));
         let mut layers = vec![own.root];
         for ancestor in ancestors {
             let base = problems.add(ancestor.file, ancestor.text);

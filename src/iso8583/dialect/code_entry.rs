@@ -127,9 +127,10 @@ pub(super) fn rules(
 /// The field must be one that nobody is shown.
 fn secret_field(section: &Section<'_, '_>, table: &Table) -> Option<u8> {
     let Some(number) = section.integer("field", 2..=FieldSet::LAST.into()) else {
-        if !section.has("field") {
-            section.error("code_entry.field is missing; write for example `field = 62`");
-        }
+        section.absent(
+            "field",
+            "code_entry.field is missing; write for example `field = 62`",
+        );
         return None;
     };
     let number = u8::try_from(number).ok()?;

@@ -31,7 +31,7 @@ pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
     let before = root.problems().errors();
     let fields = root.named_sections("fields");
     if fields.is_empty() && root.problems().errors() == before {
-        root.error("fields is missing; write for example `[fields]` and under it `3 = { en = \"processing code\", type = \"n\", max = 6 }`");
+        root.lacking("fields is missing; write for example `[fields]` and under it `3 = { en = \"processing code\", type = \"n\", max = 6 }`");
     }
     for (key, section) in fields {
         let Some(number) = number(&key, forms) else {
@@ -117,23 +117,25 @@ pub(super) fn shape(
     required: Option<u16>,
 ) -> Option<Shape> {
     let kind = section.choice_of("type", &TYPES);
-    if !section.has("type") {
-        section.error(format!(
+    section.absent(
+        "type",
+        format!(
             "{}.type is missing; write for example `type = \"n\"`",
             section.path()
-        ));
-    }
+        ),
+    );
     let length = if lengths.is_empty() {
         None
     } else {
         Some(section.choice("length", lengths, 0))
     };
     let max = section.integer("max", 1..=required.unwrap_or(UNITS_MAX).into());
-    if !section.has("max") && required.is_some() {
-        section.error(format!(
+    if required.is_some() {
+        let message = format!(
             "{}.max is missing; write the number of digits or bytes, for example `max = 6`",
             section.path()
-        ));
+        );
+        section.absent("max", message);
     }
     let exposure = section.choice("show", &SHOWN, Exposure::Open);
     let forms = forms.over(section);

@@ -43,20 +43,41 @@ fn read(
     text: &str,
     find: &dyn Fn(&str) -> Option<Parent>,
 ) -> (Option<Dialect>, Vec<Problem>) {
-    let parents = match parents(file, text, find) {
-        Ok(parents) => parents,
-        Err(problem) => return (None, vec![problem]),
+    let (parents, fault) = match parents(file, text, find) {
+        Ok(parents) => (parents, None),
+        Err(problem) => (Vec::new(), Some(problem)),
     };
     let ancestors: Vec<_> = parents
         .iter()
         .map(|(file, text)| Ancestor { file, text })
         .collect();
     let problems = Problems::new(file, text);
+    if fault.is_some() {
+        problems.stands_alone();
+    }
     let read = {
         let document = Document::parse_over(&problems, text, &ancestors);
         root(document.root(&problems))
     };
-    (read, problems.into_vec())
+    let mut found = problems.into_vec();
+    if let Some(fault) = fault {
+        let before = |other: &Problem| {
+            other.file == file && (other.line, other.column) < (fault.line, fault.column)
+        };
+        let at = if fault.file == file {
+            found.partition_point(before)
+        } else {
+            0
+        };
+        // What is no text is told by whoever asks for one.
+        if found
+            .get(at)
+            .is_none_or(|known| (known.line, known.column) != (fault.line, fault.column))
+        {
+            found.insert(at, fault);
+        }
+    }
+    (read, found)
 }
 
 /// Every key that reading the file asks for, with the path of its table.
@@ -105,7 +126,6 @@ fn parents(
         let (name, span) = match found {
             Ok(found) => found,
             Err(None) => return Ok(parents),
-            // Without what it builds on nothing of it can be judged.
             Err(Some(span)) => {
                 let message = "extends must be the name of a dialect in quotes".to_owned();
                 return refused(&span, message).map_or(Ok(parents), Err);
@@ -377,7 +397,9 @@ fn forms(message: Section<'_, '_>) -> Forms {
         bitmaps: match bitmaps.and_then(|n| u8::try_from(n).ok()) {
             Some(bitmaps) => bitmaps,
             // Wrong, which is told: no field is to blame for it.
-            None if message.has("bitmaps") => Forms::UNKNOWN.bitmaps,
+            None if message.has("bitmaps") || message.problems().is_alone() => {
+                Forms::UNKNOWN.bitmaps
+            }
             None => usual.bitmaps,
         },
         ..usual.over(&message)

@@ -35,9 +35,10 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
         LengthEncoding::Ascii | LengthEncoding::Hex | LengthEncoding::Ebcdic => 8,
     };
     let width = section.integer("length_bytes", 1..=most);
-    if !section.has("length_bytes") {
-        section.error("framing.length_bytes is missing; write for example `length_bytes = 2`");
-    }
+    section.absent(
+        "length_bytes",
+        "framing.length_bytes is missing; write for example `length_bytes = 2`",
+    );
     let (lead, trailer) = (bytes(&section, "lead"), bytes(&section, "trailer"));
     let tpdu = bytes(&section, "tpdu");
     if !matches!(tpdu.len(), 0 | 5) {

@@ -299,11 +299,8 @@ fn numeric_field(
     digits: usize,
 ) -> Option<u8> {
     let Some(number) = section.integer(key, 2..=FieldSet::LAST.into()) else {
-        if !section.has(key) {
-            section.error(format!(
-                "settlement.{key} is missing; write for example `{key} = 48`"
-            ));
-        }
+        let message = format!("settlement.{key} is missing; write for example `{key} = 48`");
+        section.absent(key, message);
         return None;
     };
     let number = u8::try_from(number).ok()?;

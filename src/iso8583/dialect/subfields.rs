@@ -384,11 +384,10 @@ fn width(
     example: &str,
 ) -> Option<usize> {
     let width = section.integer(key, 1..=u64::try_from(most).ok()?);
-    if !section.has(key) {
-        section.error(format!(
-            "{}.{key} is missing; write for example `{example}`",
-            section.path()
-        ));
-    }
+    let message = format!(
+        "{}.{key} is missing; write for example `{example}`",
+        section.path()
+    );
+    section.absent(key, message);
     usize::try_from(width?).ok()
 }

@@ -104,6 +104,48 @@ fn one_mistake_is_told_once_and_not_again_by_what_refers_to_it() {
 }
 
 #[test]
+fn without_what_it_builds_on_a_file_is_still_read() {
+    let mut children = 0;
+    for name in Dialect::shipped_names() {
+        let text = Dialect::shipped_text(name).unwrap();
+        let Some(line) = text.lines().find(|line| line.starts_with("extends")) else {
+            continue;
+        };
+        children += 1;
+        let orphan = text.replacen(line, "extends = \"nobody\"", 1);
+        let problems = Dialect::parse("d.toml", &orphan).unwrap_err();
+        assert_eq!(problems.len(), 1, "{name}: {}", listed(&problems));
+        assert!(problems[0].message.contains("\"nobody\""), "{name}");
+        // Mistakes of its own are told with it, in the order of the file.
+        let also =
+            orphan.replacen("title = \"", "titel = 1\ntitle = \"", 1) + "\n[reversals]\nx = 1\n";
+        let problems = Dialect::parse("d.toml", &also).unwrap_err();
+        assert_eq!(problems.len(), 3, "{name}: {}", listed(&problems));
+        assert!(
+            problems[0].message.contains("did you mean `title`"),
+            "{name}"
+        );
+        assert!(
+            problems[2].message.contains("did you mean `reversal`"),
+            "{name}"
+        );
+    }
+    assert!(children >= 4, "{children}");
+}
+
+#[test]
+fn rows_are_counted_in_their_own_file() {
+    // One that the parent has stands among the parent's rows when the files are laid over each other.
+    let text = "name = \"mine\"\ntitle = \"mine\"\nextends = \"unionpay-pos\"\n[[request]]\nname = \"mine\"\n\
+        kind = 1\n[[request]]\nname = \"refund\"\nwhen = 2\n";
+    let problems = Dialect::parse("d.toml", text).unwrap_err();
+    let listed = listed(&problems);
+    for expect in ["request[1].kind must be", "request[2].when must be"] {
+        assert!(listed.contains(expect), "{expect:?} is not in{listed}");
+    }
+}
+
+#[test]
 fn mistakes_are_looked_for_in_the_file_itself_before_those_that_it_builds_on() {
     let head = "name = \"mine\"\ntitle = \"mine\"\nextends = \"unionpay-pos\"\n";
     for (body, expect) in [
