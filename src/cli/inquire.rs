@@ -93,5 +93,5 @@ pub(super) fn begin_file(path: &Path) -> anyhow::Result<tempfile::NamedTempFile>
 
 /// Standard output, written in large pieces.
 pub(super) fn standard_output() -> impl Write {
-    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+    BufWriter::with_capacity(1 << 16, output::Standard::lock())
 }

@@ -1,7 +1,6 @@
 //! `posgate completions` and `posgate man`: what shells and readers of manuals want, from the commands
 //! themselves.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,9 +34,7 @@ pub struct ManArgs {
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "posgate", &mut text);
-    let mut out = std::io::stdout().lock();
-    out.write_all(&text)?;
-    out.flush()?;
+    super::output::bytes(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

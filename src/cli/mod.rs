@@ -87,7 +87,11 @@ enum Command {
 /// # Errors
 /// What the command reports.
 pub fn run() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+    dispatch(Cli::parse().command).or_else(output::unless_unread)
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),

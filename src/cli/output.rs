@@ -2,10 +2,60 @@
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// As a shell tells of a program that SIGPIPE ended: 128 and the signal's number.
+const UNREAD: u8 = 128 + 13;
+
+/// Standard output is a pipe that nobody reads any more, as behind `| head`.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+struct Unread;
+
+/// What to end with when `problem` is that nobody reads on, which is nothing to complain of; else the problem.
+pub(super) fn unless_unread(problem: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let unread = |cause: &(dyn std::error::Error + 'static)| {
+        let inner = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        inner.is_some_and(|inner| inner.is::<Unread>())
+    };
+    if problem.chain().any(unread) {
+        return Ok(ExitCode::from(UNREAD));
+    }
+    Err(problem)
+}
+
+/// Standard output. That nobody reads it is told from every other closed connection.
+#[derive(Debug)]
+pub(super) struct Standard(io::StdoutLock<'static>);
+
+impl Standard {
+    pub(super) fn lock() -> Self {
+        Self(io::stdout().lock())
+    }
+}
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(unread)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(unread)
+    }
+}
+
+fn unread(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, Unread),
+        _ => error,
+    }
+}
 
 /// Writes a line to standard output. A closed pipe is an error like any other: nobody reads on.
 pub(super) fn line(text: Arguments<'_>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Standard::lock();
     out.write_fmt(text)?;
     out.write_all(b"\n")?;
     out.flush()
@@ -32,7 +82,7 @@ fn padded(rows: &[&Vec<String>]) -> io::Result<()> {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(Standard::lock());
     for row in rows {
         let cells = row.iter().zip(&widths);
         let line: Vec<_> = cells
@@ -61,18 +111,18 @@ pub(super) fn lines(all: &[String]) -> io::Result<()> {
 
 /// Writes bytes to standard output as they are.
 pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Standard::lock();
     out.write_all(bytes)?;
     out.flush()
 }
 
 /// Standard output for many lines; they are there when it is finished.
 #[derive(Debug)]
-pub(super) struct Stream(io::BufWriter<io::StdoutLock<'static>>);
+pub(super) struct Stream(io::BufWriter<Standard>);
 
 impl Stream {
     pub(super) fn new() -> Self {
-        Self(io::BufWriter::new(io::stdout().lock()))
+        Self(io::BufWriter::new(Standard::lock()))
     }
 
     pub(super) fn line(&mut self, line: &str) -> io::Result<()> {

@@ -227,14 +227,20 @@ async fn export(target: &Target) -> anyhow::Result<ExitCode> {
             let mut body = gateway.get("/v1/terminals").await?.into_body();
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame?.into_data() {
-                    std::io::stdout().lock().write_all(&data)?;
+                    output::Standard::lock().write_all(&data)?;
                 }
             }
         }
         Found::Stopped { store, acquirers } => {
             let registry = open_registry(&store, &acquirers)?;
-            let mut give = |bytes: Bytes| std::io::stdout().lock().write_all(&bytes).is_ok();
-            write_export(&registry, &mut give).map_err(anyhow::Error::msg)?;
+            let mut given = Ok(());
+            let mut give = |bytes: Bytes| {
+                given = output::Standard::lock().write_all(&bytes);
+                given.is_ok()
+            };
+            let written = write_export(&registry, &mut give);
+            given?;
+            written.map_err(anyhow::Error::msg)?;
         }
     }
     Ok(ExitCode::SUCCESS)

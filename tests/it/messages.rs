@@ -420,6 +420,68 @@ fn headers_that_are_missing_or_too_many_are_told() {
 }
 
 #[test]
+fn what_stands_between_length_and_message_is_told() {
+    let message = sale("unionpay-pos").split_off(2);
+    let zeros = [&[0, 0][..], &message].concat();
+    let serial = [&[2][..], &message, &[3]].concat();
+    let checked = [&serial[..], &[0x5A]].concat();
+    let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+    for (bytes, expect) in [
+        (&zeros, "two zero bytes stand between"),
+        (
+            &serial,
+            "STX stands between the length prefix and the message, ETX behind it",
+        ),
+        (&checked, "ETX and a check byte behind it"),
+    ] {
+        check_cause("unionpay-pos", &framed(bytes), expect);
+        // The length may leave them out, too.
+        check_cause("unionpay-pos", &[&length[..], bytes].concat(), expect);
+    }
+}
+
+#[test]
+fn bytes_that_were_taken_for_text_are_told() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE);
+    let bytes = bytes::hex(&fs::read_to_string(sample).unwrap()).unwrap();
+    let lost = |by: &[u8]| -> Vec<u8> {
+        let each = bytes.iter().map(|byte| match byte {
+            0x80.. => by.to_vec(),
+            _ => vec![*byte],
+        });
+        each.flatten().collect()
+    };
+    check_cause(
+        "unionpay-pos",
+        &lost(b"?"),
+        "replaced by `?` (3F): what stood there is lost",
+    );
+    check_cause(
+        "unionpay-pos",
+        &lost("\u{fffd}".as_bytes()),
+        "replaced by EF BF BD",
+    );
+}
+
+#[test]
+fn a_length_with_which_the_card_number_is_right_comes_first() {
+    let mut bytes = sale("unionpay-pos");
+    let card = bytes
+        .windows(3)
+        .position(|three| three == [0x19, 0x62, 0x17])
+        .unwrap();
+    bytes[card] = 0x09;
+    // One with a right check digit.
+    assert_eq!(bytes[card + 10], 0x80);
+    bytes[card + 10] = 0x20;
+    check_cause(
+        "unionpay-pos",
+        &bytes,
+        "DE2: its length says 9; with 19 all that follows decodes, and the card number's check digit is right",
+    );
+}
+
+#[test]
 fn another_way_to_write_type_and_bitmap_is_told() {
     let sale_pos = sale("unionpay-pos");
     let (head, rest) = sale_pos[2..].split_at(11 + 2);
@@ -580,6 +642,39 @@ pub(crate) fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+#[test]
+fn nobody_who_reads_on_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("lines");
+    // More than a pipe holds.
+    fs::write(&lines, format!("{}\n", "0800 ".repeat(4)).repeat(4_000)).unwrap();
+    for args in [
+        &[
+            "message",
+            "decode",
+            "--lines",
+            "-f",
+            lines.to_str().unwrap(),
+        ][..],
+        &[
+            "message",
+            "diff",
+            SAMPLE,
+            "protocols/unionpay-pos/messages/sale-pin.hex",
+        ],
+        &["protocol", "list"],
+        &["completions", "bash"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_posgate"));
+        let command = command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let found = command.stdout(writer).output().unwrap();
+        assert_eq!(found.status.code(), Some(141), "{args:?}: {found:?}");
+        assert!(found.stderr.is_empty(), "{args:?}: {found:?}");
+    }
+}
+
 const SAMPLE: &str = "protocols/unionpay-pos/messages/sale-chip.hex";
 
 #[test]
@@ -611,6 +706,14 @@ fn a_message_is_decoded_from_wherever_it_comes() {
     same(&[raw.to_str().unwrap()], b"", "raw");
     same(&[], &bytes, "raw");
     same(&["-"], hex.as_bytes(), "hexadecimal");
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
+    let array = format!(
+        "unsigned char m[] = {{\n {}\n}};\nunsigned int m_len = 1;\n",
+        digits.join(", ")
+    );
+    same(&[], array.as_bytes(), "hexadecimal");
+    let escapes: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    same(&[&format!("b'{escapes}'")], b"", "hexadecimal");
     same(
         &["--framed", "-d", "unionpay-pos", &hex],
         b"",

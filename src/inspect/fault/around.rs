@@ -4,7 +4,6 @@ use crate::base::Counted;
 use crate::iso8583::{LengthEncoding, LengthPlace};
 
 use super::search::{Rank, Search, signed};
-use crate::inspect::bytes;
 use crate::inspect::find::Layout;
 
 /// How lengths are written, in words.
@@ -21,6 +20,12 @@ const PREFIX_BYTES_MAX: usize = 6;
 
 /// Most bytes before a message that are tried to be left out.
 const LEAD_BYTES_MAX: usize = 32;
+
+/// Begins a message on serial lines.
+const STX: u8 = 0x02;
+
+/// Ends it; a check byte may follow.
+const ETX: u8 = 0x03;
 
 impl Search<'_> {
     /// Other length prefixes that tell the number of bytes that there are.
@@ -104,8 +109,6 @@ impl Search<'_> {
 
     /// Between STX and ETX, as on serial lines, perhaps with a check byte behind.
     pub(super) fn control_characters(&mut self) {
-        const STX: u8 = 0x02;
-        const ETX: u8 = 0x03;
         let framing = self.guess.dialect.framing();
         if framing.lead == [STX] || framing.length_place != LengthPlace::First {
             return;
@@ -134,6 +137,39 @@ impl Search<'_> {
                 remedy,
             );
         }
+    }
+
+    /// Between the length prefix and the message: two zero bytes, as Visa's way of framing has them, or STX.
+    pub(super) fn behind_length(&mut self) {
+        let framing = self.guess.dialect.framing();
+        if framing.length_place != LengthPlace::First || framing.length_bytes == 0 {
+            return;
+        }
+        let own = framing.length_bytes;
+        let input = &self.guess.input;
+        let Some((prefix, rest)) = input.split_at_checked(own) else {
+            return;
+        };
+        let (between, frame, text) = match rest {
+            [0, 0, frame @ ..] => (
+                2,
+                frame,
+                "two zero bytes stand between the length prefix and the message".to_owned(),
+            ),
+            [STX, frame @ .., ETX] => (1, frame, stx("ETX behind it")),
+            [STX, frame @ .., ETX, _check] => (1, frame, stx("ETX and a check byte behind it")),
+            _ => return,
+        };
+        // Whatever it counts of them: the message's length, or all that follows.
+        let announced = framing.length_encoding.read(prefix);
+        let all = frame.len()..=input.len();
+        if !announced.is_some_and(|announced| all.contains(&announced)) {
+            return;
+        }
+        let frame = frame.to_vec();
+        let shift = signed(own.saturating_add(between));
+        let dialect = self.dialect();
+        self.consider(Rank::Around, dialect, frame, shift, text, None);
     }
 
     /// The bytes with headers put in front or cut off.
@@ -202,49 +238,10 @@ impl Search<'_> {
             self.consider(Rank::Chance, dialect, frame, signed(from), text, None);
         }
     }
+}
 
-    /// Bytes that somebody took for Latin-1 and wrote as UTF-8.
-    pub(super) fn text(&mut self) {
-        let Ok(text) = str::from_utf8(&self.guess.input) else {
-            return;
-        };
-        if text.is_ascii() {
-            return;
-        }
-        let bytes: Option<Vec<u8>> = text
-            .chars()
-            .map(|c| u8::try_from(u32::from(c)).ok())
-            .collect();
-        let Some(bytes) = bytes else {
-            return;
-        };
-        let prefix = self.guess.dialect.framing().prefix_bytes();
-        for cut in [0, prefix] {
-            let frame = bytes.get(cut..).unwrap_or_default().to_vec();
-            let text =
-                "its bytes were taken for text and written as UTF-8: each above 7F became two"
-                    .to_owned();
-            // No byte of it stands in the input where it was.
-            let dialect = self.dialect();
-            self.consider(Rank::Around, dialect, frame, isize::MAX, text, None);
-        }
-    }
-
-    /// Hexadecimal digits of hexadecimal digits.
-    pub(super) fn twice(&mut self) {
-        let text = str::from_utf8(&self.guess.input).ok();
-        let Some(bytes) = text.and_then(|text| bytes::hex(text).ok()) else {
-            return;
-        };
-        let prefix = self.guess.dialect.framing().prefix_bytes();
-        for cut in [0, prefix] {
-            let frame = bytes.get(cut..).unwrap_or_default().to_vec();
-            let text = "the message was written in hexadecimal digits twice".to_owned();
-            // No byte of it stands in the input as it is.
-            let dialect = self.dialect();
-            self.consider(Rank::Around, dialect, frame, isize::MAX, text, None);
-        }
-    }
+fn stx(behind: &str) -> String {
+    format!("STX stands between the length prefix and the message, {behind}")
 }
 
 pub(in crate::inspect) const fn encoding_word(encoding: LengthEncoding) -> &'static str {

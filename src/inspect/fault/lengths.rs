@@ -1,5 +1,6 @@
 //! One length prefix, or one bit of the bitmap, that is wrong.
 
+use crate::base::card::luhn;
 use crate::iso8583::{DecodeError, Dialect, Field, FieldType, Index, Message};
 
 use super::bitmap::Bitmap;
@@ -51,8 +52,16 @@ impl Search<'_> {
                     break;
                 }
                 slots.copy_from_slice(&prefix);
+                let checked = de == guess.dialect.roles().pan && checks(&guess.dialect, &frame);
                 let (rank, text) = match (meant, units) {
                     (Some(meant), _) => (Rank::Named, meant),
+                    (None, Some(units)) if checked => (
+                        Rank::Named,
+                        format!(
+                            "DE{de}: its length says {units}; with {other} all that follows decodes, and the card \
+                             number's check digit is right"
+                        ),
+                    ),
                     (None, Some(units)) => (
                         Rank::Chance,
                         format!(
@@ -64,20 +73,29 @@ impl Search<'_> {
                         format!("DE{de}: with a length of {other} all that follows would decode"),
                     ),
                 };
-                // Of two that take the same bytes, the larger.
-                let before = format!("DE{de}: ");
                 let (dialect, shift) = (self.dialect(), self.shift());
                 let count = self.found.len();
                 self.consider(rank, dialect, frame, shift, text, None);
                 if self.found.len() > count && rank == Rank::Chance {
-                    let again = |found: &Found<'_>| {
-                        found.rank == Rank::Chance && found.cause.text.starts_with(&before)
-                    };
-                    let newest = self.found.pop();
-                    self.found.retain(|found| !again(found));
-                    self.found.extend(newest);
+                    self.likeliest_length(&format!("DE{de}: "));
                 }
             }
+        }
+    }
+
+    /// Leaves, of the lengths of a field that may be chance, the one that makes most sense; of two that take the same
+    /// bytes, the larger, which was found last.
+    fn likeliest_length(&mut self, before: &str) {
+        let Some(newest) = self.found.pop() else {
+            return;
+        };
+        let other =
+            |found: &Found<'_>| found.rank == Rank::Chance && found.cause.text.starts_with(before);
+        let known = self.found.iter().position(other);
+        match known.and_then(|at| self.found.get_mut(at)) {
+            Some(known) if newest.score >= known.score => *known = newest,
+            Some(_) => {}
+            None => self.found.push(newest),
         }
     }
 
@@ -118,6 +136,14 @@ impl Search<'_> {
             );
         }
     }
+}
+
+/// Whether the card number in a frame has the right check digit.
+fn checks(dialect: &Dialect, frame: &[u8]) -> bool {
+    let mut index = Index::new();
+    let (message, error) = dialect.decode_partial(frame, &mut index);
+    let pan = message.as_ref().and_then(Message::pan);
+    error.is_none() && pan.is_some_and(|pan| pan.expose().len() >= 12 && luhn(pan.expose()))
 }
 
 /// A length prefix in a frame.

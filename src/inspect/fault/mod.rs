@@ -4,6 +4,7 @@
 mod around;
 mod bitmap;
 mod lengths;
+mod mangled;
 mod search;
 mod writing;
 

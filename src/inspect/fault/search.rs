@@ -77,6 +77,7 @@ impl<'g> Search<'g> {
         let mut search = Self::new(guess);
         search.prefixes();
         search.control_characters();
+        search.behind_length();
         search.envelopes();
         search.text();
         search.forms();
@@ -99,7 +100,9 @@ impl<'g> Search<'g> {
     fn everything(&mut self) {
         self.prefixes();
         self.control_characters();
+        self.behind_length();
         self.text();
+        self.replaced();
         self.message_types();
         self.envelopes();
         self.twice();
@@ -205,12 +208,19 @@ impl<'g> Search<'g> {
         let itself = self.found.iter().find(|found| found.frame.is_empty());
         let itself = itself.map(|found| found.cause.clone());
         let mut causes: Vec<Cause> = Vec::new();
+        let mut frames: Vec<Vec<u8>> = Vec::new();
         for found in self.found {
-            let known = causes.iter().any(|cause| cause.text == found.cause.text);
+            // What takes the same bytes in the same way is the same, in other words.
+            let own = matches!(found.dialect, Cow::Borrowed(_));
+            let same = own && found.cause.sound && frames.contains(&found.frame);
+            let known = same || causes.iter().any(|cause| cause.text == found.cause.text);
             // What only gets further is worth a word when nothing works.
             let told = found.cause.sound || !any_sound;
             if !known && told && causes.len() < CAUSES_MAX {
                 causes.push(found.cause);
+                if own && !found.frame.is_empty() {
+                    frames.push(found.frame);
+                }
             }
         }
         if let Some(itself) = itself.filter(|itself| !causes.contains(itself)) {
@@ -271,6 +281,11 @@ impl<'g> Search<'g> {
             (None, Some(DecodeError::LeftOver { .. })) => Rank::One,
             (None, _) => Rank::Itself,
         };
+        self.tell(rank, text);
+    }
+
+    /// Keeps an explanation that gives no message.
+    pub(super) fn tell(&mut self, rank: Rank, text: String) {
         self.found.push(Found {
             cause: Cause {
                 text,

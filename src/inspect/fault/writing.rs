@@ -198,6 +198,8 @@ impl<'g> Search<'g> {
         use Writing::{Ascii, Binary, Hex, Packed};
         for de in self.suspects() {
             let field = Scope::Field(de);
+            let roles = self.guess.dialect.roles();
+            let card = de == roles.pan || de == roles.track2;
             let tries = [
                 (
                     Variation::Pad(field),
@@ -256,6 +258,10 @@ impl<'g> Search<'g> {
                 ),
             ];
             for (variation, text, remedy) in tries {
+                // No card number is always of its largest length.
+                if card && matches!(variation, Variation::LengthDigits(_, 0)) {
+                    continue;
+                }
                 let remedy = format!("in [fields]: {de} = {{ …, {remedy} }}");
                 self.vary(Rank::One, &[variation], text, Some(remedy));
             }

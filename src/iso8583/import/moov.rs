@@ -5,8 +5,10 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::base::document::Problems;
@@ -51,8 +53,11 @@ pub(super) fn read<'t>(text: &'t str, problems: &Problems<'t>) -> Option<Format>
             0 => reader.mti(&mut format, &path, raw),
             1 => reader.bitmap(&mut format, &path, raw),
             _ => {
-                if let Some(item) = reader.item(&path, raw, 0) {
-                    format.fields.insert(number, item);
+                if let Some(item) = reader.item(&path, raw, 0)
+                    && format.fields.insert(number, item).is_some()
+                {
+                    let told = format!("{path} is there twice; {key:?} counts");
+                    problems.warn(&span, told);
                 }
             }
         }
@@ -94,20 +99,55 @@ impl<'t, 'p> Source<'t, 'p> {
 
     fn object<'s>(&'s self, path: &str, raw: &'t RawValue) -> Option<Object<'s, 't, 'p>> {
         let span = self.span(raw);
-        match serde_json::from_str::<BTreeMap<Cow<'t, str>, &'t RawValue>>(raw.get()) {
-            Ok(entries) => Some(Object {
-                source: self,
-                path: path.to_owned(),
-                span,
-                entries,
-                asked: RefCell::new(BTreeSet::new()),
-            }),
+        match serde_json::from_str::<Pairs<'t>>(raw.get()) {
+            Ok(Pairs(pairs)) => {
+                let mut entries = BTreeMap::new();
+                for (key, value) in pairs {
+                    // As in Go: the last one counts.
+                    if entries.insert(key.clone(), value).is_some() {
+                        let told = format!("{path} has {key:?} twice; the last one counts");
+                        self.problems.warn(&self.span(value), told);
+                    }
+                }
+                Some(Object {
+                    source: self,
+                    path: path.to_owned(),
+                    span,
+                    entries,
+                    asked: RefCell::new(BTreeSet::new()),
+                })
+            }
             Err(_not_an_object) => {
                 self.problems
                     .error(&span, format!("{path} must be an object"));
                 None
             }
         }
+    }
+}
+
+/// Keys and values of an object in the order of the file, doubled ones too.
+struct Pairs<'t>(Vec<(Cow<'t, str>, &'t RawValue)>);
+
+impl<'de: 't, 't> Deserialize<'de> for Pairs<'t> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
+        }
+        from.deserialize_map(Each).map(Pairs)
     }
 }
 

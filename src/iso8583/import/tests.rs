@@ -61,6 +61,29 @@ fn refused(source: Source, text: &str) -> String {
         .join("\n")
 }
 
+#[test]
+fn what_a_file_says_twice_is_told() {
+    let six = |len: u8| {
+        format!(
+            "{{\"type\": \"Numeric\", \"length\": {len}, \"enc\": \"ASCII\", \"prefix\": \"ASCII.Fixed\"}}"
+        )
+    };
+    let dialect = check_moov(
+        &format!("\"3\": {},\n\"3\": {}", six(4), six(6)),
+        &["f:3:6: warning: fields has \"3\" twice; the last one counts"],
+    );
+    assert_eq!(dialect.field(3).unwrap().max, 6);
+    let dialect = check_moov(
+        &format!("\"3\": {},\n\"03\": {}", six(4), six(6)),
+        &["f:2:6: warning: field 3 is there twice; \"3\" counts"],
+    );
+    assert_eq!(dialect.field(3).unwrap().max, 4);
+    check_moov(
+        &six(6).replacen("{\"type\"", "\"3\": {\"length\": 4, \"type\"", 1),
+        &["f:2:49: warning: field 3 has \"length\" twice; the last one counts"],
+    );
+}
+
 const JPOS_BINARY: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE isopackager PUBLIC "-//jPOS/jPOS Generic Packager DTD 1.0//EN" "http://jpos.org/dtd/generic-packager-1.0.dtd">
 <isopackager>
