@@ -2,7 +2,7 @@
 
 use crate::iso8583::{
     Dialect, Exposure, Field, FieldSet, FieldType, Layout, LayoutForm, Message, Mti, Part,
-    PartError, Parts, ResponseCode,
+    PartError, PartName, Parts, ResponseCode,
 };
 
 use super::bytes::to_hex;
@@ -29,7 +29,7 @@ pub struct Description {
     /// Application header; empty where the dialect has none.
     pub header: Vec<u8>,
     /// What the nibbles of the header are: name and hexadecimal digits.
-    pub header_parts: Vec<(String, String)>,
+    pub header_parts: Vec<(PartName, String)>,
     /// Which hexadecimal digits of TPDU and header nobody may see.
     hidden: Vec<bool>,
     /// Message type.
@@ -37,7 +37,7 @@ pub struct Description {
     /// Bitmaps, where there are more than its fields need.
     pub bitmaps: Option<u8>,
     /// What the dialect calls such a request, or such a type of message.
-    pub request: Option<String>,
+    pub request: Option<PartName>,
     /// Data elements that such a message must have and this one lacks, ascending.
     pub missing: Vec<u8>,
     /// Data elements that such a message must not have and this one has, ascending.
@@ -67,7 +67,7 @@ pub struct EnvelopeShown {
     /// Application header.
     pub header: String,
     /// Its parts: name and digits.
-    pub header_parts: Vec<(String, String)>,
+    pub header_parts: Vec<(PartName, String)>,
 }
 
 impl Description {
@@ -94,7 +94,7 @@ impl Description {
         let (tpdu, header) = (shown(&tpdu), shown(&header));
         // Parts stand in the order of the header's digits.
         let mut at = 0_usize;
-        let part = |(name, digits): &(String, String)| {
+        let part = |(name, digits): &(PartName, String)| {
             let end = at.saturating_add(digits.len());
             let shown = header.get(at..end).unwrap_or_default().to_owned();
             at = end;
@@ -141,12 +141,19 @@ pub fn describe(message: &Message<'_>) -> Description {
         mti: message.mti(),
         bitmaps: spare_bitmaps(message),
         request: match (request, rule) {
-            (Some(row), _) => Some(row.name.clone()),
-            (None, rule) => rule.map(|rule| rule.name.clone()),
+            (Some(row), _) => Some(named(&row.name, &row.zh)),
+            (None, rule) => rule.map(|rule| named(&rule.name, &rule.zh)),
         },
         missing: required.difference(has).iter().collect(),
         unexpected: forbidden.intersection(has).iter().collect(),
         fields: fields.collect(),
+    }
+}
+
+fn named(en: &str, zh: &str) -> PartName {
+    PartName {
+        en: en.to_owned(),
+        zh: zh.to_owned(),
     }
 }
 
@@ -161,7 +168,7 @@ fn spare_bitmaps(message: &Message<'_>) -> Option<u8> {
 }
 
 /// The nibbles of the header that have a name.
-fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(String, String)> {
+fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(PartName, String)> {
     let digits = to_hex(header);
     let parts = dialect.framing().header_parts.iter().filter_map(|part| {
         let end = part.from.checked_add(part.count)?;

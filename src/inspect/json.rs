@@ -87,7 +87,10 @@ impl MessageJson<'_> {
             map.serialize_entry("header", &envelope.header)?;
         }
         if !envelope.header_parts.is_empty() {
-            let parts: BTreeMap<_, _> = envelope.header_parts.into_iter().collect();
+            let parts: BTreeMap<_, _> = {
+                let parts = envelope.header_parts.into_iter();
+                parts.map(|(name, digits)| (name.en, digits)).collect()
+            };
             map.serialize_entry("header_parts", &parts)?;
         }
         if let Some(bitmaps) = description.bitmaps {
@@ -101,7 +104,7 @@ impl MessageJson<'_> {
         }
         map.serialize_entry("mti_text", &words::mti(description.mti, *language))?;
         if let Some(request) = &description.request {
-            map.serialize_entry("request", request)?;
+            map.serialize_entry("request", &request.en)?;
             map.serialize_entry("missing", &description.missing)?;
             map.serialize_entry("unexpected", &description.unexpected)?;
         }

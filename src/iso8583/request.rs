@@ -87,6 +87,8 @@ pub enum Uploads {
 pub struct Request {
     /// Its name, as routes, journal and metrics use it: `sale`.
     pub name: String,
+    /// Its name in Chinese; empty where the file has none.
+    pub zh: String,
     /// Message types it comes with.
     pub mtis: Vec<Mti>,
     /// What it is to the gate.
@@ -124,6 +126,8 @@ impl Request {
 pub struct MessageRule {
     /// Its name: `sale answer`.
     pub name: String,
+    /// Its name in Chinese; empty where the file has none.
+    pub zh: String,
     /// Message types it holds for.
     pub mtis: Vec<Mti>,
     /// Fields that it must have.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use posgate::iso8583::{Dialect, Layout};
+use posgate::iso8583::{Dialect, Layout, Mti};
 use posgate::wire::Sample;
 
 fn samples(dialect: &str) -> Vec<PathBuf> {
@@ -75,9 +75,24 @@ fn fields_and_parts_have_names_in_both_languages() {
             if field.en.is_empty() || field.zh.is_empty() {
                 lacking.push(path.clone());
             }
-            // The short form of `parts` has one word for each, by which rules refer to them.
-            if let (Some(layout), []) = (dialect.layout(field.number), &field.part_names[..]) {
+            if let Some(layout) = dialect.layout(field.number) {
                 parts(&path, layout, &mut lacking);
+            }
+        }
+        let header = dialect.framing().header_parts.iter();
+        let header = header.map(|part| (part.name.en.as_str(), part.name.zh.as_str()));
+        let requests = dialect.requests().iter();
+        let requests = requests.map(|row| (row.name.as_str(), row.zh.as_str()));
+        let answers = ["0210", "0110", "1210", "0410", "0810"].map(|mti| Mti::parse(mti).unwrap());
+        let answers = answers.map(|mti| dialect.message_rule(mti));
+        let answers = answers
+            .iter()
+            .flatten()
+            .map(|rule| (rule.name.as_str(), rule.zh.as_str()));
+        for (en, zh) in header.chain(requests).chain(answers) {
+            named += 1;
+            if en.is_empty() || zh.is_empty() {
+                lacking.push(format!("{name}: {en}"));
             }
         }
     }
@@ -93,7 +108,9 @@ fn names_are_written_in_both_languages_together() {
         let text = fs::read_to_string(directory.join(name).join("dialect.toml")).unwrap();
         for (at, line) in (1..).zip(text.lines()) {
             let says = |key: &str| line.contains(&format!("{key} = \""));
-            assert_eq!(says("en"), says("zh"), "{name}:{at}: {line}");
+            // A request's other name stands in its own line above.
+            let of_request = line.starts_with("zh = ");
+            assert_eq!(says("en"), says("zh") && !of_request, "{name}:{at}: {line}");
         }
     }
 }

@@ -44,12 +44,14 @@ pub(super) fn lines(description: &Description, layout: Layout, look: Look) -> Ve
         out.push(format!("header  {}{own}", envelope.header));
     }
     for (name, digits) in &envelope.header_parts {
+        let name = look.language.of(&name.en, &name.zh);
         out.push(format!("        {digits}  {name}"));
     }
     let words = inspect::mti(description.mti, look.language);
     out.push(format!("MTI     {}  {words}", description.mti));
     if let Some(request) = &description.request {
-        out.push(format!("        {request}"));
+        let name = look.language.of(&request.en, &request.zh);
+        out.push(format!("        {name}"));
     }
     let named = |fields: &[u8]| {
         let named: Vec<_> = fields.iter().map(|de| format!("DE{de}")).collect();

@@ -149,10 +149,10 @@ fn secret_field(section: &Section<'_, '_>, table: &Table) -> Option<u8> {
 /// A code changes what a terminal may do: its message is authentic, and its answer does not bring it back.
 fn check_row(section: &Section<'_, '_>, row: &Request, field: u8) {
     if !row.mac {
-        section.error(format!("\"{}\" brings a code: write mac = true", row.name));
+        section.consequence(format!("\"{}\" brings a code: write mac = true", row.name));
     }
     if !row.required.contains(field) {
-        section.error(format!(
+        section.consequence(format!(
             "\"{}\" brings a code: DE{field} belongs to what is required",
             row.name
         ));

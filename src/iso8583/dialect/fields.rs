@@ -5,7 +5,9 @@ use crate::iso8583::fieldset::FieldSet;
 
 use super::parse::{BytesForm, Charset, DigitsForm, Forms, LengthsForm};
 use super::rules::{AmountParts, OriginalRoles, Roles};
-use super::table::{Exposure, Field, FieldSpec, FieldType, Kind, Prefix, SubField, Table};
+use super::table::{
+    Exposure, Field, FieldSpec, FieldType, Kind, PartName, Prefix, SubField, Table,
+};
 
 const TYPES: [(&str, FieldType); 5] = [
     ("n", FieldType::Numeric),
@@ -94,6 +96,9 @@ fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, 
     Some((field, shape.spec))
 }
 
+/// Most digits of a part.
+const PART_UNITS_MAX: u16 = 999;
+
 /// Most digits or bytes of a field.
 const UNITS_MAX: u16 = 9_999;
 
@@ -165,7 +170,7 @@ pub(super) fn shape(
                 ""
             },
         );
-        section.problems().error(&span, message);
+        section.problems().consequence(&span, message);
     }
     Some(Shape {
         kind,
@@ -225,22 +230,21 @@ const fn prefix(digits: u8, form: LengthsForm) -> Prefix {
 }
 
 /// Reads `parts = ["type:2", "batch:6"]`.
-fn parts(field: u8, section: &Section<'_, '_>) -> Vec<(String, SubField)> {
+fn parts(field: u8, section: &Section<'_, '_>) -> Vec<(PartName, SubField)> {
     let mut from = 0_u16;
     let mut parts = Vec::new();
     for text in section.texts("parts") {
-        let part = text.value.split_once(':').and_then(|(name, count)| {
-            let count = count.trim().parse::<u16>().ok()?;
-            (1..=999).contains(&count).then_some((name.trim(), count))
-        });
-        let Some((name, count)) = part else {
+        let Some((name, count)) = PartName::read(text.value, PART_UNITS_MAX) else {
             section.problems().error(
                 &text.span,
-                "a part is a name and a number of digits, as in \"batch:6\"",
+                format!(
+                    "a part is a name and a number of digits from 1 to {PART_UNITS_MAX}, as in \"batch:6\" or \
+                     \"batch:6:批次号\""
+                ),
             );
             continue;
         };
-        parts.push((name.to_owned(), SubField { field, from, count }));
+        parts.push((name, SubField { field, from, count }));
         from = from.saturating_add(count);
     }
     parts

@@ -42,7 +42,7 @@ pub use settlement::SettlementRules;
 pub(super) use table::Prefix;
 use table::Table;
 pub(super) use table::{Class, FieldSpec, Kind, Pad, Runs};
-pub use table::{Exposure, Field, FieldType, SubField};
+pub use table::{Exposure, Field, FieldType, PartName, SubField};
 pub use variant::{Scope, Variation, Writing};
 
 /// How the message type is written.

@@ -189,7 +189,12 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
             "message is missing; write for example `[message]` and under it `mti = \"ascii\"`",
         );
     }
+    let before = root.problems().errors();
     let forms = message.map_or(Forms::UNKNOWN, forms);
+    if root.problems().errors() > before {
+        // How a field is written may be what is broken there.
+        root.problems().shake();
+    }
     let table = fields::table(&root, forms);
     let layouts = subfields::layouts(&root, &table);
     // Without requests a dialect decodes and encodes only, and needs nothing of what follows.

@@ -46,8 +46,16 @@ struct Defaults {
 
 /// Reads all rows, and the fields that every answer echoes.
 pub(super) fn rows(root: &Section<'_, '_>, table: &Table) -> (Rows, FieldSet) {
+    let before = root.problems().errors();
+    let shaken_since = |before| {
+        if root.problems().errors() > before {
+            root.problems().shake();
+        }
+    };
     let defaults = root.section("defaults").map(|s| defaults(s, table));
     let defaults = defaults.unwrap_or_default();
+    // What rows lack may be what is broken there.
+    shaken_since(before);
     let mut compiler = Compiler {
         table,
         requests: Vec::new(),
@@ -57,6 +65,7 @@ pub(super) fn rows(root: &Section<'_, '_>, table: &Table) -> (Rows, FieldSet) {
     for section in root.sections("request") {
         compiler.row(section, defaults);
     }
+    shaken_since(before);
     let rows = Rows::new(compiler.requests, compiler.selectors, compiler.rules);
     (rows, defaults.answer_echo)
 }
@@ -76,6 +85,7 @@ pub(super) fn messages(
         let set = |key| fields::set(&section, key, table).unwrap_or_default();
         let rule = MessageRule {
             name: name.map_or("", |name| name.value).to_owned(),
+            zh: section.text("zh").map_or("", |text| text.value).to_owned(),
             required: set("required"),
             forbidden: set("forbidden"),
             mtis,
@@ -185,6 +195,7 @@ struct Compiler<'t> {
 impl Compiler<'_> {
     fn row(&mut self, section: Section<'_, '_>, defaults: Defaults) {
         let name = section.required_text("name", "sale");
+        let zh = section.text("zh").map_or("", |text| text.value);
         let mtis = mtis(&section);
         let before = section.problems().errors();
         let conditions = self.conditions(&section);
@@ -208,6 +219,7 @@ impl Compiler<'_> {
         };
         let request = Request {
             name: name.value.to_owned(),
+            zh: zh.to_owned(),
             mtis,
             kind,
             fate,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::table::SubField;
+use super::table::{PartName, SubField};
 use crate::iso8583::LengthEncoding;
 use crate::iso8583::codes::ResponseCode;
 use crate::iso8583::fieldset::FieldSet;
@@ -24,7 +24,7 @@ pub enum EnvelopeAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderPart {
     /// Its name.
-    pub name: String,
+    pub name: PartName,
     /// First nibble, from 0.
     pub from: usize,
     /// How many nibbles.

@@ -14,7 +14,7 @@ use super::rules::{
     EnvelopeAnswer, Framing, HeaderPart, LengthPlace, NetworkMessage, NetworkRules, RepeatRules,
     ReversalRules,
 };
-use super::table::Table;
+use super::table::{PartName, Table};
 
 /// Reads `[framing]`.
 pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
@@ -48,7 +48,9 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
             "framing.tpdu has five bytes: type, destination, source",
         );
     }
+    let before = section.problems().errors();
     let header = bytes(&section, "header");
+    let header_known = section.problems().errors() == before;
     for (key, bytes) in [("lead", &lead), ("header", &header), ("trailer", &trailer)] {
         if bytes.len() > ENVELOPE_PART_BYTES_MAX {
             let message = format!("framing.{key} has at most {ENVELOPE_PART_BYTES_MAX} bytes");
@@ -69,11 +71,9 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     }
     let tpdu_answer = section.choice("tpdu_answer", &TPDU_ANSWERS, EnvelopeAnswer::Swap);
     let header_answer = section.choice("header_answer", &HEADER_ANSWERS, EnvelopeAnswer::Echo);
-    let nibbles = header.len().saturating_mul(2);
-    let cleared = section.integer(
-        "header_cleared_nibble",
-        1..=u64::try_from(nibbles.max(1)).ok()?,
-    );
+    let nibbles = header_known.then(|| header.len().saturating_mul(2));
+    let most = nibbles.unwrap_or(ENVELOPE_PART_BYTES_MAX * 2).max(1);
+    let cleared = section.integer("header_cleared_nibble", 1..=u64::try_from(most).ok()?);
     let header_parts = header_parts(&section, nibbles);
     let plain = Framing::plain(usize::try_from(width?).ok()?, length_encoding);
     let mut framing = Framing {
@@ -146,26 +146,26 @@ fn count(section: &Section<'_, '_>, framing: &mut Framing) {
 }
 
 /// Reads `header_parts = ["type:2", "version:2"]`: names of the nibbles.
-fn header_parts(section: &Section<'_, '_>, nibbles: usize) -> Vec<HeaderPart> {
+/// `nibbles`: how many the header has, where that is known.
+fn header_parts(section: &Section<'_, '_>, nibbles: Option<usize>) -> Vec<HeaderPart> {
     let mut from = 0_usize;
     let mut parts = Vec::new();
     for text in section.texts("header_parts") {
-        let part = text.value.split_once(':').and_then(|(name, count)| {
-            let count = count.trim().parse::<usize>().ok()?;
-            (count > 0).then_some((name.trim(), count))
-        });
-        let Some((name, count)) = part else {
+        let Some((name, count)) = PartName::read(text.value, u16::MAX) else {
             section.problems().error(
                 &text.span,
-                "a part of the header is a name and a number of nibbles, as in \"version:2\"",
+                "a part of the header is a name and a number of nibbles, as in \"version:2\" or \"version:2:版本\"",
             );
             continue;
         };
-        let name = name.to_owned();
+        let count = usize::from(count);
         parts.push(HeaderPart { name, from, count });
         from = from.saturating_add(count);
     }
-    if !parts.is_empty() && from != nibbles {
+    if let Some(nibbles) = nibbles
+        && !parts.is_empty()
+        && from != nibbles
+    {
         section.problems().error(
             &section.span_of("header_parts"),
             format!("framing.header_parts name {from} nibbles, the header has {nibbles}"),
@@ -180,9 +180,9 @@ fn part_bytes(
     name: &Located<&str>,
     parts: &[HeaderPart],
 ) -> Option<Range<usize>> {
-    let part = parts.iter().find(|part| part.name == name.value);
+    let part = parts.iter().find(|part| part.name.en == name.value);
     let whole = part.filter(|part| part.from % 2 == 0 && part.count % 2 == 0);
-    if whole.is_none() {
+    if whole.is_none() && !section.is_no_list("header_parts") {
         let message = match part {
             Some(_) => format!("\"{}\" is not made of whole bytes", name.value),
             None => format!("framing.header_parts has no \"{}\"", name.value),
@@ -201,7 +201,7 @@ fn swapped(section: &Section<'_, '_>, parts: &[HeaderPart]) -> Option<[Range<usi
     match <[Range<usize>; 2]>::try_from(found) {
         Ok([one, other]) if one.len() == other.len() && one != other => Some([one, other]),
         Ok(_) | Err(_) => {
-            if section.has("header_swapped") {
+            if section.has("header_swapped") && !section.is_no_list("header_swapped") {
                 let message =
                     "framing.header_swapped names two parts of the header of the same length";
                 section
@@ -517,7 +517,15 @@ pub(super) fn reversal(
         de
     };
     let (reason_field, original_field) = (field("reason_field"), field("original_field"));
-    let reason = |key| required_code(&section, key, width_of(table, reason_field));
+    // As wide as a field of which nothing is known.
+    let unknown = reason_field == 0 && section.has("reason_field");
+    let reason = |key| {
+        if unknown {
+            section.required_text(key, "96");
+            return None;
+        }
+        required_code(&section, key, width_of(table, reason_field))
+    };
     let (timeout, mac, other) = (reason("timeout"), reason("mac"), reason("other"));
     let unknown_original = required_code(&section, "unknown_original", width_of(table, 39));
     let fixed = fixed_fields(&section, table);

@@ -176,9 +176,10 @@ pub(super) fn rules(
         return None;
     };
     let blocks = section.texts("blocks").len();
-    if blocks == 0 {
-        section
-            .error("settlement.blocks names the sets of totals, as in [\"domestic\", \"foreign\"]");
+    if blocks == 0 && !section.is_no_list("blocks") {
+        section.lacking(
+            "settlement.blocks names the sets of totals, as in [\"domestic\", \"foreign\"]",
+        );
     }
     let (named, digits) = layout(&section, "block");
     let place = |name: &str| find(&section, "block", &named, name);

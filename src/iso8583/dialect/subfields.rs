@@ -87,8 +87,8 @@ fn simple(table: &Table, de: u8) -> Option<Layout> {
         .filter_map(|((part, name), number)| {
             Some(PartRule {
                 tag: Tag::parse(&number.to_string())?,
-                en: name.clone(),
-                zh: String::new(),
+                en: name.en.clone(),
+                zh: name.zh.clone(),
                 kind: field.kind,
                 exposure: field.exposure,
                 layout: None,

@@ -336,7 +336,30 @@ pub struct Field {
     /// Positional sub-fields, in order.
     pub parts: Vec<SubField>,
     /// Names of the sub-fields, in the same order.
-    pub part_names: Vec<String>,
+    pub part_names: Vec<PartName>,
+}
+
+/// What a positional part is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartName {
+    /// In English; rules refer to it by this one.
+    pub en: String,
+    /// In Chinese; empty where the file has none.
+    pub zh: String,
+}
+
+impl PartName {
+    /// Reads a name and how many digits or nibbles the part has: `"batch:6"`, `"batch:6:批次号"`.
+    pub(super) fn read(text: &str, most: u16) -> Option<(Self, u16)> {
+        let (en, rest) = text.split_once(':')?;
+        let (count, zh) = rest.split_once(':').unwrap_or((rest, ""));
+        let count = count.trim().parse().ok()?;
+        let name = Self {
+            en: en.trim().to_owned(),
+            zh: zh.trim().to_owned(),
+        };
+        (1..=most).contains(&count).then_some((name, count))
+    }
 }
 
 /// A positional sub-field, or a whole field: digits (or characters) `from .. from + count`.
