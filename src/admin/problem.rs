@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::inquiry::InquiryError;
+use crate::base::note::NoteError;
 use crate::binding;
 use crate::store::writes::Known;
 use crate::store::{QueryError, RegistryError, StoreError};
@@ -174,7 +175,12 @@ const fn told_as(why: &binding::Refusal) -> (StatusCode, &'static str) {
         binding::Refusal::Locked { .. } => (StatusCode::LOCKED, "locked"),
         binding::Refusal::Undrained { .. } => (StatusCode::CONFLICT, "not drained"),
         binding::Refusal::Taken { .. } => (StatusCode::CONFLICT, "taken"),
-        binding::Refusal::Value { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "does not fit"),
+        binding::Refusal::Words(NoteError::Empty { .. }) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "something is missing")
+        }
+        binding::Refusal::Words(_) | binding::Refusal::Value { .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "does not fit")
+        }
     }
 }
 

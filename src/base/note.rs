@@ -13,7 +13,7 @@ const CARD_DIGITS_MIN: usize = 13;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
     /// Nothing but spaces.
-    #[error("{what} is empty; say {what} in some words")]
+    #[error("{what} is missing; say it in some words")]
     Empty {
         /// "a name" or "a note".
         what: &'static str,
@@ -87,6 +87,15 @@ checked_text! {
 checked_text! {
     /// Why: one line of at most [`limits::NOTE_CHARS_MAX`] characters.
     Note, "a note", limits::NOTE_CHARS_MAX
+}
+
+/// What a person wrote, without the spaces around it: one line of at most [`limits::NOTE_CHARS_MAX`] characters
+/// without a card number. `what` says in an error what it was.
+///
+/// # Errors
+/// When it is empty, too long, cannot be printed or holds a card number.
+pub fn words<'t>(what: &'static str, text: &'t str) -> Result<&'t str, NoteError> {
+    checked(text, what, limits::NOTE_CHARS_MAX)
 }
 
 fn checked<'t>(text: &'t str, what: &'static str, max: usize) -> Result<&'t str, NoteError> {

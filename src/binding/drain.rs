@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::refusal::{Refusal, two_persons};
 use crate::base::Timestamp;
+use crate::base::note::words;
 
 /// What still hangs on a binding. All zero: it can be closed.
 #[derive(
@@ -114,11 +115,7 @@ impl Forced {
         why: &str,
     ) -> Result<Self, Refusal> {
         two_persons(first, second)?;
-        if why.trim().is_empty() {
-            let what = "why the drain is cut short";
-            let remedy = "say it in some words";
-            return Err(Refusal::Missing { what, remedy });
-        }
+        words("why the drain is cut short", why)?;
         Ok(Self {
             first: first.into(),
             second: second.into(),

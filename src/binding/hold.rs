@@ -11,6 +11,8 @@
 //! the check passes (the law against telecom fraud, article 32): a hold without them is not placed. Who
 //! placed a hold does not lift it alone.
 
+use crate::base::note::words;
+
 use super::named::{named_enum, named_set};
 use super::refusal::{Refusal, only_in, two_persons};
 
@@ -113,6 +115,7 @@ impl Explained {
                 let remedy = "the merchant has a right to be told";
                 return Err(Refusal::Missing { what, remedy });
             }
+            words(what, text)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Why a state machine does not take an event. Nothing has changed then.
 
 use crate::base::Timestamp;
+use crate::base::note::NoteError;
 
 /// See the module. Each says what to do instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +99,9 @@ pub enum Refusal {
         /// The way out.
         remedy: &'static str,
     },
+    /// A person's words that cannot be kept. Never holds them.
+    #[error(transparent)]
+    Words(#[from] NoteError),
     /// A value that is none.
     #[error("{what} {problem}")]
     Value {

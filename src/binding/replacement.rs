@@ -35,6 +35,7 @@ use super::named::named_enum;
 use super::refusal::{Refusal, only_in, two_persons};
 use super::wipe::{DeviceEnd, KeyMark, KeysSaid, WipeResult};
 use crate::base::Timestamp;
+use crate::base::note::words;
 
 /// How long after the cut-over it can be undone.
 pub const ROLLBACK: Duration = Duration::from_secs(24 * 3_600);
@@ -252,6 +253,7 @@ impl Replacement {
             let remedy = "say its reference";
             return Err(Refusal::Missing { what, remedy });
         }
+        words("the network's acknowledgement of the new device", network)?;
         self.network = Some(network.trim().into());
         self.checker = Some(by.into());
         self.cut_over_at = Some(now);

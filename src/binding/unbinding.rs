@@ -38,6 +38,7 @@ use super::named::named_enum;
 use super::refusal::{Refusal, only_in, two_persons};
 use super::wipe::{DeviceEnd, KeyMark, KeysSaid, WipeResult};
 use crate::base::Timestamp;
+use crate::base::note::words;
 
 /// From its opening; a case that nobody finished is over then.
 pub const CASE_DAYS: u64 = 30;
@@ -230,11 +231,7 @@ impl Unbinding {
         merchant: MerchantKind,
         effective_at: Timestamp,
     ) -> Result<Self, Refusal> {
-        if note.trim().is_empty() {
-            let what = "why the terminal is unbound";
-            let remedy = "say it in some words";
-            return Err(Refusal::Missing { what, remedy });
-        }
+        words("why the terminal is unbound", note)?;
         Ok(Self {
             stage: UnbindStage::Draft,
             channel,

@@ -186,7 +186,7 @@ fn tell_past(switch: &Switch, idle: &IdleScan) -> Result<(), StoreError> {
 pub(super) fn log_head(registry: &SharedRegistry) {
     let head = registry.lock().head();
     match head {
-        Ok(head) => tracing::info!(%head, "the end of the audit trail"),
+        Ok(head) => tracing::info!(head = head.grouped(), "the end of the audit trail"),
         Err(problem) => {
             tracing::error!(
                 problem = chain(&problem),

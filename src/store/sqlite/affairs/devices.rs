@@ -298,6 +298,9 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let device = self.device(name)?;
         self.stale("the device", device.version)?;
+        if !note.is_empty() {
+            super::said("why", note)?;
+        }
         let bound = self.terminal_of(device.id)?;
         let frees = matches!(
             event,

@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 
 use super::registry::{accounts_of_b, admission_of, write_accounts};
 use super::{SqliteRegistry, audit, from_sql, to_sql};
+use crate::base::note::words;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{Payment, Purpose};
 use crate::binding::counters::LimitSet;
@@ -716,11 +717,8 @@ fn shown(admission: Admission) -> Value {
     shown
 }
 
-/// What a person has to say.
+/// What a person has to say: it goes into the audit trail, to the merchant and into events, for good.
 fn said(what: &'static str, text: &str) -> Stopped<()> {
-    if text.trim().is_empty() {
-        let remedy = "say it in some words";
-        return Err(Refusal::Missing { what, remedy }.into());
-    }
+    words(what, text).map_err(Refusal::from)?;
     Ok(())
 }

@@ -2144,3 +2144,55 @@ fn limits_that_say_nothing_or_of_nobody_are_refused() {
     }
     assert!(desk.refused(MAKER, uncurrencied).contains("currency"));
 }
+
+/// What a person writes goes into the audit trail, to the merchant and into events.
+#[test]
+fn words_hold_no_card_number_and_end_somewhere() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    for (note, expect) in [
+        ("card 4761739001010010 stolen", "looks like a card number"),
+        (
+            "card 4761 7390 0101 0010 stolen",
+            "looks like a card number",
+        ),
+        (&*"x".repeat(501), "501 characters, 500 are allowed"),
+        ("two\nlines", "cannot be printed"),
+    ] {
+        let note = || note.to_owned();
+        let explained = |reason: String, appeal: String| Explained {
+            reason,
+            remedy: "inspection".into(),
+            documents: String::new(),
+            appeal,
+        };
+        let hold = |explained| Command::PlaceHold {
+            key: key("T1"),
+            scope: HoldScope::Settlement,
+            explained,
+        };
+        for command in [
+            Command::Suspend {
+                key: key("T1"),
+                note: note(),
+            },
+            Command::Repend {
+                key: key("T1"),
+                reasons: ReasonSet::EMPTY.with(RependReason::Identity),
+                note: note(),
+            },
+            Command::FileEvidence {
+                about: "terminal acme/T1".into(),
+                allows: Allows::Resume,
+                note: note(),
+                sha256: SHA.into(),
+            },
+            hold(explained(note(), "desk".into())),
+            hold(explained("tip".into(), note())),
+        ] {
+            let refused = desk.refused(MAKER, command);
+            assert!(refused.contains(expect), "{refused}");
+            assert!(!refused.contains("4761"), "{refused}");
+        }
+    }
+}
