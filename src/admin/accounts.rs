@@ -11,6 +11,7 @@ use super::Admin;
 use super::affairs::{Outcome, merchant_id, one_of};
 use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::Refusal;
+use super::routes::ACCOUNT;
 use super::terminals::acquirer_of;
 use crate::binding::account::{AccountEvent, AccountKind};
 use crate::store::Registry;
@@ -88,13 +89,17 @@ async fn account_event(
     IfMatch(version): IfMatch,
     write: Write<AccountHappening>,
 ) -> Result<Response, Refusal> {
+    let event = one_of!(AccountEvent, "event", &write.body.event)?;
+    admin
+        .permit_act(&write.caller, ACCOUNT, event.name())
+        .await?;
     let make = move |registry: &mut dyn Registry, new: AccountHappening| {
         Ok(Command::Account {
             account: AccountName {
                 acquirer: acquirer_of(registry, &acquirer)?,
                 reference: account,
             },
-            event: one_of!(AccountEvent, "event", &new.event)?,
+            event,
             note: new.note,
             evidence: new.evidence,
         })

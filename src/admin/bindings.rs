@@ -13,6 +13,7 @@ use super::affairs::{Outcome, one_of};
 use super::extract::{IfMatch, Parameters, Path, SeenVersion, Write};
 use super::page;
 use super::problem::{Refusal, blocking};
+use super::routes::ACTIONS;
 use super::terminals::key_of;
 use crate::base::MerchantId;
 use crate::binding::challenge::{Code, Purpose};
@@ -154,6 +155,25 @@ enum Act {
     },
 }
 
+impl Act {
+    /// As a request says it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Approve { .. } => "approve",
+            Self::Reject { .. } => "reject",
+            Self::Activate { .. } => "activate",
+            Self::Repend { .. } => "repend",
+            Self::Clear { .. } => "clear",
+            Self::Spare { .. } => "spare",
+            Self::Suspend { .. } => "suspend",
+            Self::Resume { .. } => "resume",
+            Self::RequestAccount { .. } => "request-account",
+            Self::ApproveAccount { .. } => "approve-account",
+            Self::CancelAccount { .. } => "cancel-account",
+        }
+    }
+}
+
 impl std::fmt::Debug for Act {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // One of them holds a code.
@@ -176,6 +196,8 @@ async fn act(
     IfMatch(version): IfMatch,
     write: Write<Act>,
 ) -> Result<Response, Refusal> {
+    let name = write.body.name();
+    admin.permit_act(&write.caller, ACTIONS, name).await?;
     let keys = admin.switch.keys.clone();
     let make = move |registry: &mut dyn Registry, act: Act| {
         command_of(registry, &keys, &acquirer, &terminal, act)

@@ -1,5 +1,5 @@
 //! Who calls, and what they may do. The one place where rights are checked: a request that passes here
-//! carries its [`Caller`], and no handler asks again.
+//! carries its [`Caller`]. Handlers of addresses that do several things ask here once more, which of them it is.
 //!
 //! The Unix socket is trusted by its file mode: who may open it may do everything, under the name of the
 //! user at its other end. With a token, a caller has the token's name and role, on the socket too. Over
@@ -352,16 +352,33 @@ async fn permit(admin: &Admin, asked: &Asked, caller: &Caller) -> Result<(), Ref
         routes::Found::OtherMethod => return Ok(()),
         routes::Found::Nothing => &[],
     };
+    allow(admin, caller, roles, &format!("{method} {}", path.as_str())).await
+}
+
+impl Admin {
+    /// Whether the caller may do this one of the things that an address does: the table of acts says so.
+    pub(super) async fn permit_act(
+        &self,
+        caller: &Caller,
+        path: &'static str,
+        act: &str,
+    ) -> Result<(), Refusal> {
+        let roles = routes::act_roles(path, act);
+        allow(self, caller, roles, &format!("POST {path} {act}")).await
+    }
+}
+
+/// Refuses who has none of these roles, and tells of it, though not each time.
+async fn allow(admin: &Admin, caller: &Caller, roles: &[Role], what: &str) -> Result<(), Refusal> {
     if caller.rights.include(roles) {
         return Ok(());
     }
     let may: Vec<_> = roles.iter().map(|role| role.name()).collect();
     let (may, has) = (may.join(", "), caller.rights.name());
-    let path = path.as_str();
     let number = caller.identity.strip_prefix("token ");
     let number = number.and_then(|number| number.parse().ok());
     if number.is_none_or(|number| admin.gatekeeper.throttle().tells(number, admin.clock.now())) {
-        let entry = Entry::new("access.denied", format!("route {method} {path}"));
+        let entry = Entry::new("access.denied", format!("route {what}"));
         tell(admin, caller.actor(admin.clock.wall()), entry).await;
     }
     Err(Refusal::new(

@@ -8,7 +8,7 @@ use csv::{ReaderBuilder, StringRecord, Terminator};
 use crate::base::card::luhn;
 use crate::base::document::nearest;
 use crate::base::{AcquirerId, Currency, MerchantId, TerminalId, limits};
-use crate::binding::{AccountKind, AccountStatus, BindingState, Limits, ReasonSet};
+use crate::binding::{AccountKind, AccountStatus, BindingState, Life, Limits, ReasonSet};
 use crate::store::BindingRow;
 use crate::store::registry::{BoundAccount, ImportLine, LineProblem};
 
@@ -173,8 +173,11 @@ impl<R: Read> Lines<R> {
         };
         let reasons = ReasonSet::parse(self.column(10))
             .ok_or("reasons must be words joined by +, as in phone+account")?;
-        if (state == Some(BindingState::RePending)) == reasons.is_empty() {
-            return Err("state re-pending needs reasons, other states take none".into());
+        if !Life::fits(state.unwrap_or(BindingState::Active), reasons) {
+            return Err(
+                "state re-pending needs reasons; suspended and unbinding may have some, other states have none"
+                    .into(),
+            );
         }
         let mcc = self.column(5);
         if !(mcc.is_empty() || mcc.len() == 4 && mcc.bytes().all(|b| b.is_ascii_digit())) {
@@ -419,11 +422,13 @@ mod tests {
                     T3,M1,A1,re-pending,\n\
                     T4,M1,A1,asleep,\n\
                     T5,M1,,,\n\
+                    T8,M1,A1,suspended,phone\n\
+                    T9,M1,A1,active,phone\n\
                     T6,M1,A1,active,,,\n\
                     T7,M1,A1,active,,Shop, Ltd\n";
         let found = reasons(text);
         let numbers: Vec<_> = found.iter().map(|(line, _)| *line).collect();
-        assert_eq!(numbers, [3, 4, 5, 6, 7, 9]);
+        assert_eq!(numbers, [3, 4, 5, 6, 7, 9, 11]);
         assert_eq!(
             found[0].1,
             "terminal id has 9 characters, 1 to 8 are allowed"

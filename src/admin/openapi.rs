@@ -18,6 +18,7 @@ use super::Admin;
 use super::problem::Problem;
 use super::routes::{self, Found};
 use crate::base::limits;
+use crate::security::access::Role;
 
 /// The document
 #[utoipa::path(
@@ -63,13 +64,18 @@ pub(super) fn completed(mut document: OpenApi) -> OpenApi {
             // Several files have a `show` and a `list`.
             operation.operation_id = Some(named(method, path));
             if let Found::Roles(roles) = routes::roles(method, path) {
-                let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
-                let told = format!("Roles: {}.", names.join(", "));
-                let before = operation.description.take();
-                operation.description = Some(match before {
-                    Some(before) => format!("{before}\n\n{told}"),
-                    None => told,
-                });
+                let mut told = operation.description.take().unwrap_or_default();
+                if !told.is_empty() {
+                    told.push_str("\n\n");
+                }
+                for (act, roles) in routes::acts(path) {
+                    told.push_str(&format!("- `{act}`: {}\n", names(roles)));
+                }
+                if !told.is_empty() && !told.ends_with("\n\n") {
+                    told.push('\n');
+                }
+                told.push_str(&format!("Roles: {}.", names(roles)));
+                operation.description = Some(told);
             }
             for parameter in operation.parameters.iter_mut().flatten() {
                 if let RefOr::T(parameter) = parameter
@@ -94,6 +100,11 @@ pub(super) fn completed(mut document: OpenApi) -> OpenApi {
         }
     }
     document
+}
+
+fn names(roles: &[Role]) -> String {
+    let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
+    names.join(", ")
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
@@ -240,6 +251,18 @@ mod tests {
             "a route stands there twice"
         );
         assert!(routes::ROUTES.iter().all(|(.., roles)| !roles.is_empty()));
+        // Who may come to an address that does several things is who may do one of them.
+        for path in routes::ACTS
+            .iter()
+            .map(|(path, ..)| *path)
+            .collect::<BTreeSet<_>>()
+        {
+            let of_acts: BTreeSet<_> = routes::acts(path).flat_map(|(_, roles)| roles).collect();
+            let Found::Roles(of_route) = routes::roles("POST", path) else {
+                panic!("{path} is no route");
+            };
+            assert_eq!(of_acts, of_route.iter().collect(), "{path}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::affairs::{Outcome, one_of};
 use super::cases::DestroyedKeys;
 use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::Refusal;
+use super::routes::REPLACEMENT;
 use super::terminals::key_of;
 use crate::binding::drain::Outstanding;
 use crate::binding::replacement::DeviceTest;
@@ -96,6 +97,21 @@ enum Replace {
     },
 }
 
+impl Replace {
+    /// As a request says it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Tested { .. } => "tested",
+            Self::CutOver { .. } => "cut-over",
+            Self::RollBack => "roll-back",
+            Self::Cancel => "cancel",
+            Self::Close => "close",
+            Self::Force { .. } => "force",
+            Self::Wiped { .. } => "wiped",
+        }
+    }
+}
+
 /// A step of a replacement
 #[utoipa::path(
     post, path = "/v1/replacements/{case}/steps", tag = "cases",
@@ -108,6 +124,8 @@ async fn replace_step(
     IfMatch(version): IfMatch,
     write: Write<Replace>,
 ) -> Result<Response, Refusal> {
+    let name = write.body.name();
+    admin.permit_act(&write.caller, REPLACEMENT, name).await?;
     let found = admin.case(case).await?;
     let left = match &write.body {
         Replace::Close | Replace::Force { .. } => admin.hanging_on(found.leaving()).await?.0,

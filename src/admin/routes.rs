@@ -1,5 +1,5 @@
-//! Which role may call which route: the whole table. A route that is not here is nobody's; a test sees to
-//! it that each one is.
+//! Which role may call which route, and what of it where one address does several things: both tables. A route that is
+//! not here is nobody's; a test sees to it that each one is.
 
 use crate::security::access::Role::{self, Admin, Checker, KeyCustodian, Operator, Risk, Viewer};
 
@@ -11,8 +11,16 @@ const RUN: &[Role] = &[Operator, Admin];
 const STOP: &[Role] = &[Operator, Risk, Admin];
 /// Who prepares and who approves: what two persons have to do is asked of their names.
 const WORK: &[Role] = &[Operator, Checker, Risk, Admin];
-/// Who handles devices and what is in them.
-const KEYS: &[Role] = &[Operator, KeyCustodian, Admin];
+/// Who handles devices.
+const DEVICES: &[Role] = &[Operator, KeyCustodian, Admin];
+/// Who says what is in them, and what was destroyed.
+const KEYS: &[Role] = &[KeyCustodian, Admin];
+/// Who approves what another person prepared.
+const APPROVE: &[Role] = &[Checker, Admin];
+/// Who prepares, and who approves.
+const CASE: &[Role] = &[Operator, Checker, Admin];
+/// Who restricts, and who lets go on what is restricted.
+const RESTRICT: &[Role] = &[Checker, Risk, Admin];
 /// Who gives rights and takes them.
 const RULE: &[Role] = &[Admin];
 /// Who reads the audit trail.
@@ -28,7 +36,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("PUT", "/v1/accounts/{acquirer}/{account}/status", STOP),
     ("POST", "/v1/accounts/{acquirer}", RUN),
     ("POST", "/v1/accounts/{acquirer}/{account}/events", WORK),
-    ("POST", "/v1/accounts/{acquirer}/{account}/release", WORK),
+    ("POST", "/v1/accounts/{acquirer}/{account}/release", APPROVE),
     ("GET", "/v1/acquirers", READ),
     ("GET", "/v1/acquirers/{acquirer}", READ),
     ("PUT", "/v1/acquirers/{acquirer}", RULE),
@@ -47,9 +55,9 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("POST", "/v1/challenges/{challenge}/check", RUN),
     ("POST", "/v1/contacts/{contact}/consent", RUN),
     ("POST", "/v1/contacts/{contact}/events", WORK),
-    ("POST", "/v1/devices/{acquirer}", KEYS),
+    ("POST", "/v1/devices/{acquirer}", DEVICES),
     ("GET", "/v1/devices/{acquirer}/{serial}", READ),
-    ("POST", "/v1/devices/{acquirer}/{serial}/events", KEYS),
+    ("POST", "/v1/devices/{acquirer}/{serial}/events", DEVICES),
     ("POST", "/v1/devices/{acquirer}/{serial}/keys", KEYS),
     ("GET", "/v1/evidence", READ),
     ("POST", "/v1/evidence", WORK),
@@ -59,7 +67,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("POST", "/v1/exceptions/{transaction}/close", RUN),
     ("POST", "/v1/exceptions/{transaction}/resend", RUN),
     ("POST", "/v1/holds/{hold}/appeal", RUN),
-    ("POST", "/v1/holds/{hold}/lift", WORK),
+    ("POST", "/v1/holds/{hold}/lift", RESTRICT),
     ("POST", "/v1/import", RULE),
     ("GET", "/v1/limits/{scope}/{acquirer}/{name}", READ),
     ("PUT", "/v1/limits/{scope}/{acquirer}/{name}", WORK),
@@ -70,7 +78,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/merchants/{acquirer}/{merchant}/terminals", READ),
     ("POST", "/v1/replacements", RUN),
     ("POST", "/v1/replacements/{case}/keys-destroyed", KEYS),
-    ("POST", "/v1/replacements/{case}/steps", WORK),
+    ("POST", "/v1/replacements/{case}/steps", CASE),
     ("GET", "/v1/settlements/{date}", READ),
     ("GET", "/v1/terminals", READ),
     ("POST", "/v1/terminals/states", STOP),
@@ -84,7 +92,11 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ),
     ("GET", "/v1/terminals/{acquirer}/{terminal}/history", READ),
     ("GET", "/v1/terminals/{acquirer}/{terminal}/holds", READ),
-    ("POST", "/v1/terminals/{acquirer}/{terminal}/holds", STOP),
+    (
+        "POST",
+        "/v1/terminals/{acquirer}/{terminal}/holds",
+        RESTRICT,
+    ),
     ("PUT", "/v1/terminals/{acquirer}/{terminal}/state", STOP),
     ("GET", "/v1/tokens", RULE),
     ("POST", "/v1/tokens", RULE),
@@ -94,8 +106,72 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/transactions/{transaction}/evidence", READ),
     ("POST", "/v1/unbindings", RUN),
     ("POST", "/v1/unbindings/{case}/keys-destroyed", KEYS),
-    ("POST", "/v1/unbindings/{case}/steps", WORK),
+    ("POST", "/v1/unbindings/{case}/steps", CASE),
 ];
+
+/// Addresses that do more than one thing.
+pub(super) const ACTIONS: &str = "/v1/terminals/{acquirer}/{terminal}/actions";
+pub(super) const UNBINDING: &str = "/v1/unbindings/{case}/steps";
+pub(super) const REPLACEMENT: &str = "/v1/replacements/{case}/steps";
+pub(super) const ACCOUNT: &str = "/v1/accounts/{acquirer}/{account}/events";
+
+/// Who may do what there: address, action, step or event, and roles. Who prepares does not approve under another name
+/// of a role either.
+pub(super) const ACTS: &[(&str, &str, &[Role])] = &[
+    (ACTIONS, "approve", APPROVE),
+    (ACTIONS, "reject", CASE),
+    (ACTIONS, "activate", RUN),
+    (ACTIONS, "repend", WORK),
+    (ACTIONS, "clear", RESTRICT),
+    (ACTIONS, "spare", CASE),
+    (ACTIONS, "suspend", WORK),
+    (ACTIONS, "resume", RESTRICT),
+    (ACTIONS, "request-account", RUN),
+    (ACTIONS, "approve-account", APPROVE),
+    (ACTIONS, "cancel-account", CASE),
+    (UNBINDING, "confirm", RUN),
+    (UNBINDING, "prove", RUN),
+    (UNBINDING, "add-document", RUN),
+    (UNBINDING, "review", APPROVE),
+    (UNBINDING, "acknowledge", RUN),
+    (UNBINDING, "exported", RUN),
+    (UNBINDING, "submit", RUN),
+    (UNBINDING, "approve", APPROVE),
+    (UNBINDING, "reject", APPROVE),
+    (UNBINDING, "start", CASE),
+    (UNBINDING, "close", CASE),
+    (UNBINDING, "force", APPROVE),
+    (UNBINDING, "wiped", RUN),
+    (UNBINDING, "reported", RUN),
+    (UNBINDING, "cancel", CASE),
+    (REPLACEMENT, "tested", RUN),
+    (REPLACEMENT, "cut-over", APPROVE),
+    // By another person than cut over: where there is one checker, an operator.
+    (REPLACEMENT, "roll-back", CASE),
+    (REPLACEMENT, "cancel", CASE),
+    (REPLACEMENT, "close", CASE),
+    (REPLACEMENT, "force", APPROVE),
+    (REPLACEMENT, "wiped", RUN),
+    (ACCOUNT, "verify", APPROVE),
+    (ACCOUNT, "invalidate", WORK),
+    (ACCOUNT, "freeze", WORK),
+    (ACCOUNT, "unfreeze", RESTRICT),
+    (ACCOUNT, "close", CASE),
+];
+
+/// Who may do this at an address that does several things. An act that is not in the table is nobody's.
+pub(super) fn act_roles(path: &str, act: &str) -> &'static [Role] {
+    acts(path)
+        .find(|(known, _)| *known == act)
+        .map_or(&[], |(_, roles)| roles)
+}
+
+/// What an address does beside others, each with its roles; none for one that does one thing.
+pub(super) fn acts(path: &str) -> impl Iterator<Item = (&'static str, &'static [Role])> {
+    ACTS.iter()
+        .filter(move |(at, ..)| *at == path)
+        .map(|(_, act, roles)| (*act, *roles))
+}
 
 /// What the table says of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

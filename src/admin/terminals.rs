@@ -268,7 +268,7 @@ impl NewState {
                 .ok_or_else(|| Refusal::unfit(format!("reasons are {}", known.join(", "))))?;
             reasons = reasons.with(reason);
         }
-        Ok(Life { state, reasons })
+        Ok(Life::new(state, reasons))
     }
 }
 
@@ -284,10 +284,7 @@ fn may_set(
     let Some(row) = registry.show(key)? else {
         return Ok(());
     };
-    let before = Life {
-        state: row.admission.state,
-        reasons: row.admission.reasons,
-    };
+    let before = Life::new(row.admission.state, row.admission.reasons);
     if before.only_stops(new.read()?) {
         return Ok(());
     }
@@ -307,7 +304,7 @@ fn state_set(
     version: Option<u32>,
 ) -> Result<(Shown, DirectoryChanges), Refusal> {
     let key = key_of(registry, acquirer, terminal)?;
-    let Life { state, reasons } = new.read()?;
+    let Life { state, reasons, .. } = new.read()?;
     let changes = registry.set_state(key, state, reasons, version, actor)?;
     Ok((terminal_shown(registry, eye, acquirer, terminal)?, changes))
 }

@@ -13,6 +13,7 @@ use super::cases::DestroyedKeys;
 use super::contacts::Recognised;
 use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::Refusal;
+use super::routes::UNBINDING;
 use super::terminals::key_of;
 use crate::base::Timestamp;
 use crate::binding::documents::DocumentKind;
@@ -145,6 +146,29 @@ enum Unbind {
     },
 }
 
+impl Unbind {
+    /// As a request says it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Confirm { .. } => "confirm",
+            Self::Prove { .. } => "prove",
+            Self::AddDocument { .. } => "add-document",
+            Self::Review { .. } => "review",
+            Self::Acknowledge { .. } => "acknowledge",
+            Self::Exported { .. } => "exported",
+            Self::Submit => "submit",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Start => "start",
+            Self::Close => "close",
+            Self::Force { .. } => "force",
+            Self::Wiped { .. } => "wiped",
+            Self::Reported { .. } => "reported",
+            Self::Cancel { .. } => "cancel",
+        }
+    }
+}
+
 /// A step of a case of unbinding
 #[utoipa::path(
     post, path = "/v1/unbindings/{case}/steps", tag = "cases",
@@ -157,6 +181,8 @@ async fn unbind_step(
     IfMatch(version): IfMatch,
     write: Write<Unbind>,
 ) -> Result<Response, Refusal> {
+    let name = write.body.name();
+    admin.permit_act(&write.caller, UNBINDING, name).await?;
     let found = admin.case(case).await?;
     let by = write.actor().name;
     let step = match &write.body {

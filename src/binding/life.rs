@@ -11,7 +11,7 @@
 //!     │                     │              │
 //!     │                     │              │ unbind (from ACTIVE, RE_PENDING, SUSPENDED)
 //!     │                     │              ▼        cancel
-//!     │                     │          UNBINDING ─────────▶ RE_PENDING {reconfirm}
+//!     │                     │          UNBINDING ─────────▶ as before, and {reconfirm}
 //!     │                     │              │ drained
 //!     ▼                     ▼              ▼
 //!   UNBOUND ◀───────────────┴──────────────┘
@@ -22,35 +22,40 @@
 //! | `Approve` | pending | activating | a second person |
 //! | `Reject` | pending, activating | unbound | a second person; time |
 //! | `Activate` | activating | active | the device, with a code that is used once |
-//! | `Repend` | active, re-pending, suspended | re-pending (suspended stays) | registry, risk, time |
-//! | `Clear` | re-pending, suspended | active when no reason is left (suspended stays) | evidence for that reason |
+//! | `Repend` | active, re-pending, suspended, unbinding | re-pending (suspended and unbinding stay) | registry, risk, time |
+//! | `Clear` | re-pending, suspended, unbinding | active when no reason is left (suspended and unbinding stay) | evidence for that reason |
 //! | `Overdue` | re-pending | suspended | time |
-//! | `Suspend` | active, re-pending | suspended | risk, law, whoever reports it lost |
-//! | `Resume` | suspended | active, or re-pending with the reasons it had | a second person |
+//! | `Suspend` | active, re-pending, unbinding | suspended (unbinding stays, and is suspended when it is cancelled) | risk, law, whoever reports it lost |
+//! | `Resume` | suspended, unbinding that was suspended | active, or re-pending with the reasons it had (unbinding stays) | a second person |
 //! | `Unbind` | active, re-pending, suspended | unbinding | an approved case |
-//! | `CancelUnbind` | unbinding | re-pending (reconfirm) | two persons |
+//! | `CancelUnbind` | unbinding | suspended if it was or would be, else re-pending; with the reasons it had and reconfirm | merchant, checker |
 //! | `Drained` | unbinding | unbound | the drain conditions, or two persons |
 //!
 //! What asks for little proof stops, what asks for much starts: no event leads to ACTIVE but the device's
 //! activation and the last reason's evidence. A request for a change, a code that was sent and codes that
 //! were wrong are no events of a binding at all, so that nobody can stop a shop by telephone.
 //!
-//! PENDING, ACTIVATING and UNBINDING take no new money and are not suspended: coming back from there would
-//! need a memory of where it came from. What must be stopped in them is stopped by a hold.
+//! An unbinding forgets nothing: a case that is opened and cancelled is no way around a suspension, and around no
+//! proof that is still owed.
+//!
+//! PENDING and ACTIVATING take no new money and are not suspended: what must be stopped in them is stopped by a
+//! hold, or rejected.
 
 use super::refusal::{Refusal, only_in};
 use super::state::{BindingState, ReasonSet, RependReason};
 
-/// A binding's state with the reasons that are open: they are kept while it is suspended.
+/// A binding's state with what outlasts it: reasons are kept while it is suspended, and both while it unbinds.
 ///
-/// `state == RePending` implies that `reasons` is not empty; in states other than `RE_PENDING` and `SUSPENDED`
-/// it is.
+/// `state == RePending` implies that `reasons` is not empty; in states other than `RE_PENDING`, `SUSPENDED` and
+/// `UNBINDING` it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// State.
     pub state: BindingState,
     /// Reasons to verify anew that no evidence was given for yet.
     pub reasons: ReasonSet,
+    /// Whether it is suspended; in `UNBINDING`, whether it is when that is cancelled. In no other state.
+    pub suspended: bool,
 }
 
 /// What happens to a binding.
@@ -104,11 +109,32 @@ impl Life {
     /// A binding that was asked for.
     pub const REQUESTED: Self = Self::plain(BindingState::Pending);
 
-    const fn plain(state: BindingState) -> Self {
+    /// In a state that came about without anything that outlasts it.
+    #[must_use]
+    pub const fn new(state: BindingState, reasons: ReasonSet) -> Self {
         Self {
             state,
-            reasons: ReasonSet::EMPTY,
+            reasons,
+            suspended: matches!(state, BindingState::Suspended),
         }
+    }
+
+    /// Whether these reasons can be open in this state: a re-pending binding has some, and none is kept where nothing
+    /// comes back from.
+    #[must_use]
+    pub const fn fits(state: BindingState, reasons: ReasonSet) -> bool {
+        match state {
+            BindingState::RePending => !reasons.is_empty(),
+            BindingState::Suspended | BindingState::Unbinding => true,
+            BindingState::Pending
+            | BindingState::Activating
+            | BindingState::Active
+            | BindingState::Unbound => reasons.is_empty(),
+        }
+    }
+
+    const fn plain(state: BindingState) -> Self {
+        Self::new(state, ReasonSet::EMPTY)
     }
 
     /// What an event makes of it.
@@ -135,34 +161,42 @@ impl Life {
             BindingEvent::Clear(reason) => self.clear(reason),
             BindingEvent::Overdue => {
                 self.only_in(&[RePending], "called overdue", "nothing has to be done")?;
-                Ok(Self {
-                    state: Suspended,
-                    ..self
-                })
+                Ok(self.stopped())
             }
             BindingEvent::Suspend => {
                 let remedy = "place a hold on its acceptance instead";
-                self.only_in(&[Active, RePending], "suspended", remedy)?;
-                Ok(Self {
-                    state: Suspended,
-                    ..self
-                })
+                self.only_in(&[Active, RePending, Unbinding], "suspended", remedy)?;
+                if self.suspended {
+                    let (what, problem) = ("the suspension", "outlasts the unbinding already");
+                    return Err(Refusal::Value { what, problem });
+                }
+                Ok(self.stopped())
             }
             BindingEvent::Resume => {
-                self.only_in(&[Suspended], "resumed", self.way_out())?;
-                Ok(self.active_or_waiting())
+                if self.state != Unbinding || !self.suspended {
+                    self.only_in(&[Suspended], "resumed", self.way_out())?;
+                }
+                let resumed = Self {
+                    suspended: false,
+                    ..self
+                };
+                Ok(resumed.active_or_waiting())
             }
             BindingEvent::Unbind => {
                 let remedy = "reject it if it was never active; otherwise its case goes on";
                 self.only_in(&[Active, RePending, Suspended], "unbound", remedy)?;
-                Ok(Self::plain(Unbinding))
+                Ok(Self {
+                    state: Unbinding,
+                    ..self
+                })
             }
             BindingEvent::CancelUnbind => {
                 let remedy = "only a drain that is under way can be cancelled";
                 self.only_in(&[Unbinding], "kept", remedy)?;
                 Ok(Self {
-                    state: RePending,
-                    reasons: ReasonSet::EMPTY.with(RependReason::Reconfirm),
+                    state: if self.suspended { Suspended } else { RePending },
+                    reasons: self.reasons.with(RependReason::Reconfirm),
+                    ..self
                 })
             }
             BindingEvent::Drained => {
@@ -183,7 +217,7 @@ impl Life {
     }
 
     fn repend(self, more: ReasonSet) -> Result<Self, Refusal> {
-        use BindingState::{Active, RePending, Suspended};
+        use BindingState::{Active, RePending, Suspended, Unbinding};
         if more.is_empty() {
             return Err(Refusal::Missing {
                 what: "a reason",
@@ -192,19 +226,23 @@ impl Life {
         }
         let remedy = "it takes no new money in this state anyway";
         let verb = "made to verify anew";
-        self.only_in(&[Active, RePending, Suspended], verb, remedy)?;
-        let state = match self.state {
-            Suspended => Suspended,
-            _active_or_waiting => RePending,
-        };
+        self.only_in(&[Active, RePending, Suspended, Unbinding], verb, remedy)?;
         let reasons = more.iter().fold(self.reasons, ReasonSet::with);
-        Ok(Self { state, reasons })
+        Ok(Self { reasons, ..self }.active_or_waiting())
+    }
+
+    /// Whether it can be made to verify something anew.
+    #[must_use]
+    pub fn may_repend(self) -> bool {
+        let any = ReasonSet::EMPTY.with(RependReason::Reconfirm);
+        self.repend(any).is_ok()
     }
 
     fn clear(self, reason: RependReason) -> Result<Self, Refusal> {
-        use BindingState::{RePending, Suspended};
+        use BindingState::{RePending, Suspended, Unbinding};
         let verb = "cleared of a reason";
-        self.only_in(&[RePending, Suspended], verb, "it waits for nothing")?;
+        let waiting = [RePending, Suspended, Unbinding];
+        self.only_in(&waiting, verb, "it waits for nothing")?;
         if !self.reasons.contains(reason) {
             return Err(Refusal::Missing {
                 what: "this reason",
@@ -212,24 +250,33 @@ impl Life {
             });
         }
         let left = Self {
-            state: self.state,
             reasons: self.reasons.without(reason),
+            ..self
         };
-        Ok(if self.state == RePending {
-            left.active_or_waiting()
-        } else {
-            left
-        })
+        Ok(left.active_or_waiting())
     }
 
-    /// Active only when no reason is left.
+    /// Active only when no reason is left; what is suspended or unbinds stays so.
     const fn active_or_waiting(self) -> Self {
-        let state = if self.reasons.is_empty() {
+        let state = if matches!(self.state, BindingState::Unbinding) {
+            BindingState::Unbinding
+        } else if self.suspended {
+            BindingState::Suspended
+        } else if self.reasons.is_empty() {
             BindingState::Active
         } else {
             BindingState::RePending
         };
         Self { state, ..self }
+    }
+
+    /// Suspended, at once or when its unbinding is cancelled.
+    const fn stopped(self) -> Self {
+        let stopped = Self {
+            suspended: true,
+            ..self
+        };
+        stopped.active_or_waiting()
     }
 
     fn only_in(
@@ -269,41 +316,46 @@ mod tests {
     const PHONE: ReasonSet = ReasonSet::EMPTY.with(RependReason::Phone);
     const BOTH: ReasonSet = PHONE.with(RependReason::Account);
 
-    fn life(state: BindingState, reasons: ReasonSet) -> Life {
-        Life { state, reasons }
+    const fn life(state: BindingState, reasons: ReasonSet) -> Life {
+        Life::new(state, reasons)
     }
 
     /// Every event in every state. Columns: pending, activating, active, re-pending (phone), suspended (no
-    /// reason), unbinding, unbound; `.` is refused, otherwise the first letters of the state it leads to.
+    /// reason), unbinding (phone), unbound; `.` is refused, otherwise the first letters of the state it leads to.
     #[test]
     fn every_event_in_every_state_is_answered_as_the_table_says() {
         let table = [
             (BindingEvent::Approve, "A. .. .. .. .. .. .."),
             (BindingEvent::Reject, "U. U. .. .. .. .. .."),
             (BindingEvent::Activate, ".. Ac .. .. .. .. .."),
-            (BindingEvent::Repend(BOTH), ".. .. RB RB SB .. .."),
+            (BindingEvent::Repend(BOTH), ".. .. RB RB SB DB .."),
             (
                 BindingEvent::Clear(RependReason::Phone),
-                ".. .. .. Ac .. .. ..",
+                ".. .. .. Ac .. D. ..",
             ),
             (BindingEvent::Overdue, ".. .. .. SP .. .. .."),
-            (BindingEvent::Suspend, ".. .. S. SP .. .. .."),
+            (BindingEvent::Suspend, ".. .. S. SP .. Ds .."),
             (BindingEvent::Resume, ".. .. .. .. Ac .. .."),
-            (BindingEvent::Unbind, ".. .. D. D. D. .. .."),
+            (BindingEvent::Unbind, ".. .. D. DP Ds .. .."),
             (BindingEvent::CancelUnbind, ".. .. .. .. .. RC .."),
             (BindingEvent::Drained, ".. .. .. .. .. U. .."),
         ];
-        let reconfirm = ReasonSet::EMPTY.with(RependReason::Reconfirm);
+        let reconfirm = PHONE.with(RependReason::Reconfirm);
         for (event, row) in table {
             for (state, want) in BindingState::ALL.iter().zip(row.split(' ')) {
                 let reasons = match state {
-                    BindingState::RePending => PHONE,
+                    BindingState::RePending | BindingState::Unbinding => PHONE,
                     _none => ReasonSet::EMPTY,
                 };
                 let got = match life(*state, reasons).apply(event) {
                     Err(Refusal::State { .. } | Refusal::Missing { .. }) => "..",
                     Err(other) => panic!("{event:?} in {state}: {other}"),
-                    Ok(Life { state, reasons }) => match (state, reasons) {
+                    Ok(Life {
+                        state: BindingState::Unbinding,
+                        suspended: true,
+                        ..
+                    }) => "Ds",
+                    Ok(Life { state, reasons, .. }) => match (state, reasons) {
                         (BindingState::Pending, _) => "P.",
                         (BindingState::Activating, _) => "A.",
                         (BindingState::Active, _) => "Ac",
@@ -313,6 +365,8 @@ mod tests {
                         (BindingState::Suspended, r) if r == BOTH => "SB",
                         (BindingState::Suspended, r) if r == PHONE => "SP",
                         (BindingState::Suspended, _) => "S.",
+                        (BindingState::Unbinding, r) if r == BOTH => "DB",
+                        (BindingState::Unbinding, r) if r == PHONE => "DP",
                         (BindingState::Unbinding, _) => "D.",
                         (BindingState::Unbound, _) => "U.",
                     },
@@ -347,6 +401,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_open_before_an_unbinding_is_open_when_it_is_cancelled() {
+        let reconfirm = BOTH.with(RependReason::Reconfirm);
+        for (before, after) in [
+            (BindingState::RePending, BindingState::RePending),
+            (BindingState::Suspended, BindingState::Suspended),
+        ] {
+            let draining = life(before, BOTH).apply(BindingEvent::Unbind).unwrap();
+            let back = draining.apply(BindingEvent::CancelUnbind).unwrap();
+            assert_eq!(back, life(after, reconfirm));
+        }
+        // What stops it while it drains stops it afterwards, until somebody resumes it; nothing ends twice.
+        let draining = life(BindingState::Active, PHONE).apply(BindingEvent::Unbind);
+        let draining = draining.unwrap();
+        assert!(draining.apply(BindingEvent::Resume).is_err());
+        let stopped = draining.apply(BindingEvent::Suspend).unwrap();
+        assert!(stopped.apply(BindingEvent::Suspend).is_err());
+        let back = stopped.apply(BindingEvent::CancelUnbind).unwrap();
+        assert_eq!(back.state, BindingState::Suspended);
+        let free = stopped.apply(BindingEvent::Resume).unwrap();
+        assert_eq!(free, draining);
+    }
+
+    #[test]
     fn a_re_pending_without_a_reason_is_refused() {
         let active = life(BindingState::Active, ReasonSet::EMPTY);
         let refused = active.apply(BindingEvent::Repend(ReasonSet::EMPTY));
@@ -373,10 +450,7 @@ mod tests {
     #[test]
     fn by_hand_one_person_stops_and_starts_nothing() {
         use BindingState::{Active, Pending, RePending, Suspended, Unbinding, Unbound};
-        let waiting = |reasons| Life {
-            state: RePending,
-            reasons,
-        };
+        let waiting = |reasons| life(RePending, reasons);
         let active = Life::plain(Active);
         let suspended = Life::plain(Suspended);
         assert!(active.only_stops(suspended));
@@ -385,6 +459,7 @@ mod tests {
         assert!(!waiting(BOTH).only_stops(waiting(PHONE)));
         // Its reasons would be forgotten.
         assert!(!waiting(PHONE).only_stops(suspended));
+        assert!(waiting(PHONE).only_stops(life(Suspended, PHONE)));
         for state in [Pending, RePending, Suspended, Unbinding, Unbound] {
             assert!(!Life::plain(state).only_stops(active), "{state}");
         }
@@ -401,7 +476,7 @@ mod tests {
             events in proptest::collection::vec(any_event(), 0..60)
         ) {
             let mut now = Life::REQUESTED;
-            let (mut activated, mut ended, mut stopped) = (false, false, false);
+            let (mut activated, mut ended, mut stopped, mut draining) = (false, false, false, false);
             let mut open = ReasonSet::EMPTY;
             for event in events {
                 let Ok(next) = now.apply(event) else { continue };
@@ -416,19 +491,24 @@ mod tests {
                     BindingEvent::Clear(reason) => open = open.without(reason),
                     BindingEvent::Overdue | BindingEvent::Suspend => stopped = true,
                     BindingEvent::Resume => stopped = false,
-                    BindingEvent::Unbind => (open, stopped) = (ReasonSet::EMPTY, true),
+                    BindingEvent::Unbind => draining = true,
                     BindingEvent::CancelUnbind => {
-                        (open, stopped) = (ReasonSet::EMPTY.with(RependReason::Reconfirm), false);
+                        draining = false;
+                        open = open.with(RependReason::Reconfirm);
                     }
                 }
                 now = next;
-                let may_trade = activated && !ended && !stopped && open.is_empty();
+                let may_trade = activated && !ended && !stopped && !draining && open.is_empty();
                 prop_assert_eq!(now.state == BindingState::Active, may_trade);
                 prop_assert_eq!(now.state == BindingState::Unbound, ended);
-                if !ended && now.state != BindingState::Unbinding {
+                prop_assert_eq!(now.suspended, stopped && !ended);
+                if !ended {
                     prop_assert_eq!(now.reasons, open);
+                    prop_assert_eq!(now.state == BindingState::Unbinding, draining);
+                    let is_stopped = stopped && !draining;
+                    prop_assert_eq!(now.state == BindingState::Suspended, is_stopped);
                 }
-                prop_assert!(now.state != BindingState::RePending || !now.reasons.is_empty());
+                prop_assert!(Life::fits(now.state, now.reasons), "{:?}", now);
             }
         }
     }

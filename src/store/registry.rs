@@ -38,8 +38,10 @@ pub enum RegistryError {
         /// Terminal.
         terminal: String,
     },
-    /// A re-pending binding needs reasons, and no other state has any.
-    #[error("state re-pending needs at least one reason, other states take none")]
+    /// A re-pending binding needs reasons, and some states have none: see [`Life::fits`](crate::binding::Life::fits).
+    #[error(
+        "state re-pending needs at least one reason; suspended and unbinding may have some, other states have none"
+    )]
     Reasons,
     /// Someone else changed it since it was read.
     #[error(

@@ -6,7 +6,9 @@ use std::collections::hash_map::Entry;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::limits as stored;
-use super::registry::{accounts_of, accounts_of_b, state_told, write_accounts, write_state};
+use super::registry::{
+    accounts_of, accounts_of_b, case_that_decides, state_told, write_accounts, write_state,
+};
 use super::{audit, from_sql, to_sql};
 use crate::base::calendar::Civil;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp, limits};
@@ -351,6 +353,15 @@ impl<'c> Import<'c> {
                 } else {
                     self.report.unchanged += 1;
                 }
+            }
+            Some((id, ..))
+                if let Some(case) = case_that_decides(self.db, BindingId(from_sql(id)))? =>
+            {
+                let reason = format!(
+                    "the state of terminal {} is decided in case {case}; go on with the case, or cancel it",
+                    key.terminal
+                );
+                self.problem(line.line, reason);
             }
             Some((id, _, bound, version, state, reasons)) => {
                 admission.binding = BindingId(from_sql(id));

@@ -14,8 +14,8 @@ use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Time
 use crate::binding::watch::BindingRules;
 use crate::binding::watch::WATCH;
 use crate::binding::{
-    AccountKind, AccountStatus, Accounts, Admission, BindingState, HoldSet, ReasonSet,
-    RependReason, SerialPrint, TerminalKey,
+    AccountKind, AccountStatus, Accounts, Admission, BindingState, HoldSet, Life, ReasonSet,
+    Refusal, RependReason, SerialPrint, TerminalKey,
 };
 use crate::store::StoreError;
 use crate::store::audit::Entry;
@@ -103,6 +103,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::RELEASES,
     affairs::schema::ACCOUNTS,
     affairs::schema::ACQUIRERS,
+    affairs::schema::SUSPENSIONS,
 ];
 
 /// See the module.
@@ -301,7 +302,7 @@ impl Registry for SqliteRegistry {
         expected: Option<u32>,
         actor: &Actor,
     ) -> Result<DirectoryChanges, RegistryError> {
-        if (state == BindingState::RePending) == reasons.is_empty() {
+        if !Life::fits(state, reasons) {
             return Err(RegistryError::Reasons);
         }
         let Some(before) = self.show(key)? else {
@@ -320,6 +321,19 @@ impl Registry for SqliteRegistry {
                 found,
                 expected,
             });
+        }
+        let life = Life::new(before.admission.state, before.admission.reasons);
+        if !life.only_stops(Life::new(state, reasons)) {
+            let case = case_that_decides(&self.db, before.admission.binding);
+            let case = case.map_err(StoreError::engine("looking for a case"))?;
+            if let Some(case) = case {
+                return Err(Refusal::Taken {
+                    what: "the terminal's state",
+                    holder: format!("case {case}").into(),
+                    remedy: "go on with the case, or cancel it (`posgate case show`)",
+                }
+                .into());
+            }
         }
         let after = Admission {
             state,
@@ -513,6 +527,20 @@ fn imported(report: &ImportReport) -> Entry {
     }))
 }
 
+/// The open case that a binding's state is decided in: a change by hand under it would leave it without an end.
+pub(super) fn case_that_decides(
+    db: &Connection,
+    binding: BindingId,
+) -> rusqlite::Result<Option<u64>> {
+    db.prepare_cached(
+        "SELECT id FROM case_file WHERE is_over = 0 AND (kind = 'replacement' \
+         AND (binding = ?1 OR json_extract(body, '$.new_binding') = ?1) \
+         OR kind = 'unbinding' AND binding = ?1 AND stage = 'draining')",
+    )?
+    .query_row([to_sql(binding.0)], |row| row.get(0).map(from_sql))
+    .optional()
+}
+
 /// Writes a new version of a binding with its history.
 pub(super) fn write_state(
     db: &Connection,
@@ -525,6 +553,7 @@ pub(super) fn write_state(
     let (state, reasons) = (after.state.name(), after.reasons.bits());
     db.prepare_cached(
         "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5, \
+         suspended = CASE ?2 WHEN 'suspended' THEN 1 WHEN 'unbinding' THEN suspended ELSE 0 END, \
          pended_at = CASE WHEN ?2 <> 're-pending' THEN NULL ELSE coalesce(pended_at, ?6) END WHERE id = ?1",
     )?
     .execute(params![id, state, reasons, after.version, closed_at, at])?;
@@ -712,6 +741,33 @@ mod tests {
             acquirer: AcquirerId(1),
             terminal,
         }
+    }
+
+    #[test]
+    fn what_drains_at_an_upgrade_gets_back_what_it_had() {
+        let db = Connection::open_in_memory().unwrap();
+        for step in &MIGRATIONS[..14] {
+            db.execute_batch(step).unwrap();
+        }
+        db.execute_batch(
+            "INSERT INTO acquirer(id, name) VALUES (1, 'acme');
+             INSERT INTO merchant(id, acquirer, merchant_id, name, mcc) VALUES (1, 1, 'M', '', '');
+             INSERT INTO account(id, acquirer, reference, merchant, kind, status)
+                 VALUES (1, 1, 'A', 1, 'bank-card', 'verified');
+             INSERT INTO terminal(id, acquirer, terminal_id, serial) VALUES (1, 1, 'T1', ''), (2, 1, 'T2', '');
+             INSERT INTO binding(id, terminal, merchant, account, version, state, reasons, opened_at)
+                 VALUES (1, 1, 1, 1, 4, 'unbinding', 0, 0), (2, 2, 1, 1, 1, 'suspended', 1, 0);
+             INSERT INTO binding_change(binding, version, at, actor, state, reasons)
+                 VALUES (1, 2, 0, '', 're-pending', 1), (1, 3, 0, '', 'suspended', 33), (1, 4, 0, '', 'unbinding', 0);",
+        )
+        .unwrap();
+        db.execute_batch(MIGRATIONS[14]).unwrap();
+        let mut all = db
+            .prepare("SELECT reasons, suspended FROM binding ORDER BY id")
+            .unwrap();
+        let found = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let found: Vec<(u8, bool)> = found.unwrap().map(Result::unwrap).collect();
+        assert_eq!(found, [(33, true), (1, true)]);
     }
 
     #[test]

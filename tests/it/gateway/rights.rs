@@ -154,6 +154,93 @@ async fn every_route_is_open_to_its_roles_and_to_no_other() {
     world.stop(()).await;
 }
 
+/// Every action, step and event of the addresses that do several things, with every role.
+#[tokio::test]
+async fn every_act_is_open_to_its_roles_and_to_no_other() {
+    let world = Setup::new().start().await;
+    let api = Api::serve(&world);
+    let document = api.json("/openapi.json").await;
+    let mut tokens = Vec::new();
+    for role in ["operator", "checker", "risk", "admin"] {
+        tokens.push((role, token(&api, role).await.1));
+    }
+    let places = [
+        ("/v1/terminals/{acquirer}/{terminal}/actions", "action"),
+        ("/v1/unbindings/{case}/steps", "step"),
+        ("/v1/replacements/{case}/steps", "step"),
+        ("/v1/accounts/{acquirer}/{account}/events", "event"),
+    ];
+    // All that any act wants; what one does not know is left out until it is content.
+    let words = json!({
+        "network": "N", "note": "n", "serial": "S", "challenge": 1, "code": "123456", "reasons": ["phone"],
+        "reason": "phone", "evidence": 1, "spare": true, "account_id": "A", "phone_tail": "1", "merchant_id": "M",
+        "account_tail": "1", "document": "identity", "sha256": "", "approved": true, "hash": "", "result": "done",
+        "test": "echo", "passed": true,
+    });
+    let mut tried = 0;
+    for (path, tag) in places {
+        let told = document["paths"][path]["post"]["description"]
+            .as_str()
+            .unwrap();
+        let address = path
+            .replace("{acquirer}", "acme")
+            .replace("{terminal}", "T0000001")
+            .replace("{account}", "account-1")
+            .replace("{case}", "9");
+        let acts = told.lines().filter_map(|line| {
+            let (act, roles) = line.strip_prefix("- `")?.split_once("`: ")?;
+            Some((act, roles.split(", ").collect::<Vec<_>>()))
+        });
+        for (act, may) in acts {
+            let body = body_of(&document, path, tag, act, &words);
+            for (role, token) in &tokens {
+                let (_, answer) = api.with(Some(token)).post(&address, body.clone()).await;
+                let what = format!("{role}: {act} of {path}: {answer}");
+                let forbidden = answer["title"] == "forbidden";
+                assert_eq!(forbidden, !may.contains(role), "{what}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 38 * 4, "{tried}");
+    world.stop(()).await;
+}
+
+/// A body of an act with what its schema asks for.
+fn body_of(document: &Value, path: &str, tag: &str, act: &str, words: &Value) -> Value {
+    let asked = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+    let name = asked["schema"]["$ref"].as_str().unwrap();
+    let schema = &document["components"]["schemas"][name.rsplit('/').next().unwrap()];
+    let mut body = json!({ tag: act });
+    let Some(ways) = schema["oneOf"].as_array() else {
+        return body;
+    };
+    let way = ways.iter().find(|way| {
+        let parts = way["allOf"]
+            .as_array()
+            .cloned()
+            .unwrap_or(vec![(*way).clone()]);
+        parts
+            .iter()
+            .any(|part| part["properties"][tag]["enum"][0] == act)
+    });
+    let way = way.unwrap_or_else(|| panic!("{act} of {path} is not in the document"));
+    let parts = way["allOf"]
+        .as_array()
+        .cloned()
+        .unwrap_or(vec![way.clone()]);
+    for part in parts {
+        for needed in part["required"].as_array().into_iter().flatten() {
+            let needed = needed.as_str().unwrap();
+            if needed != tag {
+                assert!(words.get(needed).is_some(), "{needed} of {act}");
+                body[needed] = words[needed].clone();
+            }
+        }
+    }
+    body
+}
+
 #[tokio::test]
 async fn a_token_is_shown_once_kept_as_a_hash_and_told_without_its_secret() {
     let world = Setup::new().start().await;

@@ -119,6 +119,7 @@ impl Step<'_> {
             merchant,
             device: Some(device_id),
             opened_by: self.actor.name.clone(),
+            suspended: Life::REQUESTED.suspended,
         })
     }
 

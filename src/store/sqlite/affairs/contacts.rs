@@ -17,7 +17,7 @@ use crate::binding::contact::{
 use crate::binding::refusal::two_persons;
 use crate::binding::unbinding::Proof;
 use crate::binding::watch::WATCH;
-use crate::binding::{BindingEvent, BindingState, ReasonSet, Refusal, RependReason};
+use crate::binding::{BindingEvent, ReasonSet, Refusal, RependReason};
 use crate::store::command::{Allows, Notice, Sealed};
 
 /// Contacts of one merchant that are not revoked, payers aside.
@@ -349,10 +349,7 @@ impl Step<'_> {
         if is_last {
             let reasons = ReasonSet::EMPTY.with(RependReason::Phone);
             for held in self.bindings_of(contact.merchant)? {
-                let may = matches!(
-                    held.admission.state,
-                    BindingState::Active | BindingState::RePending | BindingState::Suspended
-                );
+                let may = held.life().may_repend();
                 if may && !held.admission.reasons.contains(RependReason::Phone) {
                     let event = BindingEvent::Repend(reasons);
                     let because = Because {

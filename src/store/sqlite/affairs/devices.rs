@@ -3,11 +3,11 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
-use super::{SqliteRegistry, Step, Stopped, from_sql, to_sql};
+use super::{HELD, SqliteRegistry, Step, Stopped, from_sql, held, to_sql};
 use crate::base::{AcquirerId, MerchantId};
-use crate::binding::Refusal;
 use crate::binding::device::{self, DeviceEvent, DeviceState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
+use crate::binding::{BindingEvent, ReasonSet, Refusal, RependReason};
 use crate::store::command::{AcquirerDetails, AcquirerView, DeviceName, Sealed};
 
 /// Keys whose check values are kept for one device.
@@ -325,7 +325,53 @@ impl Step<'_> {
             }
             .into());
         }
-        self.move_device(name.acquirer, device, event, custody, note)
+        let id = device.id;
+        self.move_device(name.acquirer, device, event, custody, note)?;
+        let (number, version) = (self.done.number, self.done.version);
+        self.device_gone(id, event, note)?;
+        (self.done.number, self.done.version) = (number, version);
+        Ok(())
+    }
+
+    /// A device that was lost may be in anybody's hands: its terminal is stopped on anybody's word, and goes on when it
+    /// is resumed. What holds no keys any more is not the device that was activated.
+    fn device_gone(&mut self, device: i64, event: DeviceEvent, note: &str) -> Stopped<()> {
+        let (stops, why) = match event {
+            DeviceEvent::Lose => (BindingEvent::Suspend, "its device is lost"),
+            DeviceEvent::OrderWipe => {
+                let device = ReasonSet::EMPTY.with(RependReason::Device);
+                (BindingEvent::Repend(device), "its device is to be wiped")
+            }
+            DeviceEvent::Reserve
+            | DeviceEvent::Release
+            | DeviceEvent::Deploy
+            | DeviceEvent::Repair
+            | DeviceEvent::Find
+            | DeviceEvent::Wiped
+            | DeviceEvent::WipeFailed
+            | DeviceEvent::Restock
+            | DeviceEvent::Retire => return Ok(()),
+        };
+        let bound = self
+            .db
+            .prepare_cached(&format!(
+                "{HELD} WHERE b.device = ?1 AND b.closed_at IS NULL"
+            ))?
+            .query_row([device], held)
+            .optional()?;
+        let Some(bound) = bound.filter(|bound| bound.life().apply(stops).is_ok()) else {
+            return Ok(());
+        };
+        let note = match note.trim() {
+            "" => why.to_owned(),
+            said => format!("{why}: {said}"),
+        };
+        self.event(&bound, stops, &note, "")?;
+        let text = format!(
+            "terminal {} takes no new payments: {why}",
+            bound.key.terminal
+        );
+        self.notify(bound.merchant, stops.name(), &text)
     }
 
     /// The case that waits for the end of a device.

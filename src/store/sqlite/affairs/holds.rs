@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
+use super::schema::line_from;
 use super::{Because, Step, Stopped, from_sql, said, to_sql};
 use crate::binding::hold::{Explained, HoldState};
 use crate::binding::{HoldScope, HoldSet, TerminalKey};
@@ -32,15 +33,13 @@ impl Step<'_> {
                 to_sql(self.now().0),
                 self.actor.name
             ])?;
-        let mut after = held.clone();
-        after.admission.holds = held.admission.holds.with(scope);
         let note = format!("hold {number} on {scope}: {}", explained.reason);
         let because = Because {
             event: "hold.placed",
             note: &note,
             checker: "",
         };
-        self.write_binding(&held, &after, because)?;
+        self.hold_line(held.admission.binding.0, because)?;
         self.done.number = from_sql(number);
         self.done.version = 1;
         let data = json!({
@@ -101,17 +100,13 @@ impl Step<'_> {
                 note
             ])?;
         let held = self.binding_by_id(binding)?;
-        if held.admission.state.is_open() {
-            let mut after = held.clone();
-            after.admission.holds = self.holds_in_force(binding)?;
-            let note = format!("hold {hold} on {scope}: {note}");
-            let because = Because {
-                event: "hold.lifted",
-                note: &note,
-                checker: &placed_by,
-            };
-            self.write_binding(&held, &after, because)?;
-        } else {
+        let told = format!("hold {hold} on {scope}: {note}");
+        let because = Because {
+            event: "hold.lifted",
+            note: &told,
+            checker: &placed_by,
+        };
+        if self.hold_line(binding, because)? == 0 {
             self.tell(
                 "hold.lifted",
                 format!("hold {hold}"),
@@ -143,11 +138,33 @@ impl Step<'_> {
             .ok_or_else(|| Self::not_there("hold", hold))
     }
 
-    /// What is held for a binding by all its holds together.
+    /// Writes what is held now to every open binding of this one's line: a shop that moved to another device is held
+    /// there too, and what the old device sold is still held. Says how many are open.
+    fn hold_line(&mut self, binding: u64, because: Because<'_>) -> Stopped<usize> {
+        let holds = self.holds_in_force(binding)?;
+        let open: Vec<_> = {
+            let mut all = self.db.prepare_cached(concat!(
+                line_from!("SELECT ?1"),
+                "SELECT b.id FROM line l JOIN binding b ON b.id = l.id WHERE b.closed_at IS NULL ORDER BY b.id"
+            ))?;
+            let rows = all.query_map([to_sql(binding)], |row| row.get(0).map(from_sql))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for binding in &open {
+            let held = self.binding_by_id(*binding)?;
+            let mut after = held.clone();
+            after.admission.holds = holds;
+            self.write_binding(&held, &after, because)?;
+        }
+        Ok(open.len())
+    }
+
+    /// What is held for a binding by all holds of its line together.
     fn holds_in_force(&self, binding: u64) -> Stopped<HoldSet> {
-        let mut all = self
-            .db
-            .prepare_cached("SELECT scope FROM hold WHERE binding = ?1 AND state <> 'lifted'")?;
+        let mut all = self.db.prepare_cached(concat!(
+            line_from!("SELECT ?1"),
+            "SELECT h.scope FROM line l JOIN hold h ON h.binding = l.id WHERE h.state <> 'lifted'"
+        ))?;
         let rows = all.query_map([to_sql(binding)], |row| {
             Ok(scope_of(row.get_ref(0)?.as_str()?))
         })?;

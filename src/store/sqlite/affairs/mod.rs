@@ -267,6 +267,8 @@ struct Held {
     /// Row of its device.
     device: Option<i64>,
     opened_by: String,
+    /// As [`Life`] has it.
+    suspended: bool,
 }
 
 /// What a change of a binding is recorded with.
@@ -574,7 +576,7 @@ impl Step<'_> {
         self.db
             .prepare_cached(
                 "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5, account = ?6, \
-                 device = ?7, holds = ?8, pended_at = CASE WHEN ?2 <> 're-pending' THEN NULL \
+                 device = ?7, holds = ?8, suspended = ?10, pended_at = CASE WHEN ?2 <> 're-pending' THEN NULL \
                  ELSE coalesce(pended_at, ?9) END WHERE id = ?1",
             )?
             .execute(params![
@@ -586,7 +588,8 @@ impl Step<'_> {
                 admission.accounts.first().0,
                 after.device,
                 admission.holds.bits(),
-                at
+                at,
+                after.suspended
             ])?;
         self.db
             .prepare_cached(
@@ -645,6 +648,7 @@ impl Step<'_> {
         let mut after = held.clone();
         after.admission.state = life.state;
         after.admission.reasons = life.reasons;
+        after.suspended = life.suspended;
         after.admission.version = self.write_binding(held, &after, because)?;
         Ok(after)
     }
@@ -671,7 +675,8 @@ const HELD: &str = concat!(
     "SELECT t.acquirer, t.terminal_id, b.id, b.version, ",
     accounts_of_b!(),
     ", m.merchant_id, b.state, \
-    b.reasons, b.holds, b.terminal, b.merchant, b.device, b.opened_by, coalesce(d.serial, t.serial) \
+    b.reasons, b.holds, b.terminal, b.merchant, b.device, b.opened_by, coalesce(d.serial, t.serial), \
+    b.suspended OR b.state = 'suspended' \
     FROM binding b JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant \
     LEFT JOIN device d ON d.id = b.device"
 );
@@ -685,6 +690,7 @@ fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
         merchant: row.get(10)?,
         device: row.get(11)?,
         opened_by: row.get(12)?,
+        suspended: row.get(14)?,
     })
 }
 
@@ -693,6 +699,7 @@ impl Held {
         Life {
             state: self.admission.state,
             reasons: self.admission.reasons,
+            suspended: self.suspended,
         }
     }
 }

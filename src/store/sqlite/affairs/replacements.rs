@@ -1,10 +1,10 @@
 //! Replacements: a shop moves to a new device under a new terminal id, and both trade until the cut-over.
 
 use super::evidence::CaseRow;
-use super::{Held, Step, Stopped};
+use super::{Because, Held, Step, Stopped};
 use crate::binding::device::DeviceState;
 use crate::binding::replacement::{Leaving, Replacement};
-use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
+use crate::binding::{BindingEvent, BindingState, HoldSet, Refusal, TerminalKey};
 use crate::store::command::{Allows, ReplaceStep};
 
 const KIND: &str = "replacement";
@@ -19,18 +19,7 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let old = self.open_binding_as_seen(key)?;
         super::said("why the device is replaced", note)?;
-        if !matches!(
-            old.admission.state,
-            BindingState::Active | BindingState::RePending
-        ) {
-            return Err(Refusal::State {
-                thing: "binding",
-                state: old.admission.state.name(),
-                verb: "replaced",
-                remedy: "only what trades, or waits to be verified, moves to another device",
-            }
-            .into());
-        }
+        may_be_replaced(&old)?;
         if key == new_key || key.acquirer != new_key.acquirer {
             let what = "the new terminal id";
             let problem = "has to be another one at the same acquirer: two devices under one id would \
@@ -95,7 +84,7 @@ impl Step<'_> {
             }
             ReplaceStep::Cancel => {
                 case.cancel()?;
-                self.end_unused(&new, "the replacement was cancelled")?;
+                self.give_up(&new, "the replacement was cancelled")?;
                 "replace.cancelled"
             }
             ReplaceStep::Drained(left) => {
@@ -151,7 +140,7 @@ impl Step<'_> {
         }
         let old = self.binding_by_id(row.binding)?;
         let new = self.binding_by_id(case.new_binding)?;
-        self.end_unused(&new, "nobody cut the replacement over in time")?;
+        self.give_up(&new, "nobody cut the replacement over in time")?;
         let body = serde_json::to_value(&case).unwrap_or_default();
         self.write_case(&row, case.stage.name(), true, &body, "replace.expired")?;
         let text = format!(
@@ -159,6 +148,19 @@ impl Step<'_> {
             old.key.terminal
         );
         self.notify(old.merchant, "replace.expired", &text)
+    }
+
+    /// Ends a new binding that never traded. One that was taken out of its case's hands, as by an import, stays as it
+    /// is: the case is over all the same.
+    fn give_up(&mut self, new: &Held, note: &str) -> Stopped<()> {
+        match new.admission.state {
+            BindingState::Pending | BindingState::Activating => self.end_unused(new, note),
+            BindingState::Active
+            | BindingState::RePending
+            | BindingState::Suspended
+            | BindingState::Unbinding
+            | BindingState::Unbound => Ok(()),
+        }
     }
 
     /// In one step: the new one trades, the old one drains.
@@ -170,22 +172,28 @@ impl Step<'_> {
         new: &Held,
         network: &str,
     ) -> Stopped<()> {
+        // Asked again: somebody may have stopped it meanwhile, and the new device would trade on.
+        may_be_replaced(old)?;
         case.cut_over(self.now(), network, &self.actor.name)?;
         let note = format!("case {}: replacement", row.id);
         if let Some(device) = new.device {
             self.deploy(new, device)?;
         }
         let mut new = new.clone();
-        // What was changed or held meanwhile goes along.
+        // What was changed or held meanwhile goes along; what was held on either is held on both from here on.
+        let holds = new.admission.holds.iter();
+        let holds = holds.fold(old.admission.holds, HoldSet::with);
         new.admission.accounts = old.admission.accounts;
-        new.admission.holds = old.admission.holds;
+        new.admission.holds = holds;
         self.inherit_limits(old, &new)?;
         let active = self.event(&new, BindingEvent::Activate, &note, &case.maker)?;
         let reasons = old.admission.reasons;
         if !reasons.is_empty() {
             self.event(&active, BindingEvent::Repend(reasons), &note, "")?;
         }
-        self.event(old, BindingEvent::Unbind, &note, &case.maker)?;
+        let mut old = old.clone();
+        old.admission.holds = holds;
+        self.event(&old, BindingEvent::Unbind, &note, &case.maker)?;
         self.done
             .changes
             .successors
@@ -193,7 +201,8 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// The old one is back, to be confirmed; the new one drains to its end.
+    /// The old one is back, to be confirmed, with what happened to the new one meanwhile: its accounts, and what it
+    /// still has to prove or was suspended for. Holds are on both. The new one drains to its end.
     fn roll_back(
         &mut self,
         row: &CaseRow,
@@ -212,9 +221,42 @@ impl Step<'_> {
         case.roll_back(self.now(), wiped || gone, &self.actor.name)?;
         let note = format!("case {}: rolled back", row.id);
         let checker = case.checker.clone().unwrap_or_default();
-        self.event(old, BindingEvent::CancelUnbind, &note, &checker)?;
+        let mut life = old.life();
+        if !new.admission.reasons.is_empty() {
+            life = life.apply(BindingEvent::Repend(new.admission.reasons))?;
+        }
+        if new.suspended && !life.suspended {
+            life = life.apply(BindingEvent::Suspend)?;
+        }
+        let mut old = old.clone();
+        old.admission.accounts = new.admission.accounts;
+        let because = Because {
+            event: BindingEvent::CancelUnbind.name(),
+            note: &note,
+            checker: &checker,
+        };
+        self.live(&old, life.apply(BindingEvent::CancelUnbind)?, because)?;
         // What the new one sold has to be settled: it is unbound like any other terminal.
         self.event(new, BindingEvent::Unbind, &note, &checker)?;
         Ok(())
     }
+}
+
+/// Only what trades, or waits to be verified, moves to another device: a suspension is not shaken off with the hardware.
+fn may_be_replaced(old: &Held) -> Stopped<()> {
+    if matches!(
+        old.admission.state,
+        BindingState::Active | BindingState::RePending
+    ) {
+        return Ok(());
+    }
+    let remedy = "only what trades, or waits to be verified, moves to another device; resume it first if it is \
+                  suspended";
+    Err(Refusal::State {
+        thing: "binding",
+        state: old.admission.state.name(),
+        verb: "replaced",
+        remedy,
+    }
+    .into())
 }

@@ -283,6 +283,36 @@ CREATE TRIGGER case_change_kept BEFORE DELETE ON case_change
     BEGIN SELECT raise(ABORT, 'history is never deleted'); END;
 ";
 
+/// That a binding was suspended outlasts its unbinding, as its reasons do. Those that drain get back what they had.
+pub(in crate::store::sqlite) const SUSPENSIONS: &str = "
+ALTER TABLE binding ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0;
+UPDATE binding SET suspended = 1 WHERE state = 'suspended';
+UPDATE binding SET
+    reasons = coalesce((SELECT c.reasons FROM binding_change c WHERE c.binding = binding.id
+        AND c.state <> 'unbinding' ORDER BY c.version DESC LIMIT 1), reasons),
+    suspended = coalesce((SELECT c.state = 'suspended' FROM binding_change c WHERE c.binding = binding.id
+        AND c.state <> 'unbinding' ORDER BY c.version DESC LIMIT 1), 0)
+    WHERE state = 'unbinding' AND closed_at IS NULL;
+CREATE INDEX binding_predecessor ON binding(predecessor) WHERE predecessor IS NOT NULL;
+";
+
+/// Bindings that are one line: a device took over from another one. Follows a `line(id)` that begins somewhere. A binding
+/// that never took over is in no line but its own.
+macro_rules! line_from {
+    ($begin:literal) => {
+        concat!(
+            "WITH RECURSIVE line(id) AS (",
+            $begin,
+            " UNION SELECT b.id FROM line l JOIN binding b ON b.predecessor = l.id \
+             WHERE EXISTS (SELECT 1 FROM binding_change c WHERE c.binding = b.id AND c.event = 'binding.activated') \
+             UNION SELECT b.predecessor FROM line l JOIN binding b ON b.id = l.id \
+             WHERE b.predecessor IS NOT NULL AND EXISTS (SELECT 1 FROM binding_change c WHERE c.binding = b.id \
+             AND c.event = 'binding.activated')) "
+        )
+    };
+}
+pub(super) use line_from;
+
 /// Who an acquirer is beside the name it goes by here and its licence.
 pub(in crate::store::sqlite) const ACQUIRERS: &str = "
 ALTER TABLE acquirer ADD COLUMN version INTEGER NOT NULL DEFAULT 1;

@@ -1599,6 +1599,73 @@ fn a_terminal_id_is_kept_from_others_unless_two_persons_say_why() {
     assert!(bound.number > 1);
 }
 
+/// A case that is opened and cancelled forgets nothing: neither who stopped the terminal nor what it owes.
+#[test]
+fn a_cancelled_unbinding_gives_back_the_suspension_and_every_reason() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let identity = ReasonSet::EMPTY.with(RependReason::Identity);
+    desk.ok(Command::Repend {
+        key: key("T1"),
+        reasons: identity,
+        note: "licence ran out".into(),
+    });
+    let suspend = || Command::Suspend {
+        key: key("T1"),
+        note: "police order".into(),
+    };
+    desk.ok(suspend());
+    let case = submitted(&mut desk);
+    let impact = Box::new(desk.impact());
+    desk.checked(step(case, UnbindStep::Approve(impact)));
+    desk.ok(step(case, UnbindStep::Start));
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::Unbinding, "identity".into())
+    );
+    // What happens while it drains is kept too.
+    desk.ok(revoke(desk.phone, true));
+    desk.refused(CHECKER, suspend());
+    desk.ok(step(case, UnbindStep::Cancel("they stay".into())));
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::Suspended, "phone+identity+reconfirm".into())
+    );
+    let evidence = desk.evidence("terminal acme/T1", Allows::Resume);
+    desk.checked(Command::Resume {
+        key: key("T1"),
+        evidence,
+    });
+    assert_eq!(desk.state("T1").0, BindingState::RePending);
+}
+
+#[test]
+fn a_device_that_is_lost_stops_its_terminal_and_a_wiped_one_is_looked_at() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let event = |serial: &str, event| Command::Device {
+        device: device(serial),
+        event,
+        custody: String::new(),
+        note: "left in a taxi".into(),
+    };
+    let done = desk.ok(event("SN1", DeviceEvent::Lose));
+    assert_eq!(desk.state("T1").0, BindingState::Suspended);
+    assert!(done.notices.iter().any(|n| n.event == "binding.suspended"));
+    desk.ok(event("SN1", DeviceEvent::Find));
+    assert_eq!(desk.state("T1").0, BindingState::Suspended);
+    let evidence = desk.evidence("terminal acme/T1", Allows::Resume);
+    desk.checked(Command::Resume {
+        key: key("T1"),
+        evidence,
+    });
+    desk.ok(event("SN1", DeviceEvent::OrderWipe));
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "device".into()));
+    // In the store room it is nobody's.
+    let done = desk.ok(event("SN2", DeviceEvent::Lose));
+    assert!(done.changes.bindings.is_empty());
+}
+
 /// bindings test 16.
 #[test]
 fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
@@ -1835,6 +1902,155 @@ fn a_roll_back_brings_the_old_one_back_to_be_confirmed() {
         desk.state("T1"),
         (BindingState::RePending, "reconfirm".into())
     );
+}
+
+#[test]
+fn a_suspension_is_not_shaken_off_by_a_replacement() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    let go = |step| Command::Replacement { case, step };
+    desk.ok(Command::Suspend {
+        key: key("T1"),
+        note: "stolen".into(),
+    });
+    let cut_over = || go(ReplaceStep::CutOver("N-3".into()));
+    let told = desk.refused(CHECKER, cut_over());
+    assert!(told.contains("resume it first"), "{told}");
+    assert_eq!(desk.state("T2").0, BindingState::Activating);
+    let evidence = desk.evidence("terminal acme/T1", Allows::Resume);
+    desk.checked(Command::Resume {
+        key: key("T1"),
+        evidence,
+    });
+    desk.checked(cut_over());
+    assert_eq!(desk.state("T2").0, BindingState::Active);
+}
+
+/// What happened between the cut-over and the roll-back goes back along: accounts, reasons, suspensions.
+#[test]
+fn a_roll_back_takes_along_what_happened_to_the_new_device() {
+    let mut desk = Desk::new();
+    desk.account_of_merchant("A-002");
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    let go = |step| Command::Replacement { case, step };
+    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    desk.ok(Command::RequestAccountChange {
+        key: key("T2"),
+        account: "A-002".into(),
+        note: "new bank".into(),
+    });
+    desk.checked(Command::ApproveAccountChange {
+        key: key("T2"),
+        network: "N-4".into(),
+    });
+    let identity = ReasonSet::EMPTY.with(RependReason::Identity);
+    desk.ok(Command::Repend {
+        key: key("T2"),
+        reasons: identity,
+        note: "licence ran out".into(),
+    });
+    desk.ok(Command::Suspend {
+        key: key("T2"),
+        note: "police order".into(),
+    });
+    desk.ok(go(ReplaceStep::RollBack));
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::Suspended, "identity+reconfirm".into())
+    );
+    assert_eq!(accounts_of(&mut desk, "T1"), ["A-002"]);
+    assert_eq!(desk.state("T2").0, BindingState::Unbinding);
+}
+
+/// A hold is on the shop's line of devices, wherever it was placed: seen, counted and lifted on each of them.
+#[test]
+fn a_hold_outlasts_a_replacement_and_a_roll_back() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let place = |terminal: &str, scope| Command::PlaceHold {
+        key: key(terminal),
+        scope,
+        explained: Explained {
+            reason: "position".into(),
+            remedy: "inspection".into(),
+            documents: String::new(),
+            appeal: "service desk".into(),
+        },
+    };
+    let lift = |hold| Command::LiftHold {
+        hold,
+        note: "inspected".into(),
+    };
+    let shown = |desk: &mut Desk, terminal: &str| -> Vec<u64> {
+        let all = desk
+            .registry
+            .hold_views(key(terminal), Part::first(1_000))
+            .unwrap();
+        all.iter().map(|hold| hold.hold).collect()
+    };
+    let case = replaced(&mut desk);
+    let go = |step| Command::Replacement { case, step };
+    let first = desk.ok(place("T1", HoldScope::Acceptance)).number;
+    let second = desk.ok(place("T1", HoldScope::Settlement)).number;
+    assert!(desk.admission("T2").holds.is_empty(), "it is being tested");
+    assert!(shown(&mut desk, "T2").is_empty());
+    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    assert_eq!(shown(&mut desk, "T2"), [second, first]);
+    let third = desk.ok(place("T2", HoldScope::Refund)).number;
+    desk.checked(lift(third));
+    for terminal in ["T1", "T2"] {
+        let holds = desk.admission(terminal).holds;
+        assert!(holds.contains(HoldScope::Acceptance), "{terminal}");
+        assert!(holds.contains(HoldScope::Settlement), "{terminal}");
+        assert!(!holds.contains(HoldScope::Refund), "{terminal}");
+    }
+    desk.checked(lift(first));
+    assert!(!desk.admission("T2").holds.contains(HoldScope::Acceptance));
+    let fourth = desk.ok(place("T2", HoldScope::Refund)).number;
+    desk.ok(go(ReplaceStep::RollBack));
+    assert!(desk.admission("T1").holds.contains(HoldScope::Refund));
+    desk.ok(go(ReplaceStep::Drained(Outstanding::default())));
+    desk.checked(lift(fourth));
+    desk.checked(lift(second));
+    assert!(desk.admission("T1").holds.is_empty());
+}
+
+/// The state of what a case decides is changed by the case; should it have happened all the same, the case ends.
+#[test]
+fn a_state_set_by_hand_leaves_no_case_without_an_end() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    let hand = Actor::program("admin", Timestamp(desk.now));
+    for (terminal, state) in [
+        ("T2", BindingState::Active),
+        ("T2", BindingState::Unbound),
+        ("T1", BindingState::Unbound),
+    ] {
+        let none = ReasonSet::EMPTY;
+        let set = desk
+            .registry
+            .set_state(key(terminal), state, none, None, &hand);
+        let told = set.unwrap_err().to_string();
+        assert!(told.contains(&format!("case {case}")), "{told}");
+    }
+    let none = ReasonSet::EMPTY;
+    let stop = BindingState::Suspended;
+    let set = desk.registry.set_state(key("T1"), stop, none, None, &hand);
+    assert!(set.is_ok(), "what stops it is never refused");
+    // As an older build left it.
+    desk.registry
+        .db()
+        .execute("UPDATE binding SET state = 'active' WHERE id = 2", [])
+        .unwrap();
+    let later = Command::Tick;
+    desk.now += 31 * DAY;
+    desk.ok(later);
+    let shown = desk.registry.case_view(case).unwrap().unwrap();
+    assert_eq!(shown.stage, "expired");
+    assert_eq!(desk.state("T2").0, BindingState::Active);
 }
 
 /// The keys of a replaced device end as those of an unbound one, and a device that is broken does not keep its case

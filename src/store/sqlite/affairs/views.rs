@@ -6,6 +6,7 @@ use super::super::{SqliteRegistry, from_sql, to_sql};
 use super::challenges::columns;
 use super::contacts::CONSENT_GOOD_FOR;
 use super::evidence::GOOD_FOR;
+use super::schema::line_from;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::TerminalKey;
 use crate::binding::challenge::{ChallengeState, Payment, Purpose, TRIES_MAX};
@@ -144,12 +145,16 @@ impl SqliteRegistry {
         key: TerminalKey,
         part: Part,
     ) -> rusqlite::Result<Vec<HoldView>> {
-        let mut all = self.db().prepare_cached(
+        let mut all = self.db().prepare_cached(concat!(
+            line_from!(
+                "SELECT b.id FROM binding b JOIN terminal t ON t.id = b.terminal \
+                 WHERE t.acquirer = ?1 AND t.terminal_id = ?2"
+            ),
             "SELECT h.id, t.terminal_id, h.scope, h.state, h.reason, h.remedy, h.documents, h.appeal, \
-             h.placed_by, h.placed_at, h.appeal_note, h.lifted_by, h.lift_note FROM hold h \
-             JOIN binding b ON b.id = h.binding JOIN terminal t ON t.id = b.terminal \
-             WHERE t.acquirer = ?1 AND t.terminal_id = ?2 AND h.id < ?3 ORDER BY h.id DESC LIMIT ?4",
-        )?;
+             h.placed_by, h.placed_at, h.appeal_note, h.lifted_by, h.lift_note FROM line l \
+             JOIN hold h ON h.binding = l.id JOIN binding b ON b.id = h.binding \
+             JOIN terminal t ON t.id = b.terminal WHERE h.id < ?3 ORDER BY h.id DESC LIMIT ?4",
+        ))?;
         let terminal = key.terminal.as_str();
         let of = params![key.acquirer.0, terminal, before(part), part.most];
         let rows = all.query_map(of, |row| {
@@ -363,9 +368,11 @@ impl SqliteRegistry {
         let other_accounts = others
             .query_map([id], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
-        let mut held = self.db().prepare_cached(
-            "SELECT scope, reason FROM hold WHERE binding = ?1 AND state <> 'lifted' ORDER BY id",
-        )?;
+        let mut held = self.db().prepare_cached(concat!(
+            line_from!("SELECT ?1"),
+            "SELECT h.scope, h.reason FROM line l JOIN hold h ON h.binding = l.id WHERE h.state <> 'lifted' \
+             ORDER BY h.id"
+        ))?;
         let holds = held
             .query_map([id], |row| {
                 let (scope, reason): (String, String) = (row.get(0)?, row.get(1)?);

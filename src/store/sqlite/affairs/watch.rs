@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{HELD, Held, Step, Stopped, from_sql, held, to_sql};
 use crate::base::{AcquirerId, Timestamp};
 use crate::binding::watch::{AlertKind, WATCH, is_told};
-use crate::binding::{BindingEvent, BindingState, ReasonSet, RependReason, TerminalKey};
+use crate::binding::{BindingEvent, ReasonSet, RependReason, TerminalKey};
 
 /// What was heard.
 struct Sign<'a> {
@@ -153,11 +153,7 @@ impl Step<'_> {
     fn device_in_doubt(&mut self, bound: &Held, serial: &str) -> Stopped<()> {
         let reasons = ReasonSet::EMPTY.with(RependReason::Device);
         let admission = bound.admission;
-        let may = matches!(
-            admission.state,
-            BindingState::Active | BindingState::RePending | BindingState::Suspended
-        );
-        if !may || admission.reasons.contains(RependReason::Device) {
+        if !bound.life().may_repend() || admission.reasons.contains(RependReason::Device) {
             return Ok(());
         }
         let note = format!("device {serial} answers in its place");
