@@ -733,7 +733,7 @@ pub trait Affairs {
     ///
     /// # Errors
     /// When the store fails.
-    fn limit_sets(&mut self) -> Result<Vec<LimitSet>, StoreError>;
+    fn each_limit(&mut self, each: &mut dyn FnMut(LimitSet)) -> Result<(), StoreError>;
 
     /// A limit; `None` when what it would be of is not there.
     ///

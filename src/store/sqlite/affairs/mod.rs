@@ -116,8 +116,8 @@ impl Affairs for SqliteRegistry {
             .map_err(StoreError::engine("reading who is paid"))
     }
 
-    fn limit_sets(&mut self) -> Result<Vec<LimitSet>, StoreError> {
-        super::limits::load(self.db()).map_err(StoreError::engine("reading the limits"))
+    fn each_limit(&mut self, each: &mut dyn FnMut(LimitSet)) -> Result<(), StoreError> {
+        super::limits::load(self.db(), each).map_err(StoreError::engine("reading the limits"))
     }
 
     fn limit_row(&mut self, of: &Limited) -> Result<Option<LimitRow>, StoreError> {
