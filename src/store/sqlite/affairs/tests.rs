@@ -1045,6 +1045,59 @@ fn a_binding_has_an_account_for_each_kind_and_they_change_one_by_one() {
 }
 
 #[test]
+fn an_account_ends_by_two_persons_and_never_the_last() {
+    let mut desk = Desk::new();
+    desk.account_of_kind("W-1", AccountKind::WeChat);
+    desk.active("T1", "SN1");
+    let ends = |account: &str| Command::RequestAccountEnd {
+        key: key("T1"),
+        account: account.into(),
+        note: "no wallets any more".into(),
+    };
+    let approve = || Command::ApproveAccountChange {
+        key: key("T1"),
+        network: "N-2".into(),
+    };
+    assert!(desk.refused(MAKER, ends("W-1")).contains("is none"));
+    assert!(desk.refused(MAKER, ends("A-001")).contains("only one"));
+    desk.ok(Command::RequestAccountChange {
+        key: key("T1"),
+        account: "W-1".into(),
+        note: "wallets too".into(),
+    });
+    desk.checked(approve());
+    assert_eq!(accounts_of(&mut desk, "T1"), ["A-001", "W-1"]);
+    let before = desk.admission("T1");
+    desk.ok(ends("W-1"));
+    assert_eq!(desk.admission("T1"), before, "a request changes nothing");
+    desk.ok(Command::CancelAccountChange {
+        key: key("T1"),
+        note: "a mistake".into(),
+    });
+    // One that is closed can be taken away too, and so can the first.
+    desk.ok(Command::Account {
+        account: account("A-001"),
+        event: AccountEvent::Close,
+        note: "closed at the bank".into(),
+        evidence: None,
+    });
+    desk.ok(ends("A-001"));
+    assert!(desk.refused(MAKER, approve()).contains("another person"));
+    let done = desk.checked(approve());
+    let after = desk.admission("T1");
+    assert_eq!(done.changes.bindings, [(key("T1"), after)]);
+    assert_eq!(after.version, before.version + 1);
+    assert_eq!(accounts_of(&mut desk, "T1"), ["W-1"]);
+    let kinds: Vec<_> = after.accounts.iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [AccountKind::WeChat]);
+    assert!(desk.refused(MAKER, ends("W-1")).contains("only one"));
+    let mut loaded = Vec::new();
+    let mut each = |_, admission| loaded.push(admission);
+    desk.registry.load(&mut |_, _| {}, &mut each).unwrap();
+    assert_eq!(loaded, [after]);
+}
+
+#[test]
 fn a_new_device_gets_all_accounts_and_all_of_them_are_in_the_impact_report() {
     let mut desk = Desk::new();
     desk.account_of_kind("W-1", AccountKind::WeChat);
