@@ -143,6 +143,13 @@ enum Act {
         /// Why
         note: String,
     },
+    /// It is to have no account of a kind any more: what is paid into it is declined
+    RequestAccountEnd {
+        /// Reference of one of its accounts, not the only one
+        account_id: String,
+        /// Why
+        note: String,
+    },
     /// A second person agrees that it does
     ApproveAccount {
         /// Reference of the network's acknowledgement
@@ -253,6 +260,11 @@ fn command_of(
         Act::Suspend { note } => Command::Suspend { key, note },
         Act::Resume { evidence } => Command::Resume { key, evidence },
         Act::RequestAccount { account_id, note } => Command::RequestAccountChange {
+            key,
+            account: account_id,
+            note,
+        },
+        Act::RequestAccountEnd { account_id, note } => Command::RequestAccountEnd {
             key,
             account: account_id,
             note,

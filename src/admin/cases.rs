@@ -19,11 +19,11 @@ use super::page;
 use super::problem::{Refusal, blocking};
 use super::transactions::amount_of;
 use crate::base::{BindingId, Timestamp};
-use crate::binding::drain::{Impact, Outstanding, hex_of};
+use crate::binding::drain::{Impact, Unsettled, hex_of};
 use crate::binding::unbinding::Export;
 use crate::binding::wipe::{KeyMark, KeysSaid};
 use crate::store::command::CaseView;
-use crate::store::read_model::BindingReader;
+use crate::store::read_model::{BindingReader, Hanging};
 
 /// How long records of a binding are kept after its end, in microseconds: ten years.
 const KEPT: u64 = 3_653 * 86_400_000_000;
@@ -161,7 +161,7 @@ impl Admin {
     }
 
     /// What hangs on a binding by now.
-    pub(super) async fn hanging_on(&self, binding: u64) -> Result<(Outstanding, i64), Refusal> {
+    pub(super) async fn hanging_on(&self, binding: u64) -> Result<Hanging, Refusal> {
         self.questions.caught_up().await?;
         let ask = move |inquiry: &mut super::inquiry::Inquiry| {
             Ok(inquiry.reader.hanging_on(BindingId(binding))?)
@@ -170,15 +170,31 @@ impl Admin {
     }
 
     pub(super) async fn impact_of(&self, case: &CaseView) -> Result<Impact, Refusal> {
-        let (outstanding, unsettled_amount) = self.hanging_on(case.binding).await?;
+        let hanging = self.hanging_on(case.binding).await?;
         let (registry, binding) = (self.registry.clone(), BindingId(case.binding));
-        let known = blocking(move || Ok(registry.lock().impact(binding)?)).await?;
-        Ok(Impact {
-            outstanding,
-            unsettled_amount,
-            kept_until: Timestamp(case.opened_at_us.saturating_add(KEPT)),
-            ..known
+        let kept_until = Timestamp(case.opened_at_us.saturating_add(KEPT));
+        blocking(move || {
+            let mut registry = registry.lock();
+            let known = registry.impact(binding)?;
+            let mut unsettled_accounts = Vec::with_capacity(hanging.unsettled.len());
+            for sum in &hanging.unsettled {
+                let reference = registry.account_reference(sum.account)?;
+                unsettled_accounts.push(Unsettled {
+                    account: reference.unwrap_or_else(|| sum.account.0.to_string()),
+                    currency: sum.currency.trim().to_owned(),
+                    count: sum.count,
+                    amount: sum.amount,
+                });
+            }
+            Ok(Impact {
+                outstanding: hanging.outstanding,
+                unsettled_amount: hanging.unsettled.iter().map(|sum| sum.amount).sum(),
+                unsettled_accounts,
+                kept_until,
+                ..known
+            })
         })
+        .await
     }
 
     pub(super) async fn export_of(&self, case: &CaseView) -> Result<(String, Export), Refusal> {

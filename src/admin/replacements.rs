@@ -128,7 +128,9 @@ async fn replace_step(
     admin.permit_act(&write.caller, REPLACEMENT, name).await?;
     let found = admin.case(case).await?;
     let left = match &write.body {
-        Replace::Close | Replace::Force { .. } => admin.hanging_on(found.leaving()).await?.0,
+        Replace::Close | Replace::Force { .. } => {
+            admin.hanging_on(found.leaving()).await?.outstanding
+        }
         Replace::Tested { .. }
         | Replace::CutOver { .. }
         | Replace::RollBack

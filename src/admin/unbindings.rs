@@ -195,10 +195,10 @@ async fn unbind_step(
         ))),
         Unbind::Exported { sha256 } => Some(admin.exported(&found, sha256).await?),
         Unbind::Close => Some(UnbindStep::Drained(
-            admin.hanging_on(found.binding).await?.0,
+            admin.hanging_on(found.binding).await?.outstanding,
         )),
         Unbind::Force { evidence } => {
-            let left = admin.hanging_on(found.binding).await?.0;
+            let left = admin.hanging_on(found.binding).await?.outstanding;
             Some(UnbindStep::Force(left, *evidence))
         }
         Unbind::Confirm { .. }

@@ -78,6 +78,18 @@ impl Accounts {
         Self(all)
     }
 
+    /// The same without this one; all of them when there would be none left.
+    #[must_use]
+    pub fn without(self, account: AccountId) -> Self {
+        if self.only().is_some() {
+            return self;
+        }
+        Self(
+            self.0
+                .map(|one| if one == account { Self::NONE } else { one }),
+        )
+    }
+
     /// The account of a kind.
     #[must_use]
     pub fn of(self, kind: AccountKind) -> Option<AccountId> {
@@ -195,8 +207,11 @@ pub fn only_stops(before: AccountStatus, after: AccountStatus) -> bool {
 /// The case in which a terminal's money is to settle elsewhere: asked for by one person, agreed to by another.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct AccountChange {
-    /// The acquirer's reference of the new account.
+    /// The acquirer's reference of the new account, or of the one that ends.
     pub account: String,
+    /// Whether the terminal is to have no account of the kind any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends: bool,
     /// Who asked.
     pub maker: String,
     /// Why.
@@ -204,7 +219,7 @@ pub struct AccountChange {
     /// Who agreed.
     #[serde(default)]
     pub checker: Option<String>,
-    /// Reference of the network's acknowledgement of the new account.
+    /// Reference of the network's acknowledgement.
     #[serde(default)]
     pub network: Option<String>,
     /// Why it was taken back.
@@ -273,6 +288,9 @@ mod tests {
         assert_eq!((two.first(), two.only()), (AccountId(9), None));
         assert!(two.contains(AccountId(7)) && !one.contains(AccountId(9)));
         assert!(!one.contains(AccountId(0)), "none is no account");
+        assert_eq!(two.without(AccountId(9)), one);
+        assert_eq!(one.without(AccountId(7)), one, "it keeps one");
+        assert_eq!(two.without(AccountId(8)), two);
         let moved = two.with(WeChat, AccountId(8));
         assert_eq!(moved.of(WeChat), Some(AccountId(8)));
         assert!(!moved.contains(AccountId(7)));

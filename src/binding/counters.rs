@@ -9,10 +9,10 @@
 //! before it, so that nothing is counted twice. What was in flight when its limit was set, or is reversed out of
 //! memory afterwards though it was taken before, is not noticed until the next start.
 //!
-//! A terminal without a limit costs one look at a flag.
+//! A terminal without a limit costs one look at a flag, and whoever has no limit of a kind none at what is counted
+//! of that kind.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
@@ -97,6 +97,30 @@ pub enum Subject {
     Merchant(AcquirerId, MerchantId),
 }
 
+impl Subject {
+    /// A bit of its kind.
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Binding(_) => 1,
+            Self::Account(_) => 2,
+            Self::Merchant(..) => 4,
+        }
+    }
+
+    /// The counter that is named after it. Merchants are numbered where nobody looks for a request.
+    fn own_counter(&self) -> Option<CounterName> {
+        let (scope, number) = match self {
+            Self::Binding(binding) => (LimitScope::Terminal, binding.0),
+            Self::Account(account) => (LimitScope::Account, account.0.into()),
+            Self::Merchant(..) => return None,
+        };
+        Some(CounterName { scope, number })
+    }
+}
+
+/// Beside the bits of kinds: of some of them a counter has another name than theirs.
+const SHARED: u32 = 4;
+
 /// Names a counter: several subjects may share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CounterName {
@@ -124,8 +148,8 @@ pub struct LimitSet {
 enum Past {
     /// Nobody has looked yet.
     Unknown,
-    /// Somebody is looking.
-    Looking,
+    /// Somebody is looking: the look of that number.
+    Looking(u64),
     /// It is counted.
     Counted,
 }
@@ -164,7 +188,6 @@ impl State {
 
 #[derive(Debug)]
 struct Counter {
-    name: CounterName,
     state: Mutex<State>,
 }
 
@@ -183,13 +206,23 @@ struct Recent {
     next: usize,
 }
 
+/// A look at what was taken before counters began: those of which nobody knew it yet.
+#[derive(Debug)]
+pub struct PastLook {
+    number: u64,
+    counters: Vec<Arc<Counter>>,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Counters {
-    any: AtomicBool,
+    /// Bits of the [kinds](Subject::kind) of subjects of which some have a limit.
+    kinds: AtomicU8,
     /// Whether the past of some counter may be unknown.
     unknown: AtomicBool,
-    subjects: DashMap<Subject, Arc<Counter>, RandomState>,
+    looks: AtomicU64,
+    /// Those who have a counter that is not named after them.
+    shared: DashMap<Subject, Arc<Counter>, RandomState>,
     counters: DashMap<CounterName, Arc<Counter>, RandomState>,
     recent: DashMap<TerminalKey, Recent, RandomState>,
 }
@@ -198,7 +231,35 @@ impl Counters {
     /// Whether there is any limit at all.
     #[must_use]
     pub fn any(&self) -> bool {
-        self.any.load(Ordering::Acquire)
+        self.kinds.load(Ordering::Acquire) != 0
+    }
+
+    /// Whose counter that is.
+    fn find(&self, subject: Subject) -> Option<Arc<Counter>> {
+        let kinds = self.kinds.load(Ordering::Acquire);
+        if kinds & subject.kind() == 0 {
+            return None;
+        }
+        if kinds & subject.kind() << SHARED != 0
+            && let Some(found) = self.shared.get(&subject)
+        {
+            return Some(Arc::clone(&found));
+        }
+        let own = subject.own_counter()?;
+        self.counters.get(&own).map(|found| Arc::clone(&found))
+    }
+
+    /// Says whose counter one is.
+    fn give(&self, subject: Subject, name: CounterName, counter: &Arc<Counter>) {
+        let mut kinds = subject.kind();
+        if subject.own_counter() == Some(name) {
+            // It may have shared another one before.
+            self.shared.remove(&subject);
+        } else {
+            self.shared.insert(subject, Arc::clone(counter));
+            kinds |= subject.kind() << SHARED;
+        }
+        self.kinds.fetch_or(kinds, Ordering::AcqRel);
     }
 
     /// How many there are.
@@ -225,7 +286,7 @@ impl Counters {
         self.any()
             && accounts
                 .chain(others)
-                .any(|subject| self.subjects.contains_key(&subject))
+                .any(|subject| self.find(subject).is_some())
     }
 
     /// Sets a limit. A counter that was there goes on with what it counted; a new one, or one in another currency,
@@ -233,7 +294,6 @@ impl Counters {
     pub fn set(&self, set: &LimitSet, from: TxnId) {
         let counter = Arc::clone(&self.counters.entry(set.name).or_insert_with(|| {
             Arc::new(Counter {
-                name: set.name,
                 state: Mutex::new(State {
                     limits: set.limits,
                     used: Used::default(),
@@ -256,9 +316,8 @@ impl Counters {
             state.limits = set.limits;
         }
         for subject in &set.subjects {
-            self.subjects.insert(*subject, Arc::clone(&counter));
+            self.give(*subject, set.name, &counter);
         }
-        self.any.store(true, Ordering::Release);
     }
 
     /// A limit and what was taken of it, as of a day.
@@ -272,8 +331,7 @@ impl Counters {
     }
 
     fn of(&self, counted: &Counted) -> [Option<Arc<Counter>>; 3] {
-        let held = |subject| self.subjects.get(&subject).map(|found| Arc::clone(&found));
-        counted.subjects().map(held)
+        counted.subjects().map(|subject| self.find(subject))
     }
 
     /// Counts a new transaction towards everything that it concerns, or, when it is asked whether it fits and does
@@ -391,33 +449,31 @@ impl Counters {
         self.unknown.load(Ordering::Acquire)
     }
 
-    /// Begins to tell what was taken before counters began: those of which nobody knows it yet.
+    /// Begins to tell what was taken before counters began, where nobody knows it yet.
     #[must_use]
-    pub fn begin_past(&self, day: Day) -> Vec<CounterName> {
-        let mut begun = Vec::new();
+    pub fn begin_past(&self, day: Day) -> Option<PastLook> {
         if !self.unknown.swap(false, Ordering::AcqRel) {
-            return begun;
+            return None;
         }
+        let number = self.looks.fetch_add(1, Ordering::Relaxed);
+        let mut counters = Vec::new();
         for counter in &self.counters {
             let mut state = counter.lock();
             if state.past == Past::Unknown {
-                state.past = Past::Looking;
+                state.past = Past::Looking(number);
                 state.told = Used::default();
                 state.told.roll(day);
-                begun.push(counter.name);
+                counters.push(Arc::clone(&counter));
             }
         }
-        begun
+        Some(PastLook { number, counters }).filter(|look| !look.counters.is_empty())
     }
 
-    /// Tells one transaction that was taken before; those that were not begun for it do not hear of it.
-    pub fn tell_past(&self, begun: &BTreeSet<CounterName>, counted: &Counted, txn: TxnId) {
+    /// Tells one transaction that was taken before; counters that are none of this look's do not hear of it.
+    pub fn tell_past(&self, look: &PastLook, counted: &Counted, txn: TxnId) {
         for counter in self.of(counted).iter().flatten() {
-            if !begun.contains(&counter.name) {
-                continue;
-            }
             let mut state = counter.lock();
-            if txn < state.from && state.past == Past::Looking {
+            if txn < state.from && state.past == Past::Looking(look.number) {
                 let minor = state.minor(counted.amount);
                 state.told.add(counted.day, minor, 1);
             }
@@ -425,25 +481,25 @@ impl Counters {
     }
 
     /// All was told, or could not be.
-    pub fn end_past(&self, begun: &BTreeSet<CounterName>, all: Told) {
-        for name in begun {
-            if let Some(counter) = self.counters.get(name) {
-                let mut state = counter.lock();
-                match all {
-                    Told::Everything if state.past == Past::Looking => {
-                        let mut told = state.told;
-                        let day = told.day.max(state.used.day);
-                        told.roll(day);
-                        state.used.roll(day);
-                        state.used.include(&told);
-                        state.past = Past::Counted;
-                    }
-                    Told::NotEverything if state.past == Past::Looking => {
-                        state.past = Past::Unknown;
-                        self.unknown.store(true, Ordering::Release);
-                    }
-                    // Set anew in another currency meanwhile.
-                    Told::Everything | Told::NotEverything => {}
+    pub fn end_past(&self, look: PastLook, all: Told) {
+        for counter in look.counters {
+            let mut state = counter.lock();
+            // Otherwise it was set anew in another currency meanwhile.
+            if state.past != Past::Looking(look.number) {
+                continue;
+            }
+            match all {
+                Told::Everything => {
+                    let mut told = state.told;
+                    let day = told.day.max(state.used.day);
+                    told.roll(day);
+                    state.used.roll(day);
+                    state.used.include(&told);
+                    state.past = Past::Counted;
+                }
+                Told::NotEverything => {
+                    state.past = Past::Unknown;
+                    self.unknown.store(true, Ordering::Release);
                 }
             }
         }

@@ -154,11 +154,29 @@ impl Directory {
     /// changes may arrive in any order. A new binding of the same terminal id makes the old one former.
     pub fn put(&self, key: TerminalKey, admission: Admission) {
         // Before anybody can look the binding up.
-        if self.counters.concern(key, &admission) {
+        self.mark_if_limited(key, &admission);
+        self.load(key, admission);
+    }
+
+    fn mark_if_limited(&self, key: TerminalKey, admission: &Admission) {
+        if self.counters.concern(key, admission) {
             for (_, account) in admission.accounts.iter() {
                 self.mark(account);
             }
         }
+    }
+
+    /// Looks for everybody whom a limit concerns. To be done behind [`load`](Self::load), before anybody is let in.
+    pub fn mark_limited(&self) {
+        if self.counters.any() {
+            for entry in &self.terminals {
+                self.mark_if_limited(*entry.key(), entry.value());
+            }
+        }
+    }
+
+    /// As [`put`](Self::put), at a start, while the limits may not be here yet.
+    pub fn load(&self, key: TerminalKey, admission: Admission) {
         let replaced = match self.terminals.entry(key) {
             dashmap::Entry::Occupied(mut held) => {
                 let before = *held.get();
@@ -415,6 +433,34 @@ mod tests {
         directory.put(key("T1"), moved);
         assert!(directory.is_limited(AccountId(2)));
         assert_eq!(directory.account(AccountId(2)), AccountStatus::Unverified);
+    }
+
+    #[test]
+    fn at_a_start_limits_and_bindings_come_in_any_order() {
+        use crate::binding::counters::{CounterName, Subject};
+        use crate::binding::limit::{LimitScope, Limits};
+        let directory = trusted();
+        let set = |number| LimitSet {
+            name: CounterName {
+                scope: LimitScope::Terminal,
+                number,
+            },
+            limits: Limits::NONE,
+            subjects: vec![Subject::Binding(BindingId(number))],
+            accounts: Vec::new(),
+        };
+        let settles = |number, account| Admission {
+            accounts: Accounts::one(AccountKind::BankCard, AccountId(account)),
+            ..admission(number, 1, BindingState::Active)
+        };
+        directory.limit(&set(1), TxnId(1));
+        directory.load(key("T1"), settles(1, 1));
+        directory.load(key("T2"), settles(2, 2));
+        directory.load(key("T3"), settles(3, 3));
+        directory.limit(&set(2), TxnId(1));
+        directory.mark_limited();
+        let limited = [1, 2, 3].map(|account| directory.is_limited(AccountId(account)));
+        assert_eq!(limited, [true, true, false]);
     }
 
     #[test]

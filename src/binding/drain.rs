@@ -125,6 +125,19 @@ impl Forced {
     }
 }
 
+/// What an account is to get of what is approved and not settled.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Unsettled {
+    /// The acquirer's reference of the account.
+    pub account: String,
+    /// DE49, three digits; empty for a terminal's only one.
+    pub currency: String,
+    /// Transactions.
+    pub count: u64,
+    /// Their sum in the smallest unit; refunds count against it.
+    pub amount: i64,
+}
+
 /// What unbinding a terminal means for its merchant, as of one moment. It has to be acknowledged by its
 /// [`hash`](Self::hash) before the case goes on, and again when it has become worse.
 #[derive(
@@ -140,8 +153,12 @@ pub struct Impact {
     pub other_accounts: Vec<String>,
     /// What still hangs on it.
     pub outstanding: Outstanding,
-    /// Sum of approved and unsettled transactions, in the smallest unit; refunds count against it.
+    /// Sum of approved and unsettled transactions, in the smallest unit; refunds count against it. It mixes what
+    /// several accounts and currencies have.
     pub unsettled_amount: i64,
+    /// The same for each account that is to get some of it, and each currency.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsettled_accounts: Vec<Unsettled>,
     /// Scopes that are held, with their reasons.
     pub holds: Vec<String>,
     /// Whether it is the merchant's last terminal.
@@ -169,11 +186,31 @@ impl Impact {
             || now.unsettled > then.unsettled
             || now.preauthorised > then.preauthorised
             || self.unsettled_amount.abs() > acknowledged.unsettled_amount.abs()
+            || self.is_worse_for_an_account(acknowledged)
             || (self.last_terminal && !acknowledged.last_terminal)
             || self
                 .holds
                 .iter()
                 .any(|hold| !acknowledged.holds.contains(hold))
+    }
+
+    fn is_worse_for_an_account(&self, acknowledged: &Self) -> bool {
+        // A report of an older release says nothing of accounts.
+        let silent = acknowledged.unsettled_accounts.is_empty();
+        if silent && acknowledged.outstanding.unsettled > 0 {
+            return false;
+        }
+        let then = |now: &Unsettled| {
+            let same = |then: &&Unsettled| {
+                (&then.account, &then.currency) == (&now.account, &now.currency)
+            };
+            let then = acknowledged.unsettled_accounts.iter().find(same);
+            then.map_or((0, 0), |then| (then.count, then.amount.abs()))
+        };
+        self.unsettled_accounts.iter().any(|now| {
+            let (count, amount) = then(now);
+            now.count > count || now.amount.abs() > amount
+        })
     }
 }
 
@@ -227,5 +264,43 @@ mod tests {
             ..report.clone()
         };
         assert!(held.is_worse_than(&report));
+    }
+
+    #[test]
+    fn what_one_account_is_to_get_more_is_not_made_up_for_by_another() {
+        let report = |accounts: &[(&str, &str, u64, i64)]| Impact {
+            unsettled_amount: accounts.iter().map(|(.., amount)| amount).sum(),
+            outstanding: Outstanding {
+                unsettled: accounts.iter().map(|(_, _, count, _)| count).sum(),
+                ..Outstanding::default()
+            },
+            unsettled_accounts: accounts
+                .iter()
+                .map(|&(account, currency, count, amount)| Unsettled {
+                    account: account.into(),
+                    currency: currency.into(),
+                    count,
+                    amount,
+                })
+                .collect(),
+            ..Impact::default()
+        };
+        let before = report(&[("A-1", "156", 2, 900), ("W-1", "156", 2, 100)]);
+        let moved = report(&[("A-1", "156", 1, 400), ("W-1", "156", 3, 600)]);
+        assert!(moved.is_worse_than(&before));
+        assert_ne!(moved.hash(), before.hash());
+        let less = report(&[("A-1", "156", 2, 900)]);
+        assert!(!less.is_worse_than(&before) && before.is_worse_than(&less));
+        let dollars = report(&[("A-1", "840", 2, 900)]);
+        assert!(dollars.is_worse_than(&before));
+        // What was acknowledged before there were sums for accounts.
+        let older = Impact {
+            unsettled_accounts: Vec::new(),
+            ..before.clone()
+        };
+        assert!(!before.is_worse_than(&older));
+        let text = serde_json::to_string(&older).unwrap();
+        assert!(!text.contains("unsettled_accounts"), "{text}");
+        assert_eq!(serde_json::from_str::<Impact>(&text).unwrap(), older);
     }
 }

@@ -168,7 +168,7 @@ pub(super) fn show(answer: &Value, form: Form) -> anyhow::Result<()> {
 fn thing_of(path: &str, body: &Value) -> Option<&'static str> {
     let account_case = matches!(
         body["action"].as_str(),
-        Some("request-account" | "cancel-account")
+        Some("request-account" | "request-account-end" | "cancel-account")
     );
     let known = |word: &str| match word {
         "acquirers" => Some("acquirer"),
@@ -264,8 +264,10 @@ mod tests {
         assert_eq!(thing("/v1/terminals/acme/T1/state"), None);
         let path = "/v1/terminals/acme/T1/actions";
         assert_eq!(thing(path), Some("binding"));
-        let asked = json!({ "action": "request-account" });
-        assert_eq!(thing_of(path, &asked), Some("case"));
+        for action in ["request-account", "request-account-end"] {
+            let asked = json!({ "action": action });
+            assert_eq!(thing_of(path, &asked), Some("case"), "{action}");
+        }
     }
 
     #[test]

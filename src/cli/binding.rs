@@ -36,6 +36,8 @@ enum BindingVerb {
     Resume(With<Evidenced>),
     /// Ask that a terminal's money settle elsewhere
     RequestAccount(With<NewAccount>),
+    /// Ask that a terminal have no account of a kind any more: what is paid into it is declined
+    RequestAccountEnd(With<EndedAccount>),
     /// Agree that it does; somebody else asked for it
     ApproveAccount(With<Networked>),
     /// Take such a change back
@@ -170,6 +172,16 @@ struct NewAccount {
     note: String,
 }
 
+#[derive(Debug, clap::Args)]
+struct EndedAccount {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Reference of one of the terminal's accounts, not its only one
+    account: String,
+    /// Why
+    note: String,
+}
+
 /// Runs `posgate binding`.
 ///
 /// # Errors
@@ -227,6 +239,12 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
         BindingVerb::RequestAccount(with) => with.run(|asked| {
             let body = json!({
                 "action": "request-account", "account_id": asked.account, "note": asked.note,
+            });
+            Ok(asked.terminal.act(body))
+        }),
+        BindingVerb::RequestAccountEnd(with) => with.run(|asked| {
+            let body = json!({
+                "action": "request-account-end", "account_id": asked.account, "note": asked.note,
             });
             Ok(asked.terminal.act(body))
         }),

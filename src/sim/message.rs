@@ -92,6 +92,10 @@ const EXPIRY: u64 = 3012;
 const ENTRY_MODE: u64 = 22;
 /// The same in twelve characters: attended, on premises, card present, magnetic stripe, no cardholder authentication.
 const POINT_OF_SERVICE: &[u8] = b"211101200130";
+/// The customer's code, no PIN.
+const CODE_SHOWN: u64 = 32;
+/// A code as WeChat wallets show it.
+const WALLET_CODE: &str = "134567890123456789";
 const CURRENCY: &[u8] = b"156";
 /// DE32 where a network wants to know who asks.
 const ACQUIRER: &[u8] = b"100001";
@@ -221,6 +225,28 @@ impl Phrases {
         )
     }
 
+    /// Whether the dialect tells by the customer's code what is paid with.
+    pub(crate) const fn has_codes(&self) -> bool {
+        matches!(self.form, Form::UnionPay)
+    }
+
+    /// A sale that the customer pays with a wallet, by the code that he shows.
+    pub(crate) fn sale_by_code(
+        &self,
+        out: &mut BytesMut,
+        who: Identity,
+        at: Place,
+        minor: u64,
+        now: LocalTime,
+    ) -> Result<(), EncodeError> {
+        let finance = Finance {
+            minor: Some(minor),
+            by_code: true,
+            ..Finance::SALE
+        };
+        self.finance(out, who, at, now, &finance)
+    }
+
     /// A balance enquiry.
     pub(crate) fn balance(
         &self,
@@ -319,7 +345,9 @@ impl Phrases {
         let is_sale = mti == Finance::SALE.mti;
         let mti = if is_sale { self.sale } else { mti };
         let mut w = self.begin(out, self.of_version(mti));
-        w.digits(2, CARD);
+        if !what.by_code {
+            w.digits(2, CARD);
+        }
         w.number(3, processing);
         if let Some(minor) = what.minor {
             match self.dialect.roles().amount_parts {
@@ -333,10 +361,13 @@ impl Phrases {
             Form::Iso1987 => write_times(&mut w, at.stan, now),
             Form::Iso1993 => self.write_joined_times(&mut w, at.stan, now),
         }
-        w.number(14, EXPIRY);
+        if !what.by_code {
+            w.number(14, EXPIRY);
+        }
         match self.form {
             Form::UnionPay | Form::Iso1987 => {
-                w.number(22, ENTRY_MODE);
+                let mode = if what.by_code { CODE_SHOWN } else { ENTRY_MODE };
+                w.number(22, mode);
                 w.number(25, what.condition);
             }
             Form::Iso1993 => {
@@ -351,7 +382,9 @@ impl Phrases {
         if self.required.contains(32) {
             w.digits(32, ACQUIRER);
         }
-        w.digits(35, TRACK2);
+        if !what.by_code {
+            w.digits(35, TRACK2);
+        }
         if let Some(earlier) = what.earlier {
             w.text(37, &earlier.rrn);
             w.text(38, &earlier.approval_code);
@@ -361,6 +394,12 @@ impl Phrases {
         who.write(&mut w);
         if self.dialect.roles().currency != 0 {
             w.text(49, CURRENCY);
+        }
+        if what.by_code {
+            w.text(
+                59,
+                format!("A3{:03}{WALLET_CODE}", WALLET_CODE.len()).as_bytes(),
+            );
         }
         match self.form {
             Form::UnionPay => {
@@ -485,6 +524,8 @@ struct Finance<'e> {
     of: Option<Mti>,
     minor: Option<u64>,
     earlier: Option<&'e Earlier>,
+    /// Paid by the code of a wallet, without a card.
+    by_code: bool,
 }
 
 impl Finance<'_> {
@@ -498,6 +539,7 @@ impl Finance<'_> {
         of: None,
         minor: None,
         earlier: None,
+        by_code: false,
     };
     const BALANCE: Self = Self {
         processing: 310_000,

@@ -346,6 +346,16 @@ pub enum Command {
         /// Why.
         note: String,
     },
+    /// Asks that a terminal have no account of a kind any more: what is paid into it is declined from then on.
+    /// Changes nothing yet; approving and taking back are those of a change.
+    RequestAccountEnd {
+        /// Terminal.
+        key: TerminalKey,
+        /// Reference of one of its accounts, not the only one.
+        account: String,
+        /// Why.
+        note: String,
+    },
     /// A second person agrees: from here on new money of its kind settles into the new account, what was sold before
     /// into the old one. A binding that had none of the kind has one more.
     ApproveAccountChange {
@@ -729,11 +739,18 @@ pub trait Affairs {
     /// When the store fails.
     fn payee(&mut self, account: AccountId) -> Result<Option<String>, StoreError>;
 
-    /// All limits, with everybody who shares them.
+    /// The acquirer's reference of an account.
     ///
     /// # Errors
     /// When the store fails.
-    fn limit_sets(&mut self) -> Result<Vec<LimitSet>, StoreError>;
+    fn account_reference(&mut self, account: AccountId) -> Result<Option<String>, StoreError>;
+
+    /// Calls `each` with every limit, for each of those who share it by itself. Which accounts it concerns is not
+    /// among it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn each_limit(&mut self, each: &mut dyn FnMut(LimitSet)) -> Result<(), StoreError>;
 
     /// A limit; `None` when what it would be of is not there.
     ///

@@ -407,14 +407,35 @@ pub enum QueryError {
     Store(#[from] StoreError),
 }
 
+/// What still hangs on a binding, and what of it is approved and not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hanging {
+    /// How much of what.
+    pub outstanding: Outstanding,
+    /// What is not settled, for each account and currency.
+    pub unsettled: Vec<UnsettledSum>,
+}
+
+/// What of one account is approved and not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsettledSum {
+    /// Account.
+    pub account: AccountId,
+    /// DE49.
+    pub currency: String,
+    /// Transactions.
+    pub count: u64,
+    /// Their sum in the smallest unit: refunds count against it.
+    pub amount: i64,
+}
+
 /// What a binding has done, and what of it is still open.
 pub trait BindingReader {
-    /// What still hangs on a binding, and the sum of what is approved and not settled, in the smallest unit:
-    /// refunds count against it.
+    /// What still hangs on a binding.
     ///
     /// # Errors
     /// When reading fails.
-    fn hanging_on(&mut self, binding: BindingId) -> Result<(Outstanding, i64), StoreError>;
+    fn hanging_on(&mut self, binding: BindingId) -> Result<Hanging, StoreError>;
 
     /// Whether a transaction of a binding's was accepted since that moment and approved.
     ///

@@ -2,8 +2,10 @@
 //!
 //! Every step is made with the terminal's lane held, so that what a reversal takes back is what was counted.
 
-use std::collections::BTreeSet;
+use std::ops::Range;
 
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use tokio::sync::oneshot;
 
 use super::effects::Effect;
@@ -11,7 +13,7 @@ use super::forward::Passed;
 use super::{Switch, Waiting};
 use crate::base::calendar::Civil;
 use crate::base::{Amount, Currency, MerchantId, Timestamp, TxnId};
-use crate::binding::counters::{Counted, Tally, Told};
+use crate::binding::counters::{Counted, Counters, Tally, Told};
 use crate::binding::limit::{Day, counts};
 use crate::binding::{DeclineReason, TerminalKey};
 use crate::store::read_model::Sold;
@@ -25,12 +27,69 @@ const MONTH_MICROS: u64 = 33 * 86_400 * 1_000_000;
 /// The local date of a moment, as the settlement file has it.
 #[must_use]
 pub fn day_of(at: Timestamp) -> Day {
-    let micros = i64::try_from(at.0).unwrap_or(i64::MAX);
-    let offset = jiff::Timestamp::from_microsecond(micros)
-        .map_or(0, |at| jiff::tz::TimeZone::system().to_offset(at).seconds());
+    day_and_offset(&TimeZone::system(), at).0
+}
+
+/// The date of a moment in a zone, and how many seconds that is ahead of UTC then.
+fn day_and_offset(zone: &TimeZone, at: Timestamp) -> (Day, i32) {
+    let offset = moment(at).map_or(0, |at| zone.to_offset(at).seconds());
     let civil = Civil::local(at, offset);
-    let year = u32::try_from(civil.year).unwrap_or(0);
-    Day(year * 10_000 + u32::from(civil.month) * 100 + u32::from(civil.day))
+    // What no calendar has is the year 0.
+    let year = u32::try_from(civil.year).ok().filter(|year| *year < 10_000);
+    let day = Day(year.unwrap_or(0) * 10_000 + u32::from(civil.month) * 100 + u32::from(civil.day));
+    (day, offset)
+}
+
+fn moment(at: Timestamp) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_microsecond(i64::try_from(at.0).ok()?).ok()
+}
+
+/// Dates of many moments, most of which lie near the one before: the zone is asked once for a day of them.
+#[derive(Debug)]
+struct Days {
+    zone: TimeZone,
+    day: Day,
+    /// Microseconds that have this date, not all of them.
+    range: Range<u64>,
+}
+
+impl Days {
+    const fn of_zone(zone: TimeZone) -> Self {
+        Self {
+            zone,
+            day: Day(0),
+            range: 0..0,
+        }
+    }
+
+    fn of(&mut self, at: Timestamp) -> Day {
+        if !self.range.contains(&at.0) {
+            let (day, offset) = day_and_offset(&self.zone, at);
+            self.day = day;
+            self.range = self.same_day(at, offset);
+        }
+        self.day
+    }
+
+    /// From one midnight to the next, cut where the offset changes. Days may have 23 or 25 hours, and an hour around
+    /// midnight may come twice.
+    fn same_day(&self, at: Timestamp, offset: i32) -> Range<u64> {
+        const DAY_MICROS: i64 = 86_400 * 1_000_000;
+        let (Some(moment), Ok(micros)) = (moment(at), i64::try_from(at.0)) else {
+            return 0..0;
+        };
+        let since_midnight = (micros + i64::from(offset) * 1_000_000).rem_euclid(DAY_MICROS);
+        let midnight = micros - since_midnight;
+        // A change at this very moment is behind it.
+        let behind = moment.checked_add(SignedDuration::from_nanos(1));
+        let changed = self.zone.preceding(behind.unwrap_or(moment)).next();
+        let changes = self.zone.following(moment).next();
+        let micros = |at: jiff::tz::TimeZoneTransition<'_>| at.timestamp().as_microsecond();
+        let first = changed.map_or(midnight, |at| midnight.max(micros(at)));
+        let end = midnight + DAY_MICROS;
+        let end = changes.map_or(end, |at| end.min(micros(at)));
+        u64::try_from(first).unwrap_or(0)..u64::try_from(end).unwrap_or(0)
+    }
 }
 
 /// What a transaction of the read model counts, over that many minor units.
@@ -196,29 +255,89 @@ impl Switch {
     /// # Errors
     /// When reading fails; it is to be told once more then.
     pub(crate) fn tell_past(&self, reader: &mut dyn TransactionReader) -> Result<(), StoreError> {
-        let counters = self.directory.counters();
-        let now = self.clock.wall();
-        let begun: BTreeSet<_> = counters.begin_past(day_of(now)).into_iter().collect();
-        if begun.is_empty() {
-            return Ok(());
-        }
-        let from = Timestamp(now.0.saturating_sub(MONTH_MICROS));
-        let read = reader.sold(from, &mut |sold: Sold| {
-            let counted = Counted {
-                key: sold.key,
-                binding: sold.binding,
-                account: sold.account,
-                merchant: sold.merchant,
-                amount: sold.amount,
-                day: day_of(sold.at),
-            };
-            counters.tell_past(&begun, &counted, sold.txn);
-        });
-        let all = match read {
-            Ok(()) => Told::Everything,
-            Err(_) => Told::NotEverything,
+        tell_past(self.directory.counters(), self.clock.wall(), reader)
+    }
+}
+
+/// [`Switch::tell_past`], also while there is no switch yet.
+///
+/// # Errors
+/// When reading fails; it is to be told once more then.
+pub(super) fn tell_past(
+    counters: &Counters,
+    now: Timestamp,
+    reader: &mut dyn TransactionReader,
+) -> Result<(), StoreError> {
+    let Some(look) = counters.begin_past(day_of(now)) else {
+        return Ok(());
+    };
+    let from = Timestamp(now.0.saturating_sub(MONTH_MICROS));
+    let mut days = Days::of_zone(TimeZone::system());
+    let read = reader.sold(from, &mut |sold: Sold| {
+        let counted = Counted {
+            key: sold.key,
+            binding: sold.binding,
+            account: sold.account,
+            merchant: sold.merchant,
+            amount: sold.amount,
+            day: days.of(sold.at),
         };
-        counters.end_past(&begun, all);
-        read
+        counters.tell_past(&look, &counted, sold.txn);
+    });
+    let all = match read {
+        Ok(()) => Told::Everything,
+        Err(_) => Told::NotEverything,
+    };
+    counters.end_past(look, all);
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Moments of two years, every seven minutes and around each change of the offset, in one order and in any.
+    #[test]
+    fn dates_of_many_moments_are_those_of_each() {
+        // The clock goes back at two in the night, and at midnight, so that a date comes again.
+        const ZONES: [&str; 4] = [
+            "CST-8",
+            "CET-1CEST,M3.5.0,M10.5.0/3",
+            "<-02>2<-01>,M3.5.0/-1,M10.5.0/0",
+            "EST5EDT,M3.2.0,M11.1.0",
+        ];
+        const FIRST: u64 = 1_767_225_600_000_000;
+        const STEP: u64 = 7 * 60_000_000;
+        const STEPS: u64 = 2 * 366 * 24 * 60 / 7;
+        for zone in ZONES {
+            let zone = TimeZone::posix(zone).unwrap();
+            let mut all: Vec<_> = (0..STEPS).map(|n| FIRST + n * STEP).collect();
+            let year = moment(Timestamp(FIRST)).unwrap();
+            for change in zone.following(year).take(4) {
+                let at = u64::try_from(change.timestamp().as_microsecond()).unwrap();
+                all.extend([at - 1, at, at + 1]);
+            }
+            let mut shuffled = all.clone();
+            fastrand::Rng::with_seed(1).shuffle(&mut shuffled);
+            all.sort_unstable();
+            all.extend(shuffled);
+            let mut days = Days::of_zone(zone.clone());
+            for at in all.into_iter().map(Timestamp) {
+                let expect = day_and_offset(&zone, at).0;
+                assert_eq!(days.of(at), expect, "{at:?} {zone:?}");
+            }
+            // What no calendar has is some day all the same.
+            days.of(Timestamp(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn the_zone_is_asked_once_a_day() {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let mut days = Days::of_zone(zone);
+        // 22 November 2026, noon.
+        let noon = 1_795_345_200_000_000;
+        assert_eq!(days.of(Timestamp(noon)), Day(20_261_122));
+        assert_eq!(days.range, noon - 43_200_000_000..noon + 43_200_000_000);
     }
 }

@@ -17,6 +17,7 @@ use super::effects::{Delivery, Effect, Handoff};
 use super::exceptions::Exceptions;
 use super::idle::IdleScan;
 use super::keeper::{Keeper, Scan, StoreCheck};
+use super::limits::tell_past;
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
 use super::shared::SharedRegistry;
@@ -24,7 +25,7 @@ use super::stans::Stans;
 use super::watch::{Guard, memory_limit, watch, zone_offset};
 use super::{ListenerPolicy, Switch, UpstreamGroup};
 use crate::base::failpoint::{self, Point};
-use crate::base::{AcquirerId, Clock, Counted, TxnId};
+use crate::base::{AcquirerId, Clock, Counted, Timestamp, TxnId};
 use crate::binding::Directory;
 use crate::net::listener::Sessions;
 use crate::net::{Group, LinkSettings, Listener, ListenerSettings, Pending, Tasks, link};
@@ -179,7 +180,8 @@ impl Running {
         let mut reader: Box<dyn JournalStore> = Box::new(folder.journal()?);
         while project_round(reader.as_mut(), model.as_mut())? > 0 {}
         let next_txn = model.last_txn()?.0 + 1;
-        load_directory(registry.as_mut(), &directory, TxnId(next_txn))?;
+        let from = (TxnId(next_txn), clock.wall());
+        load_directory(&folder, registry.as_mut(), &directory, from)?;
 
         let (lookups, asked) = Lookups::new(LOOKUPS_MAX);
         let (alerts, heard) = Alerts::new();
@@ -217,8 +219,6 @@ impl Running {
             claims: Mutex::default(),
             alerts,
         });
-        // Before what was in flight is taken up: none of it is counted unless it is repeated.
-        switch.tell_past(&mut folder.reader()?)?;
         switch.recover(reader.as_mut(), model.as_mut())?;
         let process = ProcessMetrics::default();
         let projector = start_projector(&switch, reader, model, asked, process)?;
@@ -365,24 +365,54 @@ fn check_all(folder: &Path) -> Result<(), StartError> {
     }))
 }
 
+/// Loads what the gate decides on. Limits, and what was taken of them, are read beside the bindings: with a million of
+/// each both take as long.
 fn load_directory(
+    folder: &SqliteFolder,
     registry: &mut dyn Registry,
     directory: &Directory,
-    next: TxnId,
-) -> Result<(), StoreError> {
-    // Before the bindings, which are marked as they come.
-    for set in registry.limit_sets()? {
-        directory.limit(&set, next);
-    }
+    from: (TxnId, Timestamp),
+) -> Result<(), StartError> {
+    std::thread::scope(|scope| -> Result<(), StartError> {
+        let counting = std::thread::Builder::new()
+            .name("limits".into())
+            .spawn_scoped(scope, || load_limits(folder, directory, from))
+            .map_err(StartError::Thread)?;
+        load_bindings(registry, directory)?;
+        match counting.join() {
+            Ok(counted) => Ok(counted?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })?;
+    directory.mark_limited();
+    directory.set_trusted(true);
+    Ok(())
+}
+
+fn load_bindings(registry: &mut dyn Registry, directory: &Directory) -> Result<(), StoreError> {
     registry.load(
         &mut |account, status| directory.set_account(account, status),
-        &mut |key, admission| directory.put(key, admission),
+        &mut |key, admission| directory.load(key, admission),
     )?;
     for (key, predecessor) in registry.successors()? {
         directory.succeed(key, predecessor);
     }
-    directory.set_trusted(true);
     Ok(())
+}
+
+/// All limits, counting from that transaction on, and what was taken before: the read model shows everything. What was
+/// in flight when the process ended is not taken up yet: none of it is counted unless it is repeated.
+fn load_limits(
+    folder: &SqliteFolder,
+    directory: &Directory,
+    (next, now): (TxnId, Timestamp),
+) -> Result<(), StoreError> {
+    let mut registry: Box<dyn Registry> = Box::new(folder.registry_reader()?);
+    registry.each_limit(&mut |set| directory.limit(&set, next))?;
+    if directory.counters().is_empty() {
+        return Ok(());
+    }
+    tell_past(directory.counters(), now, &mut folder.reader()?)
 }
 
 fn groups(

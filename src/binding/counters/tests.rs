@@ -160,34 +160,113 @@ fn t10_a_successor_shares_the_counter_of_whom_it_took_over_from() {
     assert_eq!(today(&counters, &limit), 1_000);
 }
 
+/// Whether a look is for this counter and for no other.
+fn only_for(look: &PastLook, counters: &Counters, set: &LimitSet) -> bool {
+    let counter = counters.counters.get(&set.name).unwrap();
+    matches!(&look.counters[..], [only] if Arc::ptr_eq(only, &counter))
+}
+
 #[test]
 fn the_past_is_told_once_and_only_to_whom_it_concerns() {
     let counters = Counters::default();
     let (first, second) = (terminal(1, 1_000), account(5_000));
     counters.set(&first, TxnId(10));
-    let begun: BTreeSet<_> = counters.begin_past(DAY).into_iter().collect();
+    let begun = counters.begin_past(DAY).unwrap();
+    assert!(only_for(&begun, &counters, &first));
     counters.set(&second, TxnId(10));
     fits(&counters, sale("T1", 1, 50), 10).unwrap();
     let (before, own) = (sale("T1", 1, 300), sale("T1", 1, 50));
+    // Two looks at once, each for its own counters.
+    let rest = counters.begin_past(DAY).unwrap();
+    assert!(only_for(&rest, &counters, &second));
     counters.tell_past(&begun, &before, TxnId(9));
     // It counted this one by itself.
     counters.tell_past(&begun, &own, TxnId(10));
-    counters.end_past(&begun, Told::Everything);
+    counters.end_past(begun, Told::Everything);
     assert_eq!(
         (today(&counters, &first), today(&counters, &second)),
         (350, 50)
     );
-    let rest = counters.begin_past(DAY);
-    assert_eq!(rest, [second.name]);
-    let rest: BTreeSet<_> = rest.into_iter().collect();
     // What could not be read to its end is told from its beginning.
     counters.tell_past(&rest, &before, TxnId(9));
-    counters.end_past(&rest, Told::NotEverything);
-    assert_eq!(counters.begin_past(DAY), [second.name]);
-    counters.tell_past(&rest, &before, TxnId(9));
-    counters.end_past(&rest, Told::Everything);
-    assert_eq!(today(&counters, &second), 350);
-    assert!(counters.begin_past(DAY).is_empty());
+    counters.end_past(rest, Told::NotEverything);
+    let again = counters.begin_past(DAY).unwrap();
+    assert!(only_for(&again, &counters, &second));
+    counters.tell_past(&again, &before, TxnId(9));
+    counters.end_past(again, Told::Everything);
+    assert_eq!(
+        (today(&counters, &first), today(&counters, &second)),
+        (350, 350)
+    );
+    assert!(counters.begin_past(DAY).is_none());
+}
+
+#[test]
+fn a_limit_in_another_currency_begins_anew_and_a_look_that_began_before_does_not_count() {
+    let counters = Counters::default();
+    let yuan = terminal(1, 1_000);
+    counters.set(&yuan, TxnId(10));
+    let before = counters.begin_past(DAY).unwrap();
+    let dollars = LimitSet {
+        limits: Limits {
+            currency: Currency::from_slice(b"840").unwrap(),
+            ..yuan.limits
+        },
+        ..yuan.clone()
+    };
+    counters.set(&dollars, TxnId(10));
+    let mut sold = sale("T1", 1, 300);
+    counters.tell_past(&before, &sold, TxnId(9));
+    counters.end_past(before, Told::Everything);
+    assert_eq!(today(&counters, &dollars), 0);
+    sold.amount.currency = dollars.limits.currency;
+    let look = counters.begin_past(DAY).unwrap();
+    counters.tell_past(&look, &sold, TxnId(9));
+    counters.end_past(look, Told::Everything);
+    assert_eq!(today(&counters, &dollars), 300);
+}
+
+#[test]
+fn who_shared_a_counter_may_get_its_own_again() {
+    let counters = Counters::default();
+    let first = terminal(1, 1_000);
+    let both = LimitSet {
+        subjects: vec![
+            Subject::Binding(BindingId(1)),
+            Subject::Binding(BindingId(2)),
+        ],
+        ..first.clone()
+    };
+    counters.set(&both, TxnId(1));
+    fits(&counters, sale("T2", 2, 300), 1).unwrap();
+    assert_eq!(today(&counters, &first), 300);
+    let own = terminal(2, 1_000);
+    counters.set(&own, TxnId(2));
+    fits(&counters, sale("T2", 2, 200), 2).unwrap();
+    assert_eq!(
+        (today(&counters, &first), today(&counters, &own)),
+        (300, 200)
+    );
+}
+
+#[test]
+fn a_kind_of_which_nobody_has_a_limit_is_not_looked_for_and_found_when_it_has_one() {
+    let counters = Counters::default();
+    let (own, shared) = (terminal(1, 1_000), account(5_000));
+    assert!(!counters.any());
+    counters.set(&own, TxnId(1));
+    assert!(counters.any());
+    fits(&counters, sale("T1", 1, 300), 1).unwrap();
+    counters.set(&shared, TxnId(2));
+    fits(&counters, sale("T1", 1, 200), 2).unwrap();
+    assert_eq!(
+        (today(&counters, &own), today(&counters, &shared)),
+        (500, 200)
+    );
+    let shop = Subject::Merchant(AcquirerId(1), MerchantId::parse("M1").unwrap());
+    let shop = daily(LimitScope::Merchant, 3, 100, vec![shop]);
+    counters.set(&shop, TxnId(3));
+    assert_eq!(fits(&counters, sale("T1", 1, 101), 3), OVER);
 }
 
 #[test]

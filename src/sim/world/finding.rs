@@ -66,6 +66,11 @@ pub enum Finding {
         /// STAN of the terminal.
         stan: Stan,
     },
+    /// What follows an earlier transaction has gone into another account than that (invariant 7).
+    BookedElsewhere {
+        /// STAN of the terminal.
+        stan: Stan,
+    },
     /// What a person decided about something parked could not be done.
     NotDecided(String),
     /// The gateway could not start on what it left behind.

@@ -56,10 +56,11 @@ impl Remains {
         clock: Arc<dyn Clock>,
         attempts_max: u32,
         terminals: &[Identity],
+        random: fastrand::Rng,
     ) -> Self {
         let directory = Directory::new();
         let directory = Arc::new(directory);
-        let mut operator = Operator::new(Arc::clone(&directory));
+        let mut operator = Operator::new(Arc::clone(&directory), random);
         for (at, who) in terminals.iter().enumerate() {
             let number = u32::try_from(at).unwrap_or(0) + 1;
             let admission = Admission {
@@ -113,6 +114,19 @@ impl Remains {
         let (mut journal, mut model) = (self.journal.clone(), self.model.clone());
         while project_round(&mut journal, &mut model)? > 0 {}
         model.totals()
+    }
+
+    /// Which account has what stands approved, by terminal and its number.
+    pub(super) fn accounts(&self) -> Result<BTreeMap<(TerminalId, Stan), AccountId>, StoreError> {
+        let (mut journal, mut model) = (self.journal.clone(), self.model.clone());
+        while project_round(&mut journal, &mut model)? > 0 {}
+        let approved = Query {
+            state: Some(QueryState::Ended(OutcomeKind::Approved)),
+            ..Query::default()
+        };
+        let rows = model.latest(&approved, usize::MAX)?;
+        let of = |row: TransactionRow| ((row.key.terminal, row.stan), AccountId(row.account));
+        Ok(rows.into_iter().map(of).collect())
     }
 
     /// A transaction of which more was given back than it had taken, or that was undone although another

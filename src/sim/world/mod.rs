@@ -23,6 +23,7 @@ use bytes::BytesMut;
 
 use crate::base::clock::ManualClock;
 use crate::base::{Clock, Fate, MerchantId, Moment, TerminalId};
+use crate::binding::AccountKind;
 use crate::iso8583::{Dialect, Index};
 use crate::sim::message::{Identity, Phrases};
 use crate::sim::time::local_time;
@@ -34,7 +35,7 @@ pub use finding::{Finding, Summary};
 use gateway::{Gateway, Remains};
 use host::{Host, Mood};
 use rates::Rates;
-use terminal::{Heard, Next, Terminal, message_of};
+use terminal::{Heard, Next, State, Terminal, message_of};
 
 /// Terminals of a world.
 pub const TERMINALS: u32 = 10;
@@ -139,12 +140,27 @@ impl<'t> World<'t> {
         let whole: Vec<_> = (1..=TERMINALS).map(identity).collect();
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
         let attempts_max = rates.attempts_max;
-        let remains = Remains::new(Arc::clone(&dialect), stan, shared, attempts_max, &whole);
+        // Of its own, so that what else happens is what it would be with accounts of one kind.
+        let mut kinds = fastrand::Rng::with_seed(!seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let remains = Remains::new(
+            Arc::clone(&dialect),
+            stan,
+            shared,
+            attempts_max,
+            &whole,
+            kinds.fork(),
+        );
+        let phrases = Phrases::new(dialect);
+        let mut terminal = |who| {
+            let takes = phrases.has_codes() && remains.operator.takes_wallets(gateway::key_of(who));
+            Terminal::new(who, REQUESTS, takes.then(|| kinds.fork()))
+        };
+        let terminals = whole.into_iter().map(&mut terminal).collect();
         Self {
             tell,
             rates,
             clock,
-            phrases: Phrases::new(dialect),
+            phrases,
             queue: BinaryHeap::new(),
             events: Vec::new(),
             free: Vec::new(),
@@ -157,10 +173,7 @@ impl<'t> World<'t> {
             syncing: false,
             looking_up: false,
             sessions: 0,
-            terminals: whole
-                .into_iter()
-                .map(|who| Terminal::new(who, REQUESTS))
-                .collect(),
+            terminals,
             host: Host::default(),
             index: Index::new(),
             summary: Summary::default(),
@@ -471,14 +484,14 @@ impl<'t> World<'t> {
         let now = local_time(self.clock.wall());
         // Two terminals stand in each shop.
         let elsewhere = self.terminals.get(terminal ^ 1);
-        let elsewhere = elsewhere.and_then(Terminal::last_sale);
+        let elsewhere = elsewhere.and_then(|other| Some((other.who.terminal, other.last_sale()?)));
         let elsewhere = elsewhere.filter(|_| self.phrases.refunds_by_number());
         let it = &mut self.terminals[terminal];
         let next = it.act(
             &self.phrases,
             &self.rates,
             now,
-            elsewhere.as_ref(),
+            elsewhere.as_ref().map(|(other, sale)| (*other, sale)),
             &mut self.random,
         )?;
         match next {
@@ -640,7 +653,10 @@ impl<'t> World<'t> {
         gateway.sync().map_err(restart_failed)?;
         gateway.take_effect();
         for intent in gateway.admitted() {
-            if !self.remains.operator.admits(&intent) {
+            let who = |t: &&Terminal| t.who.terminal == intent.key.terminal;
+            let asked = self.terminals.iter().find(who);
+            let paid = asked.map_or(AccountKind::BankCard, |t| t.paid(intent.stan));
+            if !self.remains.operator.admits(&intent, paid) {
                 return Err(Finding::AdmittedWrongly { stan: intent.stan });
             }
         }
@@ -715,6 +731,7 @@ impl<'t> World<'t> {
             }
             self.summary.approved += terminals.0;
         }
+        self.audit_accounts()?;
         let journals = self.remains.overdone().map_err(restart_failed)?;
         if let Some(stan) = journals.or_else(|| self.host.overdone()) {
             return Err(Finding::UndoneTwice { stan });
@@ -724,6 +741,25 @@ impl<'t> World<'t> {
         self.summary.changes = self.remains.operator.changes;
         self.summary.seconds = self.clock.now().since(Moment::default()).as_secs();
         Ok(self.summary)
+    }
+
+    /// What followed something, as the terminals know it, is booked where that is.
+    fn audit_accounts(&self) -> Result<(), Finding> {
+        let accounts = self.remains.accounts().map_err(restart_failed)?;
+        for terminal in &self.terminals {
+            let standing = terminal
+                .rows
+                .iter()
+                .filter(|row| row.state == State::Approved);
+            for row in standing {
+                let account = accounts.get(&(terminal.who.terminal, row.stan));
+                let of = row.follows.map(|original| accounts.get(&original));
+                if of.is_some_and(|of| of != account) {
+                    return Err(Finding::BookedElsewhere { stan: row.stan });
+                }
+            }
+        }
+        Ok(())
     }
 }
 

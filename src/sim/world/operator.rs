@@ -1,5 +1,6 @@
 //! The person at the other end: changes states, accounts and their status while terminals trade, and knows what
-//! held when. Whoever was admitted must have been admitted by what held at that moment (invariant 7).
+//! held when. Whoever was admitted must have been admitted by what held at that moment (invariant 7), and for the
+//! account of what it was paid with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use crate::store::Intent;
 struct Held {
     from: Timestamp,
     admission: Admission,
-    /// Whether the account may take money.
-    usable: bool,
+    /// Whether its account of a kind may take money, by the kind.
+    usable: [bool; AccountKind::ALL.len()],
 }
 
 /// See the module. Outlives the process, as the registry does.
@@ -27,42 +28,57 @@ pub(super) struct Operator {
     held: BTreeMap<TerminalId, Vec<Held>>,
     /// Accounts are given out in turn, each to one terminal only.
     accounts: u32,
+    /// Draws what concerns accounts of several kinds, so that worlds are what they would be without.
+    random: fastrand::Rng,
     /// Whose the money of what was admitted is.
     belongs: BTreeMap<TxnId, AccountId>,
     pub(super) changes: u64,
 }
 
 impl Operator {
-    pub(super) fn new(directory: Arc<Directory>) -> Self {
+    pub(super) fn new(directory: Arc<Directory>, random: fastrand::Rng) -> Self {
         Self {
             directory,
             held: BTreeMap::new(),
             accounts: 0,
+            random,
             belongs: BTreeMap::new(),
             changes: 0,
         }
     }
 
-    /// Binds a terminal, open and with an account of its own.
+    /// Binds a terminal, open and with accounts of its own: one for cards, and for every second terminal one for what
+    /// is paid with WeChat.
     pub(super) fn bind(&mut self, key: TerminalKey, admission: Admission) {
-        let account = self.next_account();
-        self.directory.set_account(account, AccountStatus::Verified);
+        let mut accounts = Accounts::one(AccountKind::BankCard, self.next_account());
+        if self.random.bool() {
+            accounts = accounts.with(AccountKind::WeChat, self.next_account());
+        }
         self.put(
             key,
             Held {
                 from: Timestamp(0),
                 admission: Admission {
-                    accounts: Accounts::one(AccountKind::BankCard, account),
+                    accounts,
                     ..admission
                 },
-                usable: true,
+                usable: [true; AccountKind::ALL.len()],
             },
         );
     }
 
+    /// A new account that may take money.
     fn next_account(&mut self) -> AccountId {
         self.accounts += 1;
-        AccountId(self.accounts)
+        let account = AccountId(self.accounts);
+        self.directory.set_account(account, AccountStatus::Verified);
+        account
+    }
+
+    /// Whether a terminal has an account for what is paid with WeChat.
+    pub(super) fn takes_wallets(&self, key: TerminalKey) -> bool {
+        let held = self.last(key);
+        held.is_some_and(|held| held.admission.accounts.of(AccountKind::WeChat).is_some())
     }
 
     fn put(&mut self, key: TerminalKey, held: Held) {
@@ -80,6 +96,7 @@ impl Operator {
         let Some(last) = self.last(key) else {
             return String::new();
         };
+        let kind = self.one_kind(last.admission.accounts);
         let mut next = Held { from: now, ..last };
         next.admission.version += 1;
         match random.u32(0..6) {
@@ -90,21 +107,22 @@ impl Operator {
             1 => next.admission.state = BindingState::Suspended,
             2 => {
                 let account = self.next_account();
-                self.directory.set_account(account, AccountStatus::Verified);
-                next.admission.accounts = Accounts::one(AccountKind::BankCard, account);
-                next.usable = true;
+                next.admission.accounts = next.admission.accounts.with(kind, account);
+                next.usable[kind as usize] = true;
             }
             3 => {
                 // No new version: the account changed, not the binding.
                 next.admission.version -= 1;
-                next.usable = !next.usable;
-                let status = if next.usable {
+                let usable = &mut next.usable[kind as usize];
+                *usable = !*usable;
+                let status = if *usable {
                     AccountStatus::Verified
                 } else {
                     AccountStatus::Frozen
                 };
-                let account = next.admission.accounts.first();
-                self.directory.set_account(account, status);
+                if let Some(account) = next.admission.accounts.of(kind) {
+                    self.directory.set_account(account, status);
+                }
             }
             _ => {
                 next.admission.state = BindingState::Active;
@@ -112,16 +130,32 @@ impl Operator {
             }
         }
         self.changes += 1;
+        let accounts = next.admission.accounts.iter().map(|(kind, account)| {
+            let usable = if next.usable[kind as usize] {
+                ""
+            } else {
+                " frozen"
+            };
+            format!(" {kind} {}{usable}", account.0)
+        });
         let told = format!(
-            "operator: {} {:?} version {} account {} usable {}",
+            "operator: {} {:?} version {}{}",
             key.terminal,
             next.admission.state,
             next.admission.version,
-            next.admission.accounts.first().0,
-            next.usable
+            accounts.collect::<String>(),
         );
         self.put(key, next);
         told
+    }
+
+    /// Which of its accounts something happens to.
+    fn one_kind(&mut self, accounts: Accounts) -> AccountKind {
+        let kinds: Vec<_> = accounts.iter().map(|(kind, _)| kind).collect();
+        match kinds[..] {
+            [only] => only,
+            _ => kinds[self.random.usize(0..kinds.len())],
+        }
     }
 
     /// Everything is open again.
@@ -136,9 +170,10 @@ impl Operator {
             next.admission.version += 1;
             next.admission.state = BindingState::Active;
             next.admission.reasons = ReasonSet::EMPTY;
-            next.usable = true;
-            let account = next.admission.accounts.first();
-            self.directory.set_account(account, AccountStatus::Verified);
+            next.usable = [true; AccountKind::ALL.len()];
+            for (_, account) in next.admission.accounts.iter() {
+                self.directory.set_account(account, AccountStatus::Verified);
+            }
             let key = TerminalKey {
                 acquirer: crate::base::AcquirerId(0),
                 terminal,
@@ -152,8 +187,8 @@ impl Operator {
     }
 
     /// Whether what an intent says of its binding held when it was accepted, and let it pass. What follows something
-    /// belongs to the account of what it follows.
-    pub(super) fn admits(&mut self, intent: &Intent<'_>) -> bool {
+    /// belongs to the account of what it follows, anything else to the account of the kind that it was paid with.
+    pub(super) fn admits(&mut self, intent: &Intent<'_>, paid: AccountKind) -> bool {
         self.belongs.insert(intent.txn, intent.account);
         let followed = self.belongs.get(&intent.original).copied();
         let Some(held) = self.held.get(&intent.key.terminal) else {
@@ -165,7 +200,7 @@ impl Operator {
         };
         let is_whose = |admission: &Admission| match followed {
             Some(account) => intent.account == account,
-            None if intent.original.0 == 0 => intent.account == admission.accounts.first(),
+            None if intent.original.0 == 0 => admission.accounts.of(paid) == Some(intent.account),
             // It became durable as the process ended, and nobody looked.
             None => had(intent.account),
         };
@@ -174,7 +209,7 @@ impl Operator {
         let ends = nexts.chain(std::iter::once(Timestamp(u64::MAX)));
         held.iter().zip(ends).any(|(held, end)| {
             let admission = &held.admission;
-            let open = admission.state == BindingState::Active && held.usable;
+            let open = admission.state == BindingState::Active && held.usable[paid as usize];
             held.from <= intent.at
                 && intent.at <= end
                 && admission.version == intent.version

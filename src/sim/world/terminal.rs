@@ -5,7 +5,8 @@ use bytes::BytesMut;
 
 use super::Finding;
 use super::rates::Rates;
-use crate::base::{BatchNumber, Fate, Moment, Stan};
+use crate::base::{BatchNumber, Fate, Moment, Stan, TerminalId};
+use crate::binding::AccountKind;
 use crate::iso8583::{Books, DeclineCode, Dialect, Index, Message, Mti, ResponseCode};
 use crate::sim::message::{Earlier, Identity, LocalTime, Phrases, Place};
 
@@ -24,6 +25,11 @@ pub(super) struct Row {
     pub(super) minor: u64,
     pub(super) sign: i64,
     pub(super) state: State,
+    pub(super) stan: Stan,
+    /// Terminal and number of the sale or pre-authorisation that it follows.
+    pub(super) follows: Option<(TerminalId, Stan)>,
+    /// Whose money it is when it follows nothing.
+    pub(super) paid: AccountKind,
 }
 
 /// What it is doing.
@@ -102,10 +108,12 @@ pub(super) struct Terminal {
     unheard: Vec<(bool, Stan)>,
     stan: Stan,
     left: u32,
+    /// Draws which sales are paid with a wallet, where its shop takes them.
+    wallets: Option<fastrand::Rng>,
 }
 
 impl Terminal {
-    pub(super) fn new(who: Identity, requests: u32) -> Self {
+    pub(super) fn new(who: Identity, requests: u32, wallets: Option<fastrand::Rng>) -> Self {
         Self {
             who,
             rows: Vec::new(),
@@ -118,7 +126,14 @@ impl Terminal {
             unheard: Vec::new(),
             stan: Stan::FIRST,
             left: requests,
+            wallets,
         }
+    }
+
+    /// What a request of its was paid with.
+    pub(super) fn paid(&self, stan: Stan) -> AccountKind {
+        let mut of = self.rows.iter().rev().filter(|row| row.stan == stan);
+        of.next().map_or(AccountKind::BankCard, |row| row.paid)
     }
 
     pub(super) const fn is_done(&self) -> bool {
@@ -140,7 +155,7 @@ impl Terminal {
         phrases: &Phrases,
         rates: &Rates,
         now: LocalTime,
-        elsewhere: Option<&Earlier>,
+        elsewhere: Option<(TerminalId, &Earlier)>,
         random: &mut fastrand::Rng,
     ) -> Result<Next, Finding> {
         match self.doing {
@@ -163,7 +178,7 @@ impl Terminal {
         phrases: &Phrases,
         rates: &Rates,
         now: LocalTime,
-        elsewhere: Option<&Earlier>,
+        elsewhere: Option<(TerminalId, &Earlier)>,
         random: &mut fastrand::Rng,
     ) -> Result<BytesMut, Finding> {
         self.left -= 1;
@@ -176,6 +191,9 @@ impl Terminal {
         let minor = random.u64(1..100_000);
         let mut opens = Opens::Nothing;
         let mut left = self.last_sale;
+        let own = self.who.terminal;
+        let mut follows = None;
+        let mut paid = AccountKind::BankCard;
         let made = match &self.last_sale {
             _ if let Some(authorisation) = &self.last_authorisation
                 && rates.completes.hits(random) =>
@@ -189,19 +207,22 @@ impl Terminal {
                 if !rates.completes_again.hits(random) {
                     self.last_authorisation = None;
                 }
+                follows = Some((own, of.place.stan));
                 phrases.completion(&mut frame, self.who, place, &of, now)
             }
             _ if rates.authorises.hits(random) => {
                 opens = Opens::Authorisation;
                 phrases.pre_authorisation(&mut frame, self.who, place, minor, now)
             }
-            _ if let Some(sale) = elsewhere
+            _ if let Some((other, sale)) = elsewhere
                 && rates.refunds_elsewhere.hits(random) =>
             {
+                follows = Some((other, sale.place.stan));
                 phrases.refund(&mut frame, self.who, place, sale, now)
             }
             Some(sale) if rates.voids.hits(random) => {
                 left = None;
+                follows = Some((own, sale.place.stan));
                 phrases.void(&mut frame, self.who, place, sale, now)
             }
             Some(sale) if rates.refunds.hits(random) => {
@@ -217,11 +238,17 @@ impl Terminal {
                     ..*sale
                 });
                 let part = Earlier { minor, ..*sale };
+                follows = Some((own, sale.place.stan));
                 phrases.refund(&mut frame, self.who, place, &part, now)
             }
             Some(_) | None => {
                 opens = Opens::Sale;
-                phrases.sale(&mut frame, self.who, place, minor, now)
+                if self.wallets.as_mut().is_some_and(fastrand::Rng::bool) {
+                    paid = AccountKind::WeChat;
+                    phrases.sale_by_code(&mut frame, self.who, place, minor, now)
+                } else {
+                    phrases.sale(&mut frame, self.who, place, minor, now)
+                }
             }
         };
         made.map_err(|_unwritable| Finding::Unusable)?;
@@ -239,6 +266,9 @@ impl Terminal {
                 Books::None => 0,
             },
             state: State::InDoubt,
+            stan: self.stan,
+            follows,
+            paid,
         });
         self.asked = Some(Asked {
             answer: message.mti().answer(),

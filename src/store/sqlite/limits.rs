@@ -58,7 +58,7 @@ pub(super) struct Found {
 
 /// The columns of limits, from that one on; [`Limits::NONE`] where there is no row.
 pub(super) fn limits_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Limits> {
-    let currency: Option<String> = row.get(at)?;
+    let currency = row.get_ref(at)?.as_str_or_null()?;
     let number = |at: usize| row.get::<_, Option<i64>>(at).map(|held| held.map(from_sql));
     Ok(Limits {
         currency: currency
@@ -242,14 +242,15 @@ fn subject_of(db: &Connection, scope: LimitScope, row: i64) -> rusqlite::Result<
     })
 }
 
-/// All limits. Which accounts they concern is not among it: it is found as the bindings come.
-pub(super) fn load(db: &Connection) -> rusqlite::Result<Vec<LimitSet>> {
+/// All limits, one for each who has it. Which accounts they concern is not among it: it is found when the bindings are
+/// here.
+pub(super) fn load(db: &Connection, each: &mut dyn FnMut(LimitSet)) -> rusqlite::Result<()> {
+    // In the order of the table: a million of them are looked up one by one in any other.
     let mut all = db.prepare(
         "SELECT scope, subject, counter, currency, day_amount, day_count, month_amount, month_count \
-         FROM sales_limit ORDER BY scope, counter, subject",
+         FROM sales_limit ORDER BY scope, subject",
     )?;
     let mut rows = all.query([])?;
-    let mut sets: Vec<LimitSet> = Vec::new();
     while let Some(row) = rows.next()? {
         // One of a scope that this build does not know was set by a newer one.
         let Some(scope) = LimitScope::from_name(row.get_ref(0)?.as_str()?) else {
@@ -260,17 +261,14 @@ pub(super) fn load(db: &Connection) -> rusqlite::Result<Vec<LimitSet>> {
             number: from_sql(row.get(2)?),
         };
         let subject = subject_of(db, scope, row.get(1)?)?;
-        match sets.last_mut().filter(|set| set.name == name) {
-            Some(set) => set.subjects.extend(subject),
-            None => sets.push(LimitSet {
-                name,
-                limits: limits_of(row, 3)?,
-                subjects: subject.into_iter().collect(),
-                accounts: Vec::new(),
-            }),
-        }
+        each(LimitSet {
+            name,
+            limits: limits_of(row, 3)?,
+            subjects: subject.into_iter().collect(),
+            accounts: Vec::new(),
+        });
     }
-    Ok(sets)
+    Ok(())
 }
 
 /// Limits in the audit trail and in events.

@@ -466,8 +466,8 @@ fn kept_answer(outcome: &RowOutcome) -> Option<&[u8]> {
 }
 
 pub(super) fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<TerminalKey> {
-    let terminal: String = row.get(at + 1)?;
-    let terminal = TerminalId::parse(&terminal).unwrap_or(TerminalId::from_padded([b' '; 8]));
+    let terminal = row.get_ref(at + 1)?.as_str()?;
+    let terminal = TerminalId::parse(terminal).unwrap_or(TerminalId::from_padded([b' '; 8]));
     Ok(TerminalKey {
         acquirer: AcquirerId(row.get(at)?),
         terminal,

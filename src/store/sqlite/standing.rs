@@ -4,13 +4,13 @@ use rusqlite::{Connection, params};
 
 use super::read_model::row_of;
 use super::{SqliteReader, from_sql, to_sql};
-use crate::base::{BindingId, Timestamp};
+use crate::base::{AccountId, BindingId, Timestamp};
 use crate::binding::drain::Outstanding;
-use crate::store::read_model::BindingReader;
+use crate::store::read_model::{BindingReader, Hanging, UnsettledSum};
 use crate::store::{StoreError, TransactionRow};
 
 impl BindingReader for SqliteReader {
-    fn hanging_on(&mut self, binding: BindingId) -> Result<(Outstanding, i64), StoreError> {
+    fn hanging_on(&mut self, binding: BindingId) -> Result<Hanging, StoreError> {
         hanging_on(self.db(), to_sql(binding.0))
             .map_err(StoreError::engine("reading what hangs on a binding"))
     }
@@ -49,7 +49,7 @@ impl BindingReader for SqliteReader {
     }
 }
 
-fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<(Outstanding, i64)> {
+fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<Hanging> {
     let (in_flight, owed, parked) = db
         .prepare_cached(
             "SELECT count(*) FILTER (WHERE outcome IS NULL), \
@@ -63,13 +63,22 @@ fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<(Outstanding, i
                 from_sql(row.get(2)?),
             ))
         })?;
-    let (unsettled, unsettled_amount) = db
+    let unsettled = db
         .prepare_cached(
-            "SELECT count(*), coalesce(sum(t.sign * t.booked), 0) FROM txn t WHERE t.binding = ?1 \
+            "SELECT t.account, t.currency, count(*), sum(t.sign * t.booked) FROM txn t WHERE t.binding = ?1 \
              AND t.outcome = 'approved' AND t.sign <> 0 AND NOT EXISTS (SELECT 1 FROM batch_closed c \
-             WHERE c.acquirer = t.acquirer AND c.terminal = t.terminal AND c.batch = t.batch)",
+             WHERE c.acquirer = t.acquirer AND c.terminal = t.terminal AND c.batch = t.batch) \
+             GROUP BY t.account, t.currency ORDER BY t.account, t.currency",
         )?
-        .query_row([binding], |row| Ok((from_sql(row.get(0)?), row.get(1)?)))?;
+        .query_map([binding], |row| {
+            Ok(UnsettledSum {
+                account: AccountId(row.get(0)?),
+                currency: row.get(1)?,
+                count: from_sql(row.get(2)?),
+                amount: row.get(3)?,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
     // What a void or a completion was approved for is no longer open.
     let preauthorised = db
         .prepare_cached(
@@ -93,8 +102,11 @@ fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<(Outstanding, i
         owed,
         parked,
         unproven,
-        unsettled,
+        unsettled: unsettled.iter().map(|sum| sum.count).sum(),
         preauthorised,
     };
-    Ok((outstanding, unsettled_amount))
+    Ok(Hanging {
+        outstanding,
+        unsettled,
+    })
 }

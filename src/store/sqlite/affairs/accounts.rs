@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Because, Step, Stopped, said, to_sql};
 use crate::base::{AccountId, AcquirerId, MerchantId};
-use crate::binding::account::{self, AccountChange, AccountEvent, AccountKind};
+use crate::binding::account::{self, AccountChange, AccountEvent, AccountKind, Accounts};
 use crate::binding::refusal::two_persons;
 use crate::binding::{AccountStatus, BindingState, Refusal, TerminalKey};
 use crate::store::command::{AccountName, Allows};
@@ -228,18 +228,46 @@ impl Step<'_> {
             let problem = "is the one that the terminal settles into already";
             return Err(Refusal::Value { what, problem }.into());
         }
+        let change = self.asked_change(reference, note);
+        let body = serde_json::to_value(&change).unwrap_or_default();
+        self.open_case("account-change", &held, "requested", &body)?;
+        let text = "a change of the settlement account was asked for";
+        self.notify(held.merchant, "account.change_requested", text)
+    }
+
+    pub(super) fn request_account_end(
+        &mut self,
+        key: TerminalKey,
+        reference: &str,
+        note: &str,
+    ) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        said("why the terminal has no account of the kind any more", note)?;
+        let account = self.own_account(key.acquirer, reference, held.merchant)?;
+        one_of_several(held.admission.accounts, account.id)?;
         let change = AccountChange {
+            ends: true,
+            ..self.asked_change(reference, note)
+        };
+        let body = serde_json::to_value(&change).unwrap_or_default();
+        self.open_case("account-change", &held, "requested", &body)?;
+        let text = format!(
+            "it was asked for that {} payments are taken no longer",
+            account.kind
+        );
+        self.notify(held.merchant, "account.end_requested", &text)
+    }
+
+    fn asked_change(&self, reference: &str, note: &str) -> AccountChange {
+        AccountChange {
             account: reference.into(),
+            ends: false,
             maker: self.actor.name.clone(),
             note: note.into(),
             checker: None,
             network: None,
             cancelled: None,
-        };
-        let body = serde_json::to_value(&change).unwrap_or_default();
-        self.open_case("account-change", &held, "requested", &body)?;
-        let text = "a change of the settlement account was asked for";
-        self.notify(held.merchant, "account.change_requested", text)
+        }
     }
 
     pub(super) fn approve_account_change(
@@ -266,12 +294,23 @@ impl Step<'_> {
             .into());
         }
         let reference = case.body["account"].as_str().unwrap_or_default();
-        let account = self.account_for_change(key, reference, held.merchant)?;
+        let ends = case.body["ends"].as_bool().unwrap_or(false);
+        let accounts = held.admission.accounts;
+        let (account, accounts, event) = if ends {
+            let account = self.own_account(key.acquirer, reference, held.merchant)?;
+            one_of_several(accounts, account.id)?;
+            let left = accounts.without(account.id);
+            (account, left, "account.ended")
+        } else {
+            let account = self.account_for_change(key, reference, held.merchant)?;
+            let with = accounts.with(account.kind, account.id);
+            (account, with, "account.cutover")
+        };
         let mut after = held.clone();
-        after.admission.accounts = after.admission.accounts.with(account.kind, account.id);
+        after.admission.accounts = accounts;
         let maker = maker.to_owned();
         let because = Because {
-            event: "account.cutover",
+            event,
             note: network,
             checker: &maker,
         };
@@ -280,13 +319,17 @@ impl Step<'_> {
         let mut body = case.body.clone();
         body["checker"] = self.actor.name.as_str().into();
         body["network"] = network.into();
-        self.write_case(&case, "approved", true, &body, "account.cutover")?;
+        self.write_case(&case, "approved", true, &body, event)?;
         (self.done.number, self.done.version) = (number, version);
-        let text = format!(
-            "new {} payments settle into the new account from now on",
-            account.kind
-        );
-        self.notify(held.merchant, "account.cutover", &text)
+        let text = if ends {
+            format!("{} payments are taken no longer from now on", account.kind)
+        } else {
+            format!(
+                "new {} payments settle into the new account from now on",
+                account.kind
+            )
+        };
+        self.notify(held.merchant, event, &text)
     }
 
     pub(super) fn cancel_account_change(&mut self, key: TerminalKey, note: &str) -> Stopped<()> {
@@ -328,6 +371,7 @@ impl Step<'_> {
         }
         Ok(account)
     }
+
     /// An account of a merchant, in whatever state.
     pub(super) fn own_account(
         &self,
@@ -349,4 +393,18 @@ impl Step<'_> {
         }
         .into())
     }
+}
+
+/// An account that a terminal can do without.
+fn one_of_several(accounts: Accounts, account: AccountId) -> Result<(), Refusal> {
+    let what = "the account";
+    if !accounts.contains(account) {
+        let problem = "is none that the terminal settles into";
+        return Err(Refusal::Value { what, problem });
+    }
+    if accounts.only().is_some() {
+        let problem = "is the terminal's only one: add another, or unbind the terminal";
+        return Err(Refusal::Value { what, problem });
+    }
+    Ok(())
 }

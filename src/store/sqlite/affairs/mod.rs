@@ -117,8 +117,13 @@ impl Affairs for SqliteRegistry {
             .map_err(StoreError::engine("reading who is paid"))
     }
 
-    fn limit_sets(&mut self) -> Result<Vec<LimitSet>, StoreError> {
-        super::limits::load(self.db()).map_err(StoreError::engine("reading the limits"))
+    fn account_reference(&mut self, account: AccountId) -> Result<Option<String>, StoreError> {
+        self.read_account_reference(account)
+            .map_err(StoreError::engine("reading an account"))
+    }
+
+    fn each_limit(&mut self, each: &mut dyn FnMut(LimitSet)) -> Result<(), StoreError> {
+        super::limits::load(self.db(), each).map_err(StoreError::engine("reading the limits"))
     }
 
     fn limit_row(&mut self, of: &Limited) -> Result<Option<LimitRow>, StoreError> {
@@ -376,6 +381,9 @@ impl Step<'_> {
             Command::Resume { key, evidence } => self.resume(*key, *evidence),
             Command::RequestAccountChange { key, account, note } => {
                 self.request_account_change(*key, account, note)
+            }
+            Command::RequestAccountEnd { key, account, note } => {
+                self.request_account_end(*key, account, note)
             }
             Command::ApproveAccountChange { key, network } => {
                 self.approve_account_change(*key, network)

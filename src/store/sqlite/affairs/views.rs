@@ -94,6 +94,16 @@ impl SqliteRegistry {
         Ok(found.flatten())
     }
 
+    pub(super) fn read_account_reference(
+        &self,
+        account: AccountId,
+    ) -> rusqlite::Result<Option<String>> {
+        self.db()
+            .prepare_cached("SELECT reference FROM account WHERE id = ?1")?
+            .query_row([account.0], |row| row.get(0))
+            .optional()
+    }
+
     pub(super) fn read_device(&self, name: &DeviceName) -> rusqlite::Result<Option<DeviceView>> {
         self.db()
             .prepare_cached(
