@@ -175,6 +175,7 @@ impl Act {
             Self::Suspend { .. } => "suspend",
             Self::Resume { .. } => "resume",
             Self::RequestAccount { .. } => "request-account",
+            Self::RequestAccountEnd { .. } => "request-account-end",
             Self::ApproveAccount { .. } => "approve-account",
             Self::CancelAccount { .. } => "cancel-account",
         }

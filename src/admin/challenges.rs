@@ -18,7 +18,7 @@ use crate::store::Registry;
 use crate::store::command::{ChallengeView, Command};
 use crate::store::registry::Actor;
 use crate::store::writes::Answer;
-use crate::switch::{Matter, draw, hash};
+use crate::switch::{Matter, challenge_of, draw, hash};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
@@ -27,6 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         .routes(routes!(show_challenge))
         .routes(routes!(check_code))
         .routes(routes!(cancel_challenge))
+        .routes(routes!(take_receipt))
 }
 
 /// A code to be sent.
@@ -116,12 +117,7 @@ async fn send_code(
             asked_from: new.asked_from,
         };
         let made = carry_out(registry, &dispatcher, &command, None, actor)?;
-        dispatcher.send_code(registry, &contact, matter, &code)?;
-        let sent = Command::Delivered {
-            challenge: number,
-            what: Delivery::Sent,
-        };
-        carry_out(registry, &dispatcher, &sent, None, actor)?;
+        dispatcher.send_code(registry, &contact, number, matter, &code)?;
         let shown = serde_json::to_value(Outcome::of(&made)).unwrap_or_default();
         Ok((Answer::ok(shown).version(made.version), made.changes))
     };
@@ -214,6 +210,44 @@ async fn cancel_challenge(
 ) -> Result<Response, Refusal> {
     let make =
         move |_registry: &mut dyn Registry, Nothing {}| Ok(Command::CancelChallenge { challenge });
+    admin.command(write, None, make).await
+}
+
+/// What a carrier says of a message.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Receipt {
+    /// Number that the message was handed over with (`posgate-id`)
+    id: u64,
+    /// Whether it arrived; if not, it never will
+    arrived: bool,
+}
+
+/// Say what became of a message with a code; two in a row that do not arrive make a verified number suspect
+#[utoipa::path(
+    post, path = "/v1/receipts", tag = "challenges",
+    request_body = Receipt, responses((status = 200, body = Outcome))
+)]
+async fn take_receipt(
+    State(admin): State<Admin>,
+    write: Write<Receipt>,
+) -> Result<Response, Refusal> {
+    let make = |registry: &mut dyn Registry, receipt: Receipt| {
+        let object = registry.parcel_object(receipt.id)?;
+        let object = object.ok_or_else(|| Refusal::unknown("message", &receipt.id.to_string()))?;
+        let challenge = challenge_of(&object).ok_or_else(|| {
+            Refusal::unfit(format!(
+                "message {} brought no code but a notice to {object}; receipts are taken for codes only",
+                receipt.id
+            ))
+        })?;
+        let what = if receipt.arrived {
+            Delivery::Delivered
+        } else {
+            Delivery::Failed
+        };
+        Ok(Command::Delivered { challenge, what })
+    };
     admin.command(write, None, make).await
 }
 

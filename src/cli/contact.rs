@@ -202,6 +202,26 @@ enum ChallengeVerb {
     Check(With<Check>),
     /// Give up a challenge
     Cancel(With<Challenge>),
+    /// Say what became of a message with a code, as its carrier reports it
+    Receipt(With<Receipt>),
+}
+
+#[derive(Debug, clap::Args)]
+struct Receipt {
+    /// Number that the message was handed over with (posgate-id)
+    id: u64,
+    /// What became of it
+    #[arg(value_enum)]
+    became: Became,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Became {
+    /// It arrived
+    Arrived,
+    /// It will never arrive
+    Bounced,
 }
 
 #[derive(Debug, clap::Args)]
@@ -296,6 +316,10 @@ pub fn challenge(args: ChallengeArgs) -> anyhow::Result<ExitCode> {
         ChallengeVerb::Cancel(with) => with.run(|asked| {
             let path = format!("/v1/challenges/{}/cancel", asked.challenge);
             Ok(Ask::Make(path, json!({})))
+        }),
+        ChallengeVerb::Receipt(with) => with.run(|said| {
+            let body = json!({ "id": said.id, "arrived": said.became == Became::Arrived });
+            Ok(Ask::Make("/v1/receipts".to_owned(), body))
         }),
     }
 }

@@ -137,6 +137,12 @@ pub trait ParcelBook {
     /// When the store fails.
     fn put_off(&mut self, number: u64, until: Timestamp, reason: &str) -> Result<(), StoreError>;
 
+    /// What a text is about, also when it has ended; `None` for an event, and when nothing is known of it (any more).
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn parcel_object(&mut self, number: u64) -> Result<Option<String>, StoreError>;
+
     /// Ends one and erases what is in it. Those that ended long ago are forgotten on the way.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub enum RegistryError {
     },
     /// The binding is closed; closed bindings never change.
     #[error(
-        "the binding of terminal {terminal} is closed; import the terminal again to bind it anew"
+        "the binding of terminal {terminal} is closed; bind the terminal anew: posgate binding request"
     )]
     Closed {
         /// Terminal.

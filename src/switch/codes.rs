@@ -58,6 +58,15 @@ pub fn hash(keys: &DataKeys, number: u64, matter: Matter<'_>, code: &Code) -> Co
     CodeHash(keys.hash_value(&parts))
 }
 
+/// What the object of a message with a code begins with; the challenge's number follows.
+const CHALLENGE: &str = "challenge ";
+
+/// The challenge that a message with this object brings the code of.
+#[must_use]
+pub fn challenge_of(object: &str) -> Option<u64> {
+    object.strip_prefix(CHALLENGE)?.parse().ok()
+}
+
 impl Dispatcher {
     /// Queues the message with a code: what it is for, and that it is nobody else's business. No link is ever in it.
     ///
@@ -67,6 +76,7 @@ impl Dispatcher {
         &self,
         registry: &mut dyn Registry,
         contact: &ContactView,
+        challenge: u64,
         matter: Matter<'_>,
         code: &Code,
     ) -> Result<(), RegistryError> {
@@ -79,7 +89,9 @@ impl Dispatcher {
             code.expose()
         ));
         let life = life.max(Duration::from_secs(60));
-        self.text(registry, contact, "Your code", &text, life)
+        // What becomes of the message is entered with the challenge.
+        let object = format!("{CHALLENGE}{challenge}");
+        self.text(registry, contact, &object, ("Your code", &text), life)
     }
 }
 

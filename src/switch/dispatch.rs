@@ -14,9 +14,11 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::Running;
+use super::codes::challenge_of;
 use super::shared::SharedRegistry;
 use crate::base::notice::{Notice, OutsideEvent};
 use crate::base::{Clock, limits};
+use crate::binding::challenge::Delivery;
 use crate::net::Tasks;
 use crate::net::notify::{
     EventReceiver, EventWebhook, MailError, MailServer, Mailer, Notifier, OutboxFile, SmsSettings,
@@ -24,8 +26,9 @@ use crate::net::notify::{
 };
 use crate::security::{DataKeys, KeyError};
 use crate::store::audit::Entry;
+use crate::store::command::Command;
 use crate::store::parcels::{End, NewParcel, Parcel, Way};
-use crate::store::registry::Actor;
+use crate::store::registry::{Actor, DirectoryChanges};
 use crate::store::{Registry, RegistryError, StoreError};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics;
@@ -334,31 +337,60 @@ impl Dispatcher {
             }
         };
         metrics::parcel(parcel.way.kind(), end.name());
-        let mut registry = self.registry.lock();
-        if end == End::Delivered {
-            return registry.end_parcel(parcel.number, end, &reason, now);
-        }
-        tracing::warn!(
-            parcel = parcel.number, %way, object = parcel.object, reason, end = end.name(),
-            "a delivery is given up"
-        );
-        // Who waits for it in vain has to be found.
-        let entry = Entry::new("notice.given_up", parcel.object.clone()).with(serde_json::json!({
-            "parcel": parcel.number, "way": way, "end": end.name(), "reason": reason,
-            "attempts": parcel.attempts,
-        }));
-        registry.begin()?;
+        let given_up = (end != End::Delivered).then(|| {
+            tracing::warn!(
+                parcel = parcel.number, %way, object = parcel.object, reason, end = end.name(),
+                "a delivery is given up"
+            );
+            // Who waits for it in vain has to be found.
+            Entry::new("notice.given_up", parcel.object.clone()).with(serde_json::json!({
+                "parcel": parcel.number, "way": way, "end": end.name(), "reason": reason,
+                "attempts": parcel.attempts,
+            }))
+        });
         let actor = Actor::program("posgate", now);
-        let ended = registry.end_parcel(parcel.number, end, &reason, now);
-        let told = ended.and_then(|()| registry.tell(&actor, &entry));
-        match told.and_then(|()| registry.commit()) {
-            Ok(()) => Ok(()),
-            Err(problem) => {
-                registry.roll_back();
-                Err(problem)
+        let enter = |became: Option<&Command>| {
+            self.registry.change(|registry| {
+                registry.end_parcel(parcel.number, end, &reason, now)?;
+                if let Some(entry) = &given_up {
+                    registry.tell(&actor, entry)?;
+                }
+                let Some(became) = became else {
+                    return Ok(((), DirectoryChanges::default()));
+                };
+                let done = registry.carry_out(became, None, &actor)?;
+                self.tell(registry, &done)?;
+                Ok(((), done.changes))
+            })
+        };
+        let became = became(parcel, end);
+        match enter(became.as_ref()) {
+            Err(RegistryError::Store(problem)) => Err(problem),
+            Err(refused) if became.is_some() => {
+                tracing::warn!(
+                    object = parcel.object,
+                    problem = chain(&refused),
+                    "what became of a code's message is not entered with it"
+                );
+                enter(None).or_else(|refused| match refused {
+                    RegistryError::Store(problem) => Err(problem),
+                    _ => Ok(()),
+                })
             }
+            Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+/// What the challenge is told whose code was in a message. That a message came too late says nothing about its number.
+fn became(parcel: &Parcel, end: End) -> Option<Command> {
+    let challenge = challenge_of(&parcel.object)?;
+    let what = match end {
+        End::Delivered => Delivery::Sent,
+        End::Refused => Delivery::Failed,
+        End::Expired => return None,
+    };
+    Some(Command::Delivered { challenge, what })
 }
 
 /// How long to wait after so many attempts that failed before this one: doubling, bounded, and spread by a

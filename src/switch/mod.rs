@@ -65,7 +65,7 @@ use owed::OwedBook;
 use stans::Stans;
 
 pub use batches::{BatchClosed, CloseRefused};
-pub use codes::{Matter, draw, hash};
+pub use codes::{Matter, challenge_of, draw, hash};
 pub use dispatch::{Dispatcher, NotQueued, NotifySettings, Ways};
 pub use exceptions::ExceptionError;
 pub use keeper::{StoreCheck, StoreKeeping};

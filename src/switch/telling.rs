@@ -29,7 +29,9 @@ impl Dispatcher {
                 continue;
             };
             let subject = format!("Posgate: {}", notice.event);
-            self.text(registry, &contact, &subject, &notice.text, NOTICE_LIFE)?;
+            let object = format!("contact {}", contact.contact);
+            let texts = (subject.as_str(), notice.text.as_str());
+            self.text(registry, &contact, &object, texts, NOTICE_LIFE)?;
         }
         for kind in &done.alerts {
             metrics::alert(kind.name());
@@ -47,16 +49,16 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Queues a text to a contact.
+    /// Queues a text to a contact. `object` is what it is about, by number.
     ///
     /// # Errors
     /// As [`Self::tell`].
-    pub fn text(
+    pub(super) fn text(
         &self,
         registry: &mut dyn Registry,
         contact: &ContactView,
-        subject: &str,
-        text: &str,
+        object: &str,
+        (subject, text): (&str, &str),
         life: Duration,
     ) -> Result<(), RegistryError> {
         let Some(to) = self.keys.open_value(&contact.sealed, CONTACT) else {
@@ -76,8 +78,7 @@ impl Dispatcher {
             subject: subject.to_owned(),
             text: Zeroizing::new(text.to_owned()),
         };
-        let object = format!("contact {}", contact.contact);
-        self.notice(registry, way, &object, &notice, life)
+        self.notice(registry, way, object, &notice, life)
             .map_err(not_queued)
     }
 }

@@ -1,6 +1,6 @@
 //! Parcels in `registry.db`.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{SqliteRegistry, from_sql, to_sql};
 use crate::base::{Timestamp, limits};
@@ -109,6 +109,17 @@ impl ParcelBook for SqliteRegistry {
             .execute(params![to_sql(number), to_sql(until.0), reason])?;
             Ok(())
         })
+    }
+
+    fn parcel_object(&mut self, number: u64) -> Result<Option<String>, StoreError> {
+        let read = |db: &Connection| {
+            db.prepare_cached(
+                "SELECT object FROM parcel WHERE number = ?1 AND way IN ('sms', 'email')",
+            )?
+            .query_row([to_sql(number)], |row| row.get(0))
+            .optional()
+        };
+        read(self.db()).map_err(StoreError::engine("reading what a message is about"))
     }
 
     fn end_parcel(

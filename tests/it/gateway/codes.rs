@@ -72,7 +72,7 @@ impl Story {
         self.at(terminal, "code", draft).await
     }
 
-    async fn binding_of(&self, terminal: &str) -> u64 {
+    pub(super) async fn binding_of(&self, terminal: &str) -> u64 {
         let path = format!("/v1/terminals/acme/{terminal}");
         let (_, shown) = self.call(LI, "GET", &path, &Value::Null).await;
         shown["binding"].as_u64().unwrap()

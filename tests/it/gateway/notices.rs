@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use posgate::base::notice::{Notice, OutsideEvent};
+use posgate::base::{Clock, SystemClock};
 use posgate::net::notify::{
     Escape, MailSecurity, MailServer, SmsSettings, Template, WebhookSettings,
 };
@@ -30,7 +31,8 @@ use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::admin::Api;
-use super::fixture::{Setup, World, eventually};
+use super::fixture::{SHOP, Setup, World, eventually};
+use super::story::{LI, Story};
 
 const SECRET: &[u8] = b"shared between the two of them";
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -305,6 +307,96 @@ async fn what_is_too_late_or_refused_for_good_is_given_up_and_told() {
     assert_eq!(ends, ["expired", "refused"]);
     assert!(!told.to_string().contains("123456"));
     world.stop(()).await;
+}
+
+impl Story {
+    /// The owner's phone of a shop with a terminal, not verified yet.
+    async fn merchants_phone(&mut self) -> u64 {
+        let csv = format!(
+            "acquirer,terminal_id,merchant_id,account_id,merchant_name,mcc,account_kind,account_status,serial,state,reasons\n\
+             acme,T0000001,{SHOP},A-001,Noodles,5812,bank-card,verified,SN-1,active,\n"
+        );
+        let told = self.api.import(&csv).await;
+        assert_eq!(told["report"]["bound"], 1, "{told}");
+        let contacts = format!("/v1/merchants/acme/{SHOP}/contacts");
+        let body = json!({ "kind": "phone", "role": "owner", "value": "138 0013 8000" });
+        self.does(LI, &contacts, body).await
+    }
+
+    async fn contact_state(&self, contact: u64) -> String {
+        let path = format!("/v1/merchants/acme/{SHOP}/contacts");
+        let (_, listed) = self.call(LI, "GET", &path, &Value::Null).await;
+        let contacts = listed["contacts"].as_array().unwrap();
+        let one = contacts
+            .iter()
+            .find(|one| one["contact"] == contact)
+            .unwrap();
+        one["state"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What a challenge is said to be, once it is.
+async fn becomes(story: &Story, challenge: u64, state: &str) {
+    let path = format!("/v1/challenges/{challenge}");
+    let reached = async {
+        loop {
+            let (_, shown) = story.call(LI, "GET", &path, &Value::Null).await;
+            if shown["state"] == state {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), reached).await;
+    assert!(waited.is_ok(), "challenge {challenge} is not {state}");
+}
+
+#[tokio::test]
+async fn a_code_that_the_carrier_refuses_is_undelivered() {
+    let gateway = Webhook::start(|_body| 422).await;
+    let ways = |folder: &Path, outbox: &Path| {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Ways::new(&sms(gateway.settings(folder)), outbox, &clock).unwrap()
+    };
+    let mut story = Story::over(Setup::new(), ways).await;
+    let phone = story.merchants_phone().await;
+    let asked = json!({ "contact": phone, "purpose": "verify-contact" });
+    let challenge = story.does(LI, "/v1/challenges", asked).await;
+    becomes(&story, challenge, "undelivered").await;
+    assert_eq!(gateway.posted().len(), 1);
+    story.world.stop(()).await;
+}
+
+/// The carrier took both and says later that neither arrived.
+#[tokio::test]
+async fn two_receipts_that_a_message_bounced_make_a_number_suspect() {
+    let mut story = Story::begin().await;
+    let phone = story.merchants_phone().await;
+    story.proves(phone, "verify-contact", 0).await;
+    let binding = story.binding_of("T0000001").await;
+    let mut last = 0;
+    for round in 0..2 {
+        story.wait(2);
+        let asked = json!({ "contact": phone, "purpose": "change-account", "subject": binding });
+        let challenge = story.does(LI, "/v1/challenges", asked).await;
+        becomes(&story, challenge, "sent").await;
+        let told = std::fs::read_to_string(&story.outbox).unwrap();
+        let line: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+        last = line["id"].as_u64().unwrap();
+        let state = story.contact_state(phone).await;
+        assert_eq!(state, "verified", "{round}");
+        let bounced = json!({ "id": last, "arrived": false });
+        story.does(LI, "/v1/receipts", bounced).await;
+        becomes(&story, challenge, "undelivered").await;
+    }
+    assert_eq!(story.contact_state(phone).await, "suspect");
+    // Once more changes nothing; a message that is none is told.
+    let again = json!({ "id": last, "arrived": true });
+    story.does(LI, "/v1/receipts", again).await;
+    let unknown = json!({ "id": 99_999, "arrived": true });
+    let refused = story.ask(LI, "/v1/receipts", unknown).await;
+    assert_eq!(refused["status"], 404, "{refused}");
+    story.world.stop(()).await;
 }
 
 #[tokio::test]

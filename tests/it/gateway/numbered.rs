@@ -1,7 +1,7 @@
 //! Tests of bindings that have a number and no better place: each catches a likely mistake.
 //!
 //! Not here: 9 (a wipe with an offline transaction left), because what a terminal holds offline is known to nobody
-//! before it uploads it; and of 10 the counters, because there are no limits yet.
+//! before it uploads it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -63,6 +63,11 @@ impl Story {
     }
 
     pub(super) async fn with(setup: Setup) -> Self {
+        Self::over(setup, |_folder, outbox| Ways::to_file(outbox)).await
+    }
+
+    /// With these ways out, made for the gateway's folder and its outbox.
+    pub(super) async fn over(setup: Setup, ways: impl FnOnce(&Path, &Path) -> Ways) -> Self {
         let clock = Arc::new(Shifted {
             machine: SystemClock::new(),
             ahead: AtomicU64::new(0),
@@ -74,7 +79,7 @@ impl Story {
         };
         let (world, link) = setup.start_with_link().await;
         let outbox = world.folder.path().join("outbox");
-        let ways = Ways::to_file(&outbox);
+        let ways = ways(world.folder.path(), &outbox);
         let dispatcher = Dispatcher::new(&world.running, ways, &world.clock);
         let delivering = Arc::clone(&dispatcher).run(world.running.tasks.clone());
         world.running.tasks.spawn(delivering);
