@@ -576,6 +576,14 @@ async fn the_story_that_the_documentation_tells() {
         "{refused}"
     );
     s.settles("T0000005", 6, (2_000, 2, 1_000, 1)).await;
+    let refused = s.ask(LI, &steps, json!({ "step": "close" })).await;
+    assert!(
+        refused["detail"].as_str().unwrap().contains("export"),
+        "it sold once more: {refused}"
+    );
+    let sum = s.export(case).await;
+    s.does(LI, &steps, json!({ "step": "exported", "sha256": sum }))
+        .await;
     s.does(LI, &steps, json!({ "step": "close" })).await;
     s.does(LI, &steps, json!({ "step": "wiped", "result": "done" }))
         .await;
