@@ -1892,6 +1892,10 @@ fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
     let mut desk = Desk::new();
     let old = desk.active("T1", "SN1");
     let case = replaced(&mut desk);
+    assert!(
+        desk.registry.successors().unwrap().is_empty(),
+        "what is tested undoes nothing of the other's"
+    );
     let go = |step| Command::Replacement { case, step };
     let alone = desk.refused(
         CHECKER,
