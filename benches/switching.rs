@@ -21,8 +21,8 @@ use posgate::base::{
 use posgate::binding::counters::{Counted, CounterName, LimitSet, Subject};
 use posgate::binding::limit::{Counts, Day};
 use posgate::binding::{
-    AccountKind, AccountStatus, Accounts, Admission, BindingState, Decision, Directory, HoldSet,
-    LimitScope, Limits, ReasonSet, SerialPrint, TerminalKey, decide,
+    AccountKind, AccountStatus, Accounts, Admission, Asked, BindingState, Decision, Directory,
+    HoldSet, LimitScope, Limits, ReasonSet, SerialPrint, TerminalKey, decide,
 };
 use posgate::iso8583::Mti;
 use posgate::store::sqlite::SqliteFolder;
@@ -163,12 +163,7 @@ fn counted(c: &mut Criterion, directory: &Directory, terminals: u32) {
             let (key, merchant) = next.next().unwrap();
             let admission = directory.find(*key).unwrap().unwrap();
             let account = directory.account(admission.accounts.first());
-            let decision = decide(
-                Ok(Some(admission)),
-                Ok(account),
-                RequestType::NewMoney,
-                Some(*merchant),
-            );
+            let decision = decide(Ok(Some(admission)), Ok(account), sale(*merchant));
             assert!(matches!(decision, Decision::Pass { .. }));
             assert!(directory.is_limited(admission.accounts.first()));
             let counted = Counted {
@@ -191,6 +186,15 @@ fn counted(c: &mut Criterion, directory: &Directory, terminals: u32) {
     });
 }
 
+/// A sale as the gate looks at it.
+const fn sale(merchant: MerchantId) -> Asked {
+    Asked {
+        kind: RequestType::NewMoney,
+        merchant: Some(merchant),
+        amount: Some(1),
+    }
+}
+
 /// Look-up, account status and decision for sales of uniformly random terminals.
 fn decisions(c: &mut Criterion, directory: &Directory, terminals: u32) {
     let mut random = fastrand::Rng::with_seed(1);
@@ -210,7 +214,7 @@ fn decisions(c: &mut Criterion, directory: &Directory, terminals: u32) {
                 Ok(Some(admission)) => directory.account(admission.accounts.first()),
                 Ok(None) | Err(_) => AccountStatus::Unverified,
             };
-            let decision = decide(found, Ok(account), RequestType::NewMoney, Some(*merchant));
+            let decision = decide(found, Ok(account), sale(*merchant));
             debug_assert!(matches!(decision, Decision::Pass { .. }));
             black_box(decision)
         });

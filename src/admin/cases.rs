@@ -4,9 +4,12 @@
 //! What still hangs on a terminal is read from the read model once it shows all that the journal had when the
 //! step was asked for. A terminal that drains takes no new money, so that what is read then only gets less.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -19,11 +22,15 @@ use super::page;
 use super::problem::{Refusal, blocking};
 use super::transactions::amount_of;
 use crate::base::{BindingId, Timestamp};
-use crate::binding::drain::{Impact, Unsettled, hex_of};
+use crate::binding::drain::{Impact, Outstanding, Unsettled, hex_of};
 use crate::binding::unbinding::Export;
 use crate::binding::wipe::{KeyMark, KeysSaid};
 use crate::store::command::CaseView;
 use crate::store::read_model::{BindingReader, Hanging};
+use crate::switch::Shut;
+
+/// When to ask again where the read model was behind.
+const LATER: Duration = Duration::from_secs(5);
 
 /// How long records of a binding are kept after its end, in microseconds: ten years.
 const KEPT: u64 = 3_653 * 86_400_000_000;
@@ -169,6 +176,33 @@ impl Admin {
         self.questions.ask(ask).await
     }
 
+    /// What hangs on a binding that is to be closed, with the gate shut for it: nothing comes in between the look and the
+    /// end.
+    pub(super) async fn closing(&self, binding: u64) -> Result<(Outstanding, Arc<Shut>), Refusal> {
+        let registry = self.registry.clone();
+        let shut = blocking(move || {
+            let row = registry.lock().binding(BindingId(binding))?;
+            let row = row.ok_or_else(|| Refusal::unknown("binding", &binding.to_string()))?;
+            Ok(registry.shut(row.key, BindingId(binding)))
+        });
+        let shut = Arc::new(shut.await?);
+        // What has an outcome is in the journal; what has none may not be.
+        let in_flight = shut.in_flight() as u64;
+        if !self.questions.shows_all().await? {
+            return Err(Refusal::later(
+                "not known yet",
+                "the read model is behind the journal, so that nobody can say what is left; ask again",
+                LATER,
+            ));
+        }
+        let ask = move |inquiry: &mut super::inquiry::Inquiry| {
+            Ok(inquiry.reader.hanging_on(BindingId(binding))?)
+        };
+        let mut left = self.questions.ask(ask).await?.outstanding;
+        left.in_flight = left.in_flight.max(in_flight);
+        Ok((left, shut))
+    }
+
     pub(super) async fn impact_of(&self, case: &CaseView) -> Result<Impact, Refusal> {
         let hanging = self.hanging_on(case.binding).await?;
         let (registry, binding) = (self.registry.clone(), BindingId(case.binding));
@@ -261,4 +295,16 @@ impl From<DestroyedKeys> for KeysSaid {
             kept: said.kept,
         }
     }
+}
+
+/// Refuses when somebody changed the binding while it was looked what is left of it: the gate was open for a moment.
+pub(super) fn still_shut(gate: Option<&Shut>) -> Result<(), Refusal> {
+    if gate.is_none_or(Shut::holds) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::CONFLICT,
+        "changed meanwhile",
+        "somebody changed the terminal's binding at the same moment; take the step again",
+    ))
 }

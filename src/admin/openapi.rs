@@ -252,11 +252,7 @@ mod tests {
         );
         assert!(routes::ROUTES.iter().all(|(.., roles)| !roles.is_empty()));
         // Who may come to an address that does several things is who may do one of them.
-        for path in routes::ACTS
-            .iter()
-            .map(|(path, ..)| *path)
-            .collect::<BTreeSet<_>>()
-        {
+        for (path, ..) in routes::ACTS {
             let of_acts: BTreeSet<_> = routes::acts(path).flat_map(|(_, roles)| roles).collect();
             let Found::Roles(of_route) = routes::roles("POST", path) else {
                 panic!("{path} is no route");

@@ -89,14 +89,25 @@ impl Questions {
     /// itself says so.
     pub(super) async fn caught_up(&self) -> Result<u64, Refusal> {
         let wanted = self.ask(|inquiry| Ok(inquiry.last_group()?)).await?;
+        self.shows(wanted).await?;
+        Ok(wanted)
+    }
+
+    /// Whether the read model shows all that the journal has now; waits a while for it.
+    pub(super) async fn shows_all(&self) -> Result<bool, Refusal> {
+        let wanted = self.ask(|inquiry| Ok(inquiry.last_group()?)).await?;
+        self.shows(wanted).await
+    }
+
+    async fn shows(&self, wanted: u64) -> Result<bool, Refusal> {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         for _ in 0..LOOKS_MAX {
             looks.tick().await;
             if self.ask(|inquiry| Ok(inquiry.reader.mark()?)).await? >= wanted {
-                break;
+                return Ok(true);
             }
         }
-        Ok(wanted)
+        Ok(false)
     }
 }
 

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, one_of};
-use super::cases::DestroyedKeys;
+use super::cases::{DestroyedKeys, still_shut};
 use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::Refusal;
 use super::routes::REPLACEMENT;
@@ -127,9 +127,12 @@ async fn replace_step(
     let name = write.body.name();
     admin.permit_act(&write.caller, REPLACEMENT, name).await?;
     let found = admin.case(case).await?;
+    let mut shut = None;
     let left = match &write.body {
         Replace::Close | Replace::Force { .. } => {
-            admin.hanging_on(found.leaving()).await?.outstanding
+            let (left, gate) = admin.closing(found.leaving()).await?;
+            shut = Some(gate);
+            left
         }
         Replace::Tested { .. }
         | Replace::CutOver { .. }
@@ -137,7 +140,9 @@ async fn replace_step(
         | Replace::Cancel
         | Replace::Wiped { .. } => Outstanding::default(),
     };
+    let gate = shut.clone();
     let make = move |_registry: &mut dyn Registry, asked: Replace| {
+        still_shut(gate.as_deref())?;
         let step = match asked {
             Replace::Tested { test, passed } => {
                 ReplaceStep::Tested(one_of!(DeviceTest, "test", &test)?, passed)
@@ -153,7 +158,9 @@ async fn replace_step(
         };
         Ok(Command::Replacement { case, step })
     };
-    admin.command(write, version, make).await
+    let done = admin.command(write, version, make).await;
+    drop(shut);
+    done
 }
 
 /// Say that the host's keys of the device that leaves are destroyed; the case does not end before

@@ -285,7 +285,8 @@ fn may_set(
         return Ok(());
     };
     let before = Life::new(row.admission.state, row.admission.reasons);
-    if before.only_stops(new.read()?) {
+    let Life { state, reasons, .. } = new.read()?;
+    if before.only_stops(before.by_hand(state, reasons)) {
         return Ok(());
     }
     caller.may_start(

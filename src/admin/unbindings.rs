@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, one_of};
-use super::cases::DestroyedKeys;
+use super::cases::{DestroyedKeys, still_shut};
 use super::contacts::Recognised;
 use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::Refusal;
@@ -185,6 +185,7 @@ async fn unbind_step(
     admin.permit_act(&write.caller, UNBINDING, name).await?;
     let found = admin.case(case).await?;
     let by = write.actor().name;
+    let mut shut = None;
     let step = match &write.body {
         Unbind::Acknowledge { hash } => {
             let impact = admin.impact_of(&found).await?;
@@ -194,12 +195,14 @@ async fn unbind_step(
             admin.impact_of(&found).await?,
         ))),
         Unbind::Exported { sha256 } => Some(admin.exported(&found, sha256).await?),
-        Unbind::Close => Some(UnbindStep::Drained(
-            admin.hanging_on(found.binding).await?.outstanding,
-        )),
-        Unbind::Force { evidence } => {
-            let left = admin.hanging_on(found.binding).await?.outstanding;
-            Some(UnbindStep::Force(left, *evidence))
+        Unbind::Close | Unbind::Force { .. } => {
+            let (left, gate) = admin.closing(found.binding).await?;
+            shut = Some(gate);
+            let (_, export) = admin.export_of(&found).await?;
+            Some(match &write.body {
+                Unbind::Force { evidence } => UnbindStep::Force(left, export, *evidence),
+                _close => UnbindStep::Drained(left, export),
+            })
         }
         Unbind::Confirm { .. }
         | Unbind::Prove { .. }
@@ -212,14 +215,18 @@ async fn unbind_step(
         | Unbind::Reported { .. }
         | Unbind::Cancel { .. } => None,
     };
+    let gate = shut.clone();
     let make = move |_registry: &mut dyn Registry, asked: Unbind| {
+        still_shut(gate.as_deref())?;
         let step = match step {
             Some(step) => step,
             None => step_of(asked, &by)?,
         };
         Ok(Command::Unbinding { case, step })
     };
-    admin.command(write, version, make).await
+    let done = admin.command(write, version, make).await;
+    drop(shut);
+    done
 }
 
 /// Say that the host's keys of the device are destroyed; the case does not go on before

@@ -209,6 +209,42 @@ impl Directory {
         self.changed();
     }
 
+    /// Lets nothing of a terminal's binding pass but reversals and line tests, until it is opened again or changed: what
+    /// the binding was, or `None` where there is nothing to be shut.
+    pub fn shut(&self, key: TerminalKey, binding: BindingId) -> Option<Admission> {
+        let mut held = self.terminals.get_mut(&key)?;
+        let before = *held;
+        if before.binding != binding || before.state != BindingState::Unbinding {
+            return None;
+        }
+        // The state of what nobody approved yet: the gate needs no other way to say no.
+        held.state = BindingState::Pending;
+        drop(held);
+        self.changed();
+        Some(before)
+    }
+
+    /// Whether it is shut as it was by [`Self::shut`], and not changed since.
+    #[must_use]
+    pub fn is_shut(&self, key: TerminalKey, before: &Admission) -> bool {
+        let shut = Admission {
+            state: BindingState::Pending,
+            ..*before
+        };
+        self.terminals.get(&key).is_some_and(|held| *held == shut)
+    }
+
+    /// Opens what was shut, unless it was changed since.
+    pub fn open_again(&self, key: TerminalKey, before: Admission) {
+        if self.is_shut(key, &before) {
+            self.terminals.alter(&key, |_, held| {
+                let same = held.binding == before.binding && held.version == before.version;
+                if same { before } else { held }
+            });
+            self.changed();
+        }
+    }
+
     /// Says that a terminal's binding took over from a binding of another terminal: what was sold there can be
     /// voided and refunded here.
     pub fn succeed(&self, key: TerminalKey, predecessor: BindingId) {
@@ -478,6 +514,32 @@ mod tests {
         let before = directory.epoch();
         directory.set_account(AccountId(1), AccountStatus::Verified);
         assert_ne!(directory.epoch(), before);
+    }
+
+    #[test]
+    fn what_is_shut_lets_nothing_in_until_it_is_opened_or_changed() {
+        let directory = Directory::new();
+        let key = key("T1");
+        let draining = admission(1, 4, BindingState::Unbinding);
+        for state in [BindingState::Active, BindingState::Unbound] {
+            directory.restore(key, admission(1, 4, state));
+            assert_eq!(directory.shut(key, BindingId(1)), None, "{state}");
+        }
+        directory.restore(key, draining);
+        assert_eq!(directory.shut(key, BindingId(2)), None, "another binding");
+        assert_eq!(directory.shut(key, BindingId(1)), Some(draining));
+        assert!(directory.is_shut(key, &draining));
+        let shut = directory.held(key).unwrap();
+        assert_eq!(shut.state, BindingState::Pending);
+        directory.open_again(key, draining);
+        assert_eq!(directory.held(key), Some(draining));
+        // What was changed meanwhile stays as it was changed.
+        directory.shut(key, BindingId(1));
+        let later = admission(1, 5, BindingState::Unbound);
+        directory.put(key, later);
+        assert!(!directory.is_shut(key, &draining));
+        directory.open_again(key, draining);
+        assert_eq!(directory.held(key), Some(later));
     }
 
     #[test]

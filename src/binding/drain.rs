@@ -72,7 +72,8 @@ impl Outstanding {
             (
                 "approvals that are not proven received",
                 self.unproven,
-                "let the terminal sign on or settle once more, or have the merchant confirm it and force the drain",
+                "let the terminal settle, or have the merchant confirm it and force the drain: a sign-on proves nothing, \
+                 because a terminal signs on to send its reversal",
             ),
             (
                 "approved transactions that are not settled",

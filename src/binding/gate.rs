@@ -99,18 +99,36 @@ pub enum Decision {
     Decline(DeclineReason),
 }
 
+/// The most that a device may sell while it is tested, in the smallest unit of the currency.
+pub const TEST_AMOUNT_MAX: u64 = 1;
+
+/// A request as far as the gate looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What it asks for.
+    pub kind: RequestType,
+    /// DE42 as received.
+    pub merchant: Option<MerchantId>,
+    /// DE4 in the smallest unit, where it has one.
+    pub amount: Option<u64>,
+}
+
 /// Decides one request.
 ///
 /// `found` is the terminal's binding, open or closed, from the directory: `Err(())` when the directory
-/// could not be trusted to answer. `merchant` is DE42 as received. `account` is the status of the
+/// could not be trusted to answer. `account` is the status of the
 /// settlement account that what is paid so belongs to, or why the binding has none.
 #[must_use]
 pub fn decide(
     found: Result<Option<Admission>, Undecidable>,
     account: Result<AccountStatus, NoAccount>,
-    kind: RequestType,
-    merchant: Option<MerchantId>,
+    asked: Asked,
 ) -> Decision {
+    let Asked {
+        kind,
+        merchant,
+        amount,
+    } = asked;
     let admission = match found {
         Ok(Some(admission)) => admission,
         Ok(None) => return Decision::Decline(DeclineReason::UnknownTerminal),
@@ -134,6 +152,11 @@ pub fn decide(
         return Decision::Decline(DeclineReason::WrongMerchant);
     }
     let held = match by_state(kind, admission.state, admission.reasons) {
+        Verdict::Test if amount.is_none_or(|amount| amount > TEST_AMOUNT_MAX) => {
+            return Decision::Decline(DeclineReason::State(admission.state));
+        }
+        // What is tested is nobody's payout.
+        Verdict::Test => true,
         Verdict::Process => false,
         Verdict::Hold => true,
         Verdict::Refuse => return Decision::Decline(DeclineReason::State(admission.state)),
@@ -161,7 +184,10 @@ pub fn decide(
     let held = match by_state(kind, state, reasons.with(RependReason::Account)) {
         Verdict::Process => held,
         Verdict::Hold => true,
-        Verdict::Refuse => return Decision::Decline(DeclineReason::Account(account)),
+        // A test of new money wants an account as any other does.
+        Verdict::Test | Verdict::Refuse => {
+            return Decision::Decline(DeclineReason::Account(account));
+        }
     };
     Decision::Pass { admission, held }
 }
@@ -178,7 +204,7 @@ fn by_holds(kind: RequestType, admission: Admission) -> Result<bool, HoldScope> 
         match suspended {
             // Downloads have a hold of their own.
             Verdict::Refuse if kind != RequestType::Download => return Err(HoldScope::Acceptance),
-            Verdict::Process | Verdict::Hold | Verdict::Refuse => {}
+            Verdict::Process | Verdict::Hold | Verdict::Test | Verdict::Refuse => {}
         }
     }
     if holds.contains(HoldScope::Refund) && kind == RequestType::Refund {
@@ -236,12 +262,14 @@ pub struct Undecidable;
 enum Verdict {
     Process,
     Hold,
+    /// For the smallest amount only, and held.
+    Test,
     Refuse,
 }
 
 /// The table of state × request type. `UNBOUND` never gets here.
 fn by_state(kind: RequestType, state: BindingState, reasons: ReasonSet) -> Verdict {
-    use Verdict::{Hold, Process, Refuse};
+    use Verdict::{Hold, Process, Refuse, Test};
     match (kind, state) {
         // A line test tells nothing and moves nothing; a reversal was let through before.
         (RequestType::Echo | RequestType::Reversal, _) => Process,
@@ -266,7 +294,8 @@ fn by_state(kind: RequestType, state: BindingState, reasons: ReasonSet) -> Verdi
         }
         (RequestType::Download, _) => Refuse,
 
-        // Activation tests of new money come with the replacement case, which knows its test set.
+        // A device that is not active yet is tested with a sale and its void, a reversal, a QR payment and its query.
+        (RequestType::NewMoney, BindingState::Activating) => Test,
         (RequestType::Enquiry | RequestType::NewMoney | RequestType::Refund, _) => Refuse,
 
         (RequestType::Completion, BindingState::RePending) => {
@@ -278,7 +307,9 @@ fn by_state(kind: RequestType, state: BindingState, reasons: ReasonSet) -> Verdi
         (RequestType::Completion, BindingState::Unbinding) => Hold,
         (RequestType::Completion, _) => Refuse,
 
-        (RequestType::Void, BindingState::Pending | BindingState::Activating) => Refuse,
+        (RequestType::Void, BindingState::Pending) => Refuse,
+        // Of what was tested, which is held too.
+        (RequestType::Void, BindingState::Activating) => Hold,
         (RequestType::Void, _) => Process,
 
         (RequestType::QrQuery | RequestType::Trailer, BindingState::Pending) => Refuse,
@@ -354,6 +385,58 @@ mod tests {
         }
     }
 
+    /// Requests without an amount.
+    fn decide(
+        found: Result<Option<Admission>, Undecidable>,
+        account: Result<AccountStatus, NoAccount>,
+        kind: RequestType,
+        merchant: Option<MerchantId>,
+    ) -> Decision {
+        let amount = None;
+        let asked = Asked {
+            kind,
+            merchant,
+            amount,
+        };
+        super::decide(found, account, asked)
+    }
+
+    #[test]
+    fn a_device_is_tested_with_the_smallest_amount_and_nobody_is_paid_for_it() {
+        let shop = MerchantId::parse(SHOP).ok();
+        let sale = |state, account, amount| {
+            let asked = Asked {
+                kind: RequestType::NewMoney,
+                merchant: shop,
+                amount,
+            };
+            let found = Ok(Some(admission(state, ReasonSet::EMPTY)));
+            super::decide(found, account, asked)
+        };
+        let verified = Ok(AccountStatus::Verified);
+        let tested = sale(BindingState::Activating, verified, Some(TEST_AMOUNT_MAX));
+        assert!(matches!(tested, Decision::Pass { held: true, .. }));
+        for more in [Some(TEST_AMOUNT_MAX + 1), None] {
+            let refused = Decision::Decline(DeclineReason::State(BindingState::Activating));
+            assert_eq!(sale(BindingState::Activating, verified, more), refused);
+        }
+        let frozen = Ok(AccountStatus::Frozen);
+        let refused = Decision::Decline(DeclineReason::Account(AccountStatus::Frozen));
+        assert_eq!(
+            sale(BindingState::Activating, frozen, Some(TEST_AMOUNT_MAX)),
+            refused
+        );
+        for state in [
+            BindingState::Pending,
+            BindingState::RePending,
+            BindingState::Suspended,
+            BindingState::Unbinding,
+        ] {
+            let refused = Decision::Decline(DeclineReason::State(state));
+            assert_eq!(sale(state, verified, Some(TEST_AMOUNT_MAX)), refused);
+        }
+    }
+
     /// One letter a cell: `p` process, `h` hold, `x` refuse by state, `u` refuse as unbound.
     fn cell(kind: RequestType, state: BindingState, reasons: ReasonSet) -> char {
         let found = Ok(Some(admission(state, reasons)));
@@ -379,7 +462,7 @@ mod tests {
             (RequestType::Enquiry, "xxpxxxu"),
             (RequestType::NewMoney, "xxpxxxu"),
             (RequestType::Completion, "xxphxhu"),
-            (RequestType::Void, "xxppppu"),
+            (RequestType::Void, "xhppppu"),
             (RequestType::Refund, "xxpxxxu"),
             (RequestType::Reversal, "ppppppp"),
             (RequestType::QrQuery, "xpppppu"),

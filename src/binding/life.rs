@@ -206,6 +206,16 @@ impl Life {
         }
     }
 
+    /// What setting a state by hand makes of it: a suspension without a word on reasons keeps those that are open, so that
+    /// who stops a terminal need not name them, and forgets none.
+    #[must_use]
+    pub const fn by_hand(self, state: BindingState, reasons: ReasonSet) -> Self {
+        if matches!(state, BindingState::Suspended) && reasons.is_empty() {
+            return Self::new(state, self.reasons);
+        }
+        Self::new(state, reasons)
+    }
+
     /// Whether setting it to `after` by hand does no more than stop it, as [`Suspend`](BindingEvent::Suspend) and
     /// [`Repend`](BindingEvent::Repend) do, and forgets no reason: that is one person's to do.
     #[must_use]
@@ -460,6 +470,9 @@ mod tests {
         // Its reasons would be forgotten.
         assert!(!waiting(PHONE).only_stops(suspended));
         assert!(waiting(PHONE).only_stops(life(Suspended, PHONE)));
+        let stopped = waiting(PHONE).by_hand(Suspended, ReasonSet::EMPTY);
+        assert_eq!(stopped, life(Suspended, PHONE));
+        assert!(waiting(PHONE).only_stops(stopped));
         for state in [Pending, RePending, Suspended, Unbinding, Unbound] {
             assert!(!Life::plain(state).only_stops(active), "{state}");
         }

@@ -36,7 +36,7 @@ pub mod wipe;
 pub use account::{AccountKind, Accounts};
 pub use device::SerialPrint;
 pub use directory::{Admission, Directory, TerminalKey};
-pub use gate::{Decision, DeclineReason, NoAccount, SerialRule, check_device, decide};
+pub use gate::{Asked, Decision, DeclineReason, NoAccount, SerialRule, check_device, decide};
 pub use hold::{HoldScope, HoldSet};
 pub use life::{BindingEvent, Life};
 pub use limit::{LimitKind, LimitScope, Limits, check_limits};

@@ -22,8 +22,8 @@
 //! | `submit` | documents | all documents approved, report acknowledged, export taken | maker |
 //! | `approve` | review | checker is not the maker; the report is no worse than acknowledged | checker |
 //! | `start` | scheduled | its time has come; the binding is UNBINDING from here | time |
-//! | `drained` | draining | nothing outstanding | time |
-//! | `force` | draining | two persons and a reason | two persons |
+//! | `drained` | draining | nothing outstanding; the export has every transaction | staff |
+//! | `force` | draining | two persons and a reason; the export has every transaction | two persons |
 //! | `keys_destroyed` | wiping | the check values on record for the device, all of them; kept is only what a forced drain may still need | key custodian |
 //! | `wiped` | wiping | keys destroyed here, where there are any on record; done, failed or unreachable: none of them stops the case | device, time |
 //! | `reported` | reporting | reference of the network's register | staff |
@@ -506,10 +506,11 @@ impl Unbinding {
     /// Nothing is left: the caller closes the binding in the same step.
     ///
     /// # Errors
-    /// While something is.
-    pub fn drained(&mut self, left: &Outstanding) -> Result<(), Refusal> {
+    /// While something is, or when the merchant's export lacks what was sold after it was taken.
+    pub fn drained(&mut self, left: &Outstanding, export: &Export) -> Result<(), Refusal> {
         self.only_in(&[UnbindStage::Draining], "closed")?;
         left.ended()?;
+        self.has_all(export)?;
         self.stage = UnbindStage::Wiping;
         Ok(())
     }
@@ -517,18 +518,29 @@ impl Unbinding {
     /// Two persons close it although something is left.
     ///
     /// # Errors
-    /// When it is one person, or no reason is given.
+    /// When it is one person, no reason is given, or the merchant's export lacks what was sold after it was taken.
     pub fn force(
         &mut self,
         left: Outstanding,
-        first: &str,
-        second: &str,
+        export: &Export,
+        (first, second): (&str, &str),
         why: &str,
     ) -> Result<(), Refusal> {
         self.only_in(&[UnbindStage::Draining], "forced")?;
+        self.has_all(export)?;
         self.forced = Some(Forced::by_two(left, first, second, why)?);
         self.stage = UnbindStage::Wiping;
         Ok(())
+    }
+
+    /// Whether the merchant took along what there is now: the terminal traded on until the drain began.
+    fn has_all(&self, now: &Export) -> Result<(), Refusal> {
+        if self.export.as_ref() == Some(now) {
+            return Ok(());
+        }
+        let what = "what the merchant took along of the terminal's transactions";
+        let remedy = "take the export once more and say its checksum (`exported`)";
+        Err(Refusal::Changed { what, remedy })
     }
 
     /// The host's keys of the device are destroyed; see [`DeviceEnd::keys_destroyed`].

@@ -590,10 +590,10 @@ pub enum UnbindStep {
     Reject,
     /// The drain begins.
     Start,
-    /// Nothing is left, or so the caller found.
-    Drained(Outstanding),
+    /// Nothing is left, or so the caller found, with the export as it would be now.
+    Drained(Outstanding, Export),
     /// Two persons cut the drain short: whoever acts, and who filed the evidence with this number.
-    Force(Outstanding, u64),
+    Force(Outstanding, Export, u64),
     /// The host's keys of the device are destroyed.
     KeysDestroyed(KeysSaid),
     /// What came of wiping.
@@ -642,6 +642,19 @@ pub struct Done {
     pub alerts: Vec<AlertKind>,
     /// What the gate has to learn.
     pub changes: DirectoryChanges,
+}
+
+impl Done {
+    /// Takes in what was done after it, whose number and version it has from then on.
+    pub fn add(&mut self, later: Self) {
+        self.number = later.number;
+        self.version = later.version;
+        self.verdict = later.verdict.or(self.verdict);
+        self.notices.extend(later.notices);
+        self.told.extend(later.told);
+        self.alerts.extend(later.alerts);
+        self.changes.add(later.changes);
+    }
 }
 
 /// An event of a binding, hold, challenge or case, for programs.

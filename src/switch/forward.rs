@@ -12,7 +12,7 @@ use super::local::replaced;
 use super::lookup::Job;
 use super::originals::OriginalName;
 use super::payee::Paying;
-use super::requests::code_of;
+use super::requests::{asked, code_of};
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
@@ -249,8 +249,8 @@ impl Switch {
             return Ok(*passed);
         }
         let (found, payee) = self.present(passed.key, passed.paying);
-        let merchant = passed.message.merchant();
-        match decide(found, payee.status, passed.request.kind, merchant) {
+        let asked = asked(passed.message, passed.request.kind);
+        match decide(found, payee.status, asked) {
             // A terminal that was bound anew meanwhile: its lane was judged by the old binding.
             Decision::Pass { admission, .. } if admission.binding != passed.admission.binding => {
                 Err(Refused::With(DeclineCode::NotSignedOn, "bound-anew"))

@@ -10,7 +10,7 @@ use super::Switch;
 use super::effects::Effect;
 use super::forward::{Memory, Passed};
 use super::payee::Paying;
-use super::requests::{code_of, may_have_passed};
+use super::requests::{asked, code_of, may_have_passed};
 use super::reversals::{agrees, original_key};
 use crate::base::clock::Moment;
 use crate::base::{
@@ -404,7 +404,7 @@ impl Switch {
             held,
             declined,
         };
-        match decide(present, payee.status, request.kind, message.merchant()) {
+        match decide(present, payee.status, asked(message, request.kind)) {
             Decision::Pass { admission, held } => Ok(passed(admission, held, None)),
             Decision::Decline(reason)
                 if let Ok(Some(admission)) = present

@@ -74,7 +74,7 @@ pub use run::{Running, StartError};
 pub use settings::{
     ListenSettings, StoreChoice, SwitchSettings, UpstreamAddress, UpstreamSettings,
 };
-pub use shared::SharedRegistry;
+pub use shared::{SharedRegistry, Shut};
 pub use stans::StanPolicy;
 pub use telling::CONTACT as SEALED_FOR_CONTACT;
 

@@ -8,7 +8,7 @@ use super::payee::Paying;
 use super::{ListenerPolicy, Switch};
 use crate::base::{RequestType, limits};
 use crate::binding::{
-    Decision, DeclineReason, SerialPrint, SerialRule, TerminalKey, check_device, decide,
+    Asked, Decision, DeclineReason, SerialPrint, SerialRule, TerminalKey, check_device, decide,
 };
 use crate::iso8583::{DeclineCode, DecodeError, Index, Message, Misshapen, Request, Served};
 use crate::net::{Handled, Session, Terminals};
@@ -62,7 +62,7 @@ impl Switch {
         let epoch = self.directory.epoch();
         let paying = Paying::before(message, request);
         let (found, payee) = self.present(key, paying);
-        let decision = decide(found, payee.status, request.kind, message.merchant());
+        let decision = decide(found, payee.status, asked(message, request.kind));
         let decision = self.look_at_device(policy, message, request, key, decision);
         match decision {
             Decision::Decline(reason)
@@ -219,6 +219,15 @@ impl Switch {
         self.policy(session).metrics.answer(class);
         let code = message.dialect().decline(why);
         self.answer_now(session, message, request, code)
+    }
+}
+
+/// A request as the gate looks at it.
+pub(super) fn asked(message: &Message<'_>, kind: RequestType) -> Asked {
+    Asked {
+        kind,
+        merchant: message.merchant(),
+        amount: message.amount().map(|amount| amount.minor),
     }
 }
 

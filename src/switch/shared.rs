@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::failpoint::{self, Point};
-use crate::base::{AccountId, TxnId};
+use crate::base::{AccountId, BindingId, TxnId};
 use crate::binding::{Admission, Directory, TerminalKey};
 use crate::store::registry::DirectoryChanges;
 use crate::store::writes::{Answer, Keyed, Known, Written};
@@ -184,6 +184,21 @@ impl SharedRegistry {
         }
     }
 
+    /// Shuts the gate for a terminal whose binding is to be closed, while somebody looks whether anything is left.
+    /// What was let in before is in the journal's queue when this returns. Only one that unbinds is shut.
+    #[must_use]
+    pub fn shut(self: &Arc<Self>, key: TerminalKey, binding: BindingId) -> Shut {
+        let before = self.directory.shut(key, binding);
+        if before.is_some() {
+            self.pass_lanes();
+        }
+        Shut {
+            shared: Arc::clone(self),
+            key,
+            before,
+        }
+    }
+
     /// Feeds the directory, while the registry is held.
     fn take_in(&self, changes: DirectoryChanges) {
         // Accounts first: a binding must not be met with a status of before it was there. Nor without its limit.
@@ -209,6 +224,47 @@ impl SharedRegistry {
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+}
+
+/// A terminal at the gate that is shut; it is opened again when this is dropped, unless its binding was changed.
+pub struct Shut {
+    shared: Arc<SharedRegistry>,
+    key: TerminalKey,
+    /// What is shut; `None` where nothing had to be.
+    before: Option<Admission>,
+}
+
+impl std::fmt::Debug for Shut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shut").field("key", &self.key).finish()
+    }
+}
+
+impl Shut {
+    /// How many requests of the terminal have no outcome yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let lanes = self.shared.lanes.as_ref();
+        lanes.map_or(0, |lanes| {
+            lanes.with(self.key, |lane| lane.in_flight_count())
+        })
+    }
+
+    /// Whether nothing was let in meanwhile: another change of the binding opens it.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let directory = &self.shared.directory;
+        self.before
+            .is_none_or(|before| directory.is_shut(self.key, &before))
+    }
+}
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            self.shared.directory.open_again(self.key, before);
+        }
     }
 }
 

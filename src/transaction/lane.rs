@@ -313,6 +313,13 @@ impl Lane {
         self.recent.iter().any(|t| t.batch == batch && counts(t))
     }
 
+    /// How many requests wait for their upstream, or for their way there.
+    #[must_use]
+    pub fn in_flight_count(&self) -> usize {
+        let waits = |t: &&Transaction| t.state == State::InFlight;
+        self.recent.iter().filter(waits).count()
+    }
+
     /// Judges a financial request. Only originals are judged so; reversals ask [`Self::reverse`].
     #[must_use]
     pub fn judge(&self, proposal: &Proposal) -> Acceptance {

@@ -39,9 +39,14 @@ fn prepared() -> Unbinding {
         case.add_document(*kind, HASH, "Li Wei").unwrap();
         case.review(*kind, true, "Wang Fang").unwrap();
     }
-    let sha256 = HASH.into();
-    case.exported(Export { sha256, rows: 7 }).unwrap();
+    case.exported(export(7)).unwrap();
     case
+}
+
+/// What the merchant took along.
+fn export(rows: u64) -> Export {
+    let sha256 = HASH.into();
+    Export { sha256, rows }
 }
 
 fn impact(unsettled: u64) -> Impact {
@@ -66,9 +71,13 @@ fn a_case_goes_all_the_way() {
         unsettled: 1,
         ..Outstanding::default()
     };
-    let refused = case.drained(&left).unwrap_err().to_string();
+    let refused = case.drained(&left, &export(7)).unwrap_err().to_string();
     assert!(refused.contains("not settled"), "{refused}");
-    case.drained(&Outstanding::default()).unwrap();
+    // It sold on until the drain began.
+    let older = case.drained(&Outstanding::default(), &export(8));
+    assert!(matches!(older, Err(Refusal::Changed { .. })));
+    case.exported(export(8)).unwrap();
+    case.drained(&Outstanding::default(), &export(8)).unwrap();
     case.wiped(WipeResult::Unreachable, &[]).unwrap();
     assert!(case.reported(" ").is_err());
     case.reported("N-1").unwrap();
@@ -99,11 +108,12 @@ fn maker_and_checker_are_two_persons_everywhere() {
     same(case.reject("Li Wei"));
     case.approve(&impact(0), "Wang Fang").unwrap();
     case.start(NOW).unwrap();
-    same(case.force(Outstanding::default(), "Wang Fang", "wang fang", "broken"));
-    assert!(
-        case.force(Outstanding::default(), "Wang Fang", "Li Wei", "")
-            .is_err()
-    );
+    let left = Outstanding::default();
+    same(case.force(left, &export(7), ("Wang Fang", "wang fang"), "broken"));
+    let two = ("Wang Fang", "Li Wei");
+    assert!(case.force(left, &export(7), two, "").is_err());
+    let older = case.force(left, &export(8), two, "broken");
+    assert!(matches!(older, Err(Refusal::Changed { .. })));
     let mut counter = Unbinding {
         channel: Channel::Counter,
         stage: UnbindStage::Identity,
@@ -195,11 +205,11 @@ proptest! {
                 2 => documents_of(case.merchant).iter().try_for_each(|kind| case.add_document(*kind, HASH, by)),
                 3 => documents_of(case.merchant).iter().try_for_each(|kind| case.review(*kind, true, by)),
                 4 => case.acknowledge(&current.hash(), current.clone()),
-                5 => case.exported(Export { sha256: HASH.into(), rows: 1 }),
+                5 => case.exported(export(u64::from(other))),
                 6 => case.submit(),
                 7 => case.approve(&current, by),
                 8 => case.start(NOW),
-                9 => case.drained(&Outstanding::default()),
+                9 => case.drained(&Outstanding::default(), &export(u64::from(other))),
                 10 => case.wiped(WipeResult::Done, &keys()),
                 13 => case.keys_destroyed(NOW, &keys(), &said(), by),
                 11 => case.reported("N-1"),

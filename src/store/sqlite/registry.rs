@@ -323,7 +323,8 @@ impl Registry for SqliteRegistry {
             });
         }
         let life = Life::new(before.admission.state, before.admission.reasons);
-        if !life.only_stops(Life::new(state, reasons)) {
+        let set = life.by_hand(state, reasons);
+        if !life.only_stops(set) {
             let case = case_that_decides(&self.db, before.admission.binding);
             let case = case.map_err(StoreError::engine("looking for a case"))?;
             if let Some(case) = case {
@@ -336,8 +337,8 @@ impl Registry for SqliteRegistry {
             }
         }
         let after = Admission {
-            state,
-            reasons,
+            state: set.state,
+            reasons: set.reasons,
             version: found + 1,
             ..before.admission
         };
@@ -572,6 +573,7 @@ pub(super) fn write_state(
              WHERE id = (SELECT terminal FROM binding WHERE id = ?1)",
         )?
         .execute(params![id, until(WATCH), until(rules.quarantine)])?;
+        affairs::let_device_go(db, after.binding, actor, rules)?;
     }
     Ok(())
 }

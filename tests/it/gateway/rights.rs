@@ -219,7 +219,7 @@ fn body_of(document: &Value, path: &str, tag: &str, act: &str, words: &Value) ->
         let parts = way["allOf"]
             .as_array()
             .cloned()
-            .unwrap_or(vec![(*way).clone()]);
+            .unwrap_or_else(|| vec![(*way).clone()]);
         parts
             .iter()
             .any(|part| part["properties"][tag]["enum"][0] == act)
@@ -228,7 +228,7 @@ fn body_of(document: &Value, path: &str, tag: &str, act: &str, words: &Value) ->
     let parts = way["allOf"]
         .as_array()
         .cloned()
-        .unwrap_or(vec![way.clone()]);
+        .unwrap_or_else(|| vec![way.clone()]);
     for part in parts {
         for needed in part["required"].as_array().into_iter().flatten() {
             let needed = needed.as_str().unwrap();

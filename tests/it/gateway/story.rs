@@ -470,6 +470,32 @@ async fn the_story_that_the_documentation_tells() {
     });
     let case = s.does(LI, "/v1/replacements", body).await;
     let steps = format!("/v1/replacements/{case}/steps");
+    s.signs_on("T0000005").await;
+    assert_eq!(s.sells("T0000005", 101).await, "58");
+    let sold = s
+        .at("T0000005", "test sale of 0.01", |till| {
+            till.who.sale(102, 1)
+        })
+        .await;
+    assert_eq!(sold, "00");
+    let voided = s
+        .at("T0000005", "void of the test sale", |till| {
+            till.who.void(103, 102, 1)
+        })
+        .await;
+    assert_eq!(voided, "00");
+    let sold = s
+        .at("T0000005", "another test sale", |till| {
+            till.who.sale(104, 1)
+        })
+        .await;
+    assert_eq!(sold, "00");
+    let reversed = s
+        .at("T0000005", "reversal of that sale", |till| {
+            till.who.reversal(104, 1)
+        })
+        .await;
+    assert_eq!(reversed, "00");
     for test in [
         "sign-on",
         "echo",
@@ -485,7 +511,6 @@ async fn the_story_that_the_documentation_tells() {
     }
     s.say("seven tests of the new device pass");
     assert_eq!(s.sells("T0000004", 7).await, "00");
-    assert_eq!(s.sells("T0000005", 1).await, "58");
     s.does(
         WANG,
         &steps,
@@ -590,6 +615,14 @@ async fn the_story_that_the_documentation_tells() {
         "{refused}"
     );
     s.settles("T0000005", 6, (2_000, 2, 1_000, 1)).await;
+    let refused = s.ask(LI, &steps, json!({ "step": "close" })).await;
+    assert!(
+        refused["detail"].as_str().unwrap().contains("export"),
+        "it sold once more: {refused}"
+    );
+    let sum = s.export(case).await;
+    s.does(LI, &steps, json!({ "step": "exported", "sha256": sum }))
+        .await;
     s.does(LI, &steps, json!({ "step": "close" })).await;
     s.does(LI, &steps, json!({ "step": "wiped", "result": "done" }))
         .await;

@@ -342,6 +342,17 @@ impl Step<'_> {
         self.write_case(&case, "cancelled", true, &body, "account.change_cancelled")
     }
 
+    /// A change that nobody agreed to in time is over: it would be in the way of every other case of its terminal.
+    pub(super) fn expire_account_change(&mut self, number: u64) -> Stopped<()> {
+        let case = self.case(number, "account-change")?;
+        let mut body = case.body.clone();
+        body["cancelled"] = "nobody agreed to it in time".into();
+        self.write_case(&case, "expired", true, &body, "account.change_expired")?;
+        let held = self.binding_by_id(case.binding)?;
+        let text = "the settlement account is not changed: nobody agreed to it in time";
+        self.notify(held.merchant, "account.change_expired", text)
+    }
+
     /// An account of the merchant that money may go to.
     fn account_for_change(
         &self,

@@ -183,18 +183,7 @@ impl Step<'_> {
         self.not_under_replacement(&held)?;
         two_persons(&held.opened_by, &self.actor.name)?;
         said("the network's acknowledgement", network)?;
-        for (_, account) in held.admission.accounts.iter() {
-            let usable: bool = self.db.query_row(
-                "SELECT status = 'verified' FROM account WHERE id = ?1",
-                [account.0],
-                |row| row.get(0),
-            )?;
-            if !usable {
-                let what = "a verified settlement account";
-                let remedy = "verify each account of the binding first";
-                return Err(Refusal::Missing { what, remedy }.into());
-            }
-        }
+        self.accounts_usable(&held)?;
         let has_phone: bool = self.db.query_row(
             "SELECT EXISTS (SELECT 1 FROM contact WHERE merchant = ?1 AND state = 'verified' \
              AND kind = 'phone' AND role = 'owner')",
@@ -211,6 +200,23 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// That money may go to every account of a binding.
+    fn accounts_usable(&self, held: &Held) -> Stopped<()> {
+        for (_, account) in held.admission.accounts.iter() {
+            let usable: bool = self.db.query_row(
+                "SELECT status = 'verified' FROM account WHERE id = ?1",
+                [account.0],
+                |row| row.get(0),
+            )?;
+            if !usable {
+                let what = "a verified settlement account";
+                let remedy = "verify each account of the binding first";
+                return Err(Refusal::Missing { what, remedy }.into());
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn reject_binding(&mut self, key: TerminalKey, note: &str) -> Stopped<()> {
         let held = self.open_binding_as_seen(key)?;
         self.not_under_replacement(&held)?;
@@ -222,14 +228,28 @@ impl Step<'_> {
     pub(super) fn end_unused(&mut self, held: &Held, note: &str) -> Stopped<()> {
         self.event(held, BindingEvent::Reject, note, "")?;
         let (number, version) = (self.done.number, self.done.version);
-        if let Some(device) = held.device {
-            let device = self.device_by_id(device)?;
-            if device.state == DeviceState::Reserved {
-                self.move_device(held.key.acquirer, device, DeviceEvent::Release, "", note)?;
-            }
-        }
+        self.device_leaves(held, note)?;
         (self.done.number, self.done.version) = (number, version);
         Ok(())
+    }
+
+    /// The device of a binding that is over: what is at the merchant's is to be wiped, what is only meant for it is free.
+    pub(super) fn device_leaves(&mut self, held: &Held, note: &str) -> Stopped<()> {
+        let Some(device) = held.device else {
+            return Ok(());
+        };
+        let device = self.device_by_id(device)?;
+        let event = match device.state {
+            DeviceState::Reserved => DeviceEvent::Release,
+            DeviceState::Deployed | DeviceState::InRepair => DeviceEvent::OrderWipe,
+            DeviceState::Stocked
+            | DeviceState::Lost
+            | DeviceState::WipePending
+            | DeviceState::Wiped
+            | DeviceState::WipeFailed
+            | DeviceState::Retired => return Ok(()),
+        };
+        self.move_device(held.key.acquirer, device, event, "", note)
     }
 
     pub(super) fn activate_binding(
@@ -242,6 +262,8 @@ impl Step<'_> {
         let held = self.open_binding_as_seen(key)?;
         self.not_under_replacement(&held)?;
         let life = held.life().apply(BindingEvent::Activate)?;
+        // Asked again: what was so at the approval may have changed, and the code is not spent on it.
+        self.accounts_usable(&held)?;
         let verdict = self.judge(challenge, Purpose::Bind, code)?;
         self.done.verdict = Some(verdict);
         self.done.number = held.admission.binding.0;
@@ -405,12 +427,7 @@ impl Step<'_> {
                 until(WATCH),
                 until(self.rules.quarantine)
             ])?;
-        if let Some(device) = held.device {
-            let device = self.device_by_id(device)?;
-            if matches!(device.state, DeviceState::Deployed | DeviceState::InRepair) {
-                self.move_device(held.key.acquirer, device, DeviceEvent::OrderWipe, "", note)?;
-            }
-        }
+        self.device_leaves(held, note)?;
         (self.done.number, self.done.version) = (number, version);
         Ok(())
     }

@@ -252,6 +252,27 @@ impl Step<'_> {
         Ok(from_sql(number))
     }
 
+    /// From now on a case is about another binding: what goes on there is that one's end.
+    pub(super) fn case_moves(&self, case: &CaseRow, to: u64) -> Stopped<()> {
+        let open: Option<(u64, String)> = self
+            .db
+            .prepare_cached("SELECT id, kind FROM case_file WHERE binding = ?1 AND is_over = 0")?
+            .query_row([to_sql(to)], |row| Ok((from_sql(row.get(0)?), row.get(1)?)))
+            .optional()?;
+        if let Some((number, kind)) = open {
+            return Err(Refusal::Taken {
+                what: "the new terminal",
+                holder: format!("case {number} ({kind})").into(),
+                remedy: "finish that case or cancel it first",
+            }
+            .into());
+        }
+        self.db
+            .prepare_cached("UPDATE case_file SET binding = ?2 WHERE id = ?1")?
+            .execute(params![case.id, to_sql(to)])?;
+        Ok(())
+    }
+
     pub(super) fn case(&self, number: u64, kind: &str) -> Stopped<CaseRow> {
         let found = self
             .db

@@ -250,6 +250,30 @@ impl From<Stop> for RegistryError {
 
 type Stopped<T> = Result<T, Stop>;
 
+/// The device of a binding that was closed by hand or by an import leaves as at the end of a case.
+pub(super) fn let_device_go(
+    db: &Connection,
+    binding: BindingId,
+    actor: &Actor,
+    rules: BindingRules,
+) -> rusqlite::Result<()> {
+    let mut step = Step {
+        db,
+        actor,
+        expected: None,
+        rules,
+        done: Done::default(),
+    };
+    let gone = step.binding_by_id(binding.0).and_then(|held| {
+        let note = "its terminal was unbound by hand";
+        step.device_leaves(&held, note)
+    });
+    match gone {
+        Ok(()) | Err(Stop::Refused(_)) => Ok(()),
+        Err(Stop::Engine(problem)) => Err(problem),
+    }
+}
+
 /// A command under way.
 pub(super) struct Step<'c> {
     db: &'c Connection,
@@ -451,6 +475,27 @@ impl Step<'_> {
 
     const fn now(&self) -> Timestamp {
         self.actor.at
+    }
+
+    /// Does something by itself among other things: when it is refused, it alone is taken back, and the others go on.
+    fn apart(&mut self, work: impl FnOnce(&mut Self) -> Stopped<()>) -> Stopped<()> {
+        self.db.execute_batch("SAVEPOINT apart")?;
+        let before = std::mem::take(&mut self.done);
+        let worked = work(self);
+        let made = std::mem::replace(&mut self.done, before);
+        match worked {
+            Ok(()) => {
+                self.db.execute_batch("RELEASE apart")?;
+                self.done.add(made);
+                Ok(())
+            }
+            Err(Stop::Refused(problem)) => {
+                self.db.execute_batch("ROLLBACK TO apart; RELEASE apart")?;
+                tracing::warn!(%problem, "something is due and is refused; a person has to look at it");
+                Ok(())
+            }
+            Err(broken) => Err(broken),
+        }
     }
 
     /// Writes an audit event.

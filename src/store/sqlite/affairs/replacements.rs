@@ -236,6 +236,8 @@ impl Step<'_> {
             checker: &checker,
         };
         self.live(&old, life.apply(BindingEvent::CancelUnbind)?, because)?;
+        // The old one is done with the case, and may have others at once.
+        self.case_moves(row, new.admission.binding.0)?;
         // What the new one sold has to be settled: it is unbound like any other terminal.
         self.event(new, BindingEvent::Unbind, &note, &checker)?;
         Ok(())

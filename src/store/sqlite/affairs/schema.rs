@@ -293,6 +293,9 @@ UPDATE binding SET
     suspended = coalesce((SELECT c.state = 'suspended' FROM binding_change c WHERE c.binding = binding.id
         AND c.state <> 'unbinding' ORDER BY c.version DESC LIMIT 1), 0)
     WHERE state = 'unbinding' AND closed_at IS NULL;
+-- What was rolled back is about the end of the binding that leaves.
+UPDATE OR IGNORE case_file SET binding = json_extract(body, '$.new_binding')
+    WHERE is_over = 0 AND kind = 'replacement' AND json_extract(body, '$.rolled_back_at') IS NOT NULL;
 CREATE INDEX binding_predecessor ON binding(predecessor) WHERE predecessor IS NOT NULL;
 ";
 

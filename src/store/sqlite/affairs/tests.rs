@@ -1183,6 +1183,14 @@ fn step(case: u64, step: UnbindStep) -> Command {
     Command::Unbinding { case, step }
 }
 
+/// What the merchant took along.
+fn export() -> Export {
+    Export {
+        sha256: SHA.into(),
+        rows: 3,
+    }
+}
+
 fn claim() -> Claim {
     Claim {
         phone_tail: "8001".into(),
@@ -1231,11 +1239,7 @@ fn submitted(desk: &mut Desk) -> u64 {
         case,
         UnbindStep::Acknowledge(impact.hash(), Box::new(impact)),
     ));
-    let export = Export {
-        sha256: SHA.into(),
-        rows: 3,
-    };
-    desk.ok(step(case, UnbindStep::Exported(export)));
+    desk.ok(step(case, UnbindStep::Exported(export())));
     desk.ok(step(case, UnbindStep::Submit));
     case
 }
@@ -1273,10 +1277,13 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
         ..Outstanding::default()
     };
     assert!(
-        desk.refused(MAKER, step(case, UnbindStep::Drained(left)))
+        desk.refused(MAKER, step(case, UnbindStep::Drained(left, export())))
             .contains("not settled")
     );
-    desk.ok(step(case, UnbindStep::Drained(Outstanding::default())));
+    desk.ok(step(
+        case,
+        UnbindStep::Drained(Outstanding::default(), export()),
+    ));
     assert_eq!(desk.state("T1").0, BindingState::Unbound);
     let shown = desk.registry.device_view(&device("SN1")).unwrap().unwrap();
     assert_eq!((shown.state, shown.terminal_id), ("wipe-pending", None));
@@ -1360,7 +1367,10 @@ impl Desk {
         let impact = self.impact();
         self.checked(step(case, UnbindStep::Approve(Box::new(impact))));
         self.ok(Command::Tick);
-        self.ok(step(case, UnbindStep::Drained(Outstanding::default())));
+        self.ok(step(
+            case,
+            UnbindStep::Drained(Outstanding::default(), export()),
+        ));
     }
 
     /// Kinds, subjects and counts of alerts, oldest first.
@@ -1719,6 +1729,102 @@ fn a_device_that_is_lost_stops_its_terminal_and_a_wiped_one_is_looked_at() {
     assert!(done.changes.bindings.is_empty());
 }
 
+/// Hardware does not stay behind when its terminal is closed without a case.
+#[test]
+fn the_device_of_a_terminal_that_is_unbound_by_hand_is_to_be_wiped() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.requested("T2", "SN2");
+    let hand = Actor::program("admin", Timestamp(desk.now));
+    for terminal in ["T1", "T2"] {
+        let (state, none) = (BindingState::Unbound, ReasonSet::EMPTY);
+        let set = desk
+            .registry
+            .set_state(key(terminal), state, none, None, &hand);
+        set.unwrap();
+    }
+    assert_eq!(desk.device_state("SN1"), "wipe-pending");
+    assert_eq!(desk.device_state("SN2"), "stocked");
+}
+
+#[test]
+fn what_is_suspended_by_hand_still_owes_what_it_owed() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.ok(Command::Repend {
+        key: key("T1"),
+        reasons: ReasonSet::EMPTY.with(RependReason::Identity),
+        note: "licence ran out".into(),
+    });
+    let hand = Actor::program("risk", Timestamp(desk.now));
+    let (state, none) = (BindingState::Suspended, ReasonSet::EMPTY);
+    let set = desk.registry.set_state(key("T1"), state, none, None, &hand);
+    set.unwrap();
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::Suspended, "identity".into())
+    );
+}
+
+#[test]
+fn an_account_that_went_bad_before_the_activation_stops_it() {
+    let mut desk = Desk::new();
+    let binding = desk.requested("T1", "SN1");
+    desk.checked(Command::ApproveBinding {
+        key: key("T1"),
+        network: "N-1".into(),
+    });
+    desk.ok(Command::Account {
+        account: account("A-001"),
+        event: AccountEvent::Invalidate,
+        note: "payout came back".into(),
+        evidence: None,
+    });
+    desk.now += 30 * MINUTE;
+    let challenge = desk.send(desk.phone, Purpose::Bind, binding).unwrap();
+    let activate = || Command::ActivateBinding {
+        key: key("T1"),
+        serial: "SN1".into(),
+        challenge,
+        code: RIGHT,
+    };
+    let told = desk.refused(MAKER, activate());
+    assert!(told.contains("verified settlement account"), "{told}");
+    // The code is as good as it was.
+    let evidence = desk.evidence("account acme/A-001", Allows::VerifyAccount);
+    desk.checked(Command::Account {
+        account: account("A-001"),
+        event: AccountEvent::Verify,
+        note: String::new(),
+        evidence: Some(evidence),
+    });
+    assert_eq!(desk.ok(activate()).verdict, Some(Verdict::Approved));
+}
+
+#[test]
+fn an_account_change_that_nobody_agrees_to_is_in_the_way_for_a_month_at_most() {
+    let mut desk = Desk::new();
+    desk.account_of_merchant("A-002");
+    desk.active("T1", "SN1");
+    let ask = || Command::RequestAccountChange {
+        key: key("T1"),
+        account: "A-002".into(),
+        note: "new bank".into(),
+    };
+    desk.ok(ask());
+    desk.now += 29 * DAY;
+    desk.ok(Command::Tick);
+    assert!(desk.refused(MAKER, ask()).contains("one case at a time"));
+    desk.now += DAY;
+    let done = desk.ok(Command::Tick);
+    assert!(
+        done.notices
+            .iter()
+            .any(|n| n.event == "account.change_expired")
+    );
+    desk.ok(ask());
+}
+
 /// bindings test 16.
 #[test]
 fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
@@ -1748,7 +1854,7 @@ fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
         unproven: 1,
         ..Outstanding::default()
     };
-    let force = || step(case, UnbindStep::Force(left, evidence));
+    let force = || step(case, UnbindStep::Force(left, export(), evidence));
     assert!(desk.refused(MAKER, force()).contains("another person"));
     desk.checked(force());
     let before = desk.admission("T1");
@@ -1839,6 +1945,10 @@ fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
     let mut desk = Desk::new();
     let old = desk.active("T1", "SN1");
     let case = replaced(&mut desk);
+    assert!(
+        desk.registry.successors().unwrap().is_empty(),
+        "what is tested undoes nothing of the other's"
+    );
     let go = |step| Command::Replacement { case, step };
     let alone = desk.refused(
         CHECKER,
@@ -1936,6 +2046,13 @@ fn a_roll_back_brings_the_old_one_back_to_be_confirmed() {
         (BindingState::RePending, "reconfirm".into())
     );
     assert_eq!(desk.state("T2").0, BindingState::Unbinding);
+    // The old one may have cases of its own at once.
+    desk.account_of_merchant("A-002");
+    desk.ok(Command::RequestAccountChange {
+        key: key("T1"),
+        account: "A-002".into(),
+        note: "new bank".into(),
+    });
     // It leaves as any other does: drained, its keys destroyed, wiped; and the old one goes on.
     let shown = desk.registry.case_view(case).unwrap().unwrap();
     assert_eq!(BindingId(shown.leaving()), desk.admission("T2").binding);
@@ -2093,14 +2210,17 @@ fn a_state_set_by_hand_leaves_no_case_without_an_end() {
     let stop = BindingState::Suspended;
     let set = desk.registry.set_state(key("T1"), stop, none, None, &hand);
     assert!(set.is_ok(), "what stops it is never refused");
-    // As an older build left it.
+    // As an older build left it; and what a person has to look at is in nobody's way.
+    desk.requested("T3", "SN3");
     desk.registry
         .db()
-        .execute("UPDATE binding SET state = 'active' WHERE id = 2", [])
+        .execute_batch(
+            "UPDATE binding SET state = 'active' WHERE id = 2;
+             UPDATE device SET state = 'retired' WHERE serial = 'SN3';",
+        )
         .unwrap();
-    let later = Command::Tick;
     desk.now += 31 * DAY;
-    desk.ok(later);
+    desk.ok(Command::Tick);
     let shown = desk.registry.case_view(case).unwrap().unwrap();
     assert_eq!(shown.stage, "expired");
     assert_eq!(desk.state("T2").0, BindingState::Active);

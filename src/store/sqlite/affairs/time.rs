@@ -24,16 +24,19 @@ impl Step<'_> {
             .execute([now])?;
         let month_ago = self.now().0.saturating_sub(CASE_DAYS * 86_400_000_000);
         for case in self.cases_before("unbinding", month_ago)? {
-            self.expire_unbinding(case)?;
+            self.apart(|step| step.expire_unbinding(case))?;
         }
         let opened = u64::try_from(self.rules.replacement.as_micros()).unwrap_or(u64::MAX);
         for case in self.cases_before("replacement", self.now().0.saturating_sub(opened))? {
-            self.expire_replacement(case)?;
+            self.apart(|step| step.expire_replacement(case))?;
+        }
+        for case in self.cases_before("account-change", month_ago)? {
+            self.apart(|step| step.expire_account_change(case))?;
         }
         for case in self.cases_in("unbinding", UnbindStage::Scheduled.name())? {
             self.start_if_due(case)?;
         }
-        self.take_over_cooled()
+        self.apart(Self::take_over_cooled)
     }
 
     /// Nobody gave evidence in time.
@@ -48,7 +51,10 @@ impl Step<'_> {
         };
         for held in due {
             if held.admission.state == BindingState::RePending {
-                self.event(&held, BindingEvent::Overdue, "30 days without evidence", "")?;
+                self.apart(|step| {
+                    step.event(&held, BindingEvent::Overdue, "30 days without evidence", "")?;
+                    Ok(())
+                })?;
             }
         }
         Ok(())
@@ -66,7 +72,7 @@ impl Step<'_> {
             rows.collect::<rusqlite::Result<_>>()?
         };
         for held in due {
-            self.end_unused(&held, "30 days without activation")?;
+            self.apart(|step| step.end_unused(&held, "30 days without activation"))?;
         }
         Ok(())
     }

@@ -142,17 +142,17 @@ impl Step<'_> {
                 self.event(held, BindingEvent::Unbind, &note, &checker)?;
                 "unbind.draining"
             }
-            UnbindStep::Drained(left) => {
-                case.drained(left)?;
+            UnbindStep::Drained(left, export) => {
+                case.drained(left, export)?;
                 let note = format!("case {number}: drained");
                 self.close_binding(held, &note, "")?;
                 "unbind.drained"
             }
-            UnbindStep::Force(left, evidence) => {
+            UnbindStep::Force(left, export, evidence) => {
                 let about = format!("case {number}");
                 let (first, why) =
                     self.use_evidence(Some(*evidence), &about, Allows::ForceDrain)?;
-                case.force(*left, &first, &by, &why)?;
+                case.force(*left, export, (&first, &by), &why)?;
                 let note = format!("case {number}: forced: {why}");
                 self.close_binding(held, &note, &first)?;
                 "unbind.forced"

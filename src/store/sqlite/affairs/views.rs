@@ -420,7 +420,9 @@ impl SqliteRegistry {
     pub(super) fn read_successors(&self) -> rusqlite::Result<Vec<(TerminalKey, BindingId)>> {
         let mut all = self.db().prepare(
             "SELECT t.acquirer, t.terminal_id, b.predecessor FROM binding b \
-             JOIN terminal t ON t.id = b.terminal WHERE b.predecessor IS NOT NULL ORDER BY b.id",
+             JOIN terminal t ON t.id = b.terminal WHERE b.predecessor IS NOT NULL \
+             AND EXISTS (SELECT 1 FROM binding_change c WHERE c.binding = b.id AND c.event = 'binding.activated') \
+             ORDER BY b.id",
         )?;
         let rows = all.query_map([], |row| {
             let terminal = row.get_ref(1)?.as_str()?;
