@@ -745,6 +745,12 @@ pub trait Affairs {
     /// When the store fails.
     fn account_reference(&mut self, account: AccountId) -> Result<Option<String>, StoreError>;
 
+    /// How many limits there are.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn limit_count(&mut self) -> Result<usize, StoreError>;
+
     /// Calls `each` with every limit, for each of those who share it by itself. Which accounts it concerns is not
     /// among it.
     ///

@@ -331,6 +331,12 @@ pub trait Registry: Affairs + AuditTrail + ParcelBook + TokenBook + Writes + Sen
     /// When the store cannot be opened once more.
     fn reader(&self) -> Result<Box<dyn Registry>, StoreError>;
 
+    /// How many bindings there are, closed ones too.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn binding_count(&mut self) -> Result<usize, StoreError>;
+
     /// Everything the directory holds: accounts first, then bindings, closed ones before open ones.
     ///
     /// # Errors

@@ -201,6 +201,14 @@ impl Registry for SqliteRegistry {
         Ok(Box::new(Self::open(&self.path)?))
     }
 
+    fn binding_count(&mut self) -> Result<usize, StoreError> {
+        self.db
+            .query_row("SELECT count(*) FROM binding", [], |row| {
+                row.get(0).map(|count: u32| count as usize)
+            })
+            .map_err(StoreError::engine("counting the bindings"))
+    }
+
     fn load(
         &mut self,
         account: &mut dyn FnMut(AccountId, AccountStatus),
