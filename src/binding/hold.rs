@@ -12,7 +12,7 @@
 //! placed a hold does not lift it alone.
 
 use super::named::{named_enum, named_set};
-use super::refusal::{Refusal, only_in, two_persons};
+use super::refusal::{Refusal, fit_to_keep, only_in, two_persons};
 
 named_enum!(
     /// What a hold stops.
@@ -113,8 +113,9 @@ impl Explained {
                 let remedy = "the merchant has a right to be told";
                 return Err(Refusal::Missing { what, remedy });
             }
+            fit_to_keep(what, text)?;
         }
-        Ok(())
+        fit_to_keep("the documents that end the hold", &self.documents)
     }
 }
 

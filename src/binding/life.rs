@@ -11,7 +11,7 @@
 //!     │                     │              │
 //!     │                     │              │ unbind (from ACTIVE, RE_PENDING, SUSPENDED)
 //!     │                     │              ▼        cancel
-//!     │                     │          UNBINDING ─────────▶ RE_PENDING {reconfirm}
+//!     │                     │          UNBINDING ─────────▶ RE_PENDING {reconfirm, …}
 //!     │                     │              │ drained
 //!     ▼                     ▼              ▼
 //!   UNBOUND ◀───────────────┴──────────────┘
@@ -22,13 +22,13 @@
 //! | `Approve` | pending | activating | a second person |
 //! | `Reject` | pending, activating | unbound | a second person; time |
 //! | `Activate` | activating | active | the device, with a code that is used once |
-//! | `Repend` | active, re-pending, suspended | re-pending (suspended stays) | registry, risk, time |
-//! | `Clear` | re-pending, suspended | active when no reason is left (suspended stays) | evidence for that reason |
+//! | `Repend` | active, re-pending, suspended, unbinding | re-pending (suspended and unbinding stay) | registry, risk, time |
+//! | `Clear` | re-pending, suspended, unbinding | active when no reason is left (suspended and unbinding stay) | evidence for that reason |
 //! | `Overdue` | re-pending | suspended | time |
 //! | `Suspend` | active, re-pending | suspended | risk, law, whoever reports it lost |
 //! | `Resume` | suspended | active, or re-pending with the reasons it had | a second person |
 //! | `Unbind` | active, re-pending, suspended | unbinding | an approved case |
-//! | `CancelUnbind` | unbinding | re-pending (reconfirm) | two persons |
+//! | `CancelUnbind` | unbinding | re-pending (reconfirm, and the reasons it had) | whoever ends the case; reconfirming takes another person's evidence |
 //! | `Drained` | unbinding | unbound | the drain conditions, or two persons |
 //!
 //! What asks for little proof stops, what asks for much starts: no event leads to ACTIVE but the device's
@@ -36,15 +36,16 @@
 //! were wrong are no events of a binding at all, so that nobody can stop a shop by telephone.
 //!
 //! PENDING, ACTIVATING and UNBINDING take no new money and are not suspended: coming back from there would
-//! need a memory of where it came from. What must be stopped in them is stopped by a hold.
+//! need a memory of where it came from. What must be stopped in them is stopped by a hold. Whoever cancels the unbinding
+//! of a binding that was suspended [suspends](BindingEvent::Suspend) it again: its history knows.
 
 use super::refusal::{Refusal, only_in};
 use super::state::{BindingState, ReasonSet, RependReason};
 
 /// A binding's state with the reasons that are open: they are kept while it is suspended.
 ///
-/// `state == RePending` implies that `reasons` is not empty; in states other than `RE_PENDING` and `SUSPENDED`
-/// it is.
+/// `state == RePending` implies that `reasons` is not empty; in states other than `RE_PENDING`, `SUSPENDED` and
+/// `UNBINDING` it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// State.
@@ -155,14 +156,17 @@ impl Life {
             BindingEvent::Unbind => {
                 let remedy = "reject it if it was never active; otherwise its case goes on";
                 self.only_in(&[Active, RePending, Suspended], "unbound", remedy)?;
-                Ok(Self::plain(Unbinding))
+                Ok(Self {
+                    state: Unbinding,
+                    ..self
+                })
             }
             BindingEvent::CancelUnbind => {
                 let remedy = "only a drain that is under way can be cancelled";
                 self.only_in(&[Unbinding], "kept", remedy)?;
                 Ok(Self {
                     state: RePending,
-                    reasons: ReasonSet::EMPTY.with(RependReason::Reconfirm),
+                    reasons: self.reasons.with(RependReason::Reconfirm),
                 })
             }
             BindingEvent::Drained => {
@@ -183,7 +187,7 @@ impl Life {
     }
 
     fn repend(self, more: ReasonSet) -> Result<Self, Refusal> {
-        use BindingState::{Active, RePending, Suspended};
+        use BindingState::{Active, RePending, Suspended, Unbinding};
         if more.is_empty() {
             return Err(Refusal::Missing {
                 what: "a reason",
@@ -192,9 +196,10 @@ impl Life {
         }
         let remedy = "it takes no new money in this state anyway";
         let verb = "made to verify anew";
-        self.only_in(&[Active, RePending, Suspended], verb, remedy)?;
+        let allowed = [Active, RePending, Suspended, Unbinding];
+        self.only_in(&allowed, verb, remedy)?;
         let state = match self.state {
-            Suspended => Suspended,
+            stays @ (Suspended | Unbinding) => stays,
             _active_or_waiting => RePending,
         };
         let reasons = more.iter().fold(self.reasons, ReasonSet::with);
@@ -202,9 +207,10 @@ impl Life {
     }
 
     fn clear(self, reason: RependReason) -> Result<Self, Refusal> {
-        use BindingState::{RePending, Suspended};
+        use BindingState::{RePending, Suspended, Unbinding};
         let verb = "cleared of a reason";
-        self.only_in(&[RePending, Suspended], verb, "it waits for nothing")?;
+        let allowed = [RePending, Suspended, Unbinding];
+        self.only_in(&allowed, verb, "it waits for nothing")?;
         if !self.reasons.contains(reason) {
             return Err(Refusal::Missing {
                 what: "this reason",
@@ -281,7 +287,7 @@ mod tests {
             (BindingEvent::Approve, "A. .. .. .. .. .. .."),
             (BindingEvent::Reject, "U. U. .. .. .. .. .."),
             (BindingEvent::Activate, ".. Ac .. .. .. .. .."),
-            (BindingEvent::Repend(BOTH), ".. .. RB RB SB .. .."),
+            (BindingEvent::Repend(BOTH), ".. .. RB RB SB D. .."),
             (
                 BindingEvent::Clear(RependReason::Phone),
                 ".. .. .. Ac .. .. ..",
@@ -344,6 +350,22 @@ mod tests {
         assert_eq!(cleared, life(BindingState::Suspended, PHONE));
         let resumed = cleared.apply(BindingEvent::Resume).unwrap();
         assert_eq!(resumed, life(BindingState::RePending, PHONE));
+    }
+
+    #[test]
+    fn what_was_open_before_an_unbinding_or_came_up_during_it_is_open_when_it_is_cancelled() {
+        let drains = life(BindingState::RePending, PHONE).apply(BindingEvent::Unbind);
+        let drains = drains.unwrap();
+        assert_eq!(drains, life(BindingState::Unbinding, PHONE));
+        let account = ReasonSet::EMPTY.with(RependReason::Account);
+        let drains = drains.apply(BindingEvent::Repend(account)).unwrap();
+        let kept = drains.apply(BindingEvent::CancelUnbind).unwrap();
+        let open = BOTH.with(RependReason::Reconfirm);
+        assert_eq!(kept, life(BindingState::RePending, open));
+        let cleared = drains.apply(BindingEvent::Clear(RependReason::Phone));
+        assert_eq!(cleared, Ok(life(BindingState::Unbinding, account)));
+        let ended = drains.apply(BindingEvent::Drained).unwrap();
+        assert_eq!(ended, Life::plain(BindingState::Unbound));
     }
 
     #[test]
@@ -416,16 +438,16 @@ mod tests {
                     BindingEvent::Clear(reason) => open = open.without(reason),
                     BindingEvent::Overdue | BindingEvent::Suspend => stopped = true,
                     BindingEvent::Resume => stopped = false,
-                    BindingEvent::Unbind => (open, stopped) = (ReasonSet::EMPTY, true),
+                    BindingEvent::Unbind => stopped = true,
                     BindingEvent::CancelUnbind => {
-                        (open, stopped) = (ReasonSet::EMPTY.with(RependReason::Reconfirm), false);
+                        (open, stopped) = (open.with(RependReason::Reconfirm), false);
                     }
                 }
                 now = next;
                 let may_trade = activated && !ended && !stopped && open.is_empty();
                 prop_assert_eq!(now.state == BindingState::Active, may_trade);
                 prop_assert_eq!(now.state == BindingState::Unbound, ended);
-                if !ended && now.state != BindingState::Unbinding {
+                if !ended {
                     prop_assert_eq!(now.reasons, open);
                 }
                 prop_assert!(now.state != BindingState::RePending || !now.reasons.is_empty());

@@ -1,6 +1,7 @@
 //! Why a state machine does not take an event. Nothing has changed then.
 
-use crate::base::Timestamp;
+use crate::base::note::holds_card_number;
+use crate::base::{Timestamp, limits};
 
 /// See the module. Each says what to do instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,16 +132,96 @@ pub(super) fn only_in<S: Copy + PartialEq>(
     })
 }
 
+/// What a person has to say: some words, at most [`limits::NOTE_CHARS_MAX`] characters, and no card number, since it is
+/// kept, shown and sent.
+///
+/// # Errors
+/// When it is empty, too long, or holds what looks like a card number.
+pub fn said(what: &'static str, text: &str) -> Result<(), Refusal> {
+    if text.trim().is_empty() {
+        let remedy = "say it in some words";
+        return Err(Refusal::Missing { what, remedy });
+    }
+    fit_to_keep(what, text)
+}
+
+/// The same of what may be left out.
+///
+/// # Errors
+/// When it is too long, or holds what looks like a card number.
+pub fn fit_to_keep(what: &'static str, text: &str) -> Result<(), Refusal> {
+    const _: () = assert!(limits::NOTE_CHARS_MAX == 500, "stands in the text");
+    if text.chars().count() > limits::NOTE_CHARS_MAX {
+        let problem = "has more than 500 characters";
+        return Err(Refusal::Value { what, problem });
+    }
+    if holds_card_number(text) {
+        let problem =
+            "holds what looks like a card number; name the transaction by its number instead";
+        return Err(Refusal::Value { what, problem });
+    }
+    Ok(())
+}
+
 /// `Ok` when the checker is not the maker.
 ///
 /// # Errors
 /// [`Refusal::SamePerson`].
 pub fn two_persons(maker: &str, checker: &str) -> Result<(), Refusal> {
     // Spelling is no second person.
-    if maker.trim().to_lowercase() == checker.trim().to_lowercase() {
+    if spelled_the_same(maker, checker) {
         return Err(Refusal::SamePerson {
             person: checker.into(),
         });
     }
     Ok(())
+}
+
+/// Whether two names differ in nothing but capitals, spaces and the width of their letters.
+fn spelled_the_same(one: &str, other: &str) -> bool {
+    let plain = |name: &str| -> String {
+        let narrow = name.chars().map(|c| match c {
+            // Full width forms stand in the order of ASCII.
+            '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(c) - 0xFF01 + 0x21).unwrap_or(c),
+            _ => c,
+        });
+        let seen = narrow.filter(|c| !c.is_whitespace());
+        seen.flat_map(char::to_lowercase).collect()
+    };
+    plain(one) == plain(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spelling_is_no_second_person() {
+        let same = |checker| {
+            let refused = two_persons("Li Na", checker);
+            assert!(
+                matches!(refused, Err(Refusal::SamePerson { .. })),
+                "{checker}"
+            );
+        };
+        same(" li na ");
+        same("Li  Na");
+        same("LiNa");
+        same("Li\u{3000}Na");
+        same("\u{FF2C}\u{FF49} \u{FF2E}\u{FF41}");
+        assert_eq!(two_persons("Li Na", "Li Nan"), Ok(()));
+        assert_eq!(two_persons("李娜", "李娜娜"), Ok(()));
+    }
+
+    #[test]
+    fn what_is_said_is_kept_and_holds_no_card_number() {
+        let value = |text: &str| matches!(said("why", text), Err(Refusal::Value { .. }));
+        assert_eq!(said("why", "stolen at the till"), Ok(()));
+        assert!(matches!(said("why", "  "), Err(Refusal::Missing { .. })));
+        assert!(value("card 4111111111111111 stolen"));
+        assert!(value("card 4111 1111 1111 1111 stolen"));
+        assert_eq!(said("why", &"x".repeat(500)), Ok(()));
+        assert!(value(&"x".repeat(501)));
+        assert_eq!(fit_to_keep("documents", ""), Ok(()));
+    }
 }

@@ -35,7 +35,7 @@ use super::documents::{Document, DocumentKind, Documents};
 use super::drain::{Forced, Impact, Outstanding};
 use super::merchant::MerchantKind;
 use super::named::named_enum;
-use super::refusal::{Refusal, only_in, two_persons};
+use super::refusal::{Refusal, only_in, said, two_persons};
 use super::wipe::{DeviceEnd, KeyMark, KeysSaid, WipeResult};
 use crate::base::Timestamp;
 
@@ -230,11 +230,7 @@ impl Unbinding {
         merchant: MerchantKind,
         effective_at: Timestamp,
     ) -> Result<Self, Refusal> {
-        if note.trim().is_empty() {
-            let what = "why the terminal is unbound";
-            let remedy = "say it in some words";
-            return Err(Refusal::Missing { what, remedy });
-        }
+        said("why the terminal is unbound", note)?;
         Ok(Self {
             stage: UnbindStage::Draft,
             channel,

@@ -626,7 +626,7 @@ pub enum ReplaceStep {
 }
 
 /// What a command did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Done {
     /// Number of the thing that was made or changed: binding, contact, hold, challenge, case.
     pub number: u64,

@@ -213,7 +213,7 @@ pub struct BindingChange {
 }
 
 /// What the directory has to learn after a change.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DirectoryChanges {
     /// Bindings, newest version.
     pub bindings: Vec<(TerminalKey, Admission)>,

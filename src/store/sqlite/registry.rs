@@ -14,7 +14,7 @@ use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Time
 use crate::binding::watch::BindingRules;
 use crate::binding::watch::WATCH;
 use crate::binding::{
-    AccountKind, AccountStatus, Accounts, Admission, BindingState, HoldSet, ReasonSet,
+    AccountKind, AccountStatus, Accounts, Admission, BindingState, HoldSet, ReasonSet, Refusal,
     RependReason, SerialPrint, TerminalKey,
 };
 use crate::store::StoreError;
@@ -374,6 +374,19 @@ impl Registry for SqliteRegistry {
                 expected,
             });
         }
+        if before == AccountStatus::Closed && status != AccountStatus::Closed {
+            let (thing, state) = ("account", before.name());
+            let (verb, remedy) = (
+                "opened again",
+                "closed accounts never change; open another one",
+            );
+            return Err(RegistryError::Refused(Refusal::State {
+                thing,
+                state,
+                verb,
+                remedy,
+            }));
+        }
         let subject = format!("account {}/{account}", self.acquirer_name(acquirer)?);
         let shown =
             |status: AccountStatus, version| json!({ "status": status.name(), "version": version });
@@ -381,7 +394,7 @@ impl Registry for SqliteRegistry {
             .change(shown(before, found), shown(status, found + 1));
         self.within("changing an account", |db| {
             db.execute(
-                "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
+                "UPDATE account SET status = ?2, verified = (verified OR ?3) AND ?2 <> 'invalid' WHERE id = ?1",
                 params![id.0, status.name(), status.is_usable()],
             )?;
             db.execute(

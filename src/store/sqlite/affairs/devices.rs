@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::{SqliteRegistry, Step, Stopped, from_sql, to_sql};
 use crate::base::{AcquirerId, MerchantId};
-use crate::binding::Refusal;
 use crate::binding::device::{self, DeviceEvent, DeviceState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
+use crate::binding::{BindingEvent, Refusal, refusal};
 use crate::store::command::{AcquirerDetails, AcquirerView, DeviceName, Sealed};
 
 /// Keys whose check values are kept for one device.
@@ -298,6 +298,8 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let device = self.device(name)?;
         self.stale("the device", device.version)?;
+        refusal::fit_to_keep("why", note)?;
+        refusal::fit_to_keep("who has it", custody)?;
         let bound = self.terminal_of(device.id)?;
         let frees = matches!(
             event,
@@ -322,7 +324,52 @@ impl Step<'_> {
             }
             .into());
         }
-        self.move_device(name.acquirer, device, event, custody, note)
+        let id = device.id;
+        self.move_device(name.acquirer, device, event, custody, note)?;
+        let gone = match event {
+            DeviceEvent::Lose => "lost",
+            DeviceEvent::OrderWipe => "to be wiped",
+            DeviceEvent::Reserve
+            | DeviceEvent::Release
+            | DeviceEvent::Deploy
+            | DeviceEvent::Repair
+            | DeviceEvent::Find
+            | DeviceEvent::Wiped
+            | DeviceEvent::WipeFailed
+            | DeviceEvent::Restock
+            | DeviceEvent::Retire => return Ok(()),
+        };
+        let (number, version) = (self.done.number, self.done.version);
+        self.stop_without_device(id, gone, note)?;
+        (self.done.number, self.done.version) = (number, version);
+        Ok(())
+    }
+
+    /// Nobody sells with a device that is in strange hands, or has no keys any more.
+    fn stop_without_device(&mut self, device: i64, gone: &str, note: &str) -> Stopped<()> {
+        let trading: Option<u64> = self
+            .db
+            .prepare_cached(
+                "SELECT id FROM binding WHERE device = ?1 AND state IN ('active', 're-pending')",
+            )?
+            .query_row([device], |row| row.get(0).map(from_sql))
+            .optional()?;
+        let Some(binding) = trading else {
+            return Ok(());
+        };
+        let held = self.binding_by_id(binding)?;
+        let note = format!("its device is {gone}: {note}");
+        self.event(
+            &held,
+            BindingEvent::Suspend,
+            note.trim_end_matches(": "),
+            "",
+        )?;
+        let text = format!(
+            "terminal {} is stopped: its device is {gone}",
+            held.key.terminal
+        );
+        self.notify(held.merchant, BindingEvent::Suspend.name(), &text)
     }
 
     /// The case that waits for the end of a device.

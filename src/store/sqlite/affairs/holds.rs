@@ -144,7 +144,7 @@ impl Step<'_> {
     }
 
     /// What is held for a binding by all its holds together.
-    fn holds_in_force(&self, binding: u64) -> Stopped<HoldSet> {
+    pub(super) fn holds_in_force(&self, binding: u64) -> Stopped<HoldSet> {
         let mut all = self
             .db
             .prepare_cached("SELECT scope FROM hold WHERE binding = ?1 AND state <> 'lifted'")?;

@@ -32,7 +32,7 @@ use crate::binding::challenge::{Payment, Purpose};
 use crate::binding::counters::LimitSet;
 use crate::binding::drain::Impact;
 use crate::binding::watch::BindingRules;
-use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
+use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey, refusal};
 use crate::store::audit::Entry;
 use crate::store::command::{
     AcquirerView, Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName,
@@ -454,6 +454,23 @@ impl Step<'_> {
         }
     }
 
+    /// Does one of several things by itself: what is refused changes nothing, and stops nothing else.
+    fn alone(&mut self, work: impl FnOnce(&mut Self) -> Stopped<()>) -> Stopped<()> {
+        let before = self.done.clone();
+        self.db.execute_batch("SAVEPOINT alone")?;
+        match work(self) {
+            Err(Stop::Refused(_)) => {
+                self.db.execute_batch("ROLLBACK TO alone; RELEASE alone")?;
+                self.done = before;
+                Ok(())
+            }
+            other => {
+                self.db.execute_batch("RELEASE alone")?;
+                other
+            }
+        }
+    }
+
     const fn now(&self) -> Timestamp {
         self.actor.at
     }
@@ -734,9 +751,5 @@ fn shown(admission: Admission) -> Value {
 
 /// What a person has to say.
 fn said(what: &'static str, text: &str) -> Stopped<()> {
-    if text.trim().is_empty() {
-        let remedy = "say it in some words";
-        return Err(Refusal::Missing { what, remedy }.into());
-    }
-    Ok(())
+    Ok(refusal::said(what, text)?)
 }

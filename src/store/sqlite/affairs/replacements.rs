@@ -1,7 +1,7 @@
 //! Replacements: a shop moves to a new device under a new terminal id, and both trade until the cut-over.
 
 use super::evidence::CaseRow;
-use super::{Held, Step, Stopped};
+use super::{Held, Step, Stopped, to_sql};
 use crate::binding::device::DeviceState;
 use crate::binding::replacement::{Leaving, Replacement};
 use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
@@ -19,18 +19,7 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let old = self.open_binding_as_seen(key)?;
         super::said("why the device is replaced", note)?;
-        if !matches!(
-            old.admission.state,
-            BindingState::Active | BindingState::RePending
-        ) {
-            return Err(Refusal::State {
-                thing: "binding",
-                state: old.admission.state.name(),
-                verb: "replaced",
-                remedy: "only what trades, or waits to be verified, moves to another device",
-            }
-            .into());
-        }
+        may_move(&old)?;
         if key == new_key || key.acquirer != new_key.acquirer {
             let what = "the new terminal id";
             let problem = "has to be another one at the same acquirer: two devices under one id would \
@@ -95,7 +84,7 @@ impl Step<'_> {
             }
             ReplaceStep::Cancel => {
                 case.cancel()?;
-                self.end_unused(&new, "the replacement was cancelled")?;
+                self.end_if_unused(&new, "the replacement was cancelled")?;
                 "replace.cancelled"
             }
             ReplaceStep::Drained(left) => {
@@ -151,7 +140,7 @@ impl Step<'_> {
         }
         let old = self.binding_by_id(row.binding)?;
         let new = self.binding_by_id(case.new_binding)?;
-        self.end_unused(&new, "nobody cut the replacement over in time")?;
+        self.end_if_unused(&new, "nobody cut the replacement over in time")?;
         let body = serde_json::to_value(&case).unwrap_or_default();
         self.write_case(&row, case.stage.name(), true, &body, "replace.expired")?;
         let text = format!(
@@ -159,6 +148,31 @@ impl Step<'_> {
             old.key.terminal
         );
         self.notify(old.merchant, "replace.expired", &text)
+    }
+
+    /// Ends the new binding of a case that is over. Somebody may have ended it by hand, or let it trade: then it stays
+    /// what it is.
+    fn end_if_unused(&mut self, new: &Held, note: &str) -> Stopped<()> {
+        match new.admission.state {
+            BindingState::Pending | BindingState::Activating => self.end_unused(new, note),
+            BindingState::Active
+            | BindingState::RePending
+            | BindingState::Suspended
+            | BindingState::Unbinding
+            | BindingState::Unbound => Ok(()),
+        }
+    }
+
+    /// What is held for a binding is held for another from now on: it can be seen, appealed against and lifted there.
+    fn move_holds(&self, from: &Held, to: &mut Held) -> Stopped<()> {
+        let [from, binding] = [from, &*to].map(|held| held.admission.binding.0);
+        self.db
+            .prepare_cached(
+                "UPDATE hold SET binding = ?2 WHERE binding = ?1 AND state <> 'lifted'",
+            )?
+            .execute([from, binding].map(to_sql))?;
+        to.admission.holds = self.holds_in_force(binding)?;
+        Ok(())
     }
 
     /// In one step: the new one trades, the old one drains.
@@ -171,6 +185,8 @@ impl Step<'_> {
         network: &str,
     ) -> Stopped<()> {
         case.cut_over(self.now(), network, &self.actor.name)?;
+        // It may have been suspended since the case was opened.
+        may_move(old)?;
         let note = format!("case {}: replacement", row.id);
         if let Some(device) = new.device {
             self.deploy(new, device)?;
@@ -178,7 +194,7 @@ impl Step<'_> {
         let mut new = new.clone();
         // What was changed or held meanwhile goes along.
         new.admission.accounts = old.admission.accounts;
-        new.admission.holds = old.admission.holds;
+        self.move_holds(old, &mut new)?;
         self.inherit_limits(old, &new)?;
         let active = self.event(&new, BindingEvent::Activate, &note, &case.maker)?;
         let reasons = old.admission.reasons;
@@ -212,9 +228,37 @@ impl Step<'_> {
         case.roll_back(self.now(), wiped || gone, &self.actor.name)?;
         let note = format!("case {}: rolled back", row.id);
         let checker = case.checker.clone().unwrap_or_default();
-        self.event(old, BindingEvent::CancelUnbind, &note, &checker)?;
+        let mut back = old.clone();
+        // What was changed, held or doubted since goes back along.
+        back.admission.accounts = new.admission.accounts;
+        self.move_holds(new, &mut back)?;
+        let mut back = self.comes_back(&back, &note, &checker)?;
+        let reasons = new.admission.reasons;
+        if !reasons.is_empty() {
+            back = self.event(&back, BindingEvent::Repend(reasons), &note, &checker)?;
+        }
+        if new.admission.state == BindingState::Suspended {
+            self.event(&back, BindingEvent::Suspend, &note, &checker)?;
+        }
         // What the new one sold has to be settled: it is unbound like any other terminal.
         self.event(new, BindingEvent::Unbind, &note, &checker)?;
         Ok(())
+    }
+}
+
+/// Only what trades, or waits to be verified, moves to another device.
+fn may_move(old: &Held) -> Result<(), Refusal> {
+    match old.admission.state {
+        BindingState::Active | BindingState::RePending => Ok(()),
+        BindingState::Pending
+        | BindingState::Activating
+        | BindingState::Suspended
+        | BindingState::Unbinding
+        | BindingState::Unbound => Err(Refusal::State {
+            thing: "binding",
+            state: old.admission.state.name(),
+            verb: "replaced",
+            remedy: "only what trades, or waits to be verified, moves to another device",
+        }),
     }
 }

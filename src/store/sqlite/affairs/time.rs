@@ -1,10 +1,11 @@
-//! What time alone brings about. Called every minute; each thing happens once.
+//! What time alone brings about. Called every minute; each thing happens once, and none of them waits for another.
 
 use rusqlite::params;
 
 use super::{HELD, Step, Stopped, held, to_sql};
 use crate::binding::unbinding::{CASE_DAYS, UnbindStage};
 use crate::binding::{BindingEvent, BindingState};
+use crate::store::command::UnbindStep;
 
 /// How long a binding may wait for re-verification, or for its approval, in microseconds: 30 days.
 const PATIENCE: u64 = 30 * 86_400_000_000;
@@ -24,14 +25,14 @@ impl Step<'_> {
             .execute([now])?;
         let month_ago = self.now().0.saturating_sub(CASE_DAYS * 86_400_000_000);
         for case in self.cases_before("unbinding", month_ago)? {
-            self.expire_unbinding(case)?;
+            self.alone(|step| step.expire_unbinding(case))?;
         }
         let opened = u64::try_from(self.rules.replacement.as_micros()).unwrap_or(u64::MAX);
         for case in self.cases_before("replacement", self.now().0.saturating_sub(opened))? {
-            self.expire_replacement(case)?;
+            self.alone(|step| step.expire_replacement(case))?;
         }
         for case in self.cases_in("unbinding", UnbindStage::Scheduled.name())? {
-            self.start_if_due(case)?;
+            self.alone(|step| step.unbinding(case, &UnbindStep::Start))?;
         }
         self.take_over_cooled()
     }
@@ -48,7 +49,11 @@ impl Step<'_> {
         };
         for held in due {
             if held.admission.state == BindingState::RePending {
-                self.event(&held, BindingEvent::Overdue, "30 days without evidence", "")?;
+                let note = "30 days without evidence";
+                self.alone(|step| {
+                    step.event(&held, BindingEvent::Overdue, note, "")
+                        .map(|_| ())
+                })?;
             }
         }
         Ok(())
@@ -66,7 +71,7 @@ impl Step<'_> {
             rows.collect::<rusqlite::Result<_>>()?
         };
         for held in due {
-            self.end_unused(&held, "30 days without activation")?;
+            self.alone(|step| step.end_unused(&held, "30 days without activation"))?;
         }
         Ok(())
     }

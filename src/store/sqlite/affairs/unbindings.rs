@@ -11,7 +11,6 @@ use crate::binding::merchant::MerchantKind;
 use crate::binding::unbinding::{Channel, Claim, Proof, UnbindReason, UnbindStage, Unbinding};
 use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
 use crate::store::command::{Allows, UnbindStep};
-use crate::store::registry::RegistryError;
 
 const KIND: &str = "unbinding";
 
@@ -97,10 +96,12 @@ impl Step<'_> {
             }
             UnbindStep::Prove(proof) => {
                 if let Proof::Challenge(challenge) = proof {
-                    let merchant = held.merchant;
-                    self.approved_challenge(*challenge, Purpose::Unbind, number, |contact| {
-                        contact.merchant == merchant && contact.state == ContactState::Verified
-                    })?;
+                    let (merchant, opened_at) = (held.merchant, case.opened_at);
+                    let contact =
+                        self.approved_challenge(*challenge, Purpose::Unbind, number, |contact| {
+                            contact.merchant == merchant && contact.speaks_for_merchant()
+                        })?;
+                    self.was_verified(contact, opened_at)?;
                 }
                 case.prove(proof.clone())?;
                 "unbind.identity_proven"
@@ -177,11 +178,48 @@ impl Step<'_> {
                 super::said("why", note)?;
                 if case.cancel()? && held.admission.state == BindingState::Unbinding {
                     let note = format!("case {number}: {note}");
-                    self.event(held, BindingEvent::CancelUnbind, &note, "")?;
+                    self.comes_back(held, &note, "")?;
                 }
                 "unbind.cancelled"
             }
         })
+    }
+
+    /// An unbinding is over before its time: the binding waits to be confirmed, with the reasons that it had, and one
+    /// that was suspended is again.
+    pub(super) fn comes_back(&mut self, held: &Held, note: &str, checker: &str) -> Stopped<Held> {
+        let before: Option<String> = self
+            .db
+            .prepare_cached(
+                "SELECT state FROM binding_change WHERE binding = ?1 AND state <> 'unbinding' \
+                 ORDER BY version DESC LIMIT 1",
+            )?
+            .query_row([to_sql(held.admission.binding.0)], |row| row.get(0))
+            .optional()?;
+        let back = self.event(held, BindingEvent::CancelUnbind, note, checker)?;
+        if before.as_deref() == Some(BindingState::Suspended.name()) {
+            return self.event(&back, BindingEvent::Suspend, note, checker);
+        }
+        Ok(back)
+    }
+
+    /// That a contact was verified already when a case began.
+    fn was_verified(&self, contact: u64, opened_at: Timestamp) -> Stopped<()> {
+        let state: Option<String> = self
+            .db
+            .prepare_cached(
+                "SELECT state FROM contact_change WHERE contact = ?1 AND at <= ?2 ORDER BY version DESC LIMIT 1",
+            )?
+            .query_row([to_sql(contact), to_sql(opened_at.0)], |row| row.get(0))
+            .optional()?;
+        if state.as_deref() == Some(ContactState::Verified.name()) {
+            return Ok(());
+        }
+        Err(Refusal::Missing {
+            what: "a contact that was verified before the case was opened",
+            remedy: "send the code to one that was, or prove it at the counter",
+        }
+        .into())
     }
 
     fn keep_unbinding(
@@ -204,14 +242,6 @@ impl Step<'_> {
             self.keep_unbinding(&row, &case, "unbind.expired")?;
         }
         Ok(())
-    }
-
-    /// A case whose day has come.
-    pub(super) fn start_if_due(&mut self, number: u64) -> Stopped<()> {
-        match self.unbinding(number, &UnbindStep::Start) {
-            Err(super::Stop::Refused(RegistryError::Refused(_))) => Ok(()),
-            other => other,
-        }
     }
 
     /// What is on record, to be compared with what the applicant says. A merchant has several phones, and a binding
