@@ -156,6 +156,20 @@ async fn t08_what_was_sold_before_an_account_change_stays_with_the_old_account()
     let change =
         json!({ "action": "request-account", "account_id": "A-002", "note": "another bank" });
     s.act(LI, "T0000001", change).await;
+    let seen = json!({
+        "about": "terminal acme/T0000001", "allows": "change-account", "note": "the owner was here",
+    });
+    let word = s.does(LI, "/v1/evidence", seen).await;
+    let confirm = json!({ "action": "confirm-account", "evidence": word });
+    let refused = s.act(LI, "T0000001", confirm).await;
+    assert!(refused["detail"].is_string(), "{refused}");
+    let seen = json!({
+        "about": "terminal acme/T0000001", "allows": "change-account", "note": "the owner was here",
+    });
+    let word = s.does(WANG, "/v1/evidence", seen).await;
+    let confirm = json!({ "action": "confirm-account", "evidence": word });
+    let confirmed = s.act(LI, "T0000001", confirm).await;
+    assert!(confirmed["number"].is_u64(), "{confirmed}");
     s.act(
         WANG,
         "T0000001",
