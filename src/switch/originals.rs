@@ -65,6 +65,14 @@ impl OriginalName {
     }
 }
 
+/// The upstream's number of the original, where a request says it.
+fn rrn_of(message: &Message<'_>) -> Option<String> {
+    let de = message.dialect().roles().original.rrn;
+    let bytes = (de != 0).then(|| message.value(de)).flatten()?;
+    let text = str::from_utf8(&bytes).ok()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 impl Switch {
     /// Among the bindings the terminal id has or had, the one whose merchant the request names. The outer
     /// `None`: the read model cannot say.
@@ -93,15 +101,26 @@ impl Switch {
             Vec::new()
         };
         let own = current.into_iter().chain(former.into_iter().rev());
+        // The batches and numbers of two devices may be the same: the upstream's number tells which is meant.
+        let rrn = follows(kind).then(|| rrn_of(message)).flatten();
+        let mut first = None;
         for binding in own.chain(before.into_iter().rev()) {
-            match model.find(binding, batch, stan)? {
-                Some(row) if merchant.is_none_or(|m| m.as_str() == row.merchant) => {
-                    return Ok(Some(row));
-                }
-                Some(_) | None => {}
+            let Some(row) = model.find(binding, batch, stan)? else {
+                continue;
+            };
+            if merchant.is_some_and(|m| m.as_str() != row.merchant) {
+                continue;
             }
+            let known = row
+                .outcome
+                .as_ref()
+                .and_then(|outcome| outcome.rrn.as_deref());
+            if rrn.is_none() || known.map(str::trim) == rrn.as_deref() {
+                return Ok(Some(row));
+            }
+            first = first.or(Some(row));
         }
-        Ok(None)
+        Ok(first)
     }
 
     /// The original that a request names, and whether the request may follow it. `None` when it names none.
@@ -155,6 +174,7 @@ impl Switch {
                 may_follow(&following, standing.as_ref())
             },
             account: found.as_ref().map(|row| AccountId(row.account)),
+            held: found.as_ref().is_some_and(|row| row.held),
             counted: found
                 .as_ref()
                 .filter(|_| self.directory.counters().any())

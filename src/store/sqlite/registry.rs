@@ -202,6 +202,14 @@ impl Registry for SqliteRegistry {
         Ok(Box::new(Self::open(&self.path)?))
     }
 
+    fn binding_count(&mut self) -> Result<usize, StoreError> {
+        self.db
+            .query_row("SELECT count(*) FROM binding", [], |row| {
+                row.get(0).map(|count: u32| count as usize)
+            })
+            .map_err(StoreError::engine("counting the bindings"))
+    }
+
     fn load(
         &mut self,
         account: &mut dyn FnMut(AccountId, AccountStatus),
@@ -381,6 +389,19 @@ impl Registry for SqliteRegistry {
                 expected,
             });
         }
+        if before == AccountStatus::Closed && status != AccountStatus::Closed {
+            let (thing, state) = ("account", before.name());
+            let (verb, remedy) = (
+                "opened again",
+                "closed accounts never change; open another one",
+            );
+            return Err(RegistryError::Refused(Refusal::State {
+                thing,
+                state,
+                verb,
+                remedy,
+            }));
+        }
         let subject = format!("account {}/{account}", self.acquirer_name(acquirer)?);
         let shown =
             |status: AccountStatus, version| json!({ "status": status.name(), "version": version });
@@ -388,7 +409,7 @@ impl Registry for SqliteRegistry {
             .change(shown(before, found), shown(status, found + 1));
         self.within("changing an account", |db| {
             db.execute(
-                "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
+                "UPDATE account SET status = ?2, verified = (verified OR ?3) AND ?2 <> 'invalid' WHERE id = ?1",
                 params![id.0, status.name(), status.is_usable()],
             )?;
             db.execute(

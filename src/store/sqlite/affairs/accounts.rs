@@ -124,7 +124,8 @@ impl Step<'_> {
         };
         self.db
             .prepare_cached(
-                "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
+                // What was found invalid has to be verified anew, whatever happens to it meanwhile.
+                "UPDATE account SET status = ?2, verified = (verified OR ?3) AND ?2 <> 'invalid' WHERE id = ?1",
             )?
             .execute(params![account.id.0, after.name(), after.is_usable()])?;
         let because = Because {
