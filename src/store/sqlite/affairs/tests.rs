@@ -1881,6 +1881,26 @@ fn an_account_change_that_nobody_agrees_to_is_in_the_way_for_a_month_at_most() {
     desk.ok(ask());
 }
 
+#[test]
+fn an_unbinding_begins_at_its_time_and_not_before() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = submitted(&mut desk);
+    let impact = Box::new(desk.impact());
+    desk.checked(step(case, UnbindStep::Approve(impact)));
+    let tomorrow = desk.now + DAY;
+    let later = format!(
+        "UPDATE case_file SET body = json_set(body, '$.effective_at', {tomorrow}) WHERE id = {case}"
+    );
+    desk.registry.db().execute(&later, []).unwrap();
+    desk.now = tomorrow - 1;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    desk.now = tomorrow;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T1").0, BindingState::Unbinding);
+}
+
 /// bindings test 16.
 #[test]
 fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
@@ -2462,6 +2482,7 @@ fn a_roll_back_takes_along_what_changed_since() {
         account: "A-002".into(),
         note: "new bank".into(),
     });
+    desk.agrees("T2");
     desk.checked(Command::ApproveAccountChange {
         key: key("T2"),
         network: "N-4".into(),
