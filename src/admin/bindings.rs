@@ -21,7 +21,7 @@ use crate::binding::hold::{Explained, HoldScope};
 use crate::binding::{ReasonSet, RependReason};
 use crate::security::DataKeys;
 use crate::store::Registry;
-use crate::store::command::{AlertView, Command, HoldView};
+use crate::store::command::{AlertView, Command, HoldView, MerchantsWord};
 use crate::store::registry::{BindingChange, RegistryError};
 use crate::switch::{Matter, hash};
 
@@ -150,6 +150,13 @@ enum Act {
         /// Why
         note: String,
     },
+    /// The merchant says so itself: by a code that came back, or by what another person saw
+    ConfirmAccount {
+        /// Number of a challenge (change-account, subject the binding) that was approved within 20 minutes
+        challenge: Option<u64>,
+        /// Number of the evidence (change-account) that another person filed
+        evidence: Option<u64>,
+    },
     /// A second person agrees that it does
     ApproveAccount {
         /// Reference of the network's acknowledgement
@@ -176,6 +183,7 @@ impl Act {
             Self::Resume { .. } => "resume",
             Self::RequestAccount { .. } => "request-account",
             Self::RequestAccountEnd { .. } => "request-account-end",
+            Self::ConfirmAccount { .. } => "confirm-account",
             Self::ApproveAccount { .. } => "approve-account",
             Self::CancelAccount { .. } => "cancel-account",
         }
@@ -270,6 +278,19 @@ fn command_of(
             account: account_id,
             note,
         },
+        Act::ConfirmAccount {
+            challenge,
+            evidence,
+        } => {
+            let word = match (challenge, evidence) {
+                (Some(number), None) => MerchantsWord::Challenge(number),
+                (None, Some(number)) => MerchantsWord::Evidence(number),
+                (None, None) | (Some(_), Some(_)) => {
+                    return Err(Refusal::unfit("name a challenge, or evidence"));
+                }
+            };
+            Command::ConfirmAccountChange { key, word }
+        }
         Act::ApproveAccount { network } => Command::ApproveAccountChange { key, network },
         Act::CancelAccount { note } => Command::CancelAccountChange { key, note },
     })
@@ -433,19 +454,33 @@ struct Why {
     note: String,
 }
 
+/// What the merchant says against a hold.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Appeal {
+    /// In some words
+    note: String,
+    /// Number of a challenge (release-hold, subject the binding) that came back from a contact of the merchant within 20
+    /// minutes, where it was asked for one
+    challenge: Option<u64>,
+}
+
 /// The merchant objects to a hold
 #[utoipa::path(
     post, path = "/v1/holds/{hold}/appeal", tag = "holds",
-    params(("hold" = u64, Path)), request_body = Why, responses((status = 200, body = Outcome))
+    params(("hold" = u64, Path)), request_body = Appeal, responses((status = 200, body = Outcome))
 )]
 async fn appeal_hold(
     State(admin): State<Admin>,
     Path(hold): Path<u64>,
-    write: Write<Why>,
+    write: Write<Appeal>,
 ) -> Result<Response, Refusal> {
-    let make = move |_registry: &mut dyn Registry, why: Why| {
-        let note = why.note;
-        Ok(Command::AppealHold { hold, note })
+    let make = move |_registry: &mut dyn Registry, appeal: Appeal| {
+        Ok(Command::AppealHold {
+            hold,
+            note: appeal.note,
+            challenge: appeal.challenge,
+        })
     };
     admin.command(write, None, make).await
 }

@@ -67,6 +67,11 @@ async fn open_replacement(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(tag = "step", rename_all = "kebab-case", deny_unknown_fields)]
 enum Replace {
+    /// The merchant agrees by a code; the cut-over does not wait for it
+    Agreed {
+        /// Number of a challenge (replace, subject the case) that was approved within 20 minutes
+        challenge: u64,
+    },
     /// Result of a test of the new device
     Tested {
         /// sign-on, echo, sale-and-void, reversal, qr-and-query, print or parameters
@@ -101,6 +106,7 @@ impl Replace {
     /// As a request says it.
     const fn name(&self) -> &'static str {
         match self {
+            Self::Agreed { .. } => "agreed",
             Self::Tested { .. } => "tested",
             Self::CutOver { .. } => "cut-over",
             Self::RollBack => "roll-back",
@@ -134,7 +140,8 @@ async fn replace_step(
             shut = Some(gate);
             left
         }
-        Replace::Tested { .. }
+        Replace::Agreed { .. }
+        | Replace::Tested { .. }
         | Replace::CutOver { .. }
         | Replace::RollBack
         | Replace::Cancel
@@ -144,6 +151,7 @@ async fn replace_step(
     let make = move |_registry: &mut dyn Registry, asked: Replace| {
         still_shut(gate.as_deref())?;
         let step = match asked {
+            Replace::Agreed { challenge } => ReplaceStep::Agreed(challenge),
             Replace::Tested { test, passed } => {
                 ReplaceStep::Tested(one_of!(DeviceTest, "test", &test)?, passed)
             }

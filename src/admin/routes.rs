@@ -129,6 +129,7 @@ pub(super) const ACTS: &[(&str, &str, &[Role])] = &[
     (ACTIONS, "resume", RESTRICT),
     (ACTIONS, "request-account", RUN),
     (ACTIONS, "request-account-end", RUN),
+    (ACTIONS, "confirm-account", RUN),
     (ACTIONS, "approve-account", APPROVE),
     (ACTIONS, "cancel-account", CASE),
     (UNBINDING, "confirm", RUN),
@@ -146,6 +147,7 @@ pub(super) const ACTS: &[(&str, &str, &[Role])] = &[
     (UNBINDING, "wiped", RUN),
     (UNBINDING, "reported", RUN),
     (UNBINDING, "cancel", CASE),
+    (REPLACEMENT, "agreed", RUN),
     (REPLACEMENT, "tested", RUN),
     (REPLACEMENT, "cut-over", APPROVE),
     // By another person than cut over: where there is one checker, an operator.

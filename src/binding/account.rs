@@ -216,6 +216,10 @@ pub struct AccountChange {
     pub maker: String,
     /// Why.
     pub note: String,
+    /// The merchant's own word that money is to go there: a code that came back, or what another person saw. A change
+    /// that only ends a kind takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<String>,
     /// Who agreed.
     #[serde(default)]
     pub checker: Option<String>,
@@ -234,10 +238,21 @@ impl AccountChange {
         if self.checker.is_some() || self.cancelled.is_some() {
             return Vec::new();
         }
-        vec![format!(
+        let mut waits = Vec::new();
+        if self.lacks_word() {
+            waits.push("confirm-account: the merchant's own word, by a code (`change-account`) or evidence".into());
+        }
+        waits.push(format!(
             "approve-account, by another person than {}, with the network's reference",
             self.maker
-        )]
+        ));
+        waits
+    }
+
+    /// Whether money would go elsewhere without a word of whose it is.
+    #[must_use]
+    pub const fn lacks_word(&self) -> bool {
+        !self.ends && self.agreed.is_none()
     }
 }
 

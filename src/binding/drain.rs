@@ -31,6 +31,10 @@ pub struct Outstanding {
     pub unsettled: u64,
     /// Approved pre-authorisations that were neither completed nor voided.
     pub preauthorised: u64,
+    /// 1 when the terminal's last totals are not those that are known here, and it has not ended its upload: it may hold
+    /// offline transactions, which a wipe would lose.
+    #[serde(default)]
+    pub offline: u64,
 }
 
 impl Outstanding {
@@ -84,6 +88,11 @@ impl Outstanding {
                 "pre-authorisations that are open",
                 self.preauthorised,
                 "complete or void them, or hand them to operations and force the drain",
+            ),
+            (
+                "totals of the terminal that are not known here, as of offline transactions",
+                self.offline,
+                "let the terminal upload its batch, or find out what it holds and force the drain",
             ),
         ]
         .into_iter()
@@ -186,6 +195,7 @@ impl Impact {
             || now.parked > then.parked
             || now.unsettled > then.unsettled
             || now.preauthorised > then.preauthorised
+            || now.offline > then.offline
             || self.unsettled_amount.abs() > acknowledged.unsettled_amount.abs()
             || self.is_worse_for_an_account(acknowledged)
             || (self.last_terminal && !acknowledged.last_terminal)
@@ -239,8 +249,9 @@ mod tests {
             unproven: 1,
             unsettled: 1,
             preauthorised: 1,
+            offline: 1,
         };
-        assert_eq!(all.conditions().count(), 6);
+        assert_eq!(all.conditions().count(), 7);
         assert_eq!(Outstanding::default().conditions().count(), 0);
     }
 

@@ -13,6 +13,7 @@
 //!
 //! | event | from | guard | who |
 //! |---|---|---|---|
+//! | `agreed` | testing, ready | a code that the merchant was sent for this case; not needed for the cut-over | merchant |
 //! | `tested` | testing, ready | each test of the set, under the new terminal id | staff |
 //! | `cut_over` | ready | the network acknowledged the new tuple; checker is not the maker | checker |
 //! | `roll_back` | cut over | within [`ROLLBACK`]; the old device is not wiped | two persons |
@@ -116,6 +117,9 @@ pub struct Replacement {
     pub note: String,
     /// The binding that takes over.
     pub new_binding: u64,
+    /// The challenge by which the merchant agreed, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<u64>,
     /// Tests that passed.
     #[serde(default)]
     pub passed: Vec<DeviceTest>,
@@ -151,6 +155,7 @@ impl Replacement {
             opened_at: now,
             note: note.trim().into(),
             new_binding,
+            agreed: None,
             passed: Vec::new(),
             network: None,
             checker: None,
@@ -213,6 +218,16 @@ impl Replacement {
             verb,
             remedy,
         )
+    }
+
+    /// The merchant agrees by the code of this challenge.
+    ///
+    /// # Errors
+    /// After the cut-over.
+    pub fn agreed(&mut self, challenge: u64) -> Result<(), Refusal> {
+        self.only_in(&[ReplaceStage::Testing, ReplaceStage::Ready], "agreed to")?;
+        self.agreed = Some(challenge);
+        Ok(())
     }
 
     /// Result of a test. A test that fails takes back that it passed before.

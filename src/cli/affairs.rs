@@ -168,7 +168,7 @@ pub(super) fn show(answer: &Value, form: Form) -> anyhow::Result<()> {
 fn thing_of(path: &str, body: &Value) -> Option<&'static str> {
     let account_case = matches!(
         body["action"].as_str(),
-        Some("request-account" | "request-account-end" | "cancel-account")
+        Some("request-account" | "request-account-end" | "confirm-account" | "cancel-account")
     );
     let known = |word: &str| match word {
         "acquirers" => Some("acquirer"),
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(thing("/v1/terminals/acme/T1/state"), None);
         let path = "/v1/terminals/acme/T1/actions";
         assert_eq!(thing(path), Some("binding"));
-        for action in ["request-account", "request-account-end"] {
+        for action in ["request-account", "request-account-end", "confirm-account"] {
             let asked = json!({ "action": action });
             assert_eq!(thing_of(path, &asked), Some("case"), "{action}");
         }

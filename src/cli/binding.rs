@@ -38,6 +38,8 @@ enum BindingVerb {
     RequestAccount(With<NewAccount>),
     /// Ask that a terminal have no account of a kind any more: what is paid into it is declined
     RequestAccountEnd(With<EndedAccount>),
+    /// Say that the merchant itself wants it, by a code or by evidence that somebody else filed
+    ConfirmAccount(With<Confirmed>),
     /// Agree that it does; somebody else asked for it
     ApproveAccount(With<Networked>),
     /// Take such a change back
@@ -66,6 +68,22 @@ impl Terminal {
     fn act(&self, body: Value) -> Ask {
         Ask::Do(self.path("actions"), body)
     }
+}
+
+#[derive(Debug, clap::Args)]
+struct Confirmed {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// Number of a challenge (change-account) that came back from a phone of the owner within 20 minutes
+    #[arg(
+        long,
+        required_unless_present = "evidence",
+        conflicts_with = "evidence"
+    )]
+    challenge: Option<u64>,
+    /// Number of the evidence (change-account) that somebody else filed
+    #[arg(long)]
+    evidence: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -248,6 +266,15 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
             });
             Ok(asked.terminal.act(body))
         }),
+        BindingVerb::ConfirmAccount(with) => with.run(|asked| {
+            let mut body = json!({ "action": "confirm-account" });
+            for (name, number) in [("challenge", asked.challenge), ("evidence", asked.evidence)] {
+                if let Some(number) = number {
+                    body[name] = number.into();
+                }
+            }
+            Ok(asked.terminal.act(body))
+        }),
         BindingVerb::ApproveAccount(with) => with.run(networked("approve-account")),
         BindingVerb::CancelAccount(with) => with.run(noted("cancel-account")),
         BindingVerb::History(with) => with.run(|terminal| Ok(Ask::See(terminal.path("history")))),
@@ -269,7 +296,7 @@ enum HoldVerb {
     /// Hold something for a terminal; the merchant is told why and how to appeal
     Place(With<Place>),
     /// The merchant objects
-    Appeal(With<HoldNoted>),
+    Appeal(With<Appealed>),
     /// End a hold that somebody else placed
     Lift(With<HoldNoted>),
 }
@@ -292,6 +319,17 @@ struct Place {
     /// Where and how to appeal
     #[arg(long)]
     appeal: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Appealed {
+    /// Number of the hold
+    hold: u64,
+    /// What the merchant says
+    note: String,
+    /// Number of a challenge (release-hold) that came back from a contact of the merchant
+    #[arg(long)]
+    challenge: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -324,7 +362,13 @@ pub fn hold(args: HoldArgs) -> anyhow::Result<ExitCode> {
             });
             Ok(Ask::Make(place.terminal.path("holds"), body))
         }),
-        HoldVerb::Appeal(with) => with.run(noted("appeal")),
+        HoldVerb::Appeal(with) => with.run(|asked| {
+            let mut body = json!({ "note": asked.note });
+            if let Some(challenge) = asked.challenge {
+                body["challenge"] = challenge.into();
+            }
+            Ok(Ask::Make(format!("/v1/holds/{}/appeal", asked.hold), body))
+        }),
         HoldVerb::Lift(with) => with.run(noted("lift")),
     }
 }

@@ -356,6 +356,13 @@ pub enum Command {
         /// Why.
         note: String,
     },
+    /// The merchant says that its money is to go there.
+    ConfirmAccountChange {
+        /// Terminal.
+        key: TerminalKey,
+        /// How it said so.
+        word: MerchantsWord,
+    },
     /// A second person agrees: from here on new money of its kind settles into the new account, what was sold before
     /// into the old one. A binding that had none of the kind has one more.
     ApproveAccountChange {
@@ -397,6 +404,8 @@ pub enum Command {
         hold: u64,
         /// What the merchant says.
         note: String,
+        /// A code (`release-hold`) that came back from a contact of the merchant, where it was asked for one.
+        challenge: Option<u64>,
     },
     /// A hold is over.
     LiftHold {
@@ -528,6 +537,17 @@ pub enum Allows {
     RaiseLimit,
     /// A closed account's money goes to another account.
     ReleaseSuspense,
+    /// A merchant wants its money in another account.
+    ChangeAccount,
+}
+
+/// How a merchant was heard in person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MerchantsWord {
+    /// A code that came back from a phone of the owner; the number of the challenge.
+    Challenge(u64),
+    /// Evidence that another person filed, who saw them or their papers; its number.
+    Evidence(u64),
 }
 
 impl Allows {
@@ -544,6 +564,7 @@ impl Allows {
             Self::ReuseTerminal => "reuse-terminal".into(),
             Self::RaiseLimit => "raise-limit".into(),
             Self::ReleaseSuspense => "release-suspense".into(),
+            Self::ChangeAccount => "change-account".into(),
         }
     }
 
@@ -560,6 +581,7 @@ impl Allows {
             Self::ReuseTerminal,
             Self::RaiseLimit,
             Self::ReleaseSuspense,
+            Self::ChangeAccount,
         ]
         .into_iter()
         .chain(reasons)
@@ -607,6 +629,8 @@ pub enum UnbindStep {
 /// A step of a replacement; see [`Replacement`].
 #[derive(Clone, Debug)]
 pub enum ReplaceStep {
+    /// The merchant agrees, by a code that came back; the number of the challenge.
+    Agreed(u64),
     /// Result of a test.
     Tested(DeviceTest, bool),
     /// The new device takes over; the network's reference.

@@ -98,6 +98,15 @@ fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<Hanging> {
              WHERE s.binding = t.binding AND s.at >= coalesce(t.outcome_at, t.at))",
         )?
         .query_row(params![binding], |row| row.get(0).map(from_sql))?;
+    // Only the last comparison counts, and none of the batch behind one that an operator closed: the terminal does not
+    // know that, and compares both.
+    let offline = db
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT * FROM batch_settled WHERE binding = ?1 ORDER BY at DESC, stan DESC LIMIT 1) s \
+             WHERE s.result = 'not-balanced' AND NOT EXISTS (SELECT 1 FROM batch_closed c WHERE c.binding = s.binding \
+             AND (c.batch = s.batch AND c.stan IS NOT NULL OR c.next = s.batch AND c.stan IS NULL))",
+        )?
+        .query_row([binding], |row| row.get(0).map(from_sql))?;
     let outstanding = Outstanding {
         in_flight,
         owed,
@@ -105,6 +114,7 @@ fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<Hanging> {
         unproven,
         unsettled: unsettled.iter().map(|sum| sum.count).sum(),
         preauthorised,
+        offline,
     };
     Ok(Hanging {
         outstanding,

@@ -3,7 +3,7 @@
 
 use posgate::base::{MerchantId, TerminalId};
 use posgate::binding::{AccountKind, AccountStatus, TerminalKey};
-use posgate::store::command::{AccountName, Command};
+use posgate::store::command::{AccountName, Allows, Command, MerchantsWord};
 use posgate::store::registry::{Actor, RegistryError};
 use serde_json::{Value, json};
 
@@ -290,7 +290,7 @@ fn change_account(world: &World, reference: &str, kind: AccountKind) {
         let actor = Actor::program(who, world.clock.wall());
         world.running.registry.change(|registry| {
             let done = registry.carry_out(command, None, &actor)?;
-            Ok::<_, RegistryError>(((), done.changes))
+            Ok::<_, RegistryError>((done.number, done.changes))
         })
     };
     done("maker", &add).unwrap();
@@ -301,5 +301,17 @@ fn change_account(world: &World, reference: &str, kind: AccountKind) {
     });
     verify.unwrap();
     done("maker", &request).unwrap();
+    let seen = Command::FileEvidence {
+        about: "terminal acme/T0000009".into(),
+        allows: Allows::ChangeAccount,
+        note: "the owner was here".into(),
+        sha256: String::new(),
+    };
+    let word = done("maker", &seen).unwrap();
+    let confirm = Command::ConfirmAccountChange {
+        key,
+        word: MerchantsWord::Evidence(word),
+    };
+    done("checker", &confirm).unwrap();
     done("checker", &approve).unwrap();
 }

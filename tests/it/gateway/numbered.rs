@@ -1,13 +1,11 @@
 //! Tests of bindings that have a number and no better place: each catches a likely mistake.
-//!
-//! Not here: 9 (a wipe with an offline transaction left), because what a terminal holds offline is known to nobody
-//! before it uploads it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use posgate::base::{AcquirerId, Clock, Moment, SystemClock, TerminalId, Timestamp};
+use posgate::binding::replacement::DeviceTest;
 use posgate::binding::watch::BindingRules;
 use posgate::binding::{BindingState, ReasonSet, RependReason, SerialRule, TerminalKey};
 use posgate::store::RegistryError;
@@ -15,6 +13,7 @@ use posgate::store::command::{Command, Part};
 use posgate::store::registry::Actor;
 use serde_json::{Value, json};
 
+use super::batches::{NOTHING, settlement};
 use super::fixture::{Bound, SHOP, Setup, Till, World, eventually};
 use super::story::{LI, Story, WANG};
 
@@ -156,6 +155,20 @@ async fn t08_what_was_sold_before_an_account_change_stays_with_the_old_account()
     let change =
         json!({ "action": "request-account", "account_id": "A-002", "note": "another bank" });
     s.act(LI, "T0000001", change).await;
+    let seen = json!({
+        "about": "terminal acme/T0000001", "allows": "change-account", "note": "the owner was here",
+    });
+    let word = s.does(LI, "/v1/evidence", seen).await;
+    let confirm = json!({ "action": "confirm-account", "evidence": word });
+    let refused = s.act(LI, "T0000001", confirm).await;
+    assert!(refused["detail"].is_string(), "{refused}");
+    let seen = json!({
+        "about": "terminal acme/T0000001", "allows": "change-account", "note": "the owner was here",
+    });
+    let word = s.does(WANG, "/v1/evidence", seen).await;
+    let confirm = json!({ "action": "confirm-account", "evidence": word });
+    let confirmed = s.act(LI, "T0000001", confirm).await;
+    assert!(confirmed["number"].is_u64(), "{confirmed}");
     s.act(
         WANG,
         "T0000001",
@@ -210,6 +223,58 @@ async fn t08_what_was_sold_before_an_account_change_stays_with_the_old_account()
         .call(WANG, "POST", "/v1/accounts/acme/A-002/release", &away)
         .await;
     assert_eq!(status, 409, "{told}");
+}
+
+/// bindings test 9: a terminal whose totals hold more than is known here has offline transactions, and nothing orders
+/// it to be wiped before they are uploaded.
+#[tokio::test]
+async fn t09_a_terminal_that_holds_an_offline_transaction_is_not_closed() {
+    let mut story = Story::begin().await;
+    let s = &mut story;
+    let csv = format!(
+        "acquirer,terminal_id,merchant_id,account_id,merchant_name,mcc,account_kind,account_status,serial,state,reasons\n\
+         acme,T0000001,{SHOP},A-001,Noodles,5812,bank-card,verified,SN-1,active,\n"
+    );
+    assert_eq!(s.api.import(&csv).await["report"]["bound"], 1);
+    s.at("T0000001", "sign-on", |till| till.who.sign_on(900_001))
+        .await;
+    assert_eq!(s.sells("T0000001", 1).await, "00");
+    s.does(LI, "/v1/devices/acme", json!({ "serial": "SN-2" }))
+        .await;
+    let open = json!({
+        "acquirer": "acme", "terminal_id": "T0000001", "new_terminal_id": "T0000002", "serial": "SN-2",
+        "note": "worn out",
+    });
+    let case = s.does(LI, "/v1/replacements", open).await;
+    let steps = format!("/v1/replacements/{case}/steps");
+    for test in DeviceTest::ALL {
+        let body = json!({ "step": "tested", "test": test.name(), "passed": true });
+        s.does(LI, &steps, body).await;
+    }
+    let cut_over = json!({ "step": "cut-over", "network": "N-1" });
+    s.does(WANG, &steps, cut_over).await;
+    let close = json!({ "step": "close" });
+    // It counts two sales, one of them made offline.
+    for (stan, sums, left) in [(2, (3_000, 2, 0, 0), true), (3, (1_000, 1, 0, 0), false)] {
+        s.at("T0000001", "settlement", |till| {
+            settlement(&till.who, stan, sums, NOTHING)
+        })
+        .await;
+        let refused = s.ask(LI, &steps, close.clone()).await;
+        let told = refused["detail"].as_str().unwrap();
+        assert!(told.contains("not settled"), "{told}");
+        let path = format!("/v1/cases/{case}/impact");
+        let (_, report) = s.call(LI, "GET", &path, &Value::Null).await;
+        let offline = &report["impact"]["outstanding"]["offline"];
+        assert_eq!(*offline, u64::from(left), "{report}");
+        if left {
+            continue;
+        }
+        let path = "/v1/terminals/acme/T0000001/batch/close";
+        let closed = s.ask(LI, path, json!({ "note": "its last" })).await;
+        assert!(closed.get("detail").is_none(), "{closed}");
+    }
+    s.does(LI, &steps, close).await;
 }
 
 /// What today's settlement file says of A-001 and A-002.

@@ -3,12 +3,15 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::{Value, json};
 
+use super::evidence::CaseRow;
 use super::{Because, Step, Stopped, said, to_sql};
 use crate::base::{AccountId, AcquirerId, MerchantId};
 use crate::binding::account::{self, AccountChange, AccountEvent, AccountKind, Accounts};
+use crate::binding::challenge::Purpose;
+use crate::binding::contact::{ContactRole, ContactState};
 use crate::binding::refusal::two_persons;
 use crate::binding::{AccountStatus, BindingState, Refusal, TerminalKey};
-use crate::store::command::{AccountName, Allows};
+use crate::store::command::{AccountName, Allows, MerchantsWord};
 
 /// An account as a command finds it.
 #[derive(Clone, Debug)]
@@ -265,10 +268,61 @@ impl Step<'_> {
             ends: false,
             maker: self.actor.name.clone(),
             note: note.into(),
+            agreed: None,
             checker: None,
             network: None,
             cancelled: None,
         }
+    }
+
+    /// The merchant's own word: nobody's staff alone says where a shop's money goes.
+    pub(super) fn confirm_account_change(
+        &mut self,
+        key: TerminalKey,
+        word: MerchantsWord,
+    ) -> Stopped<()> {
+        let held = self.open_binding(key)?;
+        let case = self.open_case_of(&held, "account-change")?;
+        self.stale("the case", case.version)?;
+        let agreed = match word {
+            MerchantsWord::Challenge(number) => {
+                let (binding, merchant) = (held.admission.binding.0, held.merchant);
+                self.approved_challenge(number, Purpose::ChangeAccount, binding, |contact| {
+                    contact.merchant == merchant
+                        && contact.state == ContactState::Verified
+                        && contact.role == ContactRole::Owner
+                })?;
+                self.newer_than_case(number, &case)?;
+                format!("challenge {number}")
+            }
+            MerchantsWord::Evidence(number) => {
+                let about = self.subject(key)?;
+                let (by, note) = self.use_evidence(Some(number), &about, Allows::ChangeAccount)?;
+                format!("{note} ({by})")
+            }
+        };
+        let mut body = case.body.clone();
+        body["agreed"] = agreed.into();
+        self.write_case(&case, "confirmed", false, &body, "account.change_confirmed")
+    }
+
+    /// A code that came back before the change was asked for was for another one.
+    fn newer_than_case(&self, challenge: u64, case: &CaseRow) -> Stopped<()> {
+        let newer: bool = self
+            .db
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM challenge h JOIN case_file f ON f.id = ?2 \
+                 WHERE h.id = ?1 AND h.sent_at >= f.opened_at)",
+            )?
+            .query_row(params![to_sql(challenge), case.id], |row| row.get(0))?;
+        if newer {
+            return Ok(());
+        }
+        Err(Refusal::Value {
+            what: "the code",
+            problem: "was sent before this change was asked for; send another one",
+        }
+        .into())
     }
 
     pub(super) fn approve_account_change(
@@ -296,6 +350,14 @@ impl Step<'_> {
         }
         let reference = case.body["account"].as_str().unwrap_or_default();
         let ends = case.body["ends"].as_bool().unwrap_or(false);
+        if !ends && case.body["agreed"].is_null() {
+            return Err(Refusal::Missing {
+                what: "the merchant's own word on the new account",
+                remedy: "send a code (`change-account`) to a phone of the owner and name it, or act on evidence of another \
+                         person: `posgate binding confirm-account`",
+            }
+            .into());
+        }
         let accounts = held.admission.accounts;
         let (account, accounts, event) = if ends {
             let account = self.own_account(key.acquirer, reference, held.merchant)?;

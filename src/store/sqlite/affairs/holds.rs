@@ -5,6 +5,8 @@ use serde_json::json;
 
 use super::schema::line_from;
 use super::{Because, Step, Stopped, from_sql, said, to_sql};
+use crate::binding::challenge::Purpose;
+use crate::binding::contact::ContactState;
 use crate::binding::hold::{Explained, HoldState};
 use crate::binding::{HoldScope, HoldSet, TerminalKey};
 
@@ -54,10 +56,21 @@ impl Step<'_> {
         self.notify(held.merchant, "hold.placed", &text)
     }
 
-    pub(super) fn appeal_hold(&mut self, hold: u64, note: &str) -> Stopped<()> {
-        let (_, _, state, _) = self.hold(hold)?;
+    pub(super) fn appeal_hold(
+        &mut self,
+        hold: u64,
+        note: &str,
+        challenge: Option<u64>,
+    ) -> Stopped<()> {
+        let (binding, _, state, _) = self.hold(hold)?;
         let state = state.appeal()?;
         said("what the merchant says against it", note)?;
+        if let Some(challenge) = challenge {
+            let merchant = self.binding_by_id(binding)?.merchant;
+            self.approved_challenge(challenge, Purpose::ReleaseHold, binding, |contact| {
+                contact.merchant == merchant && contact.state == ContactState::Verified
+            })?;
+        }
         self.db
             .prepare_cached(
                 "UPDATE hold SET state = ?2, appealed_at = ?3, appeal_note = ?4 WHERE id = ?1",
@@ -73,14 +86,14 @@ impl Step<'_> {
             "hold.appealed",
             format!("hold {hold}"),
             2,
-            json!({ "note": note }),
+            json!({ "note": note, "challenge": challenge }),
         );
         self.tell(
             "hold.appealed",
             format!("hold {hold}"),
             json!({ "state": "placed" }),
             json!({ "state": state.name() }),
-            json!({ "note": note }),
+            json!({ "note": note, "challenge": challenge }),
         )
     }
 

@@ -417,6 +417,7 @@ impl Step<'_> {
             Command::RequestAccountEnd { key, account, note } => {
                 self.request_account_end(*key, account, note)
             }
+            Command::ConfirmAccountChange { key, word } => self.confirm_account_change(*key, *word),
             Command::ApproveAccountChange { key, network } => {
                 self.approve_account_change(*key, network)
             }
@@ -432,7 +433,11 @@ impl Step<'_> {
                 scope,
                 explained,
             } => self.place_hold(*key, *scope, explained),
-            Command::AppealHold { hold, note } => self.appeal_hold(*hold, note),
+            Command::AppealHold {
+                hold,
+                note,
+                challenge,
+            } => self.appeal_hold(*hold, note, *challenge),
             Command::LiftHold { hold, note } => self.lift_hold(*hold, note),
             Command::Challenge {
                 contact,

@@ -2,6 +2,8 @@
 
 use super::evidence::CaseRow;
 use super::{Because, Held, Step, Stopped};
+use crate::binding::challenge::Purpose;
+use crate::binding::contact::ContactState;
 use crate::binding::device::DeviceState;
 use crate::binding::replacement::{Leaving, Replacement};
 use crate::binding::{BindingEvent, BindingState, HoldSet, Refusal, TerminalKey};
@@ -66,6 +68,14 @@ impl Step<'_> {
         };
         let by = self.actor.name.clone();
         let event = match step {
+            ReplaceStep::Agreed(challenge) => {
+                let merchant = old.merchant;
+                self.approved_challenge(*challenge, Purpose::Replace, number, |contact| {
+                    contact.merchant == merchant && contact.state == ContactState::Verified
+                })?;
+                case.agreed(*challenge)?;
+                "replace.agreed"
+            }
             ReplaceStep::Tested(test, passed) => {
                 case.tested(*test, *passed)?;
                 if *passed {

@@ -17,7 +17,7 @@ use crate::binding::watch::BindingRules;
 use crate::binding::wipe::{KeyMark, KeysSaid, WipeResult};
 use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet};
 use crate::store::command::{
-    AccountName, Allows, CaseBody, Limited, Part, ReplaceStep, Sealed, UnbindStep,
+    AccountName, Allows, CaseBody, Limited, MerchantsWord, Part, ReplaceStep, Sealed, UnbindStep,
 };
 use crate::store::registry::{ImportLine, Registry};
 
@@ -115,6 +115,15 @@ impl Desk {
             sha256: SHA.into(),
         });
         filed.number
+    }
+
+    /// The merchant was seen, and wants its money in the new account.
+    fn agrees(&mut self, terminal: &str) {
+        let evidence = self.evidence(&format!("terminal acme/{terminal}"), Allows::ChangeAccount);
+        self.checked(Command::ConfirmAccountChange {
+            key: key(terminal),
+            word: MerchantsWord::Evidence(evidence),
+        });
     }
 
     fn account_of_merchant(&mut self, reference: &str) {
@@ -946,6 +955,32 @@ fn money_is_redirected_by_two_persons_and_to_the_merchants_own_verified_account(
         network: "N-2".into(),
     };
     assert!(desk.refused(MAKER, approve()).contains("another person"));
+    // Two of the staff are not the merchant.
+    assert!(desk.refused(CHECKER, approve()).contains("own word"));
+    let binding = before.binding.0;
+    desk.now += 30 * MINUTE;
+    let service = desk.phone_of(2, ContactRole::Service, None);
+    desk.prove(service);
+    desk.now += 2 * MINUTE;
+    let confirm = |challenge| Command::ConfirmAccountChange {
+        key: key("T1"),
+        word: MerchantsWord::Challenge(challenge),
+    };
+    for (contact, purpose) in [
+        (service, Purpose::ChangeAccount),
+        (desk.phone, Purpose::ReleaseHold),
+    ] {
+        let sent = desk.send(contact, purpose, binding).unwrap();
+        desk.answer(sent, purpose, RIGHT);
+        let told = desk.refused(MAKER, confirm(sent));
+        assert!(told.contains("exactly this"), "{told}");
+        desk.now += 2 * MINUTE;
+    }
+    let phone = desk.phone;
+    let sent = desk.send(phone, Purpose::ChangeAccount, binding).unwrap();
+    assert!(desk.refused(MAKER, confirm(sent)).contains("exactly this"));
+    desk.answer(sent, Purpose::ChangeAccount, RIGHT);
+    desk.ok(confirm(sent));
     let done = desk.checked(approve());
     let after = desk.admission("T1");
     assert_eq!(done.changes.bindings, [(key("T1"), after)]);
@@ -1012,6 +1047,7 @@ fn a_binding_has_an_account_for_each_kind_and_they_change_one_by_one() {
             account: reference.into(),
             note: "new".into(),
         });
+        desk.agrees("T1");
         let done = desk.checked(Command::ApproveAccountChange {
             key: key("T1"),
             network: "N-2".into(),
@@ -1073,6 +1109,7 @@ fn an_account_ends_by_two_persons_and_never_the_last() {
         account: "W-1".into(),
         note: "wallets too".into(),
     });
+    desk.agrees("T1");
     desk.checked(approve());
     assert_eq!(accounts_of(&mut desk, "T1"), ["A-001", "W-1"]);
     let before = desk.admission("T1");
@@ -1116,6 +1153,7 @@ fn a_new_device_gets_all_accounts_and_all_of_them_are_in_the_impact_report() {
         account: "W-1".into(),
         note: "wallets too".into(),
     });
+    desk.agrees("T1");
     desk.checked(Command::ApproveAccountChange {
         key: key("T1"),
         network: "N-2".into(),
@@ -1167,10 +1205,20 @@ fn t17_a_hold_is_explained_appealed_and_lifted_by_another() {
         hold,
         note: "inspected".into(),
     };
-    desk.ok(Command::AppealHold {
+    let appeal = |challenge| Command::AppealHold {
         hold: first,
         note: "we never moved".into(),
-    });
+        challenge,
+    };
+    let binding = desk.admission("T1").binding.0;
+    desk.now += 30 * MINUTE;
+    let sent = desk
+        .send(desk.phone, Purpose::ReleaseHold, binding)
+        .unwrap();
+    let told = desk.refused(MAKER, appeal(Some(sent)));
+    assert!(told.contains("exactly this"), "{told}");
+    desk.answer(sent, Purpose::ReleaseHold, RIGHT);
+    desk.ok(appeal(Some(sent)));
     assert!(desk.refused(MAKER, lift(first)).contains("another person"));
     desk.checked(lift(first));
     assert!(
@@ -1833,6 +1881,26 @@ fn an_account_change_that_nobody_agrees_to_is_in_the_way_for_a_month_at_most() {
     desk.ok(ask());
 }
 
+#[test]
+fn an_unbinding_begins_at_its_time_and_not_before() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = submitted(&mut desk);
+    let impact = Box::new(desk.impact());
+    desk.checked(step(case, UnbindStep::Approve(impact)));
+    let tomorrow = desk.now + DAY;
+    let later = format!(
+        "UPDATE case_file SET body = json_set(body, '$.effective_at', {tomorrow}) WHERE id = {case}"
+    );
+    desk.registry.db().execute(&later, []).unwrap();
+    desk.now = tomorrow - 1;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    desk.now = tomorrow;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.state("T1").0, BindingState::Unbinding);
+}
+
 /// bindings test 16.
 #[test]
 fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
@@ -1953,6 +2021,15 @@ fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
     let mut desk = Desk::new();
     let old = desk.active("T1", "SN1");
     let case = replaced(&mut desk);
+    let agreed = |challenge| Command::Replacement {
+        case,
+        step: ReplaceStep::Agreed(challenge),
+    };
+    desk.now += 30 * MINUTE;
+    let sent = desk.send(desk.phone, Purpose::Replace, case).unwrap();
+    assert!(desk.refused(MAKER, agreed(sent)).contains("exactly this"));
+    desk.answer(sent, Purpose::Replace, RIGHT);
+    desk.ok(agreed(sent));
     assert!(
         desk.registry.successors().unwrap().is_empty(),
         "what is tested undoes nothing of the other's"
@@ -2119,6 +2196,7 @@ fn a_roll_back_takes_along_what_happened_to_the_new_device() {
         account: "A-002".into(),
         note: "new bank".into(),
     });
+    desk.agrees("T2");
     desk.checked(Command::ApproveAccountChange {
         key: key("T2"),
         network: "N-4".into(),
@@ -2404,6 +2482,7 @@ fn a_roll_back_takes_along_what_changed_since() {
         account: "A-002".into(),
         note: "new bank".into(),
     });
+    desk.agrees("T2");
     desk.checked(Command::ApproveAccountChange {
         key: key("T2"),
         network: "N-4".into(),

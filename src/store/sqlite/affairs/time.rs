@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::{HELD, Step, Stopped, held, to_sql};
-use crate::binding::unbinding::{CASE_DAYS, UnbindStage};
+use crate::binding::unbinding::CASE_DAYS;
 use crate::binding::{BindingEvent, BindingState};
 use crate::store::command::UnbindStep;
 
@@ -34,7 +34,7 @@ impl Step<'_> {
         for case in self.cases_before("account-change", month_ago)? {
             self.apart(|step| step.expire_account_change(case))?;
         }
-        for case in self.cases_in("unbinding", UnbindStage::Scheduled.name())? {
+        for case in self.due_unbindings()? {
             self.apart(|step| step.unbinding(case, &UnbindStep::Start))?;
         }
         self.apart(Self::take_over_cooled)

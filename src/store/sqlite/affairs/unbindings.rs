@@ -282,12 +282,14 @@ impl Step<'_> {
             .unwrap_or(MerchantKind::Unknown))
     }
 
-    /// Numbers of cases of this kind in this stage.
-    pub(super) fn cases_in(&self, kind: &str, stage: &str) -> Stopped<Vec<u64>> {
+    /// Numbers of cases of unbinding that were approved and whose day has come.
+    pub(super) fn due_unbindings(&self) -> Stopped<Vec<u64>> {
         let mut all = self.db.prepare_cached(
-            "SELECT id FROM case_file WHERE is_over = 0 AND kind = ?1 AND stage = ?2",
+            "SELECT id FROM case_file WHERE is_over = 0 AND kind = ?1 AND stage = ?2 \
+             AND json_extract(body, '$.effective_at') <= ?3",
         )?;
-        let rows = all.query_map(params![kind, stage], |row| row.get(0).map(super::from_sql))?;
+        let of = params![KIND, UnbindStage::Scheduled.name(), to_sql(self.now().0)];
+        let rows = all.query_map(of, |row| row.get(0).map(super::from_sql))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
