@@ -11,6 +11,7 @@ use super::{
     StoreFile, Sync, affairs, audit, from_sql, limits, open, parcels, to_sql, tokens, writes,
 };
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
+use crate::binding::account::may_be_set;
 use crate::binding::watch::BindingRules;
 use crate::binding::watch::WATCH;
 use crate::binding::{
@@ -382,6 +383,7 @@ impl Registry for SqliteRegistry {
                 expected,
             });
         }
+        may_be_set(before, status)?;
         let subject = format!("account {}/{account}", self.acquirer_name(acquirer)?);
         let shown =
             |status: AccountStatus, version| json!({ "status": status.name(), "version": version });

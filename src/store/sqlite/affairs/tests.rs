@@ -2647,3 +2647,33 @@ fn a_hold_stops_the_payout_of_a_whole_line_and_of_closed_bindings() {
     assert_eq!(paid(&mut desk, old), today);
     assert_eq!(paid(&mut desk, new), today);
 }
+
+#[test]
+fn a_freeze_proves_nothing_and_a_closed_account_stays_closed() {
+    let mut desk = Desk::new();
+    let name = account("A-001");
+    let event = |event, evidence| Command::Account {
+        account: account("A-001"),
+        event,
+        note: "said the bank".into(),
+        evidence,
+    };
+    desk.ok(event(AccountEvent::Invalidate, None));
+    desk.ok(event(AccountEvent::Freeze, None));
+    let evidence = desk.evidence("account acme/A-001", Allows::UnfreezeAccount);
+    desk.checked(event(AccountEvent::Unfreeze, Some(evidence)));
+    let status = |desk: &mut Desk| {
+        let found = desk.registry.account(name.acquirer, &name.reference);
+        found.unwrap().unwrap().2
+    };
+    assert_eq!(status(&mut desk), AccountStatus::Invalid);
+    desk.ok(event(AccountEvent::Close, None));
+    let actor = Actor::program(CHECKER, Timestamp(desk.now));
+    let open = AccountStatus::Verified;
+    let refused = desk
+        .registry
+        .set_account(AcquirerId(1), "A-001", open, None, &actor);
+    let told = refused.unwrap_err().to_string();
+    assert!(told.contains("closed accounts never change"), "{told}");
+    assert_eq!(status(&mut desk), AccountStatus::Closed);
+}
