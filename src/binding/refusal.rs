@@ -141,10 +141,47 @@ pub(super) fn only_in<S: Copy + PartialEq>(
 /// [`Refusal::SamePerson`].
 pub fn two_persons(maker: &str, checker: &str) -> Result<(), Refusal> {
     // Spelling is no second person.
-    if maker.trim().to_lowercase() == checker.trim().to_lowercase() {
+    if spelled_the_same(maker, checker) {
         return Err(Refusal::SamePerson {
             person: checker.into(),
         });
     }
     Ok(())
+}
+
+/// Whether two names differ in nothing but capitals, spaces and the width of their letters.
+fn spelled_the_same(one: &str, other: &str) -> bool {
+    let plain = |name: &str| -> String {
+        let narrow = name.chars().map(|c| match c {
+            // Full width forms stand in the order of ASCII.
+            '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(c) - 0xFF01 + 0x21).unwrap_or(c),
+            _ => c,
+        });
+        let seen = narrow.filter(|c| !c.is_whitespace());
+        seen.flat_map(char::to_lowercase).collect()
+    };
+    plain(one) == plain(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spelling_is_no_second_person() {
+        let same = |checker| {
+            let refused = two_persons("Li Na", checker);
+            assert!(
+                matches!(refused, Err(Refusal::SamePerson { .. })),
+                "{checker}"
+            );
+        };
+        same(" li na ");
+        same("Li  Na");
+        same("LiNa");
+        same("Li\u{3000}Na");
+        same("\u{FF2C}\u{FF49} \u{FF2E}\u{FF41}");
+        assert_eq!(two_persons("Li Na", "Li Nan"), Ok(()));
+        assert_eq!(two_persons("李娜", "李娜娜"), Ok(()));
+    }
 }

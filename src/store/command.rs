@@ -629,7 +629,7 @@ pub enum ReplaceStep {
 }
 
 /// What a command did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Done {
     /// Number of the thing that was made or changed: binding, contact, hold, challenge, case.
     pub number: u64,
@@ -778,6 +778,12 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn account_reference(&mut self, account: AccountId) -> Result<Option<String>, StoreError>;
+
+    /// How many limits there are.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn limit_count(&mut self) -> Result<usize, StoreError>;
 
     /// Calls `each` with every limit, for each of those who share it by itself. Which accounts it concerns is not
     /// among it.

@@ -215,7 +215,7 @@ pub struct BindingChange {
 }
 
 /// What the directory has to learn after a change.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DirectoryChanges {
     /// Bindings, newest version.
     pub bindings: Vec<(TerminalKey, Admission)>,
@@ -332,6 +332,12 @@ pub trait Registry: Affairs + AuditTrail + ParcelBook + TokenBook + Writes + Sen
     /// # Errors
     /// When the store cannot be opened once more.
     fn reader(&self) -> Result<Box<dyn Registry>, StoreError>;
+
+    /// How many bindings there are, closed ones too.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn binding_count(&mut self) -> Result<usize, StoreError>;
 
     /// Everything the directory holds: accounts first, then bindings, closed ones before open ones.
     ///

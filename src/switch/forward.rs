@@ -85,6 +85,8 @@ pub(super) struct Named {
     pub(super) verdict: Result<(), NotFollowing>,
     /// The account that it belongs to.
     pub(super) account: Option<AccountId>,
+    /// Whether its settlement is held.
+    pub(super) held: bool,
     /// What it counts, where a limit may concern it.
     pub(super) counted: Option<Counted>,
 }
@@ -594,7 +596,7 @@ impl Switch {
             binding: admission.binding,
             version: admission.version,
             account,
-            held,
+            held: settlement_held(request, held, particulars.original),
             kind: request.kind,
             fate: request.fate,
             sign: sign_of(request),
@@ -697,6 +699,27 @@ fn answer_made_anew(
     let (made, frame) =
         with_buffer(|out| iso8583::answer(repeated, Some(request), code, &extras, out));
     made.ok().map(|()| frame)
+}
+
+/// Whether the payout of a request is held. What gives money back is where that money is: held with it, and where it is
+/// paid out already taken off what is paid next.
+fn settlement_held(request: &Request, held: bool, original: Option<Named>) -> bool {
+    match request.kind {
+        RequestType::Void | RequestType::Refund => original.is_some_and(|named| named.held),
+        RequestType::NewMoney
+        | RequestType::Completion
+        | RequestType::Advice
+        | RequestType::Echo
+        | RequestType::SignOn
+        | RequestType::SignOff
+        | RequestType::CodeEntry
+        | RequestType::Download
+        | RequestType::Enquiry
+        | RequestType::Reversal
+        | RequestType::QrQuery
+        | RequestType::Settlement
+        | RequestType::Trailer => held,
+    }
 }
 
 /// Whose favour an approval books.

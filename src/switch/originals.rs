@@ -161,6 +161,7 @@ impl Switch {
                 may_follow(&following, standing.as_ref())
             },
             account: found.as_ref().map(|row| AccountId(row.account)),
+            held: found.as_ref().is_some_and(|row| row.held),
             counted: found
                 .as_ref()
                 .filter(|_| self.directory.counters().any())

@@ -390,6 +390,7 @@ fn load_directory(
 }
 
 fn load_bindings(registry: &mut dyn Registry, directory: &Directory) -> Result<(), StoreError> {
+    directory.make_room(registry.binding_count()?);
     registry.load(
         &mut |account, status| directory.set_account(account, status),
         &mut |key, admission| directory.load(key, admission),
@@ -408,6 +409,7 @@ fn load_limits(
     (next, now): (TxnId, Timestamp),
 ) -> Result<(), StoreError> {
     let mut registry: Box<dyn Registry> = Box::new(folder.registry_reader()?);
+    directory.counters().make_room(registry.limit_count()?);
     registry.each_limit(&mut |set| directory.limit(&set, next))?;
     if directory.counters().is_empty() {
         return Ok(());

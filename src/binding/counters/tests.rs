@@ -212,7 +212,7 @@ fn a_limit_in_another_currency_begins_anew_and_a_look_that_began_before_does_not
             currency: Currency::from_slice(b"840").unwrap(),
             ..yuan.limits
         },
-        ..yuan.clone()
+        ..yuan
     };
     counters.set(&dollars, TxnId(10));
     let mut sold = sale("T1", 1, 300);

@@ -11,7 +11,6 @@ use super::{
     StoreFile, Sync, affairs, audit, from_sql, limits, open, parcels, to_sql, tokens, writes,
 };
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
-use crate::binding::account::may_be_set;
 use crate::binding::watch::BindingRules;
 use crate::binding::watch::WATCH;
 use crate::binding::{
@@ -204,6 +203,14 @@ impl Registry for SqliteRegistry {
         Ok(Box::new(Self::open(&self.path)?))
     }
 
+    fn binding_count(&mut self) -> Result<usize, StoreError> {
+        self.db
+            .query_row("SELECT count(*) FROM binding", [], |row| {
+                row.get(0).map(|count: u32| count as usize)
+            })
+            .map_err(StoreError::engine("counting the bindings"))
+    }
+
     fn load(
         &mut self,
         account: &mut dyn FnMut(AccountId, AccountStatus),
@@ -383,7 +390,19 @@ impl Registry for SqliteRegistry {
                 expected,
             });
         }
-        may_be_set(before, status)?;
+        if before == AccountStatus::Closed && status != AccountStatus::Closed {
+            let (thing, state) = ("account", before.name());
+            let (verb, remedy) = (
+                "opened again",
+                "closed accounts never change; open another one",
+            );
+            return Err(RegistryError::Refused(Refusal::State {
+                thing,
+                state,
+                verb,
+                remedy,
+            }));
+        }
         let subject = format!("account {}/{account}", self.acquirer_name(acquirer)?);
         let shown =
             |status: AccountStatus, version| json!({ "status": status.name(), "version": version });
@@ -391,7 +410,7 @@ impl Registry for SqliteRegistry {
             .change(shown(before, found), shown(status, found + 1));
         self.within("changing an account", |db| {
             db.execute(
-                "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
+                "UPDATE account SET status = ?2, verified = (verified OR ?3) AND ?2 <> 'invalid' WHERE id = ?1",
                 params![id.0, status.name(), status.is_usable()],
             )?;
             db.execute(

@@ -336,6 +336,40 @@ async fn sold(till: &mut Till, stan: u32, minor: u64) -> String {
     answer.text(37).to_owned()
 }
 
+#[tokio::test]
+async fn t10_the_upstreams_number_tells_which_devices_sale_is_voided() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let directory = world.running.switch.directory();
+    let old = directory.find(key(1)).unwrap().unwrap();
+    directory.succeed(key(2), old.binding);
+    let mut till_1 = world.till(1).await;
+    let mut till_2 = world.till(2).await;
+    for (till, minor, rrn) in [
+        (&mut till_1, 700, "OLD000000007"),
+        (&mut till_2, 999, "NEW000000007"),
+    ] {
+        till.send(&till.who.sale(7, minor)).await;
+        let sale = link.next().await;
+        link.send(&sale.answered("00").set(37, rrn)).await;
+        assert_eq!(till.next().await.code(), "00");
+    }
+    let void = |till: &Till, stan, minor, rrn: &str| till.who.void(stan, 7, minor).set(37, rrn);
+    // The whole of one is not the whole of the other.
+    let wrong = void(&till_2, 8, 999, "OLD000000007");
+    assert_ne!(till_2.code(&wrong).await, "00");
+    for (stan, minor, rrn) in [(9, 700, "OLD000000007"), (10, 999, "NEW000000007")] {
+        till_2.send(&void(&till_2, stan, minor, rrn)).await;
+        let passed = link.next().await;
+        assert_eq!((passed.text(41), passed.text(37)), ("T0000002", rrn));
+        link.send(&passed.answered("00")).await;
+        assert_eq!(till_2.next().await.code(), "00", "{rrn}");
+    }
+    // Nothing is left of either.
+    let again = void(&till_1, 8, 700, "OLD000000007");
+    assert_ne!(till_1.code(&again).await, "00");
+    world.stop((till_1, till_2)).await;
+}
+
 /// The machine's clock, some time ahead in every respect.
 #[derive(Debug)]
 struct Ahead {
@@ -473,8 +507,18 @@ async fn t17_a_hold_on_settlement_lets_a_terminal_trade_and_holds_its_money() {
         (&shown["appeal"], &shown["state"]),
         (&json!("service desk"), &json!("placed"))
     );
-    let mut rows = s.listed("/v1/transactions", 2).await;
+    // What gives back is held where the money is.
+    for (stan, of) in [(3, 1), (4, 2)] {
+        let draft = |till: &Till| till.who.refund(stan, of, 300).without(52);
+        let refund = s.at("T0000001", "refund of 3.00", draft).await;
+        assert_eq!(refund, "00", "{of}");
+    }
+    let void = s
+        .at("T0000001", "void", |till| till.who.void(5, 1, 1_000))
+        .await;
+    assert_ne!(void, "00", "a part of it was given back already");
+    let mut rows = s.listed("/v1/transactions", 4).await;
     rows.sort_by_key(|row| row["stan"].as_str().unwrap().to_owned());
-    let held: Vec<_> = rows.iter().map(|row| &row["held"]).collect();
-    assert_eq!(held, [&json!(false), &json!(true)], "{rows:?}");
+    let held: Vec<_> = rows.iter().map(|row| row["held"] == true).collect();
+    assert_eq!(held, [false, true, false, true], "{rows:?}");
 }

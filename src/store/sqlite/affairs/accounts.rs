@@ -101,8 +101,7 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let account = self.account(name)?;
         self.stale("the account", account.version)?;
-        let before_freeze = self.before_freeze(&account)?;
-        let after = account::apply(account.status, before_freeze, event)?;
+        let after = account::apply(account.status, account.verified, event)?;
         let subject = format!(
             "account {}/{}",
             self.acquirer_name(name.acquirer)?,
@@ -122,7 +121,8 @@ impl Step<'_> {
         };
         self.db
             .prepare_cached(
-                "UPDATE account SET status = ?2, verified = verified OR ?3 WHERE id = ?1",
+                // What was found invalid has to be verified anew, whatever happens to it meanwhile.
+                "UPDATE account SET status = ?2, verified = (verified OR ?3) AND ?2 <> 'invalid' WHERE id = ?1",
             )?
             .execute(params![account.id.0, after.name(), after.is_usable()])?;
         let because = Because {
@@ -145,28 +145,6 @@ impl Step<'_> {
         )?;
         let text = format!("your settlement account is {after}");
         self.notify(account.merchant, event.event(), &text)
-    }
-
-    /// What an account was before it was frozen. Of one that came frozen nothing is known.
-    fn before_freeze(&self, account: &AccountRow) -> Stopped<AccountStatus> {
-        let before: Option<String> = self
-            .db
-            .prepare_cached(
-                "SELECT status FROM account_change WHERE account = ?1 AND status <> ?2 \
-                 ORDER BY rowid DESC LIMIT 1",
-            )?
-            .query_row(params![account.id.0, AccountStatus::Frozen.name()], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        let opened = if account.verified {
-            AccountStatus::Verified
-        } else {
-            AccountStatus::Unverified
-        };
-        Ok(before.map_or(opened, |name| {
-            AccountStatus::from_name(&name).unwrap_or(AccountStatus::Unverified)
-        }))
     }
 
     /// Says which account gets what a closed one cannot be paid: another person files the evidence.

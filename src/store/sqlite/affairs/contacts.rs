@@ -47,6 +47,15 @@ pub(super) struct ContactRow {
     version: u32,
 }
 
+impl ContactRow {
+    /// Whether its word is the merchant's: the owner's, verified, and not itself waiting to take another's place.
+    pub(super) fn speaks_for_merchant(&self) -> bool {
+        self.state == ContactState::Verified
+            && self.role == ContactRole::Owner
+            && self.replaces.is_none()
+    }
+}
+
 impl Step<'_> {
     pub(super) fn contact(&self, number: u64) -> Stopped<ContactRow> {
         self.db
@@ -176,8 +185,7 @@ impl Step<'_> {
                 self.approved_challenge(*challenge, Purpose::ChangePhoneOld, number, |contact| {
                     contact.id == old.id
                         || contact.merchant == old.merchant
-                            && contact.state == ContactState::Verified
-                            && contact.role == ContactRole::Owner
+                            && contact.speaks_for_merchant()
                             && contact.id != number
                 })?;
             }
@@ -305,7 +313,7 @@ impl Step<'_> {
         for number in due {
             let contact = self.contact(number)?;
             if matches!(contact.consent, Some((Proof::Counter { .. }, _))) {
-                self.take_over(&contact)?;
+                self.apart(|step| step.take_over(&contact))?;
             }
         }
         Ok(())
@@ -386,14 +394,14 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// That a challenge was approved, for this purpose and subject, within 20 minutes, on a contact that fits.
+    /// That a challenge was approved, for this purpose and subject, within 20 minutes, on a contact that fits: which.
     pub(super) fn approved_challenge(
         &self,
         challenge: u64,
         purpose: Purpose,
         subject: u64,
         fits: impl FnOnce(&ContactRow) -> bool,
-    ) -> Stopped<()> {
+    ) -> Stopped<u64> {
         let found: Option<(String, u64, u64, String, Option<u64>)> = self
             .db
             .prepare_cached(
@@ -425,7 +433,7 @@ impl Step<'_> {
         if !fits(&self.contact(contact)?) {
             return Err(refusal.into());
         }
-        Ok(())
+        Ok(contact)
     }
 
     fn write_contact(

@@ -139,6 +139,14 @@ impl Affairs for SqliteRegistry {
             .map_err(StoreError::engine("reading an account"))
     }
 
+    fn limit_count(&mut self) -> Result<usize, StoreError> {
+        self.db()
+            .query_row("SELECT count(*) FROM sales_limit", [], |row| {
+                row.get(0).map(|count: u32| count as usize)
+            })
+            .map_err(StoreError::engine("counting the limits"))
+    }
+
     fn each_limit(&mut self, each: &mut dyn FnMut(LimitSet)) -> Result<(), StoreError> {
         super::limits::load(self.db(), each).map_err(StoreError::engine("reading the limits"))
     }

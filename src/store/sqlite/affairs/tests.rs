@@ -8,7 +8,7 @@ use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactSta
 use crate::binding::device::DeviceEvent;
 use crate::binding::documents::documents_of;
 use crate::binding::drain::Outstanding;
-use crate::binding::hold::Explained;
+use crate::binding::hold::{Explained, HoldState};
 use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::replacement::DeviceTest;
@@ -199,6 +199,14 @@ impl Desk {
         let sent = self.send(contact, Purpose::VerifyContact, 0).unwrap();
         let verdict = self.answer(sent, Purpose::VerifyContact, RIGHT);
         assert_eq!(verdict, Verdict::Approved);
+    }
+
+    /// The same of one that is to replace another.
+    fn prove_new(&mut self, contact: u64) {
+        self.now += 2 * MINUTE;
+        let purpose = Purpose::ChangePhoneNew;
+        let sent = self.send(contact, purpose, contact).unwrap();
+        assert_eq!(self.answer(sent, purpose, RIGHT), Verdict::Approved);
     }
 
     fn requested(&mut self, terminal: &str, serial: &str) -> u64 {
@@ -2292,6 +2300,319 @@ fn reasons_and_accounts_go_along_to_the_new_device() {
     );
 }
 
+fn suspend(terminal: &str) -> Command {
+    Command::Suspend {
+        key: key(terminal),
+        note: "stolen".into(),
+    }
+}
+
+fn repend(terminal: &str, reason: RependReason) -> Command {
+    Command::Repend {
+        key: key(terminal),
+        reasons: ReasonSet::EMPTY.with(reason),
+        note: "in doubt".into(),
+    }
+}
+
+#[test]
+fn what_was_suspended_since_is_not_cut_over() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    desk.ok(suspend("T1"));
+    let step = ReplaceStep::CutOver("N-3".into());
+    let cut_over = Command::Replacement { case, step };
+    let told = desk.refused(CHECKER, cut_over);
+    assert!(told.contains("is suspended"), "{told}");
+    assert_eq!(desk.state("T1").0, BindingState::Suspended);
+    assert_eq!(desk.state("T2").0, BindingState::Activating);
+}
+
+fn hold(terminal: &str, scope: HoldScope) -> Command {
+    Command::PlaceHold {
+        key: key(terminal),
+        scope,
+        explained: Explained {
+            reason: "position".into(),
+            remedy: "inspection".into(),
+            documents: String::new(),
+            appeal: "service desk".into(),
+        },
+    }
+}
+
+#[test]
+fn holds_go_along_to_the_new_device_and_back_and_are_lifted_where_they_are() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    let go = |step| Command::Replacement { case, step };
+    let acceptance = desk.ok(hold("T1", HoldScope::Acceptance)).number;
+    desk.ok(hold("T1", HoldScope::Settlement));
+    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    let scopes = |desk: &mut Desk, terminal| {
+        let page = Part::first(1_000);
+        let shown = desk.registry.hold_views(key(terminal), page).unwrap();
+        let standing = shown
+            .into_iter()
+            .filter(|hold| hold.state != HoldState::Lifted);
+        let mut scopes: Vec<_> = standing.map(|hold| hold.scope.to_string()).collect();
+        scopes.sort_unstable();
+        let admission = desk.admission(terminal);
+        let held = HoldScope::ALL
+            .iter()
+            .filter(|s| admission.holds.contains(**s));
+        let mut bits: Vec<_> = held.map(|scope| scope.name().to_owned()).collect();
+        bits.sort_unstable();
+        (scopes, bits)
+    };
+    let both = vec!["acceptance".to_owned(), "settlement".to_owned()];
+    assert_eq!(scopes(&mut desk, "T2"), (both.clone(), both));
+    desk.checked(Command::LiftHold {
+        hold: acceptance,
+        note: "inspected".into(),
+    });
+    let settlement = vec!["settlement".to_owned()];
+    assert_eq!(
+        scopes(&mut desk, "T2"),
+        (settlement.clone(), settlement.clone())
+    );
+    // One that is placed and lifted takes no other along.
+    let refund = desk.ok(hold("T2", HoldScope::Refund)).number;
+    desk.checked(Command::LiftHold {
+        hold: refund,
+        note: "a mistake".into(),
+    });
+    assert_eq!(scopes(&mut desk, "T2").1, settlement);
+    desk.ok(hold("T2", HoldScope::Refund));
+    desk.ok(go(ReplaceStep::RollBack));
+    let back = vec!["refund".to_owned(), "settlement".to_owned()];
+    assert_eq!(scopes(&mut desk, "T1"), (back.clone(), back));
+}
+
+#[test]
+fn a_roll_back_takes_along_what_changed_since() {
+    let mut desk = Desk::new();
+    desk.account_of_merchant("A-002");
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    let go = |step| Command::Replacement { case, step };
+    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    desk.ok(Command::RequestAccountChange {
+        key: key("T2"),
+        account: "A-002".into(),
+        note: "new bank".into(),
+    });
+    desk.checked(Command::ApproveAccountChange {
+        key: key("T2"),
+        network: "N-4".into(),
+    });
+    desk.ok(repend("T2", RependReason::Identity));
+    desk.ok(suspend("T2"));
+    desk.ok(go(ReplaceStep::RollBack));
+    assert_eq!(accounts_of(&mut desk, "T1"), ["A-002"]);
+    let (state, reasons) = desk.state("T1");
+    assert_eq!(state, BindingState::Suspended);
+    assert!(reasons.contains("identity") && reasons.contains("reconfirm"));
+}
+
+#[test]
+fn a_cancelled_drain_comes_back_with_its_reasons_and_suspended_as_it_was() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.ok(repend("T1", RependReason::Identity));
+    desk.ok(suspend("T1"));
+    let case = submitted(&mut desk);
+    let impact = Box::new(desk.impact());
+    desk.checked(step(case, UnbindStep::Approve(impact)));
+    desk.ok(step(case, UnbindStep::Start));
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::Unbinding, "identity".into())
+    );
+    // The owner's last phone is given up meanwhile, and another one proven.
+    desk.ok(revoke(desk.phone, true));
+    assert!(desk.state("T1").1.contains("phone"));
+    desk.owner_phone(2);
+    desk.ok(step(case, UnbindStep::Cancel("stays".into())));
+    let (state, reasons) = desk.state("T1");
+    assert_eq!(state, BindingState::Suspended);
+    assert!(reasons.contains("identity") && reasons.contains("reconfirm"));
+    assert!(!reasons.contains("phone"), "{reasons}");
+}
+
+#[test]
+fn what_time_cannot_do_for_one_it_does_for_the_others() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = submitted(&mut desk);
+    let impact = Box::new(desk.impact());
+    desk.checked(step(case, UnbindStep::Approve(impact)));
+    // Unbound by hand before its day: the case can never start.
+    let actor = Actor::program("admin", Timestamp(desk.now));
+    desk.registry
+        .set_state(
+            key("T1"),
+            BindingState::Unbound,
+            ReasonSet::EMPTY,
+            None,
+            &actor,
+        )
+        .unwrap();
+    let second = desk.phone_of(2, ContactRole::Owner, Some(desk.phone));
+    desk.prove_new(second);
+    let proof = Proof::Counter {
+        first: MAKER.into(),
+        second: CHECKER.into(),
+    };
+    desk.ok(Command::ConsentToChange {
+        contact: second,
+        proof,
+    });
+    desk.now += 13 * 60 * MINUTE;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.contact_state(desk.phone), ContactState::Revoked);
+}
+
+#[test]
+fn who_waits_to_replace_a_phone_speaks_for_nobody() {
+    let mut desk = Desk::new();
+    let first = desk.phone_of(2, ContactRole::Owner, Some(desk.phone));
+    desk.prove_new(first);
+    let second = desk.phone_of(3, ContactRole::Owner, Some(desk.phone));
+    desk.now += 30 * MINUTE;
+    let sent = desk.send(first, Purpose::ChangePhoneOld, second).unwrap();
+    desk.answer(sent, Purpose::ChangePhoneOld, RIGHT);
+    let consent = Command::ConsentToChange {
+        contact: second,
+        proof: Proof::Challenge(sent),
+    };
+    let told = desk.refused(MAKER, consent);
+    assert!(told.contains("exactly this"), "{told}");
+    assert_eq!(desk.contact_state(desk.phone), ContactState::Verified);
+}
+
+#[test]
+fn an_unbinding_is_proven_by_an_owners_phone_of_before_the_case() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let service = desk.phone_of(4, ContactRole::Service, None);
+    desk.prove(service);
+    let open = Command::OpenUnbinding {
+        key: key("T1"),
+        channel: Channel::Online,
+        reason: UnbindReason::Closure,
+        note: "shop closes".into(),
+        effective_at: Timestamp(desk.now),
+    };
+    let case = desk.ok(open).number;
+    desk.ok(step(case, UnbindStep::Confirm(claim())));
+    let late = desk.owner_phone(5);
+    for contact in [service, late] {
+        desk.now += 30 * MINUTE;
+        let sent = desk.send(contact, Purpose::Unbind, case).unwrap();
+        desk.answer(sent, Purpose::Unbind, RIGHT);
+        desk.refused(MAKER, step(case, UnbindStep::Prove(Proof::Challenge(sent))));
+    }
+    desk.now += 30 * MINUTE;
+    let sent = desk.send(desk.phone, Purpose::Unbind, case).unwrap();
+    desk.answer(sent, Purpose::Unbind, RIGHT);
+    desk.ok(step(case, UnbindStep::Prove(Proof::Challenge(sent))));
+}
+
+#[test]
+fn no_account_opens_round_about() {
+    let mut desk = Desk::new();
+    let by_hand = |desk: &mut Desk, status| {
+        let actor = Actor::program("admin", Timestamp(desk.now));
+        desk.registry
+            .set_account(AcquirerId(1), "A-001", status, None, &actor)
+    };
+    let event = |event, evidence| Command::Account {
+        account: account("A-001"),
+        event,
+        note: "the bank says so".into(),
+        evidence,
+    };
+    desk.ok(event(AccountEvent::Invalidate, None));
+    desk.ok(event(AccountEvent::Freeze, None));
+    let evidence = desk.evidence("account acme/A-001", Allows::UnfreezeAccount);
+    desk.checked(event(AccountEvent::Unfreeze, Some(evidence)));
+    let (_, _, status) = desk
+        .registry
+        .account(AcquirerId(1), "A-001")
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        status,
+        AccountStatus::Unverified,
+        "it was found invalid, and nobody verified it since"
+    );
+    desk.ok(event(AccountEvent::Close, None));
+    for status in [AccountStatus::Verified, AccountStatus::Frozen] {
+        let refused = by_hand(&mut desk, status).unwrap_err().to_string();
+        assert!(
+            refused.contains("closed accounts never change"),
+            "{refused}"
+        );
+    }
+    by_hand(&mut desk, AccountStatus::Closed).unwrap();
+}
+
+#[test]
+fn no_note_holds_a_card_number() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let note = "card 4111111111111111 stolen";
+    let Command::PlaceHold { key, explained, .. } = hold("T1", HoldScope::Refund) else {
+        panic!("a hold");
+    };
+    let with_reason = Explained {
+        reason: note.into(),
+        ..explained.clone()
+    };
+    let with_documents = Explained {
+        documents: note.into(),
+        ..explained
+    };
+    let place = |explained| Command::PlaceHold {
+        key,
+        scope: HoldScope::Refund,
+        explained,
+    };
+    let commands = [
+        Command::Suspend {
+            key,
+            note: note.into(),
+        },
+        Command::Repend {
+            key,
+            reasons: ReasonSet::EMPTY.with(RependReason::Device),
+            note: note.into(),
+        },
+        Command::Device {
+            device: device("SN1"),
+            event: DeviceEvent::Repair,
+            custody: String::new(),
+            note: note.into(),
+        },
+        Command::FileEvidence {
+            about: "account acme/A-001".into(),
+            allows: Allows::VerifyAccount,
+            note: note.into(),
+            sha256: String::new(),
+        },
+        place(with_reason),
+        place(with_documents),
+    ];
+    for command in commands {
+        let told = desk.refused(MAKER, command);
+        assert!(told.contains("card number"), "{told}");
+        assert!(!told.contains("4111"), "{told}");
+    }
+}
+
 #[test]
 fn time_suspends_what_nobody_proved_and_ends_what_nobody_finished() {
     let mut desk = Desk::new();
@@ -2646,34 +2967,4 @@ fn a_hold_stops_the_payout_of_a_whole_line_and_of_closed_bindings() {
     desk.ok(place(key("T2")));
     assert_eq!(paid(&mut desk, old), today);
     assert_eq!(paid(&mut desk, new), today);
-}
-
-#[test]
-fn a_freeze_proves_nothing_and_a_closed_account_stays_closed() {
-    let mut desk = Desk::new();
-    let name = account("A-001");
-    let event = |event, evidence| Command::Account {
-        account: account("A-001"),
-        event,
-        note: "said the bank".into(),
-        evidence,
-    };
-    desk.ok(event(AccountEvent::Invalidate, None));
-    desk.ok(event(AccountEvent::Freeze, None));
-    let evidence = desk.evidence("account acme/A-001", Allows::UnfreezeAccount);
-    desk.checked(event(AccountEvent::Unfreeze, Some(evidence)));
-    let status = |desk: &mut Desk| {
-        let found = desk.registry.account(name.acquirer, &name.reference);
-        found.unwrap().unwrap().2
-    };
-    assert_eq!(status(&mut desk), AccountStatus::Invalid);
-    desk.ok(event(AccountEvent::Close, None));
-    let actor = Actor::program(CHECKER, Timestamp(desk.now));
-    let open = AccountStatus::Verified;
-    let refused = desk
-        .registry
-        .set_account(AcquirerId(1), "A-001", open, None, &actor);
-    let told = refused.unwrap_err().to_string();
-    assert!(told.contains("closed accounts never change"), "{told}");
-    assert_eq!(status(&mut desk), AccountStatus::Closed);
 }

@@ -1,10 +1,11 @@
-//! What time alone brings about. Called every minute; each thing happens once.
+//! What time alone brings about. Called every minute; each thing happens once, and none of them waits for another.
 
 use rusqlite::params;
 
 use super::{HELD, Step, Stopped, held, to_sql};
 use crate::binding::unbinding::{CASE_DAYS, UnbindStage};
 use crate::binding::{BindingEvent, BindingState};
+use crate::store::command::UnbindStep;
 
 /// How long a binding may wait for re-verification, or for its approval, in microseconds: 30 days.
 const PATIENCE: u64 = 30 * 86_400_000_000;
@@ -34,7 +35,7 @@ impl Step<'_> {
             self.apart(|step| step.expire_account_change(case))?;
         }
         for case in self.cases_in("unbinding", UnbindStage::Scheduled.name())? {
-            self.start_if_due(case)?;
+            self.apart(|step| step.unbinding(case, &UnbindStep::Start))?;
         }
         self.apart(Self::take_over_cooled)
     }

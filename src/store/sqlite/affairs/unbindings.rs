@@ -11,7 +11,6 @@ use crate::binding::merchant::MerchantKind;
 use crate::binding::unbinding::{Channel, Claim, Proof, UnbindReason, UnbindStage, Unbinding};
 use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
 use crate::store::command::{Allows, UnbindStep};
-use crate::store::registry::RegistryError;
 
 const KIND: &str = "unbinding";
 
@@ -97,10 +96,12 @@ impl Step<'_> {
             }
             UnbindStep::Prove(proof) => {
                 if let Proof::Challenge(challenge) = proof {
-                    let merchant = held.merchant;
-                    self.approved_challenge(*challenge, Purpose::Unbind, number, |contact| {
-                        contact.merchant == merchant && contact.state == ContactState::Verified
-                    })?;
+                    let (merchant, opened_at) = (held.merchant, case.opened_at);
+                    let contact =
+                        self.approved_challenge(*challenge, Purpose::Unbind, number, |contact| {
+                            contact.merchant == merchant && contact.speaks_for_merchant()
+                        })?;
+                    self.was_verified(contact, opened_at)?;
                 }
                 case.prove(proof.clone())?;
                 "unbind.identity_proven"
@@ -184,6 +185,25 @@ impl Step<'_> {
         })
     }
 
+    /// That a contact was verified already when a case began.
+    fn was_verified(&self, contact: u64, opened_at: Timestamp) -> Stopped<()> {
+        let state: Option<String> = self
+            .db
+            .prepare_cached(
+                "SELECT state FROM contact_change WHERE contact = ?1 AND at <= ?2 ORDER BY version DESC LIMIT 1",
+            )?
+            .query_row([to_sql(contact), to_sql(opened_at.0)], |row| row.get(0))
+            .optional()?;
+        if state.as_deref() == Some(ContactState::Verified.name()) {
+            return Ok(());
+        }
+        Err(Refusal::Missing {
+            what: "a contact that was verified before the case was opened",
+            remedy: "send the code to one that was, or prove it at the counter",
+        }
+        .into())
+    }
+
     fn keep_unbinding(
         &mut self,
         row: &CaseRow,
@@ -204,14 +224,6 @@ impl Step<'_> {
             self.keep_unbinding(&row, &case, "unbind.expired")?;
         }
         Ok(())
-    }
-
-    /// A case whose day has come.
-    pub(super) fn start_if_due(&mut self, number: u64) -> Stopped<()> {
-        match self.unbinding(number, &UnbindStep::Start) {
-            Err(super::Stop::Refused(RegistryError::Refused(_))) => Ok(()),
-            other => other,
-        }
     }
 
     /// What is on record, to be compared with what the applicant says. A merchant has several phones, and a binding
