@@ -2996,3 +2996,54 @@ fn words_hold_no_card_number_and_end_somewhere() {
         }
     }
 }
+
+/// What was sold on the old device waits as long as its shop is held, also after its binding is closed; holds of later
+/// change nothing of that.
+#[test]
+fn a_hold_stops_the_payout_of_a_whole_line_and_of_closed_bindings() {
+    let mut desk = Desk::new();
+    let old = BindingId(desk.active("T1", "SN1"));
+    let place = |key| Command::PlaceHold {
+        key,
+        scope: HoldScope::Settlement,
+        explained: Explained {
+            reason: "position".into(),
+            remedy: "inspection".into(),
+            documents: String::new(),
+            appeal: "service desk".into(),
+        },
+    };
+    let day_of = |at: Timestamp| {
+        let start = Timestamp(at.0 / DAY * DAY);
+        Some(start..Timestamp(start.0 + DAY))
+    };
+    let sold = Timestamp(desk.now);
+    desk.now += MINUTE;
+    let hold = desk.ok(place(key("T1"))).number;
+    let case = replaced(&mut desk);
+    desk.now += DAY;
+    for step in [
+        ReplaceStep::CutOver("N-3".into()),
+        ReplaceStep::Drained(Outstanding::default()),
+    ] {
+        desk.checked(Command::Replacement { case, step });
+    }
+    let new = desk.admission("T2").binding;
+    desk.now += DAY;
+    let paid = |desk: &mut Desk, binding| {
+        let history = desk.registry.payout_history(binding).unwrap();
+        history.paid_in(None, sold, &day_of)
+    };
+    assert_eq!((paid(&mut desk, old), paid(&mut desk, new)), (None, None));
+    assert_eq!(desk.registry.payouts_stopped().unwrap(), [old, new]);
+    let note = "inspected".to_owned();
+    desk.checked(Command::LiftHold { hold, note });
+    let today = day_of(Timestamp(desk.now));
+    assert_eq!(paid(&mut desk, old), today);
+    let changed = desk.registry.payouts_changed(today.clone().unwrap());
+    assert_eq!(changed.unwrap(), [old, new]);
+    desk.now += DAY;
+    desk.ok(place(key("T2")));
+    assert_eq!(paid(&mut desk, old), today);
+    assert_eq!(paid(&mut desk, new), today);
+}

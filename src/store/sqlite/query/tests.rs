@@ -156,7 +156,10 @@ fn a_time_is_found_in_whatever_parts_it_is_though_the_clock_was_set_back() {
                 true
             };
             let times = Timestamp(from)..Timestamp(to);
-            world.reader().money_of(times, account, &mut each).unwrap();
+            world
+                .reader()
+                .money_of(times, account, &[], &mut each)
+                .unwrap();
             assert_eq!(seen, numbers, "{from} to {to}, {account:?}");
         }
     };
@@ -301,7 +304,7 @@ fn what_is_posted_is_found_as_what_is_not_and_late_comers_too() {
     };
     let ever = Timestamp(0)..Timestamp(u64::MAX >> 1);
     let only = Some(AccountId(5));
-    world.reader().money_of(ever, only, &mut each).unwrap();
+    world.reader().money_of(ever, only, &[], &mut each).unwrap();
     let expect: Vec<_> = (1..=MANY).filter(|txn| txn % 97 == 5).collect();
     assert_eq!(seen, expect);
 }
@@ -462,7 +465,7 @@ fn what_expired_and_was_sent_again_is_told_once() {
         true
     };
     let ever = Timestamp(0)..Timestamp(u64::MAX >> 1);
-    world.reader().money_of(ever, None, &mut each).unwrap();
+    world.reader().money_of(ever, None, &[], &mut each).unwrap();
     assert_eq!(seen, [2, 3, 4]);
 }
 
@@ -475,7 +478,7 @@ fn a_day_is_read_account_by_account_as_of_one_moment() {
         seen.push((row.account, row.txn.0));
         true
     };
-    let mark = world.reader().money_of(day.clone(), None, &mut each);
+    let mark = world.reader().money_of(day.clone(), None, &[], &mut each);
     assert_eq!(mark.unwrap(), 2);
     assert_eq!(seen, [(1, 1), (1, 2), (1, 3), (1, 5), (4, 4)]);
     let mut count = 0;
@@ -484,7 +487,7 @@ fn a_day_is_read_account_by_account_as_of_one_moment() {
         true
     };
     let only = Some(AccountId(4));
-    world.reader().money_of(day, only, &mut each).unwrap();
+    world.reader().money_of(day, only, &[], &mut each).unwrap();
     assert_eq!(count, 1);
 }
 
