@@ -71,7 +71,7 @@ impl Outstanding {
             (
                 "approvals that are not proven received",
                 self.unproven,
-                "let the terminal sign on or settle once more, or have the merchant confirm it and force the drain",
+                "let the terminal settle once more, or have the merchant confirm it and force the drain",
             ),
             (
                 "approved transactions that are not settled",

@@ -87,14 +87,15 @@ fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<Hanging> {
              (SELECT 1 FROM txn f WHERE f.original = t.id AND f.original > 0 AND f.outcome = 'approved')",
         )?
         .query_row([binding], |row| row.get(0).map(from_sql))?;
-    // A later message of the terminal proves that it has gone on; so does that its batch is compared or ended.
+    // A later message of the terminal proves that it has gone on; so does that it compares a batch, this one or, where
+    // somebody ended it by hand, the next.
     let unproven = db
         .prepare_cached(
             "SELECT count(*) FROM (SELECT * FROM txn WHERE binding = ?1 ORDER BY id DESC LIMIT 1) t \
              WHERE t.outcome = 'approved' AND NOT EXISTS (SELECT 1 FROM batch_closed c \
              WHERE c.acquirer = t.acquirer AND c.terminal = t.terminal AND c.batch = t.batch \
              AND c.stan IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM batch_settled s \
-             WHERE s.binding = t.binding AND s.batch = t.batch AND s.at >= coalesce(t.outcome_at, t.at))",
+             WHERE s.binding = t.binding AND s.at >= coalesce(t.outcome_at, t.at))",
         )?
         .query_row(params![binding], |row| row.get(0).map(from_sql))?;
     let outstanding = Outstanding {
