@@ -171,7 +171,7 @@ fn a_window_hides_what_a_field_for_everybody_holds() {
     let mut out = BytesMut::new();
     let mut writer = dialect.write(&mut out);
     writer.envelope_default();
-    writer.mti(posgate::iso8583::Mti::parse("0200").unwrap());
+    writer.mti(Mti::parse("0200").unwrap());
     // DE59 is open, and its A3 is a customer's code: the length of A3 is one too many.
     writer.text(59, b"A3019284712345678901234");
     writer.finish().unwrap();
