@@ -12,6 +12,8 @@ pub(super) const CARD_BYTES_MIN: usize = 7;
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 /// A number with fewer different digits is filling rather than a card's.
 const DIFFERENT_DIGITS_MIN: usize = 4;
+/// The same among digits that may be anything, as those of a header.
+const DIFFERENT_ANYWHERE_MIN: usize = 5;
 
 /// Which hexadecimal digits of these bytes may belong to a card number: packed, in ASCII or in EBCDIC.
 pub(super) fn card_digits(bytes: &[u8]) -> Vec<bool> {
@@ -50,13 +52,14 @@ fn mark(text: &[u8]) -> Vec<bool> {
 
 fn is_card(digits: &[u8]) -> bool {
     // Industries that issue cards.
-    matches!(digits, [b'2'..=b'6', ..] | [b'8', b'1', ..]) && looks_issued(digits)
+    matches!(digits, [b'2'..=b'6', ..] | [b'8', b'1', ..])
+        && looks_issued(digits, DIFFERENT_ANYWHERE_MIN)
 }
 
 /// Digits with the right check digit that are no filling.
-fn looks_issued(digits: &[u8]) -> bool {
+fn looks_issued(digits: &[u8], least: usize) -> bool {
     let different = || (b'0'..=b'9').filter(|digit| digits.contains(digit)).count();
-    digits.iter().all(u8::is_ascii_digit) && different() >= DIFFERENT_DIGITS_MIN && luhn(digits)
+    digits.iter().all(u8::is_ascii_digit) && different() >= least && luhn(digits)
 }
 
 /// Whether a value that anybody may see is or holds a card number or a track: a run of digits that is one, also in
@@ -144,7 +147,7 @@ fn is_issued(digits: &[u8]) -> bool {
         [b'8', b'1', ..] => digits.len() >= 16,
         _ => false,
     };
-    issuer && looks_issued(digits)
+    issuer && looks_issued(digits, DIFFERENT_DIGITS_MIN)
 }
 
 /// Digits of a card number, a separator, and at least the expiry date.
