@@ -37,6 +37,7 @@ mod merchants;
 mod monitor;
 mod openapi;
 mod page;
+mod payouts;
 mod problem;
 mod questions;
 mod replacements;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::inquiry::{AccountName, Inquiry, InquiryError};
+use super::payouts::Payouts;
 use super::transactions::{Format, Money, Transaction, as_value, record_of, shown};
 use super::when::{business_day, date, written};
 use crate::base::{AccountId, Currency, Timestamp};
@@ -102,7 +103,7 @@ struct SettledAccount {
 struct SettledTransaction {
     #[serde(flatten)]
     transaction: Transaction,
-    /// sales, voids, refunds, held, unpayable, suspense or reversed
+    /// sales, voids, refunds, released, held, unpayable, suspense or reversed
     class: &'static str,
     /// What counts of it
     counts: Money,
@@ -113,12 +114,14 @@ struct SettledTransaction {
 struct SettledTotals {
     /// As in DE49
     currency: String,
-    /// What is paid out now: sales, voids and refunds
+    /// What is paid out now: sales, voids, refunds and what is released
     net: SettledSum,
     sales: SettledSum,
     voids: SettledSum,
     refunds: SettledSum,
-    /// Its payout waits
+    /// It was held on an earlier day, and this one pays it
+    released: SettledSum,
+    /// Its payout waits: the day of its release pays it
     held: SettledSum,
     /// There is nobody whom it could be paid to
     unpayable: SettledSum,
@@ -148,6 +151,7 @@ impl SettledTotals {
             sales: of(Class::Sale),
             voids: of(Class::Void),
             refunds: of(Class::Refund),
+            released: of(Class::Released),
             held: of(Class::Held),
             unpayable: of(Class::Unpayable),
             suspense: of(Class::Suspense),
@@ -254,13 +258,15 @@ fn each_account(
 ) -> Result<u64, InquiryError> {
     // Names are looked up while rows are read: the reader is borrowed apart.
     let mut reader = inquiry.another_reader()?;
+    let mut payouts = Payouts::of(inquiry, times.clone())?;
+    let earlier = payouts.released(inquiry, account)?;
     let mut open: Option<Open> = None;
     let mut failed = None;
-    let mark = reader.money_of(times, account, &mut |row| {
+    let mark = reader.money_of(times, account, &earlier, &mut |row| {
         if row.groups.last().is_some_and(|last| *last <= since) {
             return true;
         }
-        failed = take_row(inquiry, &mut open, &row, form).err();
+        failed = take_row(inquiry, &mut payouts, &mut open, &row, form).err();
         failed.is_none()
     })?;
     if let Some(problem) = failed {
@@ -274,6 +280,7 @@ fn each_account(
 
 fn take_row(
     inquiry: &mut Inquiry,
+    payouts: &mut Payouts,
     open: &mut Option<Open>,
     row: &TransactionRow,
     form: &mut dyn Form,
@@ -281,6 +288,10 @@ fn take_row(
     let Some((class, minor)) = Class::of(row) else {
         return Ok(());
     };
+    let Some(payout) = payouts.payout(inquiry, row)? else {
+        return Ok(());
+    };
+    let class = class.with(payout);
     if let Some(Open { name, sums, .. }) = open.take_if(|open| open.number != row.account) {
         form.account_ends(&name, &sums)?;
     }

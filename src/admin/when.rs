@@ -74,6 +74,13 @@ pub fn business_day(date: Date, zone: &TimeZone) -> Result<Range<Timestamp>, Str
     Ok(start..end)
 }
 
+/// The local date of a moment; `None` at the end of the calendar.
+#[must_use]
+pub fn date_of(at: Timestamp, zone: &TimeZone) -> Option<Date> {
+    let at = jiff::Timestamp::from_microsecond(i64::try_from(at.0).ok()?).ok()?;
+    Some(at.to_zoned(zone.clone()).date())
+}
+
 fn stamp(at: jiff::Timestamp) -> Option<Timestamp> {
     u64::try_from(at.as_microsecond()).ok().map(Timestamp)
 }

@@ -73,6 +73,8 @@ pub struct Directory {
     predecessors: DashMap<TerminalKey, Vec<BindingId>>,
     accounts: RwLock<Vec<Block>>,
     counters: Counters,
+    /// So many have limits that it is worth looking for everybody's.
+    most_limited: AtomicBool,
     trusted: AtomicBool,
     epoch: AtomicU64,
 }
@@ -95,6 +97,7 @@ impl Directory {
             predecessors: DashMap::new(),
             accounts: RwLock::new(Vec::new()),
             counters: Counters::default(),
+            most_limited: AtomicBool::new(false),
             trusted: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
         }
@@ -167,12 +170,18 @@ impl Directory {
         }
     }
 
-    /// Looks for everybody whom a limit concerns. To be done behind [`load`](Self::load), before anybody is let in.
+    /// Looks for everybody whom a limit concerns. To be done behind [`load`](Self::load), before anybody is let in. Where
+    /// there is a limit for every fourth terminal or more, finding out whose takes longer than looking each time.
     pub fn mark_limited(&self) {
-        if self.counters.any() {
-            for entry in &self.terminals {
-                self.mark_if_limited(*entry.key(), entry.value());
-            }
+        if !self.counters.any() {
+            return;
+        }
+        if self.counters.len() >= self.terminals.len().div_ceil(4) {
+            self.most_limited.store(true, Ordering::Release);
+            return;
+        }
+        for entry in &self.terminals {
+            self.mark_if_limited(*entry.key(), entry.value());
         }
     }
 
@@ -344,7 +353,8 @@ impl Directory {
     /// Whether a limit may concern who settles into an account.
     #[must_use]
     pub fn is_limited(&self, account: AccountId) -> bool {
-        self.counters.any() && self.byte(account) & LIMITED != 0
+        let most = || self.most_limited.load(Ordering::Acquire);
+        self.counters.any() && (self.byte(account) & LIMITED != 0 || most())
     }
 
     /// Takes a limit in, counting from that transaction on.
@@ -521,13 +531,18 @@ mod tests {
             ..admission(number, 1, BindingState::Active)
         };
         directory.limit(&set(1), TxnId(1));
-        directory.load(key("T1"), settles(1, 1));
-        directory.load(key("T2"), settles(2, 2));
-        directory.load(key("T3"), settles(3, 3));
+        for number in 1..=20 {
+            let account = u32::try_from(number).unwrap();
+            directory.load(key(&format!("T{number}")), settles(number, account));
+        }
         directory.limit(&set(2), TxnId(1));
         directory.mark_limited();
-        let limited = [1, 2, 3].map(|account| directory.is_limited(AccountId(account)));
-        assert_eq!(limited, [true, true, false]);
+        let limited = |account| directory.is_limited(AccountId(account));
+        assert!(limited(1) && limited(2) && !(3..=20).any(limited));
+        // With so many, everybody's are looked for.
+        (3..=5).for_each(|number| directory.limit(&set(number), TxnId(1)));
+        directory.mark_limited();
+        assert!((1..=20).all(limited));
     }
 
     #[test]

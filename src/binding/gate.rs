@@ -88,7 +88,8 @@ pub enum NoAccount {
 /// What the gate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Process it under this binding. `held`: its settlement is held until the binding is verified again.
+    /// Process it under this binding. `held`: its payout waits until the binding is verified again, and nothing
+    /// holds it.
     Pass {
         /// The binding as it was at this moment; the transaction keeps it for good.
         admission: Admission,
@@ -181,15 +182,12 @@ pub fn decide(
         BindingState::Active => (BindingState::RePending, ReasonSet::EMPTY),
         other => (other, admission.reasons),
     };
-    let held = match by_state(kind, state, reasons.with(RependReason::Account)) {
-        Verdict::Process => held,
-        Verdict::Hold => true,
+    match by_state(kind, state, reasons.with(RependReason::Account)) {
+        // Whether the account can be paid is asked again when it is to be paid.
+        Verdict::Process | Verdict::Hold => Decision::Pass { admission, held },
         // A test of new money wants an account as any other does.
-        Verdict::Test | Verdict::Refuse => {
-            return Decision::Decline(DeclineReason::Account(account));
-        }
-    };
-    Decision::Pass { admission, held }
+        Verdict::Test | Verdict::Refuse => Decision::Decline(DeclineReason::Account(account)),
+    }
 }
 
 /// What holds make of a request: whether its settlement is held, or which scope stops it. A hold on acceptance
@@ -213,7 +211,27 @@ fn by_holds(kind: RequestType, admission: Admission) -> Result<bool, HoldScope> 
     if holds.contains(HoldScope::Download) && kind == RequestType::Download {
         return Err(HoldScope::Download);
     }
-    Ok(holds.contains(HoldScope::Settlement) && kind.moves_money())
+    Ok(holds.contains(HoldScope::Settlement) && adds_to_payout(kind))
+}
+
+/// Whether what it books waits by itself. What follows an earlier transaction waits with that one: a void that
+/// waited alone would leave its sale to be paid out.
+const fn adds_to_payout(kind: RequestType) -> bool {
+    match kind {
+        RequestType::NewMoney | RequestType::Completion | RequestType::Advice => true,
+        RequestType::Echo
+        | RequestType::SignOn
+        | RequestType::SignOff
+        | RequestType::CodeEntry
+        | RequestType::Download
+        | RequestType::Enquiry
+        | RequestType::Void
+        | RequestType::Refund
+        | RequestType::Reversal
+        | RequestType::QrQuery
+        | RequestType::Settlement
+        | RequestType::Trailer => false,
+    }
 }
 
 /// What a listener makes of the serial number that a message names.
@@ -566,9 +584,10 @@ mod tests {
                         admission: active,
                         held: false,
                     },
-                    Decision::Pass { held, .. } => Decision::Pass {
+                    // What such an account has coming is not paid in any case.
+                    Decision::Pass { .. } => Decision::Pass {
                         admission: active,
-                        held,
+                        held: false,
                     },
                     Decision::Decline(_) => Decision::Decline(DeclineReason::Account(*status)),
                 };
@@ -633,8 +652,8 @@ mod tests {
             (RequestType::Enquiry, "xppp"),
             (RequestType::NewMoney, "xhpp"),
             (RequestType::Completion, "xhpp"),
-            (RequestType::Void, "phpp"),
-            (RequestType::Refund, "xhxp"),
+            (RequestType::Void, "pppp"),
+            (RequestType::Refund, "xpxp"),
             (RequestType::Reversal, "pppp"),
             (RequestType::QrQuery, "pppp"),
             (RequestType::Advice, "phpp"),

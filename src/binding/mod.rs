@@ -5,7 +5,7 @@
 //! state; [`account`], [`device`], [`contact`], [`hold`] and [`challenge`] say it of what hangs on it;
 //! [`unbinding`] and [`replacement`] are the cases that end one, [`documents`] and [`wipe`] what they have in them, and
 //! [`watch`] is what is heard afterwards. [`limit`]
-//! says how much may be taken, and [`counters`] count it. Every event that cannot happen is answered
+//! says how much may be taken, and [`counters`] count it; [`payout`] says when it may be paid out. Every event that cannot happen is answered
 //! with a [`Refusal`] that says what to do instead. Nothing here knows a socket, a clock, randomness or a
 //! store: `switch` loads the directory, `admin` changes store and directory together.
 //!
@@ -26,6 +26,7 @@ pub mod life;
 pub mod limit;
 pub mod merchant;
 mod named;
+pub mod payout;
 pub mod refusal;
 pub mod replacement;
 pub mod state;

@@ -13,6 +13,11 @@ pub const INPUT_BYTES_MAX: usize = 1 << 20;
 pub enum Notation {
     /// Hexadecimal digits, also as a hex dump.
     Hex,
+    /// The same, an odd number of them: one is missing, or too many.
+    OddHex {
+        /// Digits found; the last one is left out.
+        digits: usize,
+    },
     /// Base64 in either alphabet.
     Base64,
     /// The bytes themselves.
@@ -25,6 +30,7 @@ impl Notation {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hex => "hexadecimal",
+            Self::OddHex { .. } => "hexadecimal, an odd number of digits",
             Self::Base64 => "base64",
             Self::Raw => "raw",
         }
@@ -121,6 +127,7 @@ pub fn readings(input: &[u8]) -> Result<Vec<Reading>, BytesError> {
         }),
         // Offsets were understood, so it is a dump and nothing else.
         Err(error @ (BytesError::LeftOut { .. } | BytesError::Offset { .. })) => return Err(error),
+        Err(BytesError::OddDigits { digits }) => found.extend(short_of_a_digit(text, digits)),
         Err(_) => {}
     }
     if let Ok(bytes) = base64(text) {
@@ -134,6 +141,20 @@ pub fn readings(input: &[u8]) -> Result<Vec<Reading>, BytesError> {
     Ok(found)
 }
 
+/// Digits of which one was lost or is too many, as far as they are whole bytes: in a message that is not there to its
+/// end, this is said with it.
+fn short_of_a_digit(text: &str, digits: usize) -> Option<Reading> {
+    let last = text.rfind(|c: char| c.is_ascii_hexdigit())?;
+    let bytes = hex(text.get(..last)?).ok()?;
+    (bytes.len() >= MESSAGE_BYTES_MIN).then_some(Reading {
+        notation: Notation::OddHex { digits },
+        bytes,
+    })
+}
+
+/// Shorter than any message: an odd number of digits is something else.
+const MESSAGE_BYTES_MIN: usize = 8;
+
 /// The bytes of an input that is known to be written in one way.
 ///
 /// # Errors
@@ -143,7 +164,7 @@ pub fn read(input: &[u8], notation: Notation) -> Result<Vec<u8>, BytesError> {
     let not_hex = |_| BytesError::NotHex { line: 1, column: 1 };
     match notation {
         Notation::Raw => Ok(input.to_vec()),
-        Notation::Hex => hex(str::from_utf8(input).map_err(not_hex)?),
+        Notation::Hex | Notation::OddHex { .. } => hex(str::from_utf8(input).map_err(not_hex)?),
         Notation::Base64 => {
             base64(str::from_utf8(input).map_err(|_not_text| BytesError::NotBase64)?)
         }

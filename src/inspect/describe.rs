@@ -9,7 +9,7 @@ use super::bytes::to_hex;
 use super::content::Content;
 use super::element::{Element, HIDDEN, Reveal};
 use super::emv;
-use super::stray::{envelope_digits, holds_card};
+use super::stray::{envelope_digits, holds_card, holds_filled_card};
 
 /// Chip data of a dialect that says no more of it.
 static CHIP: Layout = Layout {
@@ -177,21 +177,23 @@ fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(PartName, String)> {
     parts.collect()
 }
 
-/// Hides what looks like a card number or a track and would be open to everybody.
-fn hide_stray(element: &mut Element) {
-    if element.exposure == Exposure::Open && shows_card(&element.content) {
+/// Hides what looks like a card number or a track and would be open to everybody. `divided`: its parts are looked at by
+/// themselves.
+fn hide_stray(element: &mut Element, divided: bool) {
+    if element.exposure == Exposure::Open && shows_card(&element.content, divided) {
         element.exposure = Exposure::Secret;
     }
 }
 
 /// Whether a value that is shown would show a card number or a track.
-pub(super) fn shows_card(content: &Content) -> bool {
+pub(super) fn shows_card(content: &Content, divided: bool) -> bool {
     let bytes = content.bytes();
     let hex = match content {
         Content::Bytes(_) => to_hex(bytes).into_bytes(),
         Content::Digits(_) | Content::Text(_) => Vec::new(),
     };
-    holds_card(bytes) || holds_card(&hex)
+    let shows = |text: &[u8]| holds_card(text) || (!divided && holds_filled_card(text));
+    shows(bytes) || shows(&hex)
 }
 
 /// How a field divides: as the dialect says, chip data as EMV says.
@@ -206,7 +208,7 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
     let mut element = Element::new(field.number.to_string(), content, field.exposure);
     element.en.clone_from(&field.en);
     element.zh.clone_from(&field.zh);
-    hide_stray(&mut element);
+    hide_stray(&mut element, layout_of(dialect, field).is_some());
     if field.number == dialect.roles().response_code {
         let code = ResponseCode::from_slice(element.content.bytes());
         let text = code.and_then(|code| dialect.text_of(code));
@@ -277,6 +279,13 @@ fn part(
     };
     let kind = rule.map_or(FieldType::Binary, |rule| rule.kind);
     let shown = rule.map_or(Exposure::Open, |rule| rule.exposure);
+    let inner = rule.and_then(|rule| rule.layout.as_ref());
+    // What is not known of something secret is secret, and so is what only holds parts: those speak for themselves.
+    let silent = inner.is_some() || (rule.is_none() && known.is_none());
+    let shown = match around.exposure {
+        Exposure::Secret if silent => Exposure::Secret,
+        _ => shown,
+    };
     // What nobody may see of a chip stays hidden, whatever a dialect says.
     let exposure = match known.map(|tag| tag.exposure) {
         Some(Exposure::Secret) => Exposure::Secret,
@@ -300,16 +309,21 @@ fn part(
         }
         (None, None) => {}
     }
-    hide_stray(&mut element);
+    let walk = part.parts();
+    hide_stray(&mut element, walk.is_some());
     let each = characters_each(&around.content);
     element.from = part.offset().saturating_sub(base).saturating_mul(each);
     element.span = part.content().len().saturating_mul(each);
-    let Some(walk) = part.parts() else {
+    let Some(walk) = walk else {
         return (element, None);
     };
-    let inner = rule.and_then(|rule| rule.layout.as_ref()).unwrap_or(layout);
+    let inner = inner.unwrap_or(layout);
     let (read, error) = parts(inner, walk, &element, part.offset());
     element.parts = read;
+    // As for a field: what cannot be taken apart may hold what only a part of it hides.
+    if error.is_some() && hides(inner) {
+        element.exposure = Exposure::Secret;
+    }
     element.broken = error.map(|error| error.to_string());
     (element, error)
 }

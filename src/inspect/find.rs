@@ -144,8 +144,9 @@ pub fn guesses(
         }
     }
     // Digits are meant as digits, unless they make a message as they are.
-    if all.iter().any(|guess| guess.notation == Notation::Hex) {
-        let others = |guess: &&mut Guess| guess.notation != Notation::Hex && !guess.is_sound();
+    let is_hex = |guess: &Guess| matches!(guess.notation, Notation::Hex | Notation::OddHex { .. });
+    if all.iter().any(is_hex) {
+        let others = |guess: &&mut Guess| !is_hex(guess) && !guess.is_sound();
         for guess in all.iter_mut().filter(others) {
             guess.score = guess.score.saturating_sub(400);
         }
@@ -218,7 +219,7 @@ fn guess(
     let (error, score) = attempt(dialect, &frame);
     // Written out: raw bytes that look like digits are seldom meant.
     let doubt = match reading.notation {
-        Notation::Hex => 0,
+        Notation::Hex | Notation::OddHex { .. } => 0,
         Notation::Base64 => 2,
         Notation::Raw => 1,
     };

@@ -143,9 +143,10 @@ fn is_hidden(message: &Message<'_>, de: u8) -> bool {
         return true;
     };
     let value = message.value(de).unwrap_or_default();
+    let content = Content::new(field.kind, value.into_owned());
     field.exposure != Exposure::Open
         || dialect.layout(de).is_some_and(hides)
-        || shows_card(&Content::new(field.kind, value.into_owned()))
+        || shows_card(&content, dialect.layout(de).is_some())
 }
 
 /// Fields that were read where a byte is hidden.

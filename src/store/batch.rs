@@ -259,7 +259,7 @@ pub fn count(totals: &mut BatchTotals, row: &TransactionRow) {
         return;
     };
     match class {
-        Class::Sale | Class::Void | Class::Refund | Class::Held => {
+        Class::Sale | Class::Void | Class::Refund | Class::Released | Class::Held => {
             let minor = u64::try_from(minor.unsigned_abs()).unwrap_or(u64::MAX);
             if row.sign > 0 {
                 totals.debit.add(minor);

@@ -7,6 +7,8 @@
 //!
 //! Values of contacts and documents come sealed ([`Sealed`]): the store never sees them in clear.
 
+use std::ops::Range;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,6 +25,7 @@ use crate::binding::drain::{Impact, Outstanding};
 use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
+use crate::binding::payout::PayoutHistory;
 use crate::binding::replacement::{DeviceTest, Leaving, Replacement};
 use crate::binding::unbinding::{Channel, Claim, Export, Proof, UnbindReason, Unbinding};
 use crate::binding::watch::AlertKind;
@@ -775,6 +778,24 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn payee(&mut self, account: AccountId) -> Result<Option<String>, StoreError>;
+
+    /// When what a binding took may be paid out, with those before and after it in its line of replacements.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn payout_history(&mut self, binding: BindingId) -> Result<PayoutHistory, StoreError>;
+
+    /// Bindings that have, or had, anything that stops payouts of before; and their lines.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn payouts_stopped(&mut self) -> Result<Vec<BindingId>, StoreError>;
+
+    /// Bindings of which something changed in that time that payouts depend on; and their lines.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn payouts_changed(&mut self, times: Range<Timestamp>) -> Result<Vec<BindingId>, StoreError>;
 
     /// The acquirer's reference of an account.
     ///

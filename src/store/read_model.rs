@@ -510,7 +510,8 @@ pub trait TransactionReader: BindingReader + Send {
 
     /// Calls `each` with every transaction that was accepted in that time and can move money, by account
     /// and then by acceptance, all as of one moment, until it returns false. What expired and was sent
-    /// again is left to its repeat. Gives the journal group up to which that is.
+    /// again is left to its repeat. `earlier` are transactions of before, in the same order and of that account if
+    /// there is one, which are shown too. Gives the journal group up to which that is.
     ///
     /// # Errors
     /// When reading fails.
@@ -518,8 +519,27 @@ pub trait TransactionReader: BindingReader + Send {
         &mut self,
         times: std::ops::Range<Timestamp>,
         account: Option<AccountId>,
+        earlier: &[(AccountId, TxnId)],
         each: &mut dyn FnMut(TransactionRow) -> bool,
     ) -> Result<u64, StoreError>;
+
+    /// Calls `each` with every transaction that a terminal's binding took in that time.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn taken_by(
+        &mut self,
+        key: TerminalKey,
+        binding: BindingId,
+        times: std::ops::Range<Timestamp>,
+        each: &mut dyn FnMut(TransactionRow),
+    ) -> Result<(), StoreError>;
+
+    /// What voids, completes or refunds a transaction, whatever became of it.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn followers(&mut self, original: TxnId) -> Result<Vec<TransactionRow>, StoreError>;
 }
 
 #[cfg(test)]

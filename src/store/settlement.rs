@@ -3,6 +3,9 @@
 //! Pure: a transaction's latest outcome decides. What moves no money (enquiries, pre-authorisations) and
 //! what was declined counts as nothing. All amounts carry the sign of the account's favour: a sale is
 //! positive, a void or a refund negative, and sums are plain sums.
+//!
+//! What may not be paid out on its day is `held` in that day's file, for good, and `released` in the file of the day
+//! that pays it ([`binding::payout`](crate::binding::payout) says which).
 
 use std::collections::BTreeMap;
 
@@ -21,7 +24,9 @@ pub enum Class {
     Refund,
     /// It was undone, and the upstream acknowledged that. Counts nothing; the amount is what was asked for.
     Reversed,
-    /// Approved, but not to be paid out until the binding that took it is verified again.
+    /// Approved on an earlier day, in whose file it was held: this day pays it, sales as well as what undoes them.
+    Released,
+    /// Approved, but not to be paid out on its day: the binding that took it was not verified, or something held it.
     Held,
     /// Approved, but the account it belongs to cannot be paid: it is closed, invalid or frozen by now. It waits for the
     /// account, or, where that is closed, until two persons say which other account gets it.
@@ -33,10 +38,11 @@ pub enum Class {
 
 impl Class {
     /// In the order files have them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Sale,
         Self::Void,
         Self::Refund,
+        Self::Released,
         Self::Held,
         Self::Unpayable,
         Self::Suspense,
@@ -51,6 +57,7 @@ impl Class {
             Self::Void => "voids",
             Self::Refund => "refunds",
             Self::Reversed => "reversed",
+            Self::Released => "released",
             Self::Held => "held",
             Self::Unpayable => "unpayable",
             Self::Suspense => "suspense",
@@ -61,13 +68,13 @@ impl Class {
     #[must_use]
     pub const fn is_net(self) -> bool {
         match self {
-            Self::Sale | Self::Void | Self::Refund => true,
+            Self::Sale | Self::Void | Self::Refund | Self::Released => true,
             Self::Reversed | Self::Held | Self::Unpayable | Self::Suspense => false,
         }
     }
 
     /// What a transaction counts as and the minor units of it, in the account's favour when positive;
-    /// `None` when it counts as nothing.
+    /// `None` when it counts as nothing. Whether it waits does not matter here.
     #[must_use]
     pub fn of(row: &TransactionRow) -> Option<(Self, i128)> {
         if row.sign == 0 {
@@ -98,14 +105,49 @@ impl Class {
         if self.is_net() { Self::Unpayable } else { self }
     }
 
-    const fn of_approved(row: &TransactionRow) -> Self {
-        match (row.held, row.kind, row.sign) {
-            (true, _, _) => Self::Held,
-            (false, RequestType::Void, _) => Self::Void,
-            (false, _, 1..) => Self::Sale,
-            (false, _, _) => Self::Refund,
+    /// What it counts as in the file of a day.
+    #[must_use]
+    pub const fn with(self, payout: Payout) -> Self {
+        match payout {
+            Payout::OnItsDay => self,
+            Payout::Waits if self.is_net() => Self::Held,
+            Payout::Late if self.is_net() => Self::Released,
+            Payout::Waits | Payout::Late => self,
         }
     }
+
+    const fn of_approved(row: &TransactionRow) -> Self {
+        match (row.kind, row.sign) {
+            (RequestType::Void, _) => Self::Void,
+            (_, 1..) => Self::Sale,
+            (_, _) => Self::Refund,
+        }
+    }
+}
+
+/// When a transaction is paid, as the file of a day sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payout {
+    /// On the day on which it was accepted.
+    OnItsDay,
+    /// Not on this day, on which it was accepted.
+    Waits,
+    /// On this day, and it was accepted earlier.
+    Late,
+}
+
+/// Whether a transaction waits with the one that it follows, and never by itself.
+#[must_use]
+pub const fn waits_with_original(row: &TransactionRow) -> bool {
+    matches!(row.kind, RequestType::Void | RequestType::Refund)
+}
+
+/// The version under which it was taken while it had to wait; `None` for what lowers the payout, which never waits by
+/// itself.
+#[must_use]
+pub fn held_under(row: &TransactionRow) -> Option<u32> {
+    let adds = row.sign > 0 && !waits_with_original(row);
+    (adds && row.held).then_some(row.version)
 }
 
 /// How many, and how much.
@@ -151,7 +193,7 @@ impl Totals {
         self.0.get(&class).copied().unwrap_or_default()
     }
 
-    /// What is to be paid out: sales, voids and refunds together.
+    /// What is to be paid out: sales, voids, refunds and what is released together.
     #[must_use]
     pub fn net(&self) -> Tally {
         let mut net = Tally::default();
@@ -239,21 +281,51 @@ mod tests {
         check(NewMoney, 0, Some(ReversalOwed), None);
     }
 
+    /// Whatever it is, and only when it is approved: what is not is nobody's money yet.
     #[test]
-    fn what_is_held_is_held_whatever_it_is_and_only_when_approved() {
-        let held = |kind, sign, outcome| {
-            let row = TransactionRow {
-                held: true,
-                ..row(kind, sign, Some(outcome))
-            };
-            Class::of(&row)
+    fn what_waits_is_held_on_its_day_and_released_on_the_day_that_pays_it() {
+        let class = |kind, sign, outcome, payout| {
+            let (class, minor) = Class::of(&row(kind, sign, Some(outcome))).unwrap();
+            (class.with(payout), minor)
         };
-        let (void, refund) = (RequestType::Void, RequestType::Refund);
-        let approved = OutcomeKind::Approved;
-        assert_eq!(held(void, -1, approved), Some((Class::Held, -900)));
-        assert_eq!(held(refund, -1, approved), Some((Class::Held, -900)));
-        let owed = held(void, -1, OutcomeKind::ReversalOwed);
-        assert_eq!(owed, Some((Class::Suspense, -1_000)));
+        let (sale, void) = (RequestType::NewMoney, RequestType::Void);
+        let (approved, owed) = (OutcomeKind::Approved, OutcomeKind::ReversalOwed);
+        for (kind, sign, minor) in [(sale, 1, 900), (void, -1, -900)] {
+            let held = class(kind, sign, approved, Payout::Waits);
+            assert_eq!(held, (Class::Held, minor));
+            let late = class(kind, sign, approved, Payout::Late);
+            assert_eq!(late, (Class::Released, minor));
+        }
+        for payout in [Payout::OnItsDay, Payout::Waits, Payout::Late] {
+            let suspense = class(void, -1, owed, payout);
+            assert_eq!(suspense, (Class::Suspense, -1_000));
+        }
+    }
+
+    #[test]
+    fn what_lowers_the_payout_never_waits_by_itself() {
+        use RequestType::{Advice, Completion, NewMoney, Refund, Void};
+        for (kind, sign, expect) in [
+            (NewMoney, 1, Some(1)),
+            (Completion, 1, Some(1)),
+            (Advice, 1, Some(1)),
+            (NewMoney, -1, None),
+            (Refund, -1, None),
+            (Void, -1, None),
+            // It takes a refund back: it waits with that, and that with its sale.
+            (Void, 1, None),
+        ] {
+            let held = TransactionRow {
+                held: true,
+                ..row(kind, sign, Some(OutcomeKind::Approved))
+            };
+            assert_eq!(held_under(&held), expect, "{kind:?} {sign}");
+            let plain = TransactionRow {
+                held: false,
+                ..held
+            };
+            assert_eq!(held_under(&plain), None, "{kind:?} {sign}");
+        }
     }
 
     #[test]
@@ -262,7 +334,7 @@ mod tests {
         for (at, class) in (0..).zip(Class::ALL) {
             totals.add(class, 10_i128.pow(at));
         }
-        assert_eq!((totals.net().count, totals.net().minor), (3, 111));
+        assert_eq!((totals.net().count, totals.net().minor), (4, 1_111));
         for class in Class::ALL {
             let stays = !class.is_net();
             assert_eq!(class.without_payee() == class, stays, "{class:?}");
@@ -270,7 +342,7 @@ mod tests {
         }
         let mut twice = totals.clone();
         twice.add_all(&totals);
-        assert_eq!(twice.of(Class::Reversed).minor, 2_000_000);
-        assert_eq!(twice.net().count, 6);
+        assert_eq!(twice.of(Class::Reversed).minor, 20_000_000);
+        assert_eq!(twice.net().count, 8);
     }
 }

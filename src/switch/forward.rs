@@ -495,7 +495,7 @@ impl Switch {
             return Err(self.look_up(Job::original(session, message, key)));
         }
         // The upstream's own numbers and codes it knows itself.
-        let (Some(part), OriginalName::Place { batch, stan }) = (part, name) else {
+        let (Some(part), OriginalName::Place { batch, stan, .. }) = (part, name) else {
             return Ok(None);
         };
         if !group.stans.is_own() {

@@ -212,7 +212,13 @@ impl Switch {
         model: &mut dyn ReadModel,
         journal: &mut dyn JournalStore,
     ) -> Result<Option<Handled>, StoreError> {
-        let found = self.find_at(job, message, job.batch, job.stan, request.kind, model)?;
+        let found = self.find_at(
+            job,
+            message,
+            (job.batch, job.stan, None),
+            request.kind,
+            model,
+        )?;
         let Some(row) = &found else {
             return Ok(Some(self.reverse_unseen(job, message, request)));
         };

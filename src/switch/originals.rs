@@ -18,7 +18,7 @@ use crate::iso8583::{Message, Request};
 use crate::store::read_model::Query;
 use crate::store::{OutcomeKind, ReadModel, StoreError, TransactionRow};
 use crate::transaction::originals::{
-    FollowUps, Following, NotFollowing, Standing, follows, may_follow,
+    FollowUps, Following, NotFollowing, Standing, follows, may_follow, meant_by,
 };
 
 /// Days that an original named without its date may be old.
@@ -32,8 +32,13 @@ const MICROS_A_DAY: u64 = 86_400_000_000;
 /// How a request names an earlier transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OriginalName {
-    /// By where this terminal sent it.
-    Place { batch: BatchNumber, stan: Stan },
+    /// By where this terminal sent it, or one that it took over from; the upstream's reference number, if that is
+    /// named too, tells two at one place apart.
+    Place {
+        batch: BatchNumber,
+        stan: Stan,
+        rrn: Option<String>,
+    },
     /// By the upstream's reference number.
     Rrn { rrn: String, date: Option<u16> },
     /// By the upstream's authorisation code, which is unique for a card at most.
@@ -45,13 +50,6 @@ impl OriginalName {
     /// a code.
     pub(super) fn of(message: &Message<'_>, kind: RequestType) -> Option<Self> {
         let original = message.original().unwrap_or_default();
-        if let Some(stan) = original.stan {
-            let batch = original.batch.unwrap_or_default();
-            return Some(Self::Place { batch, stan });
-        }
-        if !follows(kind) {
-            return None;
-        }
         let roles = message.dialect().roles().original;
         let date = original.date;
         let text = |de: u8| {
@@ -59,29 +57,29 @@ impl OriginalName {
             let text = str::from_utf8(&bytes).ok()?.trim();
             (!text.is_empty() && text.bytes().any(|b| b != b'0')).then(|| text.to_owned())
         };
+        if let Some(stan) = original.stan {
+            let batch = original.batch.unwrap_or_default();
+            // A reversal names what this terminal sent, which is one thing.
+            let rrn = follows(kind).then(|| text(roles.rrn)).flatten();
+            return Some(Self::Place { batch, stan, rrn });
+        }
+        if !follows(kind) {
+            return None;
+        }
         text(roles.rrn)
             .map(|rrn| Self::Rrn { rrn, date })
             .or_else(|| text(roles.approval_code).map(|code| Self::Approval { code, date }))
     }
 }
 
-/// The upstream's number of the original, where a request says it.
-fn rrn_of(message: &Message<'_>) -> Option<String> {
-    let de = message.dialect().roles().original.rrn;
-    let bytes = (de != 0).then(|| message.value(de)).flatten()?;
-    let text = str::from_utf8(&bytes).ok()?.trim();
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
 impl Switch {
-    /// Among the bindings the terminal id has or had, the one whose merchant the request names. The outer
-    /// `None`: the read model cannot say.
+    /// What was sent at a place under a binding that the terminal id has or had, of the merchant that the request
+    /// names; and, for what is named on purpose, under those that it took over from, which number alike.
     pub(super) fn find_at(
         &self,
         job: &Job,
         message: &Message<'_>,
-        batch: BatchNumber,
-        stan: Stan,
+        (batch, stan, rrn): (BatchNumber, Stan, Option<&str>),
         kind: RequestType,
         model: &mut dyn ReadModel,
     ) -> Result<Option<TransactionRow>, StoreError> {
@@ -101,26 +99,14 @@ impl Switch {
             Vec::new()
         };
         let own = current.into_iter().chain(former.into_iter().rev());
-        // The batches and numbers of two devices may be the same: the upstream's number tells which is meant.
-        let rrn = follows(kind).then(|| rrn_of(message)).flatten();
-        let mut first = None;
+        let mut found = Vec::new();
         for binding in own.chain(before.into_iter().rev()) {
-            let Some(row) = model.find(binding, batch, stan)? else {
-                continue;
-            };
-            if merchant.is_some_and(|m| m.as_str() != row.merchant) {
-                continue;
-            }
-            let known = row
-                .outcome
-                .as_ref()
-                .and_then(|outcome| outcome.rrn.as_deref());
-            if rrn.is_none() || known.map(str::trim) == rrn.as_deref() {
-                return Ok(Some(row));
-            }
-            first = first.or(Some(row));
+            let row = model.find(binding, batch, stan)?;
+            found.extend(row.filter(|row| merchant.is_none_or(|m| m.as_str() == row.merchant)));
         }
-        Ok(first)
+        let numbers: Vec<_> = found.iter().map(rrn_of).collect();
+        let meant = meant_by(&numbers, rrn);
+        Ok(meant.map(|at| found.swap_remove(at)))
     }
 
     /// The original that a request names, and whether the request may follow it. `None` when it names none.
@@ -136,8 +122,9 @@ impl Switch {
         };
         let following = following(message, request);
         let found = match &name {
-            OriginalName::Place { batch, stan } => {
-                self.find_at(job, message, *batch, *stan, request.kind, model)?
+            OriginalName::Place { batch, stan, rrn } => {
+                let place = (*batch, *stan, rrn.as_deref());
+                self.find_at(job, message, place, request.kind, model)?
             }
             OriginalName::Rrn { rrn, date } => {
                 let query = Query {
@@ -292,6 +279,10 @@ fn standing_of(row: &TransactionRow, follow_ups: FollowUps) -> Standing {
         card: row.pan,
         follow_ups,
     }
+}
+
+fn rrn_of(row: &TransactionRow) -> Option<&str> {
+    row.outcome.as_ref()?.rrn.as_deref().map(str::trim)
 }
 
 fn is_named(currency: &Currency) -> bool {

@@ -162,6 +162,20 @@ pub fn may_follow(following: &Following, original: Option<&Standing>) -> Result<
     }
 }
 
+/// Which of the transactions at one place a request means, given by their reference numbers, its own binding's first.
+/// A terminal that took over from another one numbers like that one, so there may be several: the number that the request
+/// names decides. Where it names none of theirs it means another one, unless they have none.
+#[must_use]
+pub fn meant_by(found: &[Option<&str>], named: Option<&str>) -> Option<usize> {
+    if found.len() > 1
+        && let Some(named) = named
+    {
+        let same = found.iter().position(|rrn| *rrn == Some(named));
+        return same.or_else(|| found.iter().position(Option::is_none));
+    }
+    (!found.is_empty()).then_some(0)
+}
+
 /// Whether the original is something that a void, completion or refund of this sign follows.
 const fn is_of_its_kind(following: &Following, original: &Standing) -> bool {
     let takes = matches!(
@@ -358,6 +372,22 @@ mod tests {
     ) {
         let found = may_follow(&following(kind, asked), original.as_ref());
         assert_eq!(found, expect, "{kind:?} of {asked} after {original:?}");
+    }
+
+    #[test]
+    fn of_several_at_one_place_the_reference_number_decides() {
+        let check = |found: &[Option<&str>], named, expect| {
+            assert_eq!(meant_by(found, named), expect, "{found:?} {named:?}");
+        };
+        check(&[], Some("A"), None);
+        // A place that is one transaction's alone is enough.
+        check(&[Some("A")], Some("B"), Some(0));
+        check(&[Some("A"), Some("B")], Some("A"), Some(0));
+        check(&[Some("A"), Some("B")], Some("B"), Some(1));
+        check(&[Some("A"), Some("B")], Some("C"), None);
+        check(&[Some("A"), Some("A")], Some("A"), Some(0));
+        check(&[Some("A"), Some("B")], None, Some(0));
+        check(&[Some("A"), None], Some("B"), Some(1));
     }
 
     #[test]

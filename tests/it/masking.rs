@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use ::bytes::BytesMut;
 use posgate::inspect::{self, Content, Element, Guess, Reveal, guesses};
-use posgate::iso8583::{Dialect, Index};
+use posgate::iso8583::{Dialect, FieldType, Index, Mti};
 
 use crate::messages::{reading, samples, shipped};
 
@@ -171,7 +171,7 @@ fn a_window_hides_what_a_field_for_everybody_holds() {
     let mut out = BytesMut::new();
     let mut writer = dialect.write(&mut out);
     writer.envelope_default();
-    writer.mti(posgate::iso8583::Mti::parse("0200").unwrap());
+    writer.mti(Mti::parse("0200").unwrap());
     // DE59 is open, and its A3 is a customer's code: the length of A3 is one too many.
     writer.text(59, b"A3019284712345678901234");
     writer.finish().unwrap();
@@ -220,5 +220,118 @@ fn damage_of_any_kind_shows_no_secret() {
             &format!("{} damaged by seed {seed}", dialects[which].name()),
             &secrets,
         );
+    }
+}
+
+/// A message of the dialect with these fields, with its length prefix.
+fn with_fields(name: &str, mti: &str, fields: &[(u8, &str)]) -> Vec<u8> {
+    let dialect = Dialect::shipped(name).unwrap();
+    let mut out = BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.envelope_default();
+    writer.mti(Mti::parse(mti).unwrap());
+    for (de, value) in fields {
+        match dialect.field(*de).unwrap().kind {
+            FieldType::Binary => writer.field(*de, &inspect::bytes::hex(value).unwrap()),
+            _ => writer.field(*de, value.as_bytes()),
+        }
+    }
+    writer.finish().unwrap();
+    out.to_vec()
+}
+
+/// What is shown of bytes that are known to be in a dialect.
+fn shown_in(name: &str, bytes: &[u8]) -> String {
+    let dialect = Dialect::shipped(name).unwrap();
+    let found = guesses(&[reading(bytes)], &[dialect], None);
+    shown(&found[0])
+}
+
+#[test]
+fn parts_of_what_is_secret_stay_secret_when_they_are_unknown_or_broken() {
+    let card = [
+        (2, "5412751234567890"),
+        (3, "000000"),
+        (4, "000000000100"),
+        (7, "1122101500"),
+        (11, "000001"),
+        (32, "123456"),
+        (41, "TERM0001"),
+    ];
+    // A sub-element that is known to be a card verification code, one that is not known, and one whose length is wrong.
+    for (de48, secrets) in [
+        ("R9203777", &["9203777"][..]),
+        (
+            "R33240101C02165412751234567890030430129203777",
+            &["41275123", "3777"],
+        ),
+        (
+            "R33240101C021654127512345678900304301292031239903777",
+            &["41275123", "9903777"],
+        ),
+    ] {
+        let fields: Vec<_> = card.into_iter().chain([(48, de48)]).collect();
+        let text = shown_in(
+            "mastercard-style",
+            &with_fields("mastercard-style", "0100", &fields),
+        );
+        assert!(text.contains("541275"), "{text}");
+        for secret in secrets {
+            let hex = inspect::bytes::to_hex(secret.as_bytes());
+            assert!(
+                !text.contains(secret) && !text.contains(&hex),
+                "{secret} of {de48}:\n{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_explanation_that_takes_a_pin_block_for_another_size_shows_nothing_in_front_of_it() {
+    let mut sale = with_fields(
+        "iso8583-2003-ascii",
+        "2200",
+        &[
+            (2, "4716908273645185"),
+            (3, "000000"),
+            (4, "1562000000012345"),
+            (11, "000000000123"),
+            (12, "20261122181500"),
+            (24, "200"),
+            (41, "TERM0001        "),
+            (42, "MERCHANT0000001"),
+            (52, PIN),
+        ],
+    );
+    let length = sale.windows(3).position(|at| at == b"15M").unwrap();
+    sale[length..length + 2].copy_from_slice(b"23");
+    let text = shown_in("iso8583-2003-ascii", &sale);
+    assert!(text.contains("471690"), "{text}");
+    for shown in [&PIN[..8], &PIN[8..]] {
+        assert!(!text.contains(shown), "{shown}: {text}");
+        let hex = inspect::bytes::to_hex(shown.as_bytes());
+        assert!(!text.contains(&hex), "{shown}: {text}");
+    }
+}
+
+#[test]
+fn an_envelope_as_usual_is_shown_whatever_its_digits_look_like() {
+    let dialect = Dialect::shipped("unionpay-pos").unwrap();
+    for (tpdu, header) in [
+        ("6000070000", "603100311108"),
+        ("6000060012", "603100310000"),
+        ("6001230000", "603100310000"),
+    ] {
+        let mut sale = sale(&dialect);
+        let envelope = inspect::bytes::hex(&format!("{tpdu}{header}")).unwrap();
+        sale[2..13].copy_from_slice(&envelope);
+        let found = guesses(&[reading(&sale)], &[dialect.clone()], None);
+        let mut index = Index::new();
+        let message = found[0]
+            .dialect
+            .decode(&found[0].frame, &mut index)
+            .unwrap();
+        let shown = inspect::describe(&message).envelope(Reveal::Masked);
+        assert_eq!((shown.tpdu.as_str(), shown.header.as_str()), (tpdu, header));
     }
 }

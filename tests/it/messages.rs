@@ -420,6 +420,36 @@ fn headers_that_are_missing_or_too_many_are_told() {
 }
 
 #[test]
+fn a_wrong_prefix_before_a_whole_message_is_told() {
+    for more in [1_u16, 28] {
+        let mut bytes = sale("iso8583-1987-ascii");
+        let length = u16::try_from(bytes.len() - 2).unwrap() + more;
+        bytes[..2].copy_from_slice(&length.to_be_bytes());
+        check_cause(
+            "iso8583-1987-ascii",
+            &bytes,
+            "the length prefix is wrong: what is there decodes to its end",
+        );
+    }
+}
+
+#[test]
+fn a_digit_that_is_missing_is_told() {
+    let digits = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SAMPLE)).unwrap();
+    let bytes = bytes::hex(&digits).unwrap();
+    let text = bytes::to_hex(&bytes);
+    let found = posgate(&["message", "decode", &text[..text.len() - 1]], b"");
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
+    let table = out(&found);
+    assert!(table.starts_with("unionpay-pos, framed"), "{table}");
+    let told = format!(
+        "likely cause: there are {} hexadecimal digits, an odd number",
+        text.len() - 1
+    );
+    assert!(table.contains(&told), "{table}");
+}
+
+#[test]
 fn what_stands_between_length_and_message_is_told() {
     let message = sale("unionpay-pos").split_off(2);
     let zeros = [&[0, 0][..], &message].concat();

@@ -68,8 +68,9 @@ pub fn explain(guess: &Guess, reveal: Reveal) -> Option<Fault> {
     let at = guess.input_offset(frame_offset);
     let best = search.best();
     // What decodes in a way that has a name, and has a card number where it should be one, is known from there.
-    let named =
-        best.filter(|best| best.rank <= Rank::Named && holds_together(&best.dialect, &best.frame));
+    let named = best.filter(|best| {
+        best.rank <= Rank::Named && !best.resized && holds_together(&best.dialect, &best.frame)
+    });
     let trusted = named.is_some() || search.whole();
     let shade = window::shade(guess, best, trusted, reveal);
     let window = match at {
@@ -101,7 +102,11 @@ fn holds_together(dialect: &Dialect, frame: &[u8]) -> bool {
 /// Network management and reconciliation are without a card.
 fn is_cardless(message: &Message<'_>) -> bool {
     let class = message.mti().class_key() & 0x0F;
-    let known = message.dialect().classify(message).is_some() && message.misshapen().is_none();
+    let dialect = message.dialect();
+    let request = dialect.classify(message).is_some() && message.misshapen().is_none();
+    // An answer is of a type that some request has.
+    let mut types = dialect.requests().iter().flat_map(|row| &row.mtis);
+    let known = request || types.any(|mti| mti.answer() == message.mti());
     known && matches!(class, 5 | 8)
 }
 

@@ -7,6 +7,7 @@ use crate::iso8583::{DecodeError, Dialect, Index};
 
 use super::lengths::announced_behind;
 use super::{CAUSES_MAX, Cause, is_cardless};
+use crate::inspect::bytes::Notation;
 use crate::inspect::find::{Guess, Layout, PrefixFault, SOUND, attempt, likely};
 use crate::inspect::stray::anchor;
 
@@ -34,6 +35,8 @@ pub(in crate::inspect) struct Found<'d> {
     pub(super) score: i32,
     pub(in crate::inspect) dialect: Cow<'d, Dialect>,
     pub(in crate::inspect) frame: Vec<u8>,
+    /// Whether binary fields have another size in it than the dialect says: it may decode by what a PIN block lacks then.
+    pub(super) resized: bool,
     /// Bytes of the input before those of `frame`, less those that were put into it in front.
     pub(in crate::inspect) shift: isize,
 }
@@ -46,6 +49,7 @@ impl Clone for Found<'_> {
             score: self.score,
             dialect: self.dialect.clone(),
             frame: self.frame.clone(),
+            resized: self.resized,
             shift: self.shift,
         }
     }
@@ -98,6 +102,12 @@ impl<'g> Search<'g> {
     }
 
     fn everything(&mut self) {
+        if let Notation::OddHex { digits } = self.guess.notation {
+            let text = format!(
+                "there are {digits} hexadecimal digits, an odd number: one is missing or too many; the last one is left out here"
+            );
+            self.tell(Rank::Around, text);
+        }
         self.prefixes();
         self.control_characters();
         self.behind_length();
@@ -163,6 +173,7 @@ impl<'g> Search<'g> {
             score,
             dialect,
             frame,
+            resized: false,
             shift,
         });
     }
@@ -254,6 +265,9 @@ impl<'g> Search<'g> {
         };
         let at_least = |missing: usize| format!("{}, or more", more(missing));
         let text = match (self.guess.prefix, self.guess.error) {
+            (Some(PrefixFault::CutOff { .. }), None) => {
+                "the length prefix is wrong: what is there decodes to its end".to_owned()
+            }
             (Some(PrefixFault::CutOff { missing }), _) => more(missing),
             (Some(PrefixFault::LeftOver { bytes }), None) => left_over(bytes),
             (
@@ -296,6 +310,7 @@ impl<'g> Search<'g> {
             score: 0,
             dialect: self.dialect(),
             frame: Vec::new(),
+            resized: false,
             shift: 0,
         });
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::iso8583::{DecodeError, Index, Scope, Variation, Writing};
 
 use super::Cause;
+use super::bitmap::Bitmap;
 use super::search::{Found, Rank, Search};
 use crate::inspect::find::{SOUND, attempt};
 
@@ -90,7 +91,12 @@ impl<'g> Search<'g> {
                 "pad, for each field of packed digits",
             ),
         ];
+        // Without its first bit a further bitmap changes nothing.
+        let further = Bitmap::of(self.guess).is_some_and(|bitmap| bitmap.announces(1));
         for (variation, text, remedy) in singles {
+            if matches!(variation, Variation::Bitmaps(_)) && !further {
+                continue;
+            }
             let remedy = format!("in [message]: {remedy}");
             // One field with an odd nibble is told by itself.
             let pad = matches!(variation, Variation::Pad(_));
@@ -172,7 +178,14 @@ impl<'g> Search<'g> {
             return;
         };
         let (frame, shift) = (self.guess.frame.clone(), self.shift());
+        let count = self.found.len();
         self.consider(rank, Cow::Owned(varied), frame, shift, text, remedy);
+        let resized = changing
+            .iter()
+            .any(|variation| matches!(variation, Variation::Bytes(..)));
+        if let Some(found) = self.found.get_mut(count) {
+            found.resized = resized;
+        }
     }
 
     /// The fields that were read, and the one at which it broke.
@@ -329,6 +342,7 @@ impl<'g> Search<'g> {
                                     score,
                                     dialect: Cow::Owned(varied),
                                     frame: self.guess.frame.clone(),
+                                    resized: true,
                                     shift: self.shift(),
                                 };
                                 best = Some((score, words, found));

@@ -180,7 +180,8 @@ impl Walk<'_, '_> {
                 "length" => read.length = Some(value),
                 "class" => read.class = value,
                 "packager" => read.packager = value,
-                "pad" => read.pad_left = value == "true",
+                // As Java reads it.
+                "pad" => read.pad_left = value.eq_ignore_ascii_case("true"),
                 "bitmapField" => read.bitmap_field = Some(value),
                 "firstField" => read.first_field = Some(value),
                 "tagMapper" => read.tag_mapper = value,
@@ -208,7 +209,8 @@ impl Walk<'_, '_> {
             );
             self.problems.warn(span, message);
         }
-        if attributes.emit_bitmap.as_deref() == Some("false") {
+        let emitted = attributes.emit_bitmap.as_deref();
+        if emitted.is_some_and(|value| !value.eq_ignore_ascii_case("true")) {
             let message = "emitBitmap is false: a message without a bitmap has no dialect";
             self.problems.error(span, message);
         }

@@ -298,6 +298,11 @@ impl<'t> Reader<'_, 't, '_> {
             object.warn(&format!("is left out: {}", unknown("prefix", &prefix)));
             return None;
         };
+        if encoding_name == "EBCDIC" && !matches!(kind.as_ref(), "Numeric" | "Track2" | "Track3") {
+            object.warn(
+                "is in EBCDIC, and taken for code page 1047: moov's own table has some other signs, as ! [ ] | ^",
+            );
+        }
         let inside = self.inside(&object, path, depth);
         let coding = match (encoding(&encoding_name), &inside) {
             (Some(coding), _) => coding,
@@ -403,15 +408,37 @@ impl<'t> Reader<'_, 't, '_> {
     /// Bytes of a composite's own bitmap, and whether it is in hexadecimal digits.
     fn inner_bitmap(&self, path: &str, raw: &'t RawValue) -> Option<(u16, bool)> {
         let object = self.source.object(&format!("{path}.bitmap"), raw)?;
-        let hex = object.text("enc").as_deref() == Some("HexToASCII");
-        Some((object.integer("length").unwrap_or(8), hex))
+        let coding = object.text("enc").unwrap_or_default();
+        let hex = match coding.as_ref() {
+            "HexToASCII" => true,
+            "Binary" | "ASCIIToHex" | "" => false,
+            other => {
+                object.warn(&format!("is in {other}, and taken for binary"));
+                false
+            }
+        };
+        let length = object.integer("length").unwrap_or(8);
+        // That it has the type and the prefix of a bitmap says nothing more.
+        let _ = (
+            object.value("type"),
+            object.value("prefix"),
+            object.value("description"),
+        );
+        object.finish();
+        Some((length, hex))
     }
 
     /// Characters of a tag, and whether it is one of BER-TLV (whose length is written as 0 or left out).
     fn tag(&self, path: &str, raw: &'t RawValue) -> Option<(u8, bool)> {
         let object = self.source.object(&format!("{path}.tag"), raw)?;
-        let ber = object.text("enc").as_deref() == Some("BerTLVTag");
+        let coding = object.text("enc").unwrap_or_default();
+        let ber = coding == "BerTLVTag";
         let length = object.integer("length").unwrap_or(0);
+        if !ber && length > 0 && !matches!(coding.as_ref(), "" | "ASCII") {
+            object.warn(&format!(
+                "is in {coding}, and taken for characters of ASCII: the tags of a dialect are no other"
+            ));
+        }
         // How parts are ordered when they are written follows from their tags here.
         let _ = (object.value("sort"), object.value("padding"));
         object.finish();

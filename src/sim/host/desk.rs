@@ -293,14 +293,29 @@ impl Case<'_> {
         }
     }
 
-    /// Whether what a void names is there to be voided. A void that names nothing is taken at its word.
+    /// Whether what a void names is there to be voided. A void that names nothing is taken at its word. Another terminal
+    /// of the same merchant may have made it: the reference number says so.
     fn original_stands(&self, ledger: &Ledger, terminal: TerminalId, void: &Row) -> bool {
         let named = self.message.original();
         let Some((stan, batch)) = named.and_then(|o| Some((o.stan?, o.batch))) else {
             return true;
         };
-        let row = ledger.row(terminal, batch.unwrap_or(void.batch), stan);
-        row.is_some_and(|row| row.state == State::Approved)
+        let batch = batch.unwrap_or(void.batch);
+        let rrn = self.message.value(self.dialect.roles().original.rrn);
+        let rrn = rrn.filter(|rrn| rrn.iter().any(|b| !b"0 ".contains(b)));
+        let is_meant = |at: TerminalId| {
+            let number = reference_number(at, batch.get(), stan.get());
+            rrn.as_ref().is_some_and(|rrn| **rrn == number)
+        };
+        let stands = |at: TerminalId| {
+            let row = ledger.row(at, batch, stan);
+            row.is_some_and(|row| row.state == State::Approved && row.merchant == void.merchant)
+        };
+        if is_meant(terminal) || rrn.is_none() {
+            return stands(terminal);
+        }
+        let mut all = ledger.terminals().into_iter();
+        stands(all.find(|at| is_meant(*at)).unwrap_or(terminal))
     }
 
     fn row(&self, request: &Request) -> Option<(TerminalId, Row)> {
@@ -417,7 +432,9 @@ impl Case<'_> {
         let stan = m.stan().map_or(0, Stan::get);
         let batch = m.batch().unwrap_or_default().get();
         // A repeated request gets the same numbers again without the host remembering its answer.
-        let rrn = two_numbers(batch, stan);
+        let rrn = m.terminal().map_or(*b"000000000000", |terminal| {
+            reference_number(terminal, batch, stan)
+        });
         let signs_on = self.request.is_some_and(|r| r.served == Served::SignOn);
         let with_batch = self.element_with_batch().filter(|_| signs_on);
         let forwarded = self.request.is_some_and(|r| r.served == Served::Forward);
@@ -521,6 +538,16 @@ fn put_garbage(out: &mut BytesMut, draw: u64) {
     out.extend((0..count).map(|_| random.u8(..)));
 }
 
+/// DE37 of an answer: six digits that tell terminals and batches apart, and the STAN.
+fn reference_number(terminal: TerminalId, batch: u32, stan: u32) -> [u8; 12] {
+    // FNV-1a.
+    let bytes = terminal.as_str().bytes().chain(batch.to_be_bytes());
+    let mixed = bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    two_numbers(u32::try_from(mixed % 1_000_000).unwrap_or_default(), stan)
+}
+
 /// Two numbers of six digits as twelve characters.
 fn two_numbers(first: u32, second: u32) -> [u8; 12] {
     let mut out = [b'0'; 12];
@@ -540,7 +567,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reference_numbers_are_batch_and_stan() {
+    fn reference_numbers_tell_terminals_and_batches_apart() {
+        let of = |terminal: &str, batch, stan| {
+            reference_number(TerminalId::parse(terminal).unwrap(), batch, stan)
+        };
+        let first = of("T0000001", 1, 42);
+        assert_eq!(&first[6..], b"000042");
+        assert_eq!(of("T0000001", 1, 42), first, "the same again");
+        for other in [of("T0000011", 1, 42), of("T0000001", 2, 42)] {
+            assert_ne!(other, first);
+        }
         assert_eq!(&two_numbers(1, 42), b"000001000042");
         assert_eq!(&two_numbers(999_999, 0), b"999999000000");
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::{Type, Value};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, params_from_iter};
 
 use super::postings::{self, Dimension, PART_BITS, Wanted};
 use super::read_model::{MIGRATIONS, key_of, row_of};
@@ -14,6 +14,7 @@ use crate::base::{
     AccountId, Amount, BindingId, Currency, MerchantId, Note, PersonName, RequestType, Timestamp,
     limits,
 };
+use crate::binding::TerminalKey;
 use crate::store::read_model::{
     Cursor, Page, Query, QueryError, QueryState, Sold, TransactionReader,
 };
@@ -221,27 +222,102 @@ impl TransactionReader for SqliteReader {
         &mut self,
         times: Range<Timestamp>,
         account: Option<AccountId>,
+        earlier: &[(AccountId, TxnId)],
         each: &mut dyn FnMut(TransactionRow) -> bool,
     ) -> Result<u64, StoreError> {
         let mut read = || -> rusqlite::Result<u64> {
             // One transaction, so that the mark and the rows are of one moment.
             let moment = self.db.unchecked_transaction()?;
             let mark = mark_of(&moment)?;
+            let mut earlier = Earlier {
+                rows: moment.prepare(&money_sql(ONE_OF_BEFORE))?,
+                left: earlier,
+            };
+            let mut goes_on = true;
+            let mut in_place = |row: TransactionRow| -> rusqlite::Result<bool> {
+                goes_on = earlier.up_to(AccountId(row.account), each)? && each(row);
+                Ok(goes_on)
+            };
             match account {
-                Some(account) => money_of_account(&moment, &times, account, each)?,
+                Some(account) => money_of_account(&moment, &times, account, &mut in_place)?,
                 None => {
                     let mut all = moment.prepare(&money_sql(ALL_OF_TIMES))?;
                     let mut rows = all.query([times.start.0, times.end.0].map(to_sql))?;
                     while let Some(row) = rows.next()? {
-                        if !each(row_of(row)?) {
+                        if !in_place(row_of(row)?)? {
                             break;
                         }
                     }
                 }
             }
+            if goes_on {
+                earlier.up_to(AccountId(u32::MAX), each)?;
+            }
             Ok(mark)
         };
         read().map_err(StoreError::engine("reading a day's transactions"))
+    }
+
+    fn taken_by(
+        &mut self,
+        key: TerminalKey,
+        binding: BindingId,
+        times: Range<Timestamp>,
+        each: &mut dyn FnMut(TransactionRow),
+    ) -> Result<(), StoreError> {
+        let mut read = || -> rusqlite::Result<()> {
+            let mut of_part = self.db.prepare(
+                "SELECT * FROM txn NOT INDEXED WHERE id >= ?1 AND id < ?2 AND binding = ?3 \
+                 AND at >= ?4 AND at < ?5 ORDER BY id",
+            )?;
+            let wanted = Wanted::text(Dimension::Terminal, key.terminal.as_str());
+            let (from, to) = (to_sql(times.start.0), to_sql(times.end.0));
+            each_range(&self.db, wanted, (from, to), &mut |first, end| {
+                let bounds = [to_sql(first), to_sql(end), to_sql(binding.0), from, to];
+                for row in of_part.query_map(bounds, row_of)? {
+                    each(row?);
+                }
+                Ok(true)
+            })
+        };
+        read().map_err(StoreError::engine("reading what a terminal took"))
+    }
+
+    fn followers(&mut self, original: TxnId) -> Result<Vec<TransactionRow>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<TransactionRow>> {
+            let mut all = self.db.prepare_cached(
+                "SELECT * FROM txn WHERE original = ?1 AND original > 0 ORDER BY id",
+            )?;
+            all.query_map([to_sql(original.0)], row_of)?.collect()
+        };
+        read().map_err(StoreError::engine("reading what follows a transaction"))
+    }
+}
+
+/// What of an earlier time stands in a day's file too.
+struct Earlier<'d, 'e> {
+    rows: Statement<'d>,
+    left: &'e [(AccountId, TxnId)],
+}
+
+impl Earlier<'_, '_> {
+    /// Shows what belongs to the accounts up to that one, until `each` returns false.
+    fn up_to(
+        &mut self,
+        account: AccountId,
+        each: &mut dyn FnMut(TransactionRow) -> bool,
+    ) -> rusqlite::Result<bool> {
+        while let Some(((next, txn), left)) = self.left.split_first()
+            && next.0 <= account.0
+        {
+            self.left = left;
+            let one = [0, i64::MAX, to_sql(txn.0)];
+            let row = self.rows.query_row(one, row_of).optional()?;
+            if row.is_some_and(|row| !each(row)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -346,6 +422,9 @@ const ALL_OF_TIMES: &str = "id >= (SELECT min(part) << 14 FROM span WHERE last_a
     AND id < (SELECT (max(part) + 1) << 14 FROM span WHERE last_at >= ?1 AND first_at < ?2)";
 const _: () = assert!(PART_BITS == 14, "stands in ALL_OF_TIMES");
 
+/// One row.
+const ONE_OF_BEFORE: &str = "id = ?3";
+
 /// The rows of one account between two numbers.
 const OF_ACCOUNT: &str = "id >= ?3 AND id < ?4 AND account = ?5";
 
@@ -367,27 +446,44 @@ fn money_of_account(
     moment: &Connection,
     times: &Range<Timestamp>,
     account: AccountId,
-    each: &mut dyn FnMut(TransactionRow) -> bool,
+    each: &mut dyn FnMut(TransactionRow) -> rusqlite::Result<bool>,
 ) -> rusqlite::Result<()> {
     let (from, to) = (to_sql(times.start.0), to_sql(times.end.0));
     let mut within = moment.prepare(&money_sql(OF_ACCOUNT))?;
-    let mut parts = moment
-        .prepare("SELECT part FROM span WHERE last_at >= ?1 AND first_at < ?2 ORDER BY part")?;
+    let wanted = Wanted::account(account.0);
+    each_range(moment, wanted, (from, to), &mut |first, end| {
+        let bounds = [from, to, to_sql(first), to_sql(end), account.0.into()];
+        let mut rows = within.query(bounds)?;
+        while let Some(row) = rows.next()? {
+            if !each(row_of(row)?)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// Calls `each` with the numbers between which there may be something of a time that is wanted, until it returns
+/// false.
+fn each_range(
+    db: &Connection,
+    wanted: Wanted,
+    (from, to): (i64, i64),
+    each: &mut dyn FnMut(u64, u64) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<()> {
+    let mut parts =
+        db.prepare("SELECT part FROM span WHERE last_at >= ?1 AND first_at < ?2 ORDER BY part")?;
     let mut parts = parts.query([from, to])?;
     while let Some(part) = parts.next()? {
         let part = from_sql(part.get(0)?);
-        let candidates = postings::candidates(moment, Wanted::account(account.0), part)?;
+        let candidates = postings::candidates(db, wanted, part)?;
         let ranges = match candidates {
             Some(numbers) => numbers.into_iter().map(|txn| (txn, txn + 1)).collect(),
             None => vec![(part << PART_BITS, (part + 1) << PART_BITS)],
         };
         for (first, end) in ranges {
-            let bounds = [from, to, to_sql(first), to_sql(end), account.0.into()];
-            let mut rows = within.query(bounds)?;
-            while let Some(row) = rows.next()? {
-                if !each(row_of(row)?) {
-                    return Ok(());
-                }
+            if !each(first, end)? {
+                return Ok(());
             }
         }
     }

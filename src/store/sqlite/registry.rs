@@ -104,6 +104,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::ACCOUNTS,
     affairs::schema::ACQUIRERS,
     affairs::schema::SUSPENSIONS,
+    affairs::schema::PAYOUTS,
 ];
 
 /// See the module.

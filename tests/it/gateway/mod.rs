@@ -26,6 +26,7 @@ mod notices;
 mod numbered;
 mod originals;
 mod pages;
+mod payouts;
 mod race;
 mod recovery;
 mod repeats;

@@ -8,13 +8,15 @@ use posgate::base::{AcquirerId, Clock, Moment, SystemClock, TerminalId, Timestam
 use posgate::binding::replacement::DeviceTest;
 use posgate::binding::watch::BindingRules;
 use posgate::binding::{BindingState, ReasonSet, RependReason, SerialRule, TerminalKey};
+use posgate::iso8583::Dialect;
+use posgate::sim::host::{Host, HostSettings};
 use posgate::store::RegistryError;
-use posgate::store::command::{Command, Part};
+use posgate::store::command::{Command, DeviceName, Part, ReplaceStep};
 use posgate::store::registry::Actor;
 use serde_json::{Value, json};
 
 use super::batches::{NOTHING, settlement};
-use super::fixture::{Bound, SHOP, Setup, Till, World, eventually};
+use super::fixture::{Bound, SHOP, Setup, Till, UNIONPAY, World, eventually};
 use super::story::{LI, Story, WANG};
 
 fn key(number: u32) -> TerminalKey {
@@ -38,6 +40,46 @@ impl World {
             Ok::<_, RegistryError>(((), done.changes))
         });
         done.unwrap();
+    }
+
+    /// Moves a shop to another device, in all the steps that it takes.
+    fn replaced(&self, old: u32, new: u32) {
+        let by = |who: &str, command: Command| {
+            let actor = Actor::program(who, self.clock.wall());
+            let done = self.running.registry.change(|registry| {
+                let done = registry.carry_out(&command, None, &actor)?;
+                Ok::<_, RegistryError>((done.number, done.changes))
+            });
+            done.unwrap()
+        };
+        let device = DeviceName {
+            acquirer: AcquirerId(1),
+            serial: "SN-NEW".into(),
+        };
+        let (model, custody) = ("P1".into(), "store room".into());
+        by(
+            LI,
+            Command::AddDevice {
+                device,
+                model,
+                custody,
+            },
+        );
+        let case = by(
+            LI,
+            Command::OpenReplacement {
+                key: key(old),
+                new_key: key(new),
+                serial: "SN-NEW".into(),
+                note: "worn out".into(),
+            },
+        );
+        for test in DeviceTest::ALL {
+            let step = ReplaceStep::Tested(*test, true);
+            by(LI, Command::Replacement { case, step });
+        }
+        let step = ReplaceStep::CutOver("CUP-1".into());
+        by(WANG, Command::Replacement { case, step });
     }
 
     fn state_of(&self, number: u32) -> (BindingState, ReasonSet) {
@@ -294,46 +336,68 @@ async fn settled(story: &Story) -> (Value, Value) {
 }
 
 /// bindings test 10, the part with numbers: what the old and the new device of a replacement number alike is told
-/// apart, and what the new one names is its own first.
+/// apart by the upstream's reference number, here and at a host that keeps books.
 #[tokio::test]
 async fn t10_the_same_number_on_the_old_and_the_new_device_is_two_transactions() {
-    let (world, mut link) = Setup::new().start_with_link().await;
-    let old = world
-        .running
-        .switch
-        .directory()
-        .find(key(1))
-        .unwrap()
-        .unwrap();
-    world
-        .running
-        .switch
-        .directory()
-        .succeed(key(2), old.binding);
-    let mut till_1 = world.till(1).await;
-    let mut till_2 = world.till(2).await;
-    till_1.sell(&mut link, 7, "00").await;
-    let (second, answer) = till_2.sell(&mut link, 7, "00").await;
-    assert_eq!((second.text(41), answer.code()), ("T0000002", "00"));
-    // The new one's void of 7 is of its own 7, the next of the old device's, and then there is none left.
-    for stan in [8, 9] {
-        till_2.send(&till_2.who.void(stan, 7, 1_000)).await;
-        if stan == 8 {
-            let void = link.next().await;
-            assert_eq!(void.text(41), "T0000002");
-            link.send(&void.answered("00")).await;
-            assert_eq!(till_2.next().await.code(), "00");
-        } else {
-            assert_ne!(till_2.next().await.code(), "00");
-        }
+    let dialect = Dialect::shipped(UNIONPAY).unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let host = Host::start(HostSettings::new(dialect, clock));
+    let host = host.await.unwrap();
+    let setup = Setup {
+        hosts: vec![host.addr()],
+        ..Setup::new()
+    };
+    let world = setup.start().await;
+    let up = || world.running.switch.groups_up().0 == 1;
+    eventually("the link is up", up).await;
+    let mut old = world.till(1).await;
+    let mut new = world.till(9).await;
+    let old_7 = sold(&mut old, 7, 700).await;
+    let old_8 = sold(&mut old, 8, 800).await;
+    world.replaced(1, 9);
+    let new_7 = sold(&mut new, 7, 999).await;
+    let new_8 = sold(&mut new, 8, 800).await;
+    assert_ne!((&old_7, &old_8), (&new_7, &new_8));
+    let who = new.who.clone();
+    let void = |stan, of, minor, rrn: &str| who.void(stan, of, minor).set(37, rrn);
+    let refund = |stan, of, minor, rrn: &str| who.refund(stan, of, minor).set(37, rrn);
+    for (what, draft, code) in [
+        (
+            "the old 7, for its own amount",
+            void(9, 7, 700, &old_7),
+            "00",
+        ),
+        ("the same once more", void(10, 7, 700, &old_7), "12"),
+        ("a part of the old 8", refund(11, 8, 300, &old_8), "00"),
+        ("too much of the old 8", refund(12, 8, 501, &old_8), "64"),
+        (
+            "the old 8, which is refunded in part",
+            void(13, 8, 800, &old_8),
+            "12",
+        ),
+        (
+            "one that neither has",
+            void(14, 8, 800, "X00000000001"),
+            "25",
+        ),
+        (
+            "the new 8, of the same card and amount",
+            void(15, 8, 800, &new_8),
+            "00",
+        ),
+        ("the new 7", void(16, 7, 999, &new_7), "00"),
+    ] {
+        assert_eq!(new.code(&draft).await, code, "{what}");
     }
-    // The old device's own is untouched by it.
-    till_1.send(&till_1.who.void(8, 7, 1_000)).await;
-    let void = link.next().await;
-    assert_eq!(void.text(41), "T0000001");
-    link.send(&void.answered("00")).await;
-    assert_eq!(till_1.next().await.code(), "00");
-    world.stop((till_1, till_2)).await;
+    world.stop((old, new)).await;
+    host.shutdown().await;
+}
+
+/// A sale that is approved; the upstream's reference number.
+async fn sold(till: &mut Till, stan: u32, minor: u64) -> String {
+    let answer = till.ask(&till.who.sale(stan, minor)).await;
+    assert_eq!(answer.code(), "00", "{stan}");
+    answer.text(37).to_owned()
 }
 
 #[tokio::test]

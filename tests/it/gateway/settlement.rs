@@ -226,7 +226,7 @@ fn of_json(file: &Value, totals: &mut Sums, lines: &mut Sums) {
         for total in account["totals"].as_array().unwrap() {
             assert_eq!(total["currency"], "156");
             for class in [
-                "sales", "voids", "refunds", "held", "suspense", "reversed", "net",
+                "sales", "voids", "refunds", "released", "held", "suspense", "reversed", "net",
             ] {
                 let count = total[class]["count"].as_u64().unwrap();
                 let minor = i128::from(total[class]["amount"]["minor"].as_i64().unwrap());
@@ -241,7 +241,7 @@ fn of_json(file: &Value, totals: &mut Sums, lines: &mut Sums) {
             let class = line["class"].as_str().unwrap();
             let minor = i128::from(line["counts"]["minor"].as_i64().unwrap());
             add(lines, name, class, minor);
-            if ["sales", "voids", "refunds"].contains(&class) {
+            if ["sales", "voids", "refunds", "released"].contains(&class) {
                 add(lines, name, "net", minor);
             }
         }
@@ -275,7 +275,7 @@ fn of_csv(text: &str, totals: &mut Sums, lines: &mut Sums) {
             let sum = sums.entry((name.into(), class.into())).or_default();
             *sum = (sum.0 + count, sum.1 + minor);
         }
-        if last == "transaction" && ["sales", "voids", "refunds"].contains(&class) {
+        if last == "transaction" && ["sales", "voids", "refunds", "released"].contains(&class) {
             add(lines, name, "net", minor);
         }
     }

@@ -183,7 +183,15 @@ impl Step<'_> {
         self.not_under_replacement(&held)?;
         two_persons(&held.opened_by, &self.actor.name)?;
         said("the network's acknowledgement", network)?;
-        self.accounts_usable(&held)?;
+        self.may_trade(&held)?;
+        let opened_by = held.opened_by.clone();
+        self.event(&held, BindingEvent::Approve, network, &opened_by)?;
+        Ok(())
+    }
+
+    /// What a terminal needs of its merchant before it trades: asked when it is approved, and again when it is activated.
+    fn may_trade(&self, held: &Held) -> Stopped<()> {
+        self.accounts_usable(held)?;
         let has_phone: bool = self.db.query_row(
             "SELECT EXISTS (SELECT 1 FROM contact WHERE merchant = ?1 AND state = 'verified' \
              AND kind = 'phone' AND role = 'owner')",
@@ -195,8 +203,6 @@ impl Step<'_> {
             let remedy = "enter one and verify it; its activation code goes there";
             return Err(Refusal::Missing { what, remedy }.into());
         }
-        let opened_by = held.opened_by.clone();
-        self.event(&held, BindingEvent::Approve, network, &opened_by)?;
         Ok(())
     }
 
@@ -262,8 +268,8 @@ impl Step<'_> {
         let held = self.open_binding_as_seen(key)?;
         self.not_under_replacement(&held)?;
         let life = held.life().apply(BindingEvent::Activate)?;
-        // Asked again: what was so at the approval may have changed, and the code is not spent on it.
-        self.accounts_usable(&held)?;
+        // The code is good still when this is mended.
+        self.may_trade(&held)?;
         let verdict = self.judge(challenge, Purpose::Bind, code)?;
         self.done.verdict = Some(verdict);
         self.done.number = held.admission.binding.0;
@@ -277,6 +283,15 @@ impl Step<'_> {
             let problem = "is not that of the device that is reserved for this terminal";
             return Err(Refusal::Value { what, problem }.into());
         };
+        if device.state != DeviceState::Reserved {
+            return Err(Refusal::State {
+                thing: "device",
+                state: device.state.name(),
+                verb: "put to work",
+                remedy: "reject the binding, and ask for it with a device from stock",
+            }
+            .into());
+        }
         self.deploy(&held, device.id)?;
         let because = Because {
             event: BindingEvent::Activate.name(),

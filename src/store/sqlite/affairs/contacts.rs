@@ -140,6 +140,9 @@ impl Step<'_> {
         if replaces.is_some() && !pays {
             let text = format!("a change to {} was asked for", value.masked);
             self.notify(merchant, "contact.change_requested", &text)?;
+        } else if guards_acceptance(kind, role) {
+            let text = format!("{} was entered as a phone of the owner", value.masked);
+            self.notify(merchant, "contact.added", &text)?;
         }
         Ok(())
     }
@@ -245,6 +248,16 @@ impl Step<'_> {
         contact.version += 1;
         self.one_identity(contact.merchant, contact.role, &contact.hash)?;
         self.was_given_up(contact.merchant, &contact.hash, "verified for")?;
+        if contact.replaces.is_none() && guards_acceptance(contact.kind, contact.role) {
+            let text = format!("{} is a verified phone of the owner now", contact.masked);
+            self.notify(contact.merchant, ContactEvent::Verify.event(), &text)?;
+        }
+        if !checker.is_empty() {
+            // Two persons saw who has the number: codes may go there again.
+            self.db
+                .prepare_cached("DELETE FROM wrong_code WHERE target = ?1")?
+                .execute([&contact.hash])?;
+        }
         self.write_contact(&contact, ContactEvent::Verify.event(), note, checker)?;
         if contact.replaces.is_some() {
             if contact.consent.is_some() {
@@ -331,11 +344,18 @@ impl Step<'_> {
         contact.state = contact::apply(contact.state, event)?;
         contact.version += 1;
         let concerns = was_verified && guards_acceptance(contact.kind, contact.role);
-        // One that is to take another's place has none before that one's holder agreed.
+        // One that is to take another's place has none before that one's holder agreed; and one that nobody agreed to has
+        // none while the others, who were told of it, may still object.
         let others: u32 = self.db.query_row(
-            "SELECT count(*) FROM contact WHERE merchant = ?1 AND id <> ?2 AND state = 'verified' \
-             AND kind = 'phone' AND role = 'owner' AND replaces IS NULL",
-            params![contact.merchant, to_sql(contact.id)],
+            "SELECT count(*) FROM contact c WHERE merchant = ?1 AND id <> ?2 AND state = 'verified' \
+             AND kind = 'phone' AND role = 'owner' AND replaces IS NULL AND (consent IS NOT NULL \
+             OR (SELECT max(at) FROM contact_change WHERE contact = c.id AND event = ?4) <= ?3)",
+            params![
+                contact.merchant,
+                to_sql(contact.id),
+                to_sql(self.now().0.saturating_sub(COOLING)),
+                ContactEvent::Verify.event()
+            ],
             |row| row.get(0),
         )?;
         let is_last = concerns && others == 0;
@@ -345,7 +365,8 @@ impl Step<'_> {
                 state: "the last verified phone of the owner",
                 verb: "revoked",
                 remedy: "enter its replacement and have it agreed to (`posgate contact consent`), which gives this \
-                         one up; or say that the terminals are to wait for one",
+                         one up; or say that the terminals are to wait for one. A phone that nobody agreed to counts \
+                         12 hours after it was verified",
             }
             .into());
         }
@@ -355,22 +376,32 @@ impl Step<'_> {
         }
         self.write_contact(&contact, event.event(), note, "")?;
         if is_last {
-            let reasons = ReasonSet::EMPTY.with(RependReason::Phone);
-            for held in self.bindings_of(contact.merchant)? {
-                let may = held.life().may_repend();
-                if may && !held.admission.reasons.contains(RependReason::Phone) {
-                    let event = BindingEvent::Repend(reasons);
-                    let because = Because {
-                        event: event.name(),
-                        note,
-                        checker: "",
-                    };
-                    self.live(&held, held.life().apply(event)?, because)?;
-                }
-            }
+            self.doubt_all(contact.merchant, RependReason::Phone, note)?;
         }
         self.done.number = contact.id;
         self.done.version = contact.version;
+        Ok(())
+    }
+
+    /// All terminals of a merchant wait until this is verified.
+    pub(super) fn doubt_all(
+        &mut self,
+        merchant: i64,
+        reason: RependReason,
+        note: &str,
+    ) -> Stopped<()> {
+        let event = BindingEvent::Repend(ReasonSet::EMPTY.with(reason));
+        for held in self.bindings_of(merchant)? {
+            let may = held.life().may_repend();
+            if may && !held.admission.reasons.contains(reason) {
+                let because = Because {
+                    event: event.name(),
+                    note,
+                    checker: "",
+                };
+                self.live(&held, held.life().apply(event)?, because)?;
+            }
+        }
         Ok(())
     }
 

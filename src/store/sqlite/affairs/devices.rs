@@ -189,6 +189,13 @@ impl Step<'_> {
                 (id, 1, "merchant.added")
             }
         };
+        let known: Option<Vec<u8>> = self.db.query_row(
+            "SELECT identity_hash FROM merchant WHERE id = ?1",
+            [id],
+            |row| row.get(0),
+        )?;
+        let is_another =
+            known.is_some_and(|known| identity.is_some_and(|(_, sealed)| known != sealed.hash));
         let (identity_kind, sealed) = match identity {
             Some((kind, sealed)) => (Some(kind.name()), Some(sealed)),
             None => (None, None),
@@ -228,7 +235,15 @@ impl Step<'_> {
         if identity.is_some() {
             self.share_limit_of_person(id, &subject)?;
         }
-        self.tell(event, subject, Value::Null, after, Value::Null)
+        self.tell(event, subject, Value::Null, after, Value::Null)?;
+        if is_another {
+            let (number, version) = (self.done.number, self.done.version);
+            self.doubt_all(id, RependReason::Identity, "another identity document")?;
+            let text = "another identity document was entered: terminals wait until it is verified";
+            self.notify(id, "binding.repended", text)?;
+            (self.done.number, self.done.version) = (number, version);
+        }
+        Ok(())
     }
 
     pub(super) fn device(&self, name: &DeviceName) -> Stopped<DeviceRow> {

@@ -12,6 +12,7 @@ mod devices;
 mod evidence;
 mod holds;
 mod limits;
+mod payouts;
 mod replacements;
 pub(super) mod schema;
 #[cfg(test)]
@@ -21,6 +22,8 @@ mod unbindings;
 mod views;
 mod watch;
 mod wipe;
+
+use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -32,6 +35,7 @@ use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{Payment, Purpose};
 use crate::binding::counters::LimitSet;
 use crate::binding::drain::Impact;
+use crate::binding::payout::PayoutHistory;
 use crate::binding::watch::BindingRules;
 use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
 use crate::store::audit::Entry;
@@ -115,6 +119,19 @@ impl Affairs for SqliteRegistry {
     fn payee(&mut self, account: AccountId) -> Result<Option<String>, StoreError> {
         self.read_payee(account)
             .map_err(StoreError::engine("reading who is paid"))
+    }
+
+    fn payout_history(&mut self, binding: BindingId) -> Result<PayoutHistory, StoreError> {
+        payouts::history(self.db(), binding).map_err(StoreError::engine("reading who may be paid"))
+    }
+
+    fn payouts_stopped(&mut self) -> Result<Vec<BindingId>, StoreError> {
+        payouts::stopped(self.db()).map_err(StoreError::engine("reading whose payout was stopped"))
+    }
+
+    fn payouts_changed(&mut self, times: Range<Timestamp>) -> Result<Vec<BindingId>, StoreError> {
+        payouts::changed(self.db(), &times)
+            .map_err(StoreError::engine("reading whose payout may go on"))
     }
 
     fn account_reference(&mut self, account: AccountId) -> Result<Option<String>, StoreError> {

@@ -341,3 +341,9 @@ CREATE TRIGGER account_beside_closed BEFORE DELETE ON account_beside
     WHEN (SELECT closed_at FROM binding WHERE id = OLD.binding) IS NOT NULL
     BEGIN SELECT raise(ABORT, 'closed bindings are never changed'); END;
 ";
+
+/// By what is looked up who may be paid, and when that changed.
+pub(in crate::store::sqlite) const PAYOUTS: &str = "
+CREATE INDEX binding_change_at ON binding_change(at);
+CREATE INDEX hold_lifted ON hold(lifted_at) WHERE lifted_at IS NOT NULL;
+";

@@ -2601,6 +2601,148 @@ fn an_unbinding_is_proven_by_an_owners_phone_of_before_the_case() {
 }
 
 #[test]
+fn a_further_phone_of_the_owner_is_told_to_the_first_and_takes_its_place_after_a_night() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let told = |done: &Done, contact| done.notices.iter().any(|notice| notice.contact == contact);
+    let added = desk.ok(Command::AddContact {
+        acquirer: AcquirerId(1),
+        merchant: merchant(),
+        kind: ContactKind::Phone,
+        role: ContactRole::Owner,
+        value: sealed(2),
+        replaces: None,
+    });
+    assert!(told(&added, desk.phone));
+    let second = added.number;
+    desk.now += 2 * MINUTE;
+    let sent = desk.send(second, Purpose::VerifyContact, 0).unwrap();
+    let verified = desk.ok(Command::CheckCode {
+        challenge: sent,
+        purpose: Purpose::VerifyContact,
+        code: RIGHT,
+    });
+    assert!(told(&verified, desk.phone) && !told(&verified, second));
+    let refused = desk.refused(MAKER, revoke(desk.phone, false));
+    assert!(refused.contains("12 hours"), "{refused}");
+    desk.now += 12 * 60 * MINUTE;
+    desk.ok(revoke(desk.phone, false));
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+}
+
+#[test]
+fn who_was_verified_when_an_unbinding_began_hears_of_its_end() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let first = desk.phone;
+    let case = submitted(&mut desk);
+    let impact = Box::new(desk.impact());
+    desk.checked(step(case, UnbindStep::Approve(impact)));
+    desk.ok(revoke(first, true));
+    let started = desk.ok(step(case, UnbindStep::Start));
+    let told: Vec<_> = started
+        .notices
+        .iter()
+        .map(|notice| notice.contact)
+        .collect();
+    assert_eq!(told, [first]);
+}
+
+#[test]
+fn a_terminal_is_activated_only_while_its_merchant_could_be_approved() {
+    let mut desk = Desk::new();
+    let binding = desk.requested("T1", "SN1");
+    desk.checked(Command::ApproveBinding {
+        key: key("T1"),
+        network: "N-1".into(),
+    });
+    desk.now += 30 * MINUTE;
+    let challenge = desk.send(desk.phone, Purpose::Bind, binding).unwrap();
+    let activate = |challenge| Command::ActivateBinding {
+        key: key("T1"),
+        serial: "SN1".into(),
+        challenge,
+        code: RIGHT,
+    };
+    desk.ok(revoke(desk.phone, true));
+    let refused = desk.refused(MAKER, activate(challenge));
+    assert!(refused.contains("verified phone of the owner"), "{refused}");
+    desk.phone = desk.owner_phone(2);
+    // The device was lost and found meanwhile.
+    for event in [DeviceEvent::Lose, DeviceEvent::Find] {
+        desk.ok(Command::Device {
+            device: device("SN1"),
+            event,
+            custody: String::new(),
+            note: String::new(),
+        });
+    }
+    desk.now += 30 * MINUTE;
+    let challenge = desk.send(desk.phone, Purpose::Bind, binding).unwrap();
+    let refused = desk.refused(MAKER, activate(challenge));
+    assert!(refused.contains("device is in-repair"), "{refused}");
+    assert_eq!(desk.state("T1").0, BindingState::Activating);
+}
+
+#[test]
+fn another_identity_document_has_to_be_verified_before_terminals_go_on() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let set = |number| Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: merchant(),
+        name: String::new(),
+        mcc: String::new(),
+        kind: None,
+        identity: Some((IdentityKind::IdentityCard, sealed(number))),
+    };
+    let same = desk.ok(set(99));
+    assert_eq!(
+        (desk.state("T1").0, same.notices.len()),
+        (BindingState::Active, 0)
+    );
+    let done = desk.ok(set(98));
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::RePending, "identity".into())
+    );
+    assert_eq!(done.changes.bindings.len(), 1, "the gate is told");
+    assert_eq!(done.notices.len(), 1);
+}
+
+#[test]
+fn a_number_that_was_locked_takes_codes_again_when_two_persons_verified_it() {
+    let mut desk = Desk::new();
+    let hash = sealed(1).hash;
+    let wrong = "INSERT INTO wrong_code VALUES (?1, ?2)";
+    for _ in 0..100 {
+        desk.registry
+            .db()
+            .execute(wrong, rusqlite::params![hash, to_sql(desk.now)])
+            .unwrap();
+    }
+    desk.now += 3 * DAY;
+    let phone = desk.phone;
+    assert!(desk.send(phone, Purpose::ChangePhoneOld, phone).is_err());
+    desk.ok(Command::Contact {
+        contact: phone,
+        event: ContactEvent::Suspect,
+        note: "locked".into(),
+        evidence: None,
+        last_too: true,
+    });
+    let evidence = desk.evidence(&format!("contact {phone}"), Allows::VerifyContact);
+    desk.checked(Command::Contact {
+        contact: phone,
+        event: ContactEvent::Verify,
+        note: String::new(),
+        evidence: Some(evidence),
+        last_too: false,
+    });
+    desk.send(phone, Purpose::ChangePhoneOld, phone).unwrap();
+}
+
+#[test]
 fn no_account_opens_round_about() {
     let mut desk = Desk::new();
     let by_hand = |desk: &mut Desk, status| {
@@ -2995,4 +3137,55 @@ fn words_hold_no_card_number_and_end_somewhere() {
             assert!(!refused.contains("4761"), "{refused}");
         }
     }
+}
+
+/// What was sold on the old device waits as long as its shop is held, also after its binding is closed; holds of later
+/// change nothing of that.
+#[test]
+fn a_hold_stops_the_payout_of_a_whole_line_and_of_closed_bindings() {
+    let mut desk = Desk::new();
+    let old = BindingId(desk.active("T1", "SN1"));
+    let place = |key| Command::PlaceHold {
+        key,
+        scope: HoldScope::Settlement,
+        explained: Explained {
+            reason: "position".into(),
+            remedy: "inspection".into(),
+            documents: String::new(),
+            appeal: "service desk".into(),
+        },
+    };
+    let day_of = |at: Timestamp| {
+        let start = Timestamp(at.0 / DAY * DAY);
+        Some(start..Timestamp(start.0 + DAY))
+    };
+    let sold = Timestamp(desk.now);
+    desk.now += MINUTE;
+    let hold = desk.ok(place(key("T1"))).number;
+    let case = replaced(&mut desk);
+    desk.now += DAY;
+    for step in [
+        ReplaceStep::CutOver("N-3".into()),
+        ReplaceStep::Drained(Outstanding::default()),
+    ] {
+        desk.checked(Command::Replacement { case, step });
+    }
+    let new = desk.admission("T2").binding;
+    desk.now += DAY;
+    let paid = |desk: &mut Desk, binding| {
+        let history = desk.registry.payout_history(binding).unwrap();
+        history.paid_in(None, sold, &day_of)
+    };
+    assert_eq!((paid(&mut desk, old), paid(&mut desk, new)), (None, None));
+    assert_eq!(desk.registry.payouts_stopped().unwrap(), [old, new]);
+    let note = "inspected".to_owned();
+    desk.checked(Command::LiftHold { hold, note });
+    let today = day_of(Timestamp(desk.now));
+    assert_eq!(paid(&mut desk, old), today);
+    let changed = desk.registry.payouts_changed(today.clone().unwrap());
+    assert_eq!(changed.unwrap(), [old, new]);
+    desk.now += DAY;
+    desk.ok(place(key("T2")));
+    assert_eq!(paid(&mut desk, old), today);
+    assert_eq!(paid(&mut desk, new), today);
 }

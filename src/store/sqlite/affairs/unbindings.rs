@@ -10,7 +10,7 @@ use crate::binding::contact::ContactState;
 use crate::binding::merchant::MerchantKind;
 use crate::binding::unbinding::{Channel, Claim, Proof, UnbindReason, UnbindStage, Unbinding};
 use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
-use crate::store::command::{Allows, UnbindStep};
+use crate::store::command::{Allows, Notice, UnbindStep};
 
 const KIND: &str = "unbinding";
 
@@ -76,7 +76,34 @@ impl Step<'_> {
             | UnbindStage::Expired => return Ok(()),
         };
         let text = format!("terminal {} {text}", held.key.terminal);
-        self.notify(held.merchant, event, &text)
+        self.notify(held.merchant, event, &text)?;
+        self.notify_former(held.merchant, case.opened_at, event, &text)
+    }
+
+    /// Tells those contacts too that were verified when a case began and were given up since.
+    fn notify_former(
+        &mut self,
+        merchant: i64,
+        opened_at: Timestamp,
+        event: &'static str,
+        text: &str,
+    ) -> Stopped<()> {
+        let mut former = self.db.prepare_cached(
+            "SELECT id FROM contact c WHERE merchant = ?1 AND role <> 'payer' AND state <> 'verified' \
+             AND (SELECT state FROM contact_change WHERE contact = c.id AND at <= ?2 \
+             ORDER BY version DESC LIMIT 1) = 'verified'",
+        )?;
+        let rows = former.query_map(params![merchant, to_sql(opened_at.0)], |row| {
+            row.get(0).map(super::from_sql)
+        })?;
+        for contact in rows {
+            self.done.notices.push(Notice {
+                contact: contact?,
+                event,
+                text: text.to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// The step itself, with what it does to the binding; the event that tells of it.

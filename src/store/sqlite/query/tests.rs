@@ -1,8 +1,12 @@
 //! Questions to a store whose journal a test wrote.
 
 use super::*;
-use crate::base::{AcquirerId, BatchNumber, MerchantId, Stan, TerminalId};
+use crate::base::{
+    AcquirerId, BatchNumber, BatchResult, BatchTotals, MerchantId, Stan, TerminalId,
+};
+use crate::store::batch::{BatchRecord, BatchStep, Closed, Closing, Settled};
 use crate::store::projection::project_round;
+use crate::store::read_model::BindingReader;
 use crate::store::record::tests::intent;
 use crate::store::record::{self, Intent};
 use crate::store::{JournalStore, Outcome, OutcomeKind, ReadModel, Record, Registry};
@@ -156,7 +160,10 @@ fn a_time_is_found_in_whatever_parts_it_is_though_the_clock_was_set_back() {
                 true
             };
             let times = Timestamp(from)..Timestamp(to);
-            world.reader().money_of(times, account, &mut each).unwrap();
+            world
+                .reader()
+                .money_of(times, account, &[], &mut each)
+                .unwrap();
             assert_eq!(seen, numbers, "{from} to {to}, {account:?}");
         }
     };
@@ -301,7 +308,7 @@ fn what_is_posted_is_found_as_what_is_not_and_late_comers_too() {
     };
     let ever = Timestamp(0)..Timestamp(u64::MAX >> 1);
     let only = Some(AccountId(5));
-    world.reader().money_of(ever, only, &mut each).unwrap();
+    world.reader().money_of(ever, only, &[], &mut each).unwrap();
     let expect: Vec<_> = (1..=MANY).filter(|txn| txn % 97 == 5).collect();
     assert_eq!(seen, expect);
 }
@@ -462,7 +469,7 @@ fn what_expired_and_was_sent_again_is_told_once() {
         true
     };
     let ever = Timestamp(0)..Timestamp(u64::MAX >> 1);
-    world.reader().money_of(ever, None, &mut each).unwrap();
+    world.reader().money_of(ever, None, &[], &mut each).unwrap();
     assert_eq!(seen, [2, 3, 4]);
 }
 
@@ -475,7 +482,7 @@ fn a_day_is_read_account_by_account_as_of_one_moment() {
         seen.push((row.account, row.txn.0));
         true
     };
-    let mark = world.reader().money_of(day.clone(), None, &mut each);
+    let mark = world.reader().money_of(day.clone(), None, &[], &mut each);
     assert_eq!(mark.unwrap(), 2);
     assert_eq!(seen, [(1, 1), (1, 2), (1, 3), (1, 5), (4, 4)]);
     let mut count = 0;
@@ -484,7 +491,7 @@ fn a_day_is_read_account_by_account_as_of_one_moment() {
         true
     };
     let only = Some(AccountId(4));
-    world.reader().money_of(day, only, &mut each).unwrap();
+    world.reader().money_of(day, only, &[], &mut each).unwrap();
     assert_eq!(count, 1);
 }
 
@@ -535,4 +542,74 @@ fn what_is_parked_is_found_oldest_first_and_what_people_did_with_it() {
     let mut model = world.folder().read_model().unwrap();
     model.parked(&mut |row| at_start.push(row.txn.0)).unwrap();
     assert_eq!(at_start, [1, 3, 4]);
+}
+
+#[test]
+fn what_hangs_on_a_binding_is_told_for_each_account_and_currency() {
+    let mut all: Vec<_> = (1..=5).map(intent).collect();
+    all[1].account = AccountId(2);
+    all[2].amount.currency = Currency::from_slice(b"840").unwrap();
+    all[3].sign = -1;
+    // Another binding's.
+    all[4].binding = BindingId(2);
+    let ends = (1..=5).map(|txn| ended(txn, OutcomeKind::Approved, None));
+    let world = World::of(&[all.into_iter().map(accepted).collect(), ends.collect()]);
+    let hanging = world.reader().hanging_on(BindingId(1)).unwrap();
+    assert_eq!(hanging.outstanding.unsettled, 4);
+    let sums: Vec<_> = hanging
+        .unsettled
+        .iter()
+        .map(|sum| (sum.account.0, &*sum.currency, sum.count, sum.amount))
+        .collect();
+    let expect = [(1, "156", 2, 0), (1, "840", 1, 1_050), (2, "156", 1, 1_050)];
+    assert_eq!(sums, expect);
+}
+
+/// A batch may be ended by hand before its terminal compares anything: the next comparison proves as much.
+#[test]
+fn a_terminal_that_compares_any_batch_later_has_got_its_approval() {
+    let sale = intent(1);
+    let (key, next) = (sale.key, sale.batch.next());
+    let unproven = |records: Vec<Record>| {
+        let sold = vec![accepted(intent(1)), ended(1, OutcomeKind::Approved, None)];
+        let world = World::of(&[sold, records]);
+        let hanging = world.reader().hanging_on(BindingId(1)).unwrap();
+        hanging.outstanding.unproven
+    };
+    let step = |batch, at, step| {
+        Record::Batch(Box::new(BatchRecord {
+            key,
+            binding: BindingId(1),
+            batch,
+            at: Timestamp(at),
+            step,
+        }))
+    };
+    let closed = || {
+        let how = Closing::Operator {
+            by: "Li Wei".into(),
+            note: "its last".into(),
+        };
+        step(
+            BatchNumber::FIRST,
+            10,
+            BatchStep::Closed(Closed { next, how }),
+        )
+    };
+    let settled = |batch, at| {
+        let settled = Settled {
+            stan: Stan::new(7).unwrap(),
+            currency: Currency::CNY,
+            ours: BatchTotals::default(),
+            claimed: vec![BatchTotals::default()],
+            result: BatchResult::Balanced,
+        };
+        step(batch, at, BatchStep::Settled(settled))
+    };
+    assert_eq!(unproven(Vec::new()), 1);
+    assert_eq!(unproven(vec![settled(BatchNumber::FIRST, 10)]), 0);
+    // It was answered at 9.
+    assert_eq!(unproven(vec![settled(BatchNumber::FIRST, 8)]), 1);
+    assert_eq!(unproven(vec![closed()]), 1, "a person proves nothing");
+    assert_eq!(unproven(vec![closed(), settled(next, 11)]), 0);
 }
