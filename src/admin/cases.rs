@@ -5,7 +5,6 @@
 //! step was asked for. A terminal that drains takes no new money, so that what is read then only gets less.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -28,9 +27,6 @@ use crate::binding::wipe::{KeyMark, KeysSaid};
 use crate::store::command::CaseView;
 use crate::store::read_model::{BindingReader, Hanging};
 use crate::switch::Shut;
-
-/// When to ask again where the read model was behind.
-const LATER: Duration = Duration::from_secs(5);
 
 /// How long records of a binding are kept after its end, in microseconds: ten years.
 const KEPT: u64 = 3_653 * 86_400_000_000;
@@ -189,10 +185,10 @@ impl Admin {
         // What has an outcome is in the journal; what has none may not be.
         let in_flight = shut.in_flight() as u64;
         if !self.questions.shows_all().await? {
-            return Err(Refusal::later(
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
                 "not known yet",
                 "the read model is behind the journal, so that nobody can say what is left; ask again",
-                LATER,
             ));
         }
         let ask = move |inquiry: &mut super::inquiry::Inquiry| {

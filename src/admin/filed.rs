@@ -55,8 +55,8 @@ async fn list(
 struct NewEvidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `merchant ACQUIRER/ID`, `contact NUMBER` or `case NUMBER`
     about: String,
-    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit, release-suspense or
-    /// clear-REASON
+    /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit,
+    /// release-suspense, change-account or clear-REASON
     allows: String,
     /// What it is
     note: String,
@@ -78,7 +78,7 @@ async fn file_evidence(
         let allows = Allows::from_name(&new.allows).ok_or_else(|| {
             Refusal::unfit(
                 "allows must be verify-account, unfreeze-account, verify-contact, resume, force-drain, \
-                 reuse-terminal, raise-limit, release-suspense, or clear- and a reason",
+                 reuse-terminal, raise-limit, release-suspense, change-account, or clear- and a reason",
             )
         })?;
         Ok(Command::FileEvidence {
