@@ -11,7 +11,7 @@ pub(super) const CARD_BYTES_MIN: usize = 7;
 /// Digits of a card number.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 /// A number with fewer different digits is filling rather than a card's.
-const DIFFERENT_DIGITS_MIN: usize = 5;
+const DIFFERENT_DIGITS_MIN: usize = 4;
 
 /// Which hexadecimal digits of these bytes may belong to a card number: packed, in ASCII or in EBCDIC.
 pub(super) fn card_digits(bytes: &[u8]) -> Vec<bool> {

@@ -121,6 +121,7 @@ pub(super) fn shape(
     lengths: &[(&str, u8)],
     required: Option<u16>,
 ) -> Option<Shape> {
+    let before = section.problems().errors();
     let kind = section.choice_of("type", &TYPES);
     section.absent(
         "type",
@@ -158,7 +159,9 @@ pub(super) fn shape(
     } else {
         max
     };
-    if units > prefix.max() {
+    // How it is written may be what is wrong.
+    let sound = section.problems().errors() == before;
+    if sound && units > prefix.max() {
         let span = section.span_of("max");
         let message = format!(
             "{}.max does not fit the length prefix, which tells at most {}{}",
