@@ -347,13 +347,13 @@ async fn only_what_is_parked_is_decided_about_and_only_by_somebody_with_a_reason
             format!("{txn}/resend"),
             json!({ "name": " ", "note": "n" }),
             422,
-            "a name is empty",
+            "a name is missing",
         ),
         (
             format!("{txn}/close"),
             json!({ "name": "Li", "note": "" }),
             422,
-            "a note is empty",
+            "a note is missing",
         ),
         (
             format!("{txn}/close"),
