@@ -28,9 +28,6 @@ use crate::store::command::CaseView;
 use crate::store::read_model::{BindingReader, Hanging};
 use crate::switch::Shut;
 
-/// How long records of a binding are kept after its end, in microseconds: ten years.
-const KEPT: u64 = 3_653 * 86_400_000_000;
-
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
@@ -202,7 +199,7 @@ impl Admin {
     pub(super) async fn impact_of(&self, case: &CaseView) -> Result<Impact, Refusal> {
         let hanging = self.hanging_on(case.binding).await?;
         let (registry, binding) = (self.registry.clone(), BindingId(case.binding));
-        let kept_until = Timestamp(case.opened_at_us.saturating_add(KEPT));
+        let kept_until = Timestamp(case.opened_at_us).after(self.transactions_kept);
         blocking(move || {
             let mut registry = registry.lock();
             let known = registry.impact(binding)?;

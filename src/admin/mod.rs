@@ -106,6 +106,8 @@ pub struct Admin {
     pub(crate) prometheus: Option<Rendered>,
     /// What the check after the start found wrong with the store.
     pub(crate) findings: Arc<AtomicU64>,
+    /// How long transactions are kept.
+    transactions_kept: Duration,
     questions: Questions,
     gatekeeper: Arc<Gatekeeper>,
     /// The OpenAPI document as JSON.
@@ -142,6 +144,7 @@ impl Admin {
             dispatcher,
             prometheus: prometheus.map(Rendered),
             findings: Arc::clone(&running.findings),
+            transactions_kept: running.keeping.transactions,
             questions: Questions::new(running.folder.clone(), running.tasks.clone()),
             gatekeeper: Arc::new(Gatekeeper::new(tokens)),
             document: document().to_json().unwrap_or_default().into(),

@@ -175,7 +175,7 @@ pub struct Impact {
     pub last_terminal: bool,
     /// Other open terminals that settle into one of its accounts.
     pub same_account: u64,
-    /// When records of it may be deleted at the earliest.
+    /// When its transactions of this day may be deleted here at the earliest. What people did is never deleted.
     #[schema(value_type = u64)]
     pub kept_until: Timestamp,
 }

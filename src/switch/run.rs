@@ -16,7 +16,7 @@ use super::attendant::{Alerts, Teller, log_head, start_attendant};
 use super::effects::{Delivery, Effect, Handoff};
 use super::exceptions::Exceptions;
 use super::idle::IdleScan;
-use super::keeper::{Keeper, Scan, StoreCheck};
+use super::keeper::{Keeper, Scan, StoreCheck, StoreKeeping};
 use super::limits::tell_past;
 use super::lookup::{Job, Lookups};
 use super::settings::{StoreChoice, SwitchSettings, UpstreamSettings};
@@ -118,6 +118,8 @@ pub struct Running {
     pub failed: Arc<AtomicBool>,
     /// Where the store lies, for those who read it.
     pub folder: SqliteFolder,
+    /// How long what is in it is kept.
+    pub keeping: StoreKeeping,
     /// Who tells people and programs of what time brings about.
     pub(super) teller: Teller,
     threads: Vec<JoinHandle<()>>,
@@ -274,6 +276,7 @@ impl Running {
             keeper,
             scan,
             findings,
+            keeping: settings.keeping,
             _lock: lock,
         })
     }

@@ -307,7 +307,8 @@ fn an_explanation_that_takes_a_pin_block_for_another_size_shows_nothing_in_front
     sale[length..length + 2].copy_from_slice(b"23");
     let text = shown_in("iso8583-2003-ascii", &sale);
     assert!(text.contains("471690"), "{text}");
-    for shown in [&PIN[..8], &PIN[8..]] {
+    let (first, second) = PIN.split_at(8);
+    for shown in [first, second] {
         assert!(!text.contains(shown), "{shown}: {text}");
         let hex = inspect::bytes::to_hex(shown.as_bytes());
         assert!(!text.contains(&hex), "{shown}: {text}");
@@ -325,7 +326,7 @@ fn an_envelope_as_usual_is_shown_whatever_its_digits_look_like() {
         let mut sale = sale(&dialect);
         let envelope = inspect::bytes::hex(&format!("{tpdu}{header}")).unwrap();
         sale[2..13].copy_from_slice(&envelope);
-        let found = guesses(&[reading(&sale)], &[dialect.clone()], None);
+        let found = guesses(&[reading(&sale)], std::slice::from_ref(&dialect), None);
         let mut index = Index::new();
         let message = found[0]
             .dialect

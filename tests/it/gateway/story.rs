@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use posgate::admin::Admin;
 use posgate::base::{Clock, Moment, SystemClock, Timestamp};
-use posgate::switch::{Dispatcher, Ways};
+use posgate::switch::{Dispatcher, StoreKeeping, Ways};
 use serde_json::{Value, json};
 
 use super::admin::{Api, new_key};
@@ -578,6 +578,12 @@ async fn the_story_that_the_documentation_tells() {
     assert_eq!(status, 200, "{report}");
     // The test sale and its void are among them.
     assert_eq!(report["impact"]["outstanding"]["unsettled"], 4, "{report}");
+    // What the merchant acknowledges is what the store does.
+    let kept = Timestamp(report["impact"]["kept_until"].as_u64().unwrap());
+    let now = s.world.clock.wall();
+    let latest = now.after(StoreKeeping::default().transactions);
+    let day = Duration::from_secs(86_400);
+    assert!(kept <= latest && latest < kept.after(day), "{report}");
     s.say(&format!("{LI}: GET /v1/cases/{case}/impact"));
     for line in report["conditions"].as_array().unwrap() {
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
