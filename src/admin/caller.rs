@@ -251,15 +251,6 @@ impl Asked {
 async fn admit(admin: &Admin, asked: Asked, number: &str) -> Result<Caller, Refusal> {
     let peer = asked.peer.as_ref().ok_or_else(nobody)?;
     let now = admin.clock.now();
-    if let Peer::Https { address, .. } = peer
-        && let Some(wait) = admin.gatekeeper.throttle().locked(address.ip(), now)
-    {
-        return Err(Refusal::later(
-            "locked out",
-            "too many attempts without a good token came from this address; wait",
-            wait,
-        ));
-    }
     let caller = match (asked.token.as_deref(), peer) {
         (Some(text), _) => match admin.gatekeeper.holder(text, admin.clock.wall()) {
             Some(known) => {
@@ -324,11 +315,20 @@ fn origin(peer: &Peer, rights: &str, request: &str) -> Origin {
     }
 }
 
-/// Counts an attempt without a good token; the audit trail tells when an address is locked out for it.
+/// Counts an attempt without a good token; the audit trail tells when an address is locked out for it. Who has a good
+/// one gets in all the same: many may share an address, and nobody guesses a token.
 async fn failed(admin: &Admin, peer: &Peer, now: Moment, number: &str) -> Refusal {
     let Peer::Https { address, .. } = peer else {
         return nobody();
     };
+    let locked = admin.gatekeeper.throttle().locked(address.ip(), now);
+    if let Some(wait) = locked {
+        return Refusal::later(
+            "locked out",
+            "too many attempts without a good token came from this address; wait",
+            wait,
+        );
+    }
     tracing::info!(%address, request = number, "a request without a good token");
     if admin.gatekeeper.throttle().failed(address.ip(), now) == Failed::LockedOut {
         tracing::warn!(address = %address.ip(), "an address is locked out: too many attempts without a good token");

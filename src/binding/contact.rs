@@ -216,6 +216,11 @@ fn phone(text: &str) -> Result<String, &'static str> {
     if !(7..=15).contains(&digits.len()) {
         return Err("has to have 7 to 15 digits");
     }
+    // The zero that is dialled within China stands for its prefix: with both it would be another spelling of one number.
+    let digits = match digits.strip_prefix("860") {
+        Some(behind) => format!("86{behind}"),
+        None => digits.to_owned(),
+    };
     Ok(format!("+{digits}"))
 }
 
@@ -268,7 +273,12 @@ mod tests {
 
     #[test]
     fn one_number_has_one_spelling() {
-        for text in ["13800138000", "138-0013-8000", "+86 138 0013 8000"] {
+        for text in [
+            "13800138000",
+            "138-0013-8000",
+            "+86 138 0013 8000",
+            "+86 0138 0013 8000",
+        ] {
             let value = ContactValue::parse(ContactKind::Phone, text).unwrap();
             assert_eq!(value.expose(), "+8613800138000", "{text}");
             assert_eq!(value.masked(), "+86138****8000");
