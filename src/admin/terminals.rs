@@ -28,7 +28,7 @@ use crate::binding::{
 use crate::store::registry::{Actor, BoundAccount, DirectoryChanges};
 use crate::store::writes::Answer;
 use crate::store::{BindingRow, Registry};
-use crate::switch::{SharedRegistry, day_of};
+use crate::switch::{Dispatcher, SharedRegistry, day_of};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
@@ -201,6 +201,8 @@ async fn show(
 /// What is seen beside the registry.
 struct Eye {
     shared: Arc<SharedRegistry>,
+    /// Whom programs hear of it from.
+    dispatcher: Arc<Dispatcher>,
     today: Day,
 }
 
@@ -208,6 +210,7 @@ impl Eye {
     fn of(admin: &Admin) -> Self {
         Self {
             shared: Arc::clone(&admin.registry),
+            dispatcher: Arc::clone(&admin.dispatcher),
             today: day_of(admin.clock.wall()),
         }
     }
@@ -307,6 +310,9 @@ fn state_set(
     let key = key_of(registry, acquirer, terminal)?;
     let Life { state, reasons, .. } = new.read()?;
     let changes = registry.set_state(key, state, reasons, version, actor)?;
+    let name = format!("{acquirer}/{terminal}");
+    eye.dispatcher
+        .states_set(registry, &name, &changes, actor.at)?;
     Ok((terminal_shown(registry, eye, acquirer, terminal)?, changes))
 }
 

@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::StoreError;
@@ -30,7 +31,7 @@ use crate::binding::replacement::{DeviceTest, Leaving, Replacement};
 use crate::binding::unbinding::{Channel, Claim, Export, Proof, UnbindReason, Unbinding};
 use crate::binding::watch::AlertKind;
 use crate::binding::wipe::{KeysSaid, WipeResult};
-use crate::binding::{ReasonSet, RependReason, TerminalKey};
+use crate::binding::{Admission, ReasonSet, RependReason, TerminalKey};
 
 /// A value that the store keeps without being able to read it.
 #[derive(Clone, PartialEq, Eq)]
@@ -696,7 +697,7 @@ pub struct Told {
     /// When.
     pub at: Timestamp,
     /// What it is from now on, without anything that is sealed.
-    pub data: serde_json::Value,
+    pub data: Value,
 }
 
 /// A message to a contact about something that happened.
@@ -1190,4 +1191,25 @@ pub struct AlertView {
     pub last_at_us: u64,
     /// How many.
     pub count: u64,
+}
+
+/// A binding as audit trail and events show it.
+#[must_use]
+pub fn admission_shown(admission: Admission) -> Value {
+    let reasons: Vec<_> = admission.reasons.iter().map(RependReason::name).collect();
+    let holds: Vec<_> = admission.holds.iter().map(|scope| scope.name()).collect();
+    let mut shown = json!({
+        "binding": admission.binding.0,
+        "version": admission.version,
+        "state": admission.state.name(),
+        "reasons": reasons,
+        "account": admission.accounts.first().0,
+        "holds": holds,
+    });
+    if admission.accounts.only().is_none() {
+        let accounts = admission.accounts.iter();
+        let accounts = accounts.map(|(kind, account)| (kind.name().to_owned(), account.0.into()));
+        shown["accounts"] = Value::Object(accounts.collect());
+    }
+    shown
 }

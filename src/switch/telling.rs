@@ -5,10 +5,12 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::dispatch::{Dispatcher, NotQueued};
+use crate::base::Timestamp;
 use crate::base::notice::{Notice, OutsideEvent};
 use crate::binding::contact::ContactKind;
-use crate::store::command::{ContactView, Done};
+use crate::store::command::{ContactView, Done, admission_shown};
 use crate::store::parcels::Way;
+use crate::store::registry::DirectoryChanges;
 use crate::store::{Registry, RegistryError, StoreError};
 use crate::telemetry::metrics;
 
@@ -43,6 +45,32 @@ impl Dispatcher {
                 version: told.version,
                 at_us: told.at.0,
                 data: told.data.clone(),
+            };
+            self.event(registry, &event).map_err(not_queued)?;
+        }
+        Ok(())
+    }
+
+    /// Queues the events of bindings of `terminal` (`acme/T1`) whose state was set by hand.
+    ///
+    /// # Errors
+    /// As [`Self::tell`].
+    pub fn states_set(
+        &self,
+        registry: &mut dyn Registry,
+        terminal: &str,
+        changes: &DirectoryChanges,
+        at: Timestamp,
+    ) -> Result<(), RegistryError> {
+        for (_, admission) in &changes.bindings {
+            let mut data = admission_shown(*admission);
+            data["terminal"] = terminal.into();
+            let event = OutsideEvent {
+                event: "binding.state_set".into(),
+                object: format!("binding {}", admission.binding.0),
+                version: admission.version,
+                at_us: at.0,
+                data,
             };
             self.event(registry, &event).map_err(not_queued)?;
         }

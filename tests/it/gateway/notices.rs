@@ -399,6 +399,48 @@ async fn two_receipts_that_a_message_bounced_make_a_number_suspect() {
     story.world.stop(()).await;
 }
 
+/// A receiver that orders by version sees no gap when somebody sets a state without a case.
+#[tokio::test]
+async fn what_is_set_by_hand_is_an_event_too() {
+    let receiver = Webhook::start(|_body| 200).await;
+    let ways = |folder: &Path, outbox: &Path| {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Ways::new(&events_to("crm", receiver.settings(folder)), outbox, &clock).unwrap()
+    };
+    let mut story = Story::over(Setup::new(), ways).await;
+    story.merchants_phone().await;
+    let binding = story.binding_of("T0000001").await;
+    let path = "/v1/terminals/acme/T0000001/state";
+    let body = json!({ "state": "suspended" });
+    let (status, set) = story.call(LI, "PUT", path, &body).await;
+    assert_eq!(status, 200, "{set}");
+    let items = json!({ "items": [
+        { "acquirer": "acme", "terminal_id": "T0000001", "state": "active" },
+        { "acquirer": "acme", "terminal_id": "nobody", "state": "active" },
+    ]});
+    let (status, several) = story.call(LI, "POST", "/v1/terminals/states", &items).await;
+    assert_eq!(status, 200, "{several}");
+    let heard = || -> Vec<(String, u64)> {
+        let posted = receiver.posted();
+        let of_binding = posted.iter().map(Posted::json);
+        let of_binding = of_binding.filter(|event| event["object"] == format!("binding {binding}"));
+        let told = of_binding.map(|event| {
+            assert_eq!(event["data"]["terminal"], "acme/T0000001", "{event}");
+            let state = event["data"]["state"].as_str().unwrap().to_owned();
+            (state, event["version"].as_u64().unwrap())
+        });
+        told.collect()
+    };
+    eventually("both are told", || heard().len() == 2).await;
+    let version = set["version"].as_u64().unwrap();
+    let expect = [
+        ("suspended".to_owned(), version),
+        ("active".to_owned(), version + 1),
+    ];
+    assert_eq!(heard(), expect);
+    story.world.stop(()).await;
+}
+
 #[tokio::test]
 async fn events_about_one_thing_arrive_in_the_order_of_their_versions_and_hold_up_no_other() {
     let world = Setup::new().start().await;

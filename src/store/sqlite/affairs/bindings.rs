@@ -12,7 +12,7 @@ use crate::binding::{
     Accounts, Admission, BindingEvent, BindingState, HoldSet, Life, ReasonSet, Refusal,
     RependReason, SerialPrint, TerminalKey,
 };
-use crate::store::command::{Allows, DeviceName};
+use crate::store::command::{Allows, DeviceName, admission_shown};
 
 impl Step<'_> {
     pub(super) fn request_binding(
@@ -109,7 +109,7 @@ impl Step<'_> {
             "binding.requested",
             format!("terminal {acquirer}/{}", key.terminal),
             serde_json::Value::Null,
-            super::shown(admission),
+            admission_shown(admission),
             serde_json::json!({ "serial": serial, "predecessor": predecessor.map(|b| b.0) }),
         )?;
         Ok(Held {

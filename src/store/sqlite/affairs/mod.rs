@@ -37,11 +37,12 @@ use crate::binding::counters::LimitSet;
 use crate::binding::drain::Impact;
 use crate::binding::payout::PayoutHistory;
 use crate::binding::watch::BindingRules;
-use crate::binding::{Admission, Life, Refusal, RependReason, TerminalKey};
+use crate::binding::{Admission, Life, Refusal, TerminalKey};
 use crate::store::audit::Entry;
 use crate::store::command::{
     AcquirerView, Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName,
     DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Part, Told,
+    admission_shown,
 };
 use crate::store::registry::{Actor, RegistryError};
 use crate::store::{BindingRow, StoreError};
@@ -695,7 +696,7 @@ impl Step<'_> {
                 others.join(" ")
             ])?;
         let acquirer = self.acquirer_name(after.key.acquirer)?;
-        let mut data = shown(admission);
+        let mut data = admission_shown(admission);
         data["terminal"] = format!("{acquirer}/{}", after.key.terminal).into();
         self.outside(
             because.event,
@@ -712,8 +713,8 @@ impl Step<'_> {
         self.tell(
             because.event,
             format!("terminal {acquirer}/{}", after.key.terminal),
-            shown(before.admission),
-            shown(admission),
+            admission_shown(before.admission),
+            admission_shown(admission),
             if details == json!({}) {
                 Value::Null
             } else {
@@ -785,26 +786,6 @@ impl Held {
             suspended: self.suspended,
         }
     }
-}
-
-/// A binding in the audit trail.
-fn shown(admission: Admission) -> Value {
-    let reasons: Vec<_> = admission.reasons.iter().map(RependReason::name).collect();
-    let holds: Vec<_> = admission.holds.iter().map(|scope| scope.name()).collect();
-    let mut shown = json!({
-        "binding": admission.binding.0,
-        "version": admission.version,
-        "state": admission.state.name(),
-        "reasons": reasons,
-        "account": admission.accounts.first().0,
-        "holds": holds,
-    });
-    if admission.accounts.only().is_none() {
-        let accounts = admission.accounts.iter();
-        let accounts = accounts.map(|(kind, account)| (kind.name().to_owned(), account.0.into()));
-        shown["accounts"] = Value::Object(accounts.collect());
-    }
-    shown
 }
 
 /// What a person has to say: it goes into the audit trail, to the merchant and into events, for good.

@@ -15,7 +15,7 @@ use crate::binding::replacement::DeviceTest;
 use crate::binding::unbinding::{Channel, Claim, Export, Proof, UnbindReason};
 use crate::binding::watch::BindingRules;
 use crate::binding::wipe::{KeyMark, KeysSaid, WipeResult};
-use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet};
+use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet, RependReason};
 use crate::store::command::{
     AccountName, Allows, CaseBody, Limited, MerchantsWord, Part, ReplaceStep, Sealed, UnbindStep,
 };
