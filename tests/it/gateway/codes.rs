@@ -38,13 +38,20 @@ fn another(code: &str) -> String {
 impl Story {
     /// A shop with an active terminal, a verified account, and the owner's phone; the number of that.
     async fn shop(&mut self) -> u64 {
+        let phone = self.shop_to_be_verified().await;
+        self.proves(phone, "verify-contact", 0).await;
+        phone
+    }
+
+    /// The same, whose phone is entered and not verified.
+    pub(super) async fn shop_to_be_verified(&mut self) -> u64 {
         let csv = format!(
             "acquirer,terminal_id,merchant_id,account_id,merchant_name,mcc,account_kind,account_status,serial,state,reasons\n\
              acme,T0000001,{SHOP},A-001,Noodles,5812,bank-card,verified,SN-1,active,\n"
         );
         let told = self.api.import(&csv).await;
         assert_eq!(told["report"]["bound"], 1, "{told}");
-        self.phone("138 0013 8000", "owner").await
+        self.entered("138 0013 8000", "owner").await
     }
 
     /// Enters a phone and verifies it.

@@ -310,19 +310,6 @@ async fn what_is_too_late_or_refused_for_good_is_given_up_and_told() {
 }
 
 impl Story {
-    /// The owner's phone of a shop with a terminal, not verified yet.
-    async fn merchants_phone(&mut self) -> u64 {
-        let csv = format!(
-            "acquirer,terminal_id,merchant_id,account_id,merchant_name,mcc,account_kind,account_status,serial,state,reasons\n\
-             acme,T0000001,{SHOP},A-001,Noodles,5812,bank-card,verified,SN-1,active,\n"
-        );
-        let told = self.api.import(&csv).await;
-        assert_eq!(told["report"]["bound"], 1, "{told}");
-        let contacts = format!("/v1/merchants/acme/{SHOP}/contacts");
-        let body = json!({ "kind": "phone", "role": "owner", "value": "138 0013 8000" });
-        self.does(LI, &contacts, body).await
-    }
-
     async fn contact_state(&self, contact: u64) -> String {
         let path = format!("/v1/merchants/acme/{SHOP}/contacts");
         let (_, listed) = self.call(LI, "GET", &path, &Value::Null).await;
@@ -359,7 +346,7 @@ async fn a_code_that_the_carrier_refuses_is_undelivered() {
         Ways::new(&sms(gateway.settings(folder)), outbox, &clock).unwrap()
     };
     let mut story = Story::over(Setup::new(), ways).await;
-    let phone = story.merchants_phone().await;
+    let phone = story.shop_to_be_verified().await;
     let asked = json!({ "contact": phone, "purpose": "verify-contact" });
     let challenge = story.does(LI, "/v1/challenges", asked).await;
     becomes(&story, challenge, "undelivered").await;
@@ -371,7 +358,7 @@ async fn a_code_that_the_carrier_refuses_is_undelivered() {
 #[tokio::test]
 async fn two_receipts_that_a_message_bounced_make_a_number_suspect() {
     let mut story = Story::begin().await;
-    let phone = story.merchants_phone().await;
+    let phone = story.shop_to_be_verified().await;
     story.proves(phone, "verify-contact", 0).await;
     let binding = story.binding_of("T0000001").await;
     let mut last = 0;
@@ -408,7 +395,7 @@ async fn what_is_set_by_hand_is_an_event_too() {
         Ways::new(&events_to("crm", receiver.settings(folder)), outbox, &clock).unwrap()
     };
     let mut story = Story::over(Setup::new(), ways).await;
-    story.merchants_phone().await;
+    story.shop_to_be_verified().await;
     let binding = story.binding_of("T0000001").await;
     let path = "/v1/terminals/acme/T0000001/state";
     let body = json!({ "state": "suspended" });

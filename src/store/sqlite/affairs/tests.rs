@@ -2470,33 +2470,6 @@ fn holds_go_along_to_the_new_device_and_back_and_are_lifted_where_they_are() {
 }
 
 #[test]
-fn a_roll_back_takes_along_what_changed_since() {
-    let mut desk = Desk::new();
-    desk.account_of_merchant("A-002");
-    desk.active("T1", "SN1");
-    let case = replaced(&mut desk);
-    let go = |step| Command::Replacement { case, step };
-    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
-    desk.ok(Command::RequestAccountChange {
-        key: key("T2"),
-        account: "A-002".into(),
-        note: "new bank".into(),
-    });
-    desk.agrees("T2");
-    desk.checked(Command::ApproveAccountChange {
-        key: key("T2"),
-        network: "N-4".into(),
-    });
-    desk.ok(repend("T2", RependReason::Identity));
-    desk.ok(suspend("T2"));
-    desk.ok(go(ReplaceStep::RollBack));
-    assert_eq!(accounts_of(&mut desk, "T1"), ["A-002"]);
-    let (state, reasons) = desk.state("T1");
-    assert_eq!(state, BindingState::Suspended);
-    assert!(reasons.contains("identity") && reasons.contains("reconfirm"));
-}
-
-#[test]
 fn a_cancelled_drain_comes_back_with_its_reasons_and_suspended_as_it_was() {
     let mut desk = Desk::new();
     desk.active("T1", "SN1");
