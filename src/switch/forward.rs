@@ -704,22 +704,10 @@ fn answer_made_anew(
 /// Whether the payout of a request is held. What gives money back is where that money is: held with it, and where it is
 /// paid out already taken off what is paid next.
 fn settlement_held(request: &Request, held: bool, original: Option<Named>) -> bool {
-    match request.kind {
-        RequestType::Void | RequestType::Refund => original.is_some_and(|named| named.held),
-        RequestType::NewMoney
-        | RequestType::Completion
-        | RequestType::Advice
-        | RequestType::Echo
-        | RequestType::SignOn
-        | RequestType::SignOff
-        | RequestType::CodeEntry
-        | RequestType::Download
-        | RequestType::Enquiry
-        | RequestType::Reversal
-        | RequestType::QrQuery
-        | RequestType::Settlement
-        | RequestType::Trailer => held,
+    if matches!(request.kind, RequestType::Void | RequestType::Refund) {
+        return original.is_some_and(|named| named.held);
     }
+    held
 }
 
 /// Whose favour an approval books.
