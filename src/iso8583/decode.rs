@@ -170,7 +170,7 @@ impl Dialect {
             self.walk(frame, index, OnBadValue::Stop, Scope { checked, whole })?;
         }
         index.fields = index.fields.intersection(wanted);
-        Ok(Message::new(self, frame, index))
+        Ok(Message::in_part(self, frame, index))
     }
 
     /// A frame without its trailer; `None` when it does not end with one.
@@ -213,7 +213,7 @@ impl Dialect {
             },
         };
         (
-            readable.then(|| Message::new(self, frame, index)),
+            readable.then(|| Message::in_part(self, frame, index)),
             Some(first),
         )
     }

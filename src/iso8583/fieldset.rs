@@ -230,6 +230,28 @@ impl FieldSet {
         Some((word.leading_zeros() as u8).wrapping_add(from))
     }
 
+    /// The highest element.
+    #[inline]
+    #[must_use]
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "a word that is not 0 has at most 63 trailing zeros: at least 1"
+    )]
+    pub const fn last(self) -> Option<u8> {
+        let [a, b, c] = self.0;
+        let (word, to) = if c != 0 {
+            (c, 192_u8)
+        } else if b != 0 {
+            (b, 128)
+        } else if a != 0 {
+            (a, 64)
+        } else {
+            return None;
+        };
+        Some(to.wrapping_sub(word.trailing_zeros() as u8))
+    }
+
     /// The elements, ascending.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = u8> {
@@ -263,6 +285,14 @@ mod tests {
         let set: FieldSet = [64, 2, 128, 65, 1].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [1, 2, 64, 65, 128]);
         assert_eq!(set.len(), 5);
+        assert_eq!((set.first(), set.last()), (Some(1), Some(128)));
+        for de in 1..=192 {
+            assert_eq!(FieldSet::EMPTY.with(1).with(de).last(), Some(de));
+        }
+        assert_eq!(
+            (FieldSet::EMPTY.first(), FieldSet::EMPTY.last()),
+            (None, None)
+        );
         assert_eq!(set.primary(), (1 << 63) | (1 << 62) | 1);
         assert_eq!(set.secondary(), (1 << 63) | 1);
         let third = set.with(129).with(192);

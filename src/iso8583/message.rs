@@ -15,13 +15,15 @@ use super::request;
 
 /// A message that its dialect accepts, or what was readable of one that it does not.
 ///
-/// Borrows the frame and the index it was decoded into; copying it copies three pointers. `Debug` names
+/// Borrows the frame and the index it was decoded into; copying it copies three pointers and a flag. `Debug` names
 /// type and fields, never a value.
 #[derive(Clone, Copy)]
 pub struct Message<'m> {
     dialect: &'m Dialect,
     frame: &'m [u8],
     index: &'m Index,
+    /// Whether the fields are all that stands behind the bitmaps, so that neighbours touch.
+    whole: bool,
 }
 
 impl<'m> Message<'m> {
@@ -30,7 +32,23 @@ impl<'m> Message<'m> {
             dialect,
             frame,
             index,
+            whole: true,
         }
+    }
+
+    /// One of which fields were left out that it has.
+    pub(super) const fn in_part(dialect: &'m Dialect, frame: &'m [u8], index: &'m Index) -> Self {
+        Self {
+            dialect,
+            frame,
+            index,
+            whole: false,
+        }
+    }
+
+    /// Whether the fields are all that stands behind the bitmaps.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// The dialect it was read in.
@@ -134,6 +152,24 @@ impl<'m> Message<'m> {
     pub(super) fn element_start(&self, de: u8) -> Option<usize> {
         let span = self.index.span(de)?;
         usize::from(span.start).checked_sub(self.dialect.wire_spec(de).prefix.bytes().into())
+    }
+
+    /// Where a field's bytes end in the frame.
+    pub(super) fn element_end(&self, de: u8) -> Option<usize> {
+        let span = self.index.span(de)?;
+        let content = self.dialect.wire_spec(de).content_bytes(span.units);
+        usize::from(span.start).checked_add(content.into())
+    }
+
+    /// The bytes from the first of these fields to the last; what the message has between them stands there too,
+    /// a third bitmap included. Empty where it lacks either.
+    pub(super) fn stretch(&self, fields: FieldSet) -> &'m [u8] {
+        let from = fields.first().and_then(|first| self.element_start(first));
+        let to = fields.last().and_then(|last| self.element_end(last));
+        match (from, to) {
+            (Some(from), Some(to)) => self.frame.get(from..to).unwrap_or_default(),
+            (Some(_) | None, Some(_) | None) => &[],
+        }
     }
 
     /// Length of a field as its prefix counts it: digits of numeric and track fields, else bytes.

@@ -2,8 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::dialect::ThirdBitmap;
-use super::encode::{FieldValue, Writer};
+use super::encode::FieldValue;
 use super::error::EncodeError;
 use super::fieldset::FieldSet;
 use super::message::Message;
@@ -30,8 +29,9 @@ pub struct Rewrite<'a> {
 
 /// Appends `message`, changed as `how` says, to `out`, length prefix included.
 ///
-/// Fields between two changes are copied in one piece, padding and all: the cost grows with the number of
-/// changes, not with the number of fields. The message must have been decoded whole.
+/// Where every new value takes the room of the one it replaces, and only fields behind the last kept one are dropped,
+/// the fields are copied in one piece and patched in place. Otherwise what stands between two changes is copied in
+/// one piece, padding and all: the cost grows with the number of changes, not with the number of fields.
 ///
 /// # Errors
 /// A new value that the dialect refuses, or fields out of order; `out` is then as it was.
@@ -48,58 +48,17 @@ pub fn rewrite(
     writer.mti(message.mti());
     // A second bitmap is kept even when nothing in it is set: some hosts always send one.
     writer.bitmaps_of(message);
-    let present = message.content_fields();
-    let dropped = present.intersection(how.drop);
-    let mut done = 0;
+    let mut kept = message.content_fields().difference(how.drop);
+    if writer.patch(message, kept, how.set) {
+        return writer.finish();
+    }
     for (de, value) in how.set {
-        copy_before(message, &mut writer, present, dropped, done, *de);
+        writer.copy_set(message, kept.below(*de));
         writer.value(*de, *value);
-        done = *de;
+        kept = kept.above(*de);
     }
-    copy_before(
-        message,
-        &mut writer,
-        present,
-        dropped,
-        done,
-        FieldSet::LAST.wrapping_add(1),
-    );
+    writer.copy_set(message, kept);
     writer.finish()
-}
-
-/// Copies what stands between the fields `done` and `until`, both excluded, without the dropped ones.
-fn copy_before(
-    message: &Message<'_>,
-    writer: &mut Writer<'_>,
-    present: FieldSet,
-    dropped: FieldSet,
-    mut done: u8,
-    until: u8,
-) {
-    loop {
-        let drop = dropped.above(done).below(until).first();
-        let stop = drop.unwrap_or(until);
-        let run = present.above(done).below(stop);
-        if let Some(first) = run.first() {
-            let from = message.element_start(first).unwrap_or(0);
-            // The next field after the run begins where the run ends; after the last field the frame ends.
-            let to = present
-                .above(stop.saturating_sub(1))
-                .first()
-                .and_then(|next| message.element_start(next))
-                .unwrap_or_else(|| message.end());
-            // A third bitmap may stand among the fields.
-            if message.dialect().third_place() == ThirdBitmap::InPlace {
-                writer.copy_set(message, run);
-            } else {
-                writer.run(run, message.frame().get(from..to).unwrap_or_default());
-            }
-        }
-        match drop {
-            None => return,
-            Some(de) => done = de,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn shipped() -> impl Strategy<Value = Arc<Dialect>> {
 }
 
 /// Content that the field allows: of any length for a variable field, else of its own.
-fn content(field: &Field) -> BoxedStrategy<Content> {
+pub(crate) fn content(field: &Field) -> BoxedStrategy<Content> {
     let max = usize::from(field.max).min(90);
     // A fixed field is longer than that in few dialects.
     let max = if field.variable {

@@ -19,6 +19,7 @@ mod masking;
 mod messages;
 mod order;
 mod power;
+mod rewriting;
 mod samples;
 mod schema;
 mod sim;
