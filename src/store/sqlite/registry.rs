@@ -105,6 +105,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::ACQUIRERS,
     affairs::schema::SUSPENSIONS,
     affairs::schema::PAYOUTS,
+    affairs::schema::REMINDERS,
 ];
 
 /// See the module.

@@ -342,6 +342,26 @@ CREATE TRIGGER account_beside_closed BEFORE DELETE ON account_beside
     BEGIN SELECT raise(ABORT, 'closed bindings are never changed'); END;
 ";
 
+/// When the contacts of a binding that waits for re-verification are reminded next: 1, 3, 7 and 14 days after it began,
+/// each once. They were told when it began, and after 30 days it is suspended.
+macro_rules! reminder_due {
+    () => {
+        "CASE WHEN reminded_at IS NULL OR reminded_at < pended_at + 86400000000 THEN pended_at + 86400000000 \
+         WHEN reminded_at < pended_at + 259200000000 THEN pended_at + 259200000000 \
+         WHEN reminded_at < pended_at + 604800000000 THEN pended_at + 604800000000 \
+         WHEN reminded_at < pended_at + 1209600000000 THEN pended_at + 1209600000000 END"
+    };
+}
+pub(super) use reminder_due;
+
+/// Who was reminded, and who is to be.
+pub(in crate::store::sqlite) const REMINDERS: &str = concat!(
+    "ALTER TABLE binding ADD COLUMN reminded_at INTEGER;     -- last time, of whatever wait\n\
+     CREATE INDEX binding_reminder ON binding(",
+    reminder_due!(),
+    ") WHERE pended_at IS NOT NULL;"
+);
+
 /// By what is looked up who may be paid, and when that changed.
 pub(in crate::store::sqlite) const PAYOUTS: &str = "
 CREATE INDEX binding_change_at ON binding_change(at);

@@ -1621,6 +1621,66 @@ fn t14_an_idle_terminal_waits_for_re_verification_and_a_spare_does_not() {
 }
 
 #[test]
+fn who_waits_for_re_verification_is_reminded_and_then_suspended() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let repend = || Command::Repend {
+        key: key("T1"),
+        reasons: ReasonSet::EMPTY.with(RependReason::Location),
+        note: "the shop moved".into(),
+    };
+    let began = desk.now;
+    let told = desk.ok(repend());
+    assert_eq!(told.notices.len(), 1);
+    let mut reminded = |desk: &mut Desk, until: u64| {
+        let mut days = Vec::new();
+        while desk.now < until {
+            desk.now += DAY / 4;
+            for notice in desk.ok(Command::Tick).notices {
+                let day = (desk.now - began) / DAY;
+                days.push((day, notice.event, notice.text));
+            }
+        }
+        days
+    };
+    let expect: Vec<_> = [(1, 29), (3, 27), (7, 23), (14, 16)]
+        .map(|(day, left)| {
+            let text = format!(
+                "terminal T1 takes no new payments until this is verified: location; in {left} days it is suspended"
+            );
+            (day, "binding.reminded", text)
+        })
+        .into();
+    assert_eq!(reminded(&mut desk, began + 29 * DAY), expect);
+    let suspended = (
+        30,
+        "binding.overdue",
+        "terminal T1 is suspended: 30 days without evidence".to_owned(),
+    );
+    assert_eq!(reminded(&mut desk, began + 40 * DAY), [suspended]);
+    assert_eq!(desk.state("T1").0, BindingState::Suspended);
+
+    // Another wait has its own; what became due while nobody was there is one reminder.
+    desk.active("T2", "SN2");
+    desk.ok(Command::Repend {
+        key: key("T2"),
+        reasons: ReasonSet::EMPTY.with(RependReason::Identity),
+        note: "the licence changed".into(),
+    });
+    desk.now += 8 * DAY;
+    let late: Vec<_> = desk.ok(Command::Tick).notices;
+    assert_eq!(late.len(), 1);
+    assert!(
+        late[0].text.ends_with("in 22 days it is suspended"),
+        "{}",
+        late[0].text
+    );
+    assert!(desk.ok(Command::Tick).notices.is_empty());
+    desk.now += 6 * DAY;
+    assert_eq!(desk.ok(Command::Tick).notices.len(), 1);
+}
+
+#[test]
 fn a_contact_that_was_given_up_is_watched_where_others_enter_it() {
     let mut desk = Desk::new();
     let other = MerchantId::parse("104110041200002").unwrap();

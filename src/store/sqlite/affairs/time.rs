@@ -1,20 +1,25 @@
 //! What time alone brings about. Called every minute; each thing happens once, and none of them waits for another.
 
 use rusqlite::params;
+use serde_json::{Value, json};
 
-use super::{HELD, Step, Stopped, held, to_sql};
+use super::schema::reminder_due;
+use super::{HELD, Step, Stopped, from_sql, held, to_sql};
 use crate::binding::unbinding::CASE_DAYS;
 use crate::binding::{BindingEvent, BindingState};
 use crate::store::command::UnbindStep;
 
 /// How long a binding may wait for re-verification, or for its approval, in microseconds: 30 days.
-const PATIENCE: u64 = 30 * 86_400_000_000;
+const PATIENCE: u64 = 30 * DAY;
+/// In microseconds.
+const DAY: u64 = 86_400_000_000;
 /// Bindings taken up at a time; the others in the next minute.
 const AT_A_TIME: u32 = 1_000;
 
 impl Step<'_> {
     pub(super) fn tick(&mut self) -> Stopped<()> {
         self.overdue()?;
+        self.remind()?;
         self.never_approved()?;
         let now = to_sql(self.now().0);
         self.db
@@ -23,7 +28,7 @@ impl Step<'_> {
                  AND state IN ('created', 'sent', 'delivered')",
             )?
             .execute([now])?;
-        let month_ago = self.now().0.saturating_sub(CASE_DAYS * 86_400_000_000);
+        let month_ago = self.now().0.saturating_sub(CASE_DAYS * DAY);
         for case in self.cases_before("unbinding", month_ago)? {
             self.apart(|step| step.expire_unbinding(case))?;
         }
@@ -53,12 +58,61 @@ impl Step<'_> {
         for held in due {
             if held.admission.state == BindingState::RePending {
                 self.apart(|step| {
-                    step.event(&held, BindingEvent::Overdue, "30 days without evidence", "")?;
-                    Ok(())
+                    let why = "30 days without evidence";
+                    step.event(&held, BindingEvent::Overdue, why, "")?;
+                    let text = format!("terminal {} is suspended: {why}", held.key.terminal);
+                    step.notify(held.merchant, BindingEvent::Overdue.name(), &text)
                 })?;
             }
         }
         Ok(())
+    }
+
+    /// Nobody gave evidence yet.
+    fn remind(&mut self) -> Stopped<()> {
+        let now = self.now().0;
+        let due: Vec<(u64, u64)> = {
+            let mut all = self.db.prepare_cached(concat!(
+                "SELECT id, pended_at FROM binding WHERE pended_at IS NOT NULL AND ",
+                reminder_due!(),
+                " <= ?1 LIMIT ?2"
+            ))?;
+            let rows = all.query_map(params![to_sql(now), AT_A_TIME], |row| {
+                Ok((row.get(0).map(from_sql)?, row.get(1).map(from_sql)?))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for (binding, pended_at) in due {
+            self.db
+                .prepare_cached("UPDATE binding SET reminded_at = ?2 WHERE id = ?1")?
+                .execute(params![to_sql(binding), to_sql(now)])?;
+            let waited = now.saturating_sub(pended_at);
+            self.apart(|step| step.remind_one(binding, PATIENCE.saturating_sub(waited)))?;
+        }
+        Ok(())
+    }
+
+    /// Tells what is missing, and after how many days the terminal is suspended without it.
+    fn remind_one(&mut self, binding: u64, left: u64) -> Stopped<()> {
+        let held = self.binding_by_id(binding)?;
+        let (terminal, reasons) = (held.key.terminal, held.admission.reasons);
+        let days = left.div_ceil(DAY);
+        let text = format!(
+            "terminal {terminal} takes no new payments until this is verified: {reasons}; in {days} days it is suspended"
+        );
+        let subject = format!(
+            "terminal {}/{terminal}",
+            self.acquirer_name(held.key.acquirer)?
+        );
+        let details = json!({ "reasons": reasons.to_string(), "days_left": days });
+        self.tell(
+            "binding.reminded",
+            subject,
+            Value::Null,
+            Value::Null,
+            details,
+        )?;
+        self.notify(held.merchant, "binding.reminded", &text)
     }
 
     /// Asked for, and nobody went on with it.
