@@ -3,6 +3,8 @@
 //! It may run beside a gateway: each file is read as of one moment, the read model first, so that the
 //! journal is never older than what was projected from it.
 
+mod history;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
@@ -167,7 +169,8 @@ pub fn check(folder: &Path) -> Report {
     if let Some(registry) = &registry {
         note(&mut report, StoreFile::Registry, |report| {
             report.bindings = one(registry, "SELECT count(*) FROM binding")?;
-            foreign_keys(registry, report)
+            foreign_keys(registry, report)?;
+            history::compare(registry, report)
         });
     }
     if let Some(journal) = &journal {
@@ -704,6 +707,45 @@ mod tests {
                 "readmodel.db: transactions name binding 1, which registry.db does not have: Restore",
             ]
         );
+    }
+
+    #[test]
+    fn a_registry_that_was_edited_past_the_program_is_found() {
+        let edited = |text: &'static str| found(|trial| trial.sql(StoreFile::Registry, text));
+        let of_binding = |column: &str| {
+            format!(
+                "registry.db: the {column} of binding 1 of terminal T0000001 is not what its history says: Restore"
+            )
+        };
+        let changed = "INSERT INTO binding_change(binding, version, at, actor, state, reasons, account) \
+            SELECT id, 2, 1, 'maker', 're-pending', 2, account FROM binding WHERE id = 1; \
+            UPDATE binding SET version = 2, state = 're-pending', reasons = 2, pended_at = 1 WHERE id = 1;";
+        assert_eq!(edited(changed), [""; 0]);
+        for (edit, column) in [
+            (
+                "UPDATE binding SET state = 'active', pended_at = NULL WHERE id = 1",
+                "state",
+            ),
+            ("UPDATE binding SET reasons = 4 WHERE id = 1", "reasons"),
+            ("UPDATE binding SET version = 3 WHERE id = 1", "version"),
+            (
+                "INSERT INTO account(acquirer, reference, merchant, kind, status) \
+                 SELECT acquirer, 'another', merchant, kind, status FROM account LIMIT 1; \
+                 UPDATE binding SET account = last_insert_rowid() WHERE id = 1",
+                "account",
+            ),
+        ] {
+            let findings = found(|trial| {
+                trial.sql(StoreFile::Registry, changed);
+                trial.sql(StoreFile::Registry, edit);
+            });
+            assert_eq!(findings, [of_binding(column)]);
+        }
+        let findings = edited(
+            "INSERT INTO account_change(account, at, actor, status) SELECT id, 1, 'maker', 'frozen' FROM account",
+        );
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].ends_with("and frozen by its history: Restore"));
     }
 
     #[test]

@@ -1632,7 +1632,7 @@ fn who_waits_for_re_verification_is_reminded_and_then_suspended() {
     let began = desk.now;
     let told = desk.ok(repend());
     assert_eq!(told.notices.len(), 1);
-    let mut reminded = |desk: &mut Desk, until: u64| {
+    let reminded = |desk: &mut Desk, until: u64| {
         let mut days = Vec::new();
         while desk.now < until {
             desk.now += DAY / 4;
