@@ -4,6 +4,7 @@
 //! read by asking a [`Section`] for the keys it should have; what is missing, of the wrong kind, out of
 //! range or never asked for becomes a [`Problem`] in the shared [`Problems`].
 
+mod brackets;
 mod inherit;
 mod problems;
 
@@ -29,7 +30,7 @@ impl<'t> Document<'t> {
     #[must_use]
     pub fn parse(problems: &Problems<'t>, text: &'t str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
-        problems.syntax(errors, 0);
+        problems.syntax(text, errors, 0);
         Self { root }
     }
 
@@ -198,6 +199,34 @@ impl<'d, 't> Section<'d, 't> {
         }
     }
 
+    /// A name, if written: text that is not blank.
+    pub fn name_text(&self, key: &'static str) -> Option<Located<&'d str>> {
+        let text = self.text(key)?;
+        if !text.value.trim().is_empty() {
+            return Some(text);
+        }
+        let name = self.name(key);
+        let message = format!("{name} is empty; write a name, or take `{key}` out");
+        self.problems.error(&text.span, message);
+        None
+    }
+
+    /// A name that must be written, and not blank; `example` stands in the message when it is not.
+    pub fn required_name(&self, key: &'static str, example: &str) -> Option<Located<&'d str>> {
+        self.note(key);
+        if !self.has(key) {
+            return self.missing(key, &format!("\"{example}\""));
+        }
+        let text = self.text(key)?;
+        if !text.value.trim().is_empty() {
+            return Some(text);
+        }
+        let name = self.name(key);
+        let message = format!("{name} is empty; write for example `{key} = \"{example}\"`");
+        self.problems.error(&text.span, message);
+        None
+    }
+
     /// One of several words, `default` when not written or wrong.
     pub fn choice<T: Copy>(&self, key: &'static str, words: &[(&str, T)], default: T) -> T {
         self.choice_of(key, words).unwrap_or(default)
@@ -249,6 +278,14 @@ impl<'d, 't> Section<'d, 't> {
                 self.problems.error(&value.span(), message);
                 None
             }
+        }
+    }
+
+    /// A whole number of which nothing is reported here; `None` for all else.
+    pub fn number_at(&self, key: &str) -> Option<u64> {
+        match self.lookup(key)?.get_ref() {
+            DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()).ok(),
+            _ => None,
         }
     }
 
@@ -615,5 +652,62 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("f.toml:1:"), "{found:?}");
         assert!(found[1].starts_with("f.toml:2:"), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_not_closed_is_told_once_where_it_is_opened() {
+        let told = |text: &str, expect: &[&str]| {
+            let found = check(text, |_| ());
+            assert_eq!(found.len(), expect.len(), "{text}{found:?}");
+            for (found, expect) in found.iter().zip(expect) {
+                assert!(found.starts_with(expect), "{expect:?}: {found:?}");
+            }
+        };
+        let rest = "d = [1, 2]\n[e]\nf = { g = 1 }\nh = \"[\" # ]\n".repeat(30);
+        let after = |text: &str| format!("{text}\n{rest}");
+        told(
+            &after("a = 1\nb = [1, [2, 3]"),
+            &["f.toml:2:5: error: this `[` is not closed, or what line 3 begins with is wrong: "],
+        );
+        told(
+            &after("a = [[1, 2]"),
+            &["f.toml:1:5: error: this `[` is not closed, or what line 2"],
+        );
+        told(
+            &after("a = { b = 1, c = [\"]\"]"),
+            &["f.toml:1:5: error: this `{` is not closed, or what line 2"],
+        );
+        told(
+            "a = [\n 1,\n",
+            &["f.toml:1:5: error: this `[` is not closed"],
+        );
+        // What is closed in its own line is wrong there.
+        told(
+            "a = [1 2]\nb = 1\n",
+            &["f.toml:1:6: error: string values must be quoted"],
+        );
+        let many = "a = [1 2]\n".repeat(30);
+        assert!(
+            check(&many, |_| ()).len() <= 8,
+            "{:?}",
+            check(&many, |_| ())
+        );
+    }
+
+    #[test]
+    fn a_name_says_something() {
+        let found = check("a = \"\"\nb = \" \"\n", |root| {
+            let _ = root.name_text("a");
+            let _ = root.required_name("b", "sale");
+            let _ = root.required_name("c", "sale");
+        });
+        assert_eq!(
+            found,
+            [
+                "f.toml:1:1: error: c is missing; write for example `c = \"sale\"`",
+                "f.toml:1:5: error: a is empty; write a name, or take `a` out",
+                "f.toml:2:5: error: b is empty; write for example `b = \"sale\"`",
+            ]
+        );
     }
 }

@@ -131,6 +131,14 @@ impl Sample {
         }
     }
 
+    /// The line of a sample's text that says what it answers, from 1.
+    #[must_use]
+    pub fn line_of_answers(text: &str) -> usize {
+        let mut lines = text.lines().zip(1..);
+        let line = lines.find(|(line, _)| line.starts_with("# answers: "));
+        line.map_or(1, |(_, number)| number)
+    }
+
     /// Whether it answers the other message, by what the dialect matches.
     ///
     /// # Errors

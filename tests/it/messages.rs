@@ -931,3 +931,46 @@ fn an_imported_file_passes_the_check() {
     let again = posgate(&["protocol", "import", xml, "-o", made], b"");
     assert_eq!(again.status.code(), Some(1), "nothing is written over");
 }
+
+#[test]
+fn a_sample_that_answers_nothing_is_one_problem_and_the_rest_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("protocols/iso8583-1987-ascii");
+    let messages = folder.path().join("messages");
+    fs::create_dir(&messages).unwrap();
+    fs::copy(
+        root.join("dialect.toml"),
+        folder.path().join("dialect.toml"),
+    )
+    .unwrap();
+    let answer = fs::read_to_string(root.join("messages/sale-answer.hex")).unwrap();
+    assert!(answer.contains("# answers: sale\n"), "{answer}");
+    let lines = answer
+        .lines()
+        .take_while(|line| !line.starts_with("# answers"));
+    let line = lines.count() + 1;
+    let lone = answer.replace("# answers: sale", "# answers: nosuch");
+    fs::write(messages.join("a-lone.hex"), lone).unwrap();
+    fs::write(messages.join("b-no-text.hex"), b"\xFF").unwrap();
+    fs::write(
+        messages.join("c-to-none.hex"),
+        answer.replace("answers: sale", "answers: d-none"),
+    )
+    .unwrap();
+    fs::write(messages.join("d-none.hex"), "zz\n").unwrap();
+    let checked = posgate(&["protocol", "check", folder.path().to_str().unwrap()], b"");
+    assert_eq!(checked.status.code(), Some(2), "{checked:?}");
+    let told = [checked.stdout, checked.stderr].map(|text| String::from_utf8(text).unwrap());
+    let told = told.concat();
+    for expect in [
+        &format!("a-lone.hex:{line}:1: error: there is no sample \"nosuch\" that it could answer"),
+        "b-no-text.hex:1:1: error: ",
+        &format!(
+            "c-to-none.hex:{line}:1: error: what it answers, \"d-none\", is no sample: line 1"
+        ),
+        "d-none.hex:1:1: error: not a comment",
+        "4 mistakes",
+    ] {
+        assert!(told.contains(expect), "{expect:?} is not in {told}");
+    }
+}

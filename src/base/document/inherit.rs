@@ -35,7 +35,7 @@ impl<'t> Document<'t> {
         for ancestor in ancestors {
             let base = problems.add(ancestor.file, ancestor.text);
             let (root, errors) = DeTable::parse_recoverable(ancestor.text);
-            problems.syntax(errors, base);
+            problems.syntax(ancestor.text, errors, base);
             layers.push(shift_table(root, base));
         }
         let mut layers = layers.into_iter().rev();

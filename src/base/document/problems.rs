@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
+use super::brackets;
 use crate::base::limits;
 
 /// How bad a [`Problem`] is.
@@ -47,6 +48,9 @@ impl fmt::Display for Problem {
 
 /// Most problems that are told of a file which another one breaks.
 const FOREIGN_MAX: usize = 3;
+
+/// Most mistakes of syntax that are told of one text.
+const SYNTAX_MAX: usize = 8;
 
 /// A file that problems may lie in.
 #[derive(Debug)]
@@ -279,13 +283,32 @@ impl<'t> Problems<'t> {
     }
 
     /// Records mistakes of syntax, as offsets in a text whose own are counted from `base`. What is reported after
-    /// them is dropped: a parser that lost its way misses keys that are there.
-    pub(super) fn syntax(&self, errors: Vec<toml::de::Error>, base: usize) {
-        for error in errors {
-            let span = error.span().unwrap_or(0..0);
-            let span = span.start + base..span.end + base;
-            self.put(Severity::Error, &span, error.message().to_owned());
+    /// them is dropped: a parser that lost its way misses keys that are there. Behind a bracket that is not closed
+    /// all the rest is wrong, which is told once.
+    pub(super) fn syntax(&self, text: &str, errors: Vec<toml::de::Error>, base: usize) {
+        let place = |error: &toml::de::Error| error.span().unwrap_or(0..0);
+        let mut errors = errors;
+        errors.sort_by_key(|error| place(error).start);
+        for error in errors.into_iter().take(SYNTAX_MAX) {
             self.unreadable.set(true);
+            let span = place(&error);
+            let open = brackets::open_before(text, span.start);
+            let at = |start: usize| start + base..start + base;
+            let Some(open) = open else {
+                let span = span.start + base..span.end + base;
+                self.put(Severity::Error, &span, error.message().to_owned());
+                continue;
+            };
+            let or = open.line.map_or_else(String::new, |line| {
+                format!(", or what line {line} begins with is wrong")
+            });
+            let message = format!(
+                "this `{}` is not closed{or}: {}",
+                open.bracket,
+                error.message()
+            );
+            self.put(Severity::Error, &at(open.at), message);
+            return;
         }
     }
 

@@ -92,7 +92,7 @@ fn check(file: &Path) -> anyhow::Result<Vec<Problem>> {
     let mut problems = dialect.warnings().to_vec();
     let mut tried = 0;
     for sample in samples(file)? {
-        problems.extend(try_sample(&dialect, &sample)?);
+        problems.extend(try_sample(&dialect, &sample));
         tried += 1;
     }
     if problems
@@ -138,34 +138,52 @@ fn samples(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn try_sample(dialect: &Dialect, file: &Path) -> anyhow::Result<Option<Problem>> {
-    let text = read(file, limits::SAMPLE_BYTES_MAX)?;
-    let sample = Sample::parse(&text);
-    let answered = sample
-        .as_ref()
-        .ok()
-        .and_then(|sample| sample.answers.clone());
-    let request = match answered {
-        Some(name) => Some(read(
-            &file.with_file_name(format!("{name}.hex")),
-            limits::SAMPLE_BYTES_MAX,
-        )?),
-        None => None,
-    };
-    let tried = sample.and_then(|sample| {
-        sample.check(dialect, &text)?;
-        match request {
-            Some(request) => sample.check_answer(&Sample::parse(&request)?, dialect),
-            None => Ok(()),
-        }
-    });
-    Ok(tried.err().map(|error| Problem {
+/// What is wrong with a sample.
+fn try_sample(dialect: &Dialect, file: &Path) -> Option<Problem> {
+    let wrong = |line, message| Problem {
         file: file.display().to_string(),
-        line: error.line(),
+        line,
         column: 1,
         severity: Severity::Error,
-        message: error.to_string(),
-    }))
+        message,
+    };
+    let text = match read(file, limits::SAMPLE_BYTES_MAX) {
+        Ok(text) => text,
+        Err(error) => return Some(wrong(1, format!("{error:#}"))),
+    };
+    let checked = Sample::parse(&text).and_then(|sample| {
+        sample.check(dialect, &text)?;
+        Ok(sample)
+    });
+    let sample = match checked {
+        Ok(sample) => sample,
+        Err(error) => return Some(wrong(error.line(), error.to_string())),
+    };
+    let name = sample.answers.as_ref()?;
+    let line = Sample::line_of_answers(&text);
+    let request = match request(file, name) {
+        Ok(request) => request,
+        Err(message) => return Some(wrong(line, message)),
+    };
+    let answers = sample.check_answer(&request, dialect);
+    answers.err().map(|error| wrong(line, error.to_string()))
+}
+
+/// The sample beside the file that it answers.
+fn request(file: &Path, name: &str) -> Result<Sample, String> {
+    let path = file.with_file_name(format!("{name}.hex"));
+    if !path.is_file() {
+        return Err(format!(
+            "there is no sample \"{name}\" that it could answer; write the name of a file beside it without .hex"
+        ));
+    }
+    let text = read(&path, limits::SAMPLE_BYTES_MAX).map_err(|error| format!("{error:#}"))?;
+    Sample::parse(&text).map_err(|error| {
+        format!(
+            "what it answers, \"{name}\", is no sample: line {}: {error}",
+            error.line()
+        )
+    })
 }
 
 /// A file's text, when it is not longer than it may be.
