@@ -56,14 +56,21 @@ pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
 
 fn number(key: &Located<&str>, forms: Forms) -> Option<u8> {
     let most = forms.bitmaps.checked_mul(64)?;
-    let number = key.value.parse().ok()?;
+    let number = numbered(key.value)?;
     // DE1 and DE65 are the second and the third bitmap.
     ((2..=most).contains(&number) && number != 65).then_some(number)
 }
 
+/// A number as it is written shortest: `03` would be another key for the same thing.
+pub(super) fn numbered(text: &str) -> Option<u8> {
+    let number: u8 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
 fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, FieldSpec)> {
-    let en = section.required_text("en", "name");
-    let zh = section.text("zh").map_or("", |text| text.value);
+    let en = section.required_name("en", "name");
+    let zh = section.name_text("zh").map_or("", |text| text.value);
+    let before = section.problems().errors();
     let parts = parts(number, section);
     let shape = shape(section, forms, &LENGTHS, Some(UNITS_MAX));
     let digits: u16 = parts
@@ -75,6 +82,17 @@ fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, 
         let message = format!(
             "the parts have {digits} digits together, the field has {} at most",
             shape.max
+        );
+        section.problems().error(&section.span_of("parts"), message);
+    } else if digits != 0
+        && digits < shape.max
+        && shape.length == Some(0)
+        && section.problems().errors() == before
+    {
+        let message = format!(
+            "the parts have {digits} digits together, the field always has {}; write the rest too, as in \"reserved:{}\"",
+            shape.max,
+            shape.max - digits
         );
         section.problems().error(&section.span_of("parts"), message);
     }
@@ -100,7 +118,7 @@ fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, 
 const PART_UNITS_MAX: u16 = 999;
 
 /// Most digits or bytes of a field.
-const UNITS_MAX: u16 = 9_999;
+pub(super) const UNITS_MAX: u16 = 9_999;
 
 /// How one field or part lies on the wire, and who may see it.
 pub(super) struct Shape {
@@ -247,6 +265,16 @@ fn parts(field: u8, section: &Section<'_, '_>) -> Vec<(PartName, SubField)> {
             );
             continue;
         };
+        if parts
+            .iter()
+            .any(|(known, _): &(PartName, _)| known.en == name.en)
+        {
+            let message = format!(
+                "there is another part \"{}\"; give it another name",
+                name.en
+            );
+            section.problems().error(&text.span, message);
+        }
         parts.push((name, SubField { field, from, count }));
         from = from.saturating_add(count);
     }
@@ -305,6 +333,9 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
             None => 0,
         }
     };
+    if let Some(section) = section {
+        alone_in_their_parts(section);
+    }
     let amount_parts = section
         .and_then(|s| s.section("amount_parts"))
         .and_then(|s| amount_parts(s, table));
@@ -351,6 +382,48 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
     }
     roles
 }
+
+/// A field plays one part; only time and date may stand in one.
+fn alone_in_their_parts(section: &Section<'_, '_>) {
+    let mut taken: Vec<(u64, &str)> = Vec::new();
+    for key in ROLES {
+        // Whatever is no number of a field is told where it is read.
+        let Some(number) = section.number_at(key) else {
+            continue;
+        };
+        let other = taken.iter().find(|(known, _)| *known == number);
+        match other {
+            Some((_, other)) if (*other, key) != ("time", "date") => section.problems().error(
+                &section.span_of(key),
+                format!("DE{number} plays {other} and {key}; name another field for one of them"),
+            ),
+            Some(_) | None => taken.push((number, key)),
+        }
+    }
+}
+
+/// Parts that are played by a field of their own.
+const ROLES: [&str; 19] = [
+    "pan",
+    "processing_code",
+    "amount",
+    "currency",
+    "stan",
+    "time",
+    "date",
+    "entry_mode",
+    "track2",
+    "track3",
+    "rrn",
+    "approval_code",
+    "response_code",
+    "terminal",
+    "merchant",
+    "pin",
+    "security",
+    "icc",
+    "mac",
+];
 
 /// What nobody may see is not shown to everybody: an error where the dialect serves terminals, else a warning.
 pub(super) fn exposures(root: &Section<'_, '_>, table: &Table, roles: &Roles, serves: bool) {

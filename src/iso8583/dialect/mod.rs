@@ -13,6 +13,7 @@ mod requests;
 mod rules;
 mod settings;
 mod settlement;
+mod sizes;
 mod subfields;
 mod table;
 mod variant;

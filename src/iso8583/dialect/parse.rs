@@ -177,10 +177,17 @@ pub(super) fn own_name(file: &str, text: &str) -> Option<String> {
 
 /// `None` only when something was missing that has no default; that is then among the problems.
 fn root(root: Section<'_, '_>) -> Option<Dialect> {
-    let name = root.required_text("name", "my-network");
-    let title = root.required_text("title", "what this dialect is, in one line");
+    let name = root.required_name("name", "my-network");
+    let title = root.required_name("title", "what this dialect is, in one line");
     // Both were followed before the files were laid over each other.
     let (_extends, _removed) = (root.text("extends"), root.texts("remove"));
+    if root.has("remove") && !root.has("extends") {
+        root.problems().error(
+            &root.span_of("remove"),
+            "remove leaves out something that is inherited, and nothing is; write for example \
+             `extends = \"iso8583-1987-ascii\"`, or take `remove` out",
+        );
+    }
     let framing = settings::framing(&root);
     let message = root.section("message");
     if message.is_none() {

@@ -80,12 +80,15 @@ pub(super) fn messages(
     let mut rules: Vec<MessageRule> = Vec::new();
     let mut matching = Matching::default();
     for section in root.sections("message_type") {
-        let name = section.required_text("name", "sale answer");
+        let name = section.required_name("name", "sale answer");
         let mtis = mtis(&section);
         let set = |key| fields::set(&section, key, table).unwrap_or_default();
         let rule = MessageRule {
             name: name.map_or("", |name| name.value).to_owned(),
-            zh: section.text("zh").map_or("", |text| text.value).to_owned(),
+            zh: section
+                .name_text("zh")
+                .map_or("", |text| text.value)
+                .to_owned(),
             required: set("required"),
             forbidden: set("forbidden"),
             mtis,
@@ -194,8 +197,8 @@ struct Compiler<'t> {
 
 impl Compiler<'_> {
     fn row(&mut self, section: Section<'_, '_>, defaults: Defaults) {
-        let name = section.required_text("name", "sale");
-        let zh = section.text("zh").map_or("", |text| text.value);
+        let name = section.required_name("name", "sale");
+        let zh = section.name_text("zh").map_or("", |text| text.value);
         let mtis = mtis(&section);
         let before = section.problems().errors();
         let conditions = self.conditions(&section);

@@ -39,6 +39,14 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
         "length_bytes",
         "framing.length_bytes is missing; write for example `length_bytes = 2`",
     );
+    let told_most = width.and_then(|width| Some(length_encoding.max(usize::try_from(width).ok()?)));
+    if told_most.is_some_and(|most| most < MESSAGE_BYTES_MIN) {
+        let message =
+            "framing.length_bytes: no message is so short; write for example `length_bytes = 4`";
+        section
+            .problems()
+            .error(&section.span_of("length_bytes"), message);
+    }
     let (lead, trailer) = (bytes(&section, "lead"), bytes(&section, "trailer"));
     let tpdu = bytes(&section, "tpdu");
     if !matches!(tpdu.len(), 0 | 5) {
@@ -94,6 +102,9 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     section.finish();
     Some(framing)
 }
+
+/// Bytes of the shortest message: a packed type and a binary bitmap.
+const MESSAGE_BYTES_MIN: usize = 10;
 
 /// Bytes of lead, header and trailer, each.
 const ENVELOPE_PART_BYTES_MAX: usize = 255;
@@ -158,6 +169,16 @@ fn header_parts(section: &Section<'_, '_>, nibbles: Option<usize>) -> Vec<Header
             );
             continue;
         };
+        if parts
+            .iter()
+            .any(|known: &HeaderPart| known.name.en == name.en)
+        {
+            let message = format!(
+                "framing.header_parts has another \"{}\"; give it another name",
+                name.en
+            );
+            section.problems().error(&text.span, message);
+        }
         let count = usize::from(count);
         parts.push(HeaderPart { name, from, count });
         from = from.saturating_add(count);
@@ -217,8 +238,8 @@ fn swapped(section: &Section<'_, '_>, parts: &[HeaderPart]) -> Option<[Range<usi
 fn header_length(section: &Section<'_, '_>, parts: &[HeaderPart]) -> Option<Range<usize>> {
     let name = section.text("header_length")?;
     let found = part_bytes(section, &name, parts)?;
-    if found.len() > size_of::<u32>() {
-        let message = "framing.header_length is a part of at most four bytes";
+    if !(2..=size_of::<u32>()).contains(&found.len()) {
+        let message = "framing.header_length is a part of two to four bytes: it tells how long header and message are together";
         section.problems().error(&name.span, message);
         return None;
     }
@@ -380,8 +401,8 @@ fn texts(
                 format!("a response code is {width} letters or digits, as DE39 is"),
             );
         }
-        let en = text.required_text("en", "approved");
-        let zh = text.required_text("zh", "\u{6279}\u{51c6}");
+        let en = text.required_name("en", "approved");
+        let zh = text.required_name("zh", "\u{6279}\u{51c6}");
         let has = |list: &[ResponseCode]| {
             list.iter()
                 .any(|listed| *listed.characters() == *key.value.as_bytes())

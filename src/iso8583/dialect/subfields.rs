@@ -1,6 +1,7 @@
 //! Reads `[subfields]`: how fields, and parts of them, divide.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::base::document::{Located, Section};
 use crate::base::limits;
@@ -9,6 +10,7 @@ use crate::iso8583::subfield::{Extent, Layout, LayoutForm, LengthForm, PartRule,
 
 use super::fields::{self, Shape};
 use super::parse::Forms;
+use super::sizes;
 use super::table::{FieldSpec, FieldType, Kind, Pad, Prefix, Table};
 
 /// Lengths of parts that come one after the other.
@@ -49,8 +51,8 @@ pub(super) fn layouts(root: &Section<'_, '_>, table: &Table) -> BTreeMap<u8, Lay
     for (key, section) in root.named_sections("subfields") {
         let path: Vec<&str> = key.value.split('.').collect();
         // What was not read to its end has not asked for all of its keys.
-        if let Some(layout) = layout(&section) {
-            found.push((path, key, layout));
+        if let Some((layout, places)) = layout(&section) {
+            found.push((path, key, layout, places));
             section.finish();
         }
     }
@@ -58,14 +60,20 @@ pub(super) fn layouts(root: &Section<'_, '_>, table: &Table) -> BTreeMap<u8, Lay
         root.problems().shake();
     }
     // What is of a part comes after what the part is in.
-    found.sort_by_key(|(path, _, _)| path.len());
+    found.sort_by_key(|(path, ..)| path.len());
     let mut layouts: BTreeMap<u8, Layout> = BTreeMap::new();
     for field in table.fields() {
         if let Some(layout) = simple(table, field.number) {
             layouts.insert(field.number, layout);
         }
     }
-    for (path, key, layout) in found {
+    for (path, key, layout, places) in found {
+        let room = sizes::room(&layouts, table, &path);
+        for (part, problem) in room.iter().flat_map(|room| sizes::check(room, &layout)) {
+            let place = part.and_then(|part| places.get(part)).unwrap_or(&key.span);
+            let problem = format!("subfields.{}: {problem}", key.value);
+            root.problems().consequence(place, problem);
+        }
         if let Some(problem) = place(&mut layouts, table, &path, layout) {
             let problem = format!("subfields.{}: {problem}", key.value);
             root.problems().consequence(&key.span, problem);
@@ -113,7 +121,7 @@ fn place(
     layout: Layout,
 ) -> Option<String> {
     let (first, rest) = path.split_first()?;
-    let Some(field) = first.parse().ok().and_then(|de| table.field(de)) else {
+    let Some(field) = fields::numbered(first).and_then(|de| table.field(de)) else {
         return Some(format!("no field {first} is defined in [fields]"));
     };
     if rest.len() > limits::SUBFIELD_DEPTH_MAX {
@@ -156,6 +164,7 @@ fn place(
     None
 }
 
+/// A part that may have parts itself.
 fn rule<'l>(layout: &'l mut Layout, name: &str) -> Option<&'l mut PartRule> {
     let rules = match &mut layout.group {
         Some(group) => &mut group.rules,
@@ -164,8 +173,8 @@ fn rule<'l>(layout: &'l mut Layout, name: &str) -> Option<&'l mut PartRule> {
     rules.iter_mut().find(|rule| rule.tag.as_str() == name)
 }
 
-/// Reads one table of `[subfields]`.
-fn layout(section: &Section<'_, '_>) -> Option<Layout> {
+/// Reads one table of `[subfields]`; with the layout, where its parts are written.
+fn layout(section: &Section<'_, '_>) -> Option<(Layout, Vec<Range<usize>>)> {
     let before = section.problems().errors();
     section.required_text("form", "ber-tlv")?;
     let word = section.choice_of("form", &FORMS)?;
@@ -201,12 +210,12 @@ fn layout(section: &Section<'_, '_>) -> Option<Layout> {
         .filter_map(|(key, part)| {
             let rule = part_rule(&key, &part, word, forms);
             part.finish();
-            rule
+            Some((key.span, rule?))
         })
         .collect();
     let numbered = matches!(word, Word::Positional | Word::Bitmap | Word::Repeat);
     if numbered {
-        rules.sort_by_key(|rule| rule.tag.as_str().parse::<usize>().unwrap_or(usize::MAX));
+        rules.sort_by_key(|(_, rule)| rule.tag.as_str().parse::<usize>().unwrap_or(usize::MAX));
         if rules.is_empty() {
             section.absent("parts", format!(
                 "{}.parts is missing; write for example `[{}.parts]` and under it `1 = {{ en = \"type\", type = \"n\", max = 2 }}`",
@@ -218,32 +227,39 @@ fn layout(section: &Section<'_, '_>) -> Option<Layout> {
     if section.problems().errors() == before {
         in_order(section, word, &rules);
         tags_fit(section, form, &rules);
+        mapped(section, form, &rules);
     }
+    let (places, rules): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
     if word == Word::Repeat {
         let group = Layout {
             form: LayoutForm::Positional,
             rules,
             group: None,
         };
-        return Some(Layout {
+        let layout = Layout {
             form,
             rules: Vec::new(),
             group: Some(Box::new(group)),
-        });
+        };
+        return Some((layout, places));
     }
-    Some(Layout {
+    let layout = Layout {
         form,
         rules,
         group: None,
-    })
+    };
+    Some((layout, places))
 }
 
+/// A part and where it is written.
+type Placed = (Range<usize>, PartRule);
+
 /// Parts that come one after the other are numbered without a gap, and only the last takes the rest.
-fn in_order(section: &Section<'_, '_>, word: Word, rules: &[PartRule]) {
+fn in_order(section: &Section<'_, '_>, word: Word, rules: &[Placed]) {
     if !matches!(word, Word::Positional | Word::Repeat) {
         return;
     }
-    for (at, rule) in rules.iter().enumerate() {
+    for (at, (_, rule)) in rules.iter().enumerate() {
         let number = at.saturating_add(1);
         if rule.tag.as_str() != number.to_string() {
             section.error(format!("{}.parts has no {number}", section.path()));
@@ -259,28 +275,51 @@ fn in_order(section: &Section<'_, '_>, word: Word, rules: &[PartRule]) {
     }
 }
 
-/// A tag of another width is never met.
-fn tags_fit(section: &Section<'_, '_>, form: LayoutForm, rules: &[PartRule]) {
-    let (LayoutForm::Tlv(tag, _) | LayoutForm::Ltv { tag, .. }) = form else {
+/// A bitmap tells of as many parts as it has bits.
+fn mapped(section: &Section<'_, '_>, form: LayoutForm, rules: &[Placed]) {
+    let LayoutForm::Bitmap { bytes, .. } = form else {
         return;
     };
-    let width = if tag.binary {
-        tag.bytes.saturating_mul(2)
-    } else {
-        tag.bytes
+    let bits = bytes.saturating_mul(8);
+    let beyond = |rule: &PartRule| rule.tag.as_str().parse().is_ok_and(|bit: usize| bit > bits);
+    for (place, rule) in rules.iter().filter(|(_, rule)| beyond(rule)) {
+        let message = format!(
+            "{}.parts.{}: the bitmap has {bits} bits; write a number up to {bits}, or a larger bitmap_bytes than {bytes}",
+            section.path(),
+            rule.tag,
+        );
+        section.problems().error(place, message);
+    }
+}
+
+/// A tag of another width is never met.
+fn tags_fit(section: &Section<'_, '_>, form: LayoutForm, rules: &[Placed]) {
+    let (LayoutForm::Tlv(tag_form, _) | LayoutForm::Ltv { tag: tag_form, .. }) = form else {
+        return;
     };
-    for rule in rules.iter().filter(|rule| rule.tag.as_str().len() != width) {
-        section.error(format!(
+    let width = if tag_form.binary {
+        tag_form.bytes.saturating_mul(2)
+    } else {
+        tag_form.bytes
+    };
+    let fits = |tag: &Tag| {
+        let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
+        let written = !tag_form.binary || tag.as_str().bytes().all(hex);
+        written && tag.as_str().len() == width
+    };
+    for (place, rule) in rules.iter().filter(|(_, rule)| !fits(&rule.tag)) {
+        let message = format!(
             "{}.parts.{}: tags have {width} {} here (tag_bytes = {})",
             section.path(),
             rule.tag,
-            if tag.binary {
-                "hexadecimal digits"
+            if tag_form.binary {
+                "upper-case hexadecimal digits"
             } else {
                 "characters"
             },
-            tag.bytes
-        ));
+            tag_form.bytes
+        );
+        section.problems().error(place, message);
     }
 }
 
@@ -290,8 +329,8 @@ fn part_rule(
     word: Word,
     forms: Forms,
 ) -> Option<PartRule> {
-    let en = section.required_text("en", "name");
-    let zh = section.text("zh").map_or("", |text| text.value);
+    let en = section.required_name("en", "name");
+    let zh = section.name_text("zh").map_or("", |text| text.value);
     let own = matches!(word, Word::Positional | Word::Bitmap | Word::Repeat);
     let lengths: &[(&str, u8)] = if own { &LENGTHS } else { &[] };
     // A length that cannot be read says nothing of whether there must be a `max`.
@@ -327,18 +366,17 @@ fn part_rule(
 
 /// The key of a part: a number, a tag as text, or a BER tag.
 fn tag(key: &Located<&str>, section: &Section<'_, '_>, word: Word) -> Option<Tag> {
-    let number = || {
-        key.value
-            .parse()
-            .is_ok_and(|number| (1..=128).contains(&number))
-    };
+    let number = || fields::numbered(key.value).is_some_and(|number| (1..=128).contains(&number));
     let hex = || {
         let upper = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
         key.value.len().is_multiple_of(2) && key.value.bytes().all(upper)
     };
     let (sound, want) = match word {
         Word::Positional | Word::Bitmap | Word::Repeat => (number(), "a number from 1"),
-        Word::BerTlv => (hex(), "a BER tag in upper-case hexadecimal, as in \"9F26\""),
+        Word::BerTlv => (
+            hex() && Tag::parse(key.value).is_some_and(|tag| tag.is_ber()),
+            "one whole BER tag in upper-case hexadecimal, as in \"95\" or \"9F26\"",
+        ),
         Word::Tlv | Word::Ltv => (true, "one to eight characters"),
     };
     let tag = Tag::parse(key.value).filter(|_| sound);

@@ -299,6 +299,15 @@ impl FieldSpec {
         }
     }
 
+    /// Bytes of the content that are there whatever it is: all of a fixed one.
+    pub(crate) fn fixed_content(&self) -> usize {
+        if self.prefix == Prefix::Fixed {
+            self.fixed_bytes.into()
+        } else {
+            0
+        }
+    }
+
     /// Bytes that `units` take on the wire, without a prefix.
     #[inline(always)]
     pub(crate) const fn content_bytes(&self, units: u16) -> u16 {
@@ -358,7 +367,8 @@ impl PartName {
             en: en.trim().to_owned(),
             zh: zh.trim().to_owned(),
         };
-        (1..=most).contains(&count).then_some((name, count))
+        let named = !name.en.is_empty() && rest.split(':').skip(1).all(|zh| !zh.trim().is_empty());
+        (named && (1..=most).contains(&count)).then_some((name, count))
     }
 }
 

@@ -421,7 +421,7 @@ fn a_layout_that_cannot_be_read_has_its_place() {
     );
     check(
         &format!("[subfields.3]\nform = \"ber-tlv\"\nparts.9f26 = {{ {part} }}\n"),
-        "d.toml:12:7: error: a part is named by a BER tag",
+        "d.toml:12:7: error: a part is named by one whole BER tag",
     );
     check(
         &format!("[subfields.3]\nform = \"repeat\"\nparts.1 = {{ {part}, length = \"rest\" }}\n"),
@@ -430,6 +430,211 @@ fn a_layout_that_cannot_be_read_has_its_place() {
     check(
         "[subfields.\"3.1\"]\nform = \"ber-tlv\"\n",
         "write [subfields.3] too",
+    );
+}
+
+#[test]
+fn what_cannot_lie_in_its_field_has_its_place() {
+    let check = |subfields: &str, expect: &str| {
+        let fields = "48 = { en = \"x\", type = \"ans\", length = \"LLL\", max = 20 }\n\
+            55 = { en = \"y\", type = \"b\", length = \"LLL\", max = 20 }\n";
+        let found = extending(&format!("{PLAIN}{fields}{subfields}"), "", "");
+        match expect {
+            "" => assert!(found.is_ok(), "{found:?}"),
+            expect => {
+                let found = found.unwrap_err();
+                assert!(
+                    found.contains(&format!("\nd.toml:{expect}")),
+                    "{expect:?}: {found}"
+                );
+                assert_eq!(found.lines().count(), 2, "{found}");
+            }
+        }
+    };
+    // Each part as its key and what is in its table.
+    let table = |de: u8, form: &str, parts: &[&str]| {
+        let parts = parts.iter().map(|part| {
+            let (key, part) = part.split_once(": ").unwrap();
+            format!("parts.{key} = {{ en = \"p\", {part} }}\n")
+        });
+        let parts: String = parts.collect();
+        format!("[subfields.{de}]\nform = \"{form}\n{parts}")
+    };
+    let digits = |number: u8, max: u16| format!("{number}: type = \"n\", max = {max}");
+    let positional = |parts: &[&str]| table(48, "positional\"", parts);
+    check(&positional(&[&digits(1, 11), &digits(2, 9)]), "");
+    check(
+        &positional(&[&digits(1, 11), &digits(2, 10)]),
+        "15:7: error: subfields.48: part 2 would end at 21, and DE48 has at most 20",
+    );
+    check(
+        &positional(&["1: type = \"n\", length = \"LL\", max = 30"]),
+        "14:7: error: subfields.48: part 1 would end at 30",
+    );
+    check(
+        &table(3, "positional\"", &[&digits(1, 4)]),
+        "12:12: error: subfields.3: the parts take 4 together, DE3 always has 6",
+    );
+    check(
+        &table(
+            3,
+            "positional\"",
+            &[&digits(1, 4), "2: type = \"n\", length = \"rest\""],
+        ),
+        "",
+    );
+    let bitmap = |parts: &[&str]| table(55, "bitmap\"\nbitmap_bytes = 3", parts);
+    check(&bitmap(&["24: type = \"n\", max = 2"]), "");
+    check(
+        &bitmap(&["25: type = \"n\", max = 2"]),
+        "15:7: error: subfields.55.parts.25: the bitmap has 24 bits",
+    );
+    check(
+        &bitmap(&["02: type = \"n\", max = 2"]),
+        "15:7: error: a part is named by a number from 1",
+    );
+    check(
+        &bitmap(&["2: type = \"n\", max = 18"]),
+        "15:7: error: subfields.55: part 2 would end at 21",
+    );
+    check(
+        &table(
+            55,
+            "bitmap\"\nbitmap_bytes = 10\nbitmap_encoding = \"hex\"",
+            &["2: type = \"n\", length = \"rest\""],
+        ),
+        "12:12: error: subfields.55: 20 bytes stand before a part",
+    );
+    let repeat = |form: &str, max: u16| table(48, &format!("repeat\"{form}"), &[&digits(1, max)]);
+    check(&repeat("\ncount_bytes = 2", 18), "");
+    check(
+        &repeat("\ncount_bytes = 2", 19),
+        "15:7: error: subfields.48: part 1 would end at 21",
+    );
+    let tlv = |length: u8, max: u16| {
+        let form = format!("tlv\"\ntag_bytes = 2\nlength_bytes = {length}");
+        table(48, &form, &[&format!("AB: type = \"ans\", max = {max}")])
+    };
+    check(&tlv(2, 16), "");
+    check(
+        &tlv(1, 16),
+        "16:7: error: subfields.48: part AB: its max does not fit the length, which tells at most 9",
+    );
+    check(
+        &tlv(2, 21),
+        "16:7: error: subfields.48: part AB would end at 21",
+    );
+    check(
+        &table(3, "tlv\"\ntag_bytes = 4\nlength_bytes = 2", &[]),
+        "12:12: error: subfields.3: 6 bytes stand before a part",
+    );
+    check(
+        &table(
+            55,
+            "tlv\"\ntag_encoding = \"binary\"\ntag_bytes = 1\nlength_bytes = 1",
+            &["df: type = \"ans\""],
+        ),
+        "17:7: error: subfields.55.parts.df: tags have 2 upper-case hexadecimal digits",
+    );
+    for tag in ["9F", "959F", "00"] {
+        check(
+            &table(55, "ber-tlv\"", &[&format!("{tag}: type = \"b\"")]),
+            "14:7: error: a part is named by one whole BER tag",
+        );
+    }
+    let inner = "[subfields.\"48.1\"]\nform = \"positional\"\nparts.1 = { en = \"p\", type = \"n\", max = 6 }\n";
+    let outer = positional(&["1: type = \"ans\", length = \"LL\", max = 4"]);
+    check(
+        &format!("{outer}{inner}"),
+        "17:7: error: subfields.48.1: part 1 would end at 6, and part 1 has at most 4",
+    );
+    check(
+        "[subfields.03]\nform = \"ber-tlv\"\n",
+        "12:12: error: subfields.03: no field 03 is defined",
+    );
+}
+
+#[test]
+fn what_says_nothing_or_says_it_twice_has_its_place() {
+    let check = |piece: &str, instead: &str, expect: &str| {
+        let text = PLAIN.replacen(piece, instead, 1);
+        let found = listed(&Dialect::parse("d.toml", &text).unwrap_err());
+        assert!(
+            found.contains(&format!("\nd.toml:{expect}")),
+            "{expect:?}: {found}"
+        );
+        assert_eq!(found.lines().count(), 2, "{found}");
+    };
+    check(
+        "en = \"code\"",
+        "en = \" \"",
+        "8:12: error: fields.3.en is empty; write for example",
+    );
+    check(
+        "en = \"code\"",
+        "en = \"code\", zh = \"\"",
+        "8:25: error: fields.3.zh is empty; write a name, or take `zh` out",
+    );
+    check("name = \"a\"", "name = \"\"", "1:8: error: name is empty");
+    check(
+        "title = \"a\"",
+        "title = \"\"",
+        "2:9: error: title is empty",
+    );
+    check(
+        "max = 6",
+        "max = 6, parts = [\"a:2\", \"a:4\"]",
+        "8:57: error: there is another part \"a\"",
+    );
+    check(
+        "max = 6",
+        "max = 6, parts = [\"a:2\", \":4\"]",
+        "8:57: error: a part is a name and a number of digits",
+    );
+    check(
+        "max = 6",
+        "max = 6, parts = [\"a:6:\"]",
+        "8:50: error: a part is a name and a number of digits",
+    );
+    check(
+        "max = 6",
+        "max = 6, parts = [\"a:2\"]",
+        "8:49: error: the parts have 2 digits together, the field always has 6",
+    );
+    check(
+        "\n3 =",
+        "\n03 =",
+        "8:1: error: fields are named by their number",
+    );
+    check(
+        "[framing]",
+        "remove = [\"fields.3\"]\n[framing]",
+        "3:10: error: remove leaves out something that is inherited, and nothing is; write for example `extends",
+    );
+    check(
+        "[fields]",
+        "[roles]\nstan = 4\nrrn = 4\n[fields]",
+        "9:7: error: DE4 plays stan and rrn",
+    );
+    check(
+        "length_bytes = 2",
+        "length_encoding = \"ascii\"\nlength_bytes = 1",
+        "5:16: error: framing.length_bytes: no message is so short",
+    );
+    let header = |bytes: &str, parts: &str| {
+        format!(
+            "length_bytes = 2\nheader = \"{bytes}\"\nheader_parts = {parts}\nheader_length = \"x\""
+        )
+    };
+    check(
+        "length_bytes = 2",
+        &header("0000", "[\"x:2\", \"y:2\"]"),
+        "7:17: error: framing.header_length is a part of two to four bytes",
+    );
+    check(
+        "length_bytes = 2",
+        &header("000000", "[\"x:4\", \"x:2\"]"),
+        "6:24: error: framing.header_parts has another \"x\"",
     );
 }
 

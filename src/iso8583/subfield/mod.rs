@@ -72,6 +72,14 @@ impl Tag {
         (hex && odd.is_empty()).then(|| pairs.iter().map(|pair| super::form::byte(*pair)).collect())
     }
 
+    /// Whether it is one tag of BER-TLV, whole. Zeros are filling and no tag.
+    pub(super) fn is_ber(&self) -> bool {
+        self.bytes().is_some_and(|bytes| {
+            let whole = walk::ber_tag(&bytes).is_ok_and(|(rest, _)| rest.is_empty());
+            whole && bytes.first() != Some(&0)
+        })
+    }
+
     /// A number as a tag.
     fn number(number: usize) -> Option<Self> {
         Self::parse(&number.to_string())
