@@ -12,6 +12,7 @@ mod toml;
 use crate::base::document::{Problem, Problems};
 
 use super::Dialect;
+use model::{Format, Inside, Item};
 
 /// What other programs' files are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,20 @@ pub fn import(
         Source::Jpos => jpos::read(text, &problems),
         Source::Moov => moov::read(text, &problems),
     };
-    let written = format.map(|format| toml::write(&format, name, source, &problems));
+    let written = format.map(|mut format| {
+        while let Some((field, why)) = unfit(&format, name, source, file, text) {
+            let told = format.fields.get_mut(&field).map(|item| {
+                item.inside = Inside::Nothing;
+                let message =
+                    format!("field {field} is carried over whole, its parts are left out: {why}");
+                problems.warn(&item.span, message);
+            });
+            if told.is_none() {
+                break;
+            }
+        }
+        toml::write(&format, name, source, &problems)
+    });
     // What is written must hold what is promised of it.
     if let Some((text, _)) = &written
         && let Err(found) = Dialect::parse("dialect.toml", text)
@@ -95,6 +109,27 @@ pub fn import(
         }),
         Some(_) | None => Err(warnings),
     }
+}
+
+/// A field whose parts no dialect can have, and why.
+fn unfit(
+    format: &Format,
+    name: &str,
+    source: Source,
+    file: &str,
+    text: &str,
+) -> Option<(u16, String)> {
+    let trial = Problems::new(file, text);
+    let (written, _) = toml::write(format, name, source, &trial);
+    let found = Dialect::parse("dialect.toml", &written).err()?;
+    found.iter().find_map(|problem| {
+        let path = problem.message.strip_prefix("subfields.")?;
+        let digits = path.bytes().take_while(u8::is_ascii_digit).count();
+        let field = path.get(..digits)?.parse().ok()?;
+        let divides = |item: &Item| !matches!(item.inside, Inside::Nothing);
+        let known = format.fields.get(&field).is_some_and(divides);
+        known.then(|| (field, problem.message.clone()))
+    })
 }
 
 #[cfg(test)]

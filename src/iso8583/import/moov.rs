@@ -399,9 +399,9 @@ impl<'t> Reader<'_, 't, '_> {
             };
         }
         match tag {
-            Some((0, _)) | None => positional(object, items, lost),
-            Some((_, true)) => Inside::BerTlv(items),
-            Some((tag, false)) => tagged(object, tag, items),
+            Some(TagShape { length: 0, .. }) | None => positional(object, items, lost),
+            Some(TagShape { ber: true, .. }) => Inside::BerTlv(items),
+            Some(tag) => tagged(object, &tag, items),
         }
     }
 
@@ -428,8 +428,8 @@ impl<'t> Reader<'_, 't, '_> {
         Some((length, hex))
     }
 
-    /// Characters of a tag, and whether it is one of BER-TLV (whose length is written as 0 or left out).
-    fn tag(&self, path: &str, raw: &'t RawValue) -> Option<(u8, bool)> {
+    /// How tags are written. The length of those of BER-TLV is written as 0 or left out.
+    fn tag(&self, path: &str, raw: &'t RawValue) -> Option<TagShape> {
         let object = self.source.object(&format!("{path}.tag"), raw)?;
         let coding = object.text("enc").unwrap_or_default();
         let ber = coding == "BerTLVTag";
@@ -440,10 +440,18 @@ impl<'t> Reader<'_, 't, '_> {
             ));
         }
         // How parts are ordered when they are written follows from their tags here.
-        let _ = (object.value("sort"), object.value("padding"));
+        let _ = object.value("sort");
+        let padding = object
+            .value("padding")
+            .and_then(|raw| self.padding(&format!("{path}.tag"), raw));
         object.finish();
         let length = u8::try_from(length).ok()?;
-        Some((if ber { length.max(1) } else { length }, ber))
+        let length = if ber { length.max(1) } else { length };
+        Some(TagShape {
+            length,
+            ber,
+            padding,
+        })
     }
 }
 
@@ -477,8 +485,47 @@ fn positional(
     }
 }
 
-/// Parts with tags of `tag` characters; all must have the same length prefix.
-fn tagged(object: &Object<'_, '_, '_>, tag: u8, items: BTreeMap<String, Item>) -> Inside {
+/// How the tags of a composite are written.
+struct TagShape {
+    /// Characters.
+    length: u8,
+    /// Whether they are those of BER-TLV.
+    ber: bool,
+    /// With what, and on which side, a shorter one is filled.
+    padding: Option<(Side, String)>,
+}
+
+impl TagShape {
+    /// A tag as it stands in messages; `None` when it cannot have its length.
+    fn written(&self, key: &str) -> Option<String> {
+        let lacks = usize::from(self.length).checked_sub(key.len())?;
+        if lacks == 0 {
+            return Some(key.to_owned());
+        }
+        let (side, pad) = self.padding.as_ref().filter(|(_, pad)| pad.len() == 1)?;
+        let filling = pad.repeat(lacks);
+        Some(match side {
+            Side::Left => format!("{filling}{key}"),
+            Side::Right => format!("{key}{filling}"),
+        })
+    }
+}
+
+/// Parts with tags in front; all must have the same length prefix.
+fn tagged(object: &Object<'_, '_, '_>, tag: &TagShape, items: BTreeMap<String, Item>) -> Inside {
+    let mut written = BTreeMap::new();
+    for (key, item) in items {
+        match tag.written(&key) {
+            Some(key) => {
+                written.insert(key, item);
+            }
+            None => object.warn(&format!(
+                "has a part {key} that is left out: its tags have {} characters, and nothing says how this one is filled up",
+                tag.length
+            )),
+        }
+    }
+    let items = written;
     if !items.values().all(Item::counts_bytes) {
         object.warn("is carried over whole, its parts are left out: the lengths behind their tags count something else than bytes");
         return Inside::Nothing;
@@ -487,7 +534,7 @@ fn tagged(object: &Object<'_, '_, '_>, tag: u8, items: BTreeMap<String, Item>) -
     lengths.dedup();
     match lengths.as_slice() {
         [Some(length)] => Inside::Tagged {
-            tag,
+            tag: tag.length,
             length: *length,
             length_first: false,
             items,

@@ -769,7 +769,102 @@ fn tracks_and_what_else_nobody_may_see_are_hidden_wherever_they_stand() {
         rules.iter().map(|rule| rule.exposure).collect::<Vec<_>>()
     };
     assert_eq!(parts(60), [Exposure::Secret, Exposure::Secret]);
-    assert_eq!(parts(61), [Exposure::Open, Exposure::Secret]);
+    assert_eq!(parts(61), [Exposure::Secret, Exposure::Secret]);
+}
+
+#[test]
+fn what_may_hold_a_card_an_account_or_a_key_is_hidden_whatever_it_is_called() {
+    let numbers = [3, 41, 48, 53, 57, 62, 96, 102, 103, 120, 126];
+    let fields = numbers.map(|de| {
+        format!(r#"<isofield id="{de}" name="x" length="9" class="org.jpos.iso.IFA_LLCHAR"/>"#)
+    });
+    let text = format!("<isopackager>{}</isopackager>", fields.concat());
+    let (dialect, _) = check(Source::Jpos, &text);
+    for de in numbers {
+        let shown = dialect.field(de).unwrap().exposure;
+        let open = [3, 41].contains(&de);
+        assert_eq!(shown == Exposure::Open, open, "{de}");
+        assert_eq!(shown == Exposure::Secret, !open, "{de}");
+    }
+}
+
+/// A composite DE48 with tags of two characters; `tag` is what else is said of them, `parts` its parts.
+fn composite(tag: &str, parts: &str) -> String {
+    format!(
+        r#"{{"name": "x", "fields": {{
+"3": {{"type": "String", "length": 6, "enc": "ASCII", "prefix": "ASCII.Fixed"}},
+"48": {{"type": "Composite", "length": 20, "prefix": "ASCII.LLL",
+"tag": {{"length": 2, "enc": "ASCII"{tag}}},
+"subfields": {{{parts}}}}}}}}}"#
+    )
+}
+
+#[test]
+fn tags_are_filled_up_as_the_source_says() {
+    let part = |tag: &str| {
+        format!(
+            r#""{tag}": {{"type": "String", "length": 3, "enc": "ASCII", "prefix": "ASCII.LL"}}"#
+        )
+    };
+    let tags = |tag: &str, key: &str| {
+        let text = composite(tag, &format!("{}, {}", part("12"), part(key)));
+        let imported = import(Source::Moov, "spec.json", &text, "x").unwrap();
+        let dialect = Dialect::parse("d.toml", &imported.text).unwrap();
+        let layout = dialect.layout(48).unwrap();
+        let tags: Vec<_> = layout
+            .rules
+            .iter()
+            .map(|rule| rule.tag.to_string())
+            .collect();
+        (
+            tags,
+            imported
+                .warnings
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let padding =
+        |side: &str, pad: &str| format!(r#", "padding": {{"type": "{side}", "pad": "{pad}"}}"#);
+    assert_eq!(tags(&padding("Left", "0"), "1").0, ["01", "12"]);
+    assert_eq!(tags(&padding("Right", " "), "A").0, ["12", "A "]);
+    for (tag, key) in [("", "1"), (&padding("Left", "0")[..], "123")] {
+        let (found, warnings) = tags(tag, key);
+        assert_eq!(found, ["12"]);
+        let told = format!("has a part {key} that is left out: its tags have 2 characters");
+        let place = "spec.json:3:7: warning: ";
+        assert!(
+            warnings
+                .iter()
+                .any(|w| w.starts_with(place) && w.contains(&told)),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn parts_that_cannot_lie_in_their_field_are_told_where_the_field_is() {
+    let part = |number: u8| {
+        format!(
+            r#""{number}": {{"type": "String", "length": 15, "enc": "ASCII", "prefix": "ASCII.Fixed"}}"#
+        )
+    };
+    let text = composite("", &format!("{}, {}", part(1), part(2)));
+    // One after the other: without tags.
+    let text = text.replacen("\"length\": 2,", "\"length\": 0,", 1);
+    let imported = import(Source::Moov, "spec.json", &text, "x").unwrap();
+    let dialect = Dialect::parse("d.toml", &imported.text).unwrap();
+    assert!(dialect.layout(48).is_none());
+    let warnings: Vec<_> = imported.warnings.iter().map(ToString::to_string).collect();
+    let told = "field 48 is carried over whole, its parts are left out: subfields.48: part 2 would end at 30";
+    let place = "spec.json:3:7: warning: ";
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.starts_with(place) && w.contains(told)),
+        "{warnings:?}"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::Source;
 use super::model::{
     Charset, Class, Coding, Form, Format, Inside, Item, Length, LengthCoding, Side,
 };
+use crate::iso8583::subfield::Tag;
 
 /// Longest field of a dialect, in digits, characters or bytes.
 const MAX: u16 = 9_999;
@@ -347,11 +348,13 @@ fn length_digits(length: Length) -> Result<&'static str, String> {
     }
 }
 
-/// Who may see a field, as far as its number says: card numbers, tracks, PIN blocks, chip data.
+/// Who may see a field, as far as its number says: card and account numbers, tracks, PIN blocks, keys and what goes with
+/// them, chip data; and what everybody fills as he likes, which may be any of these.
 const fn shown(number: u16) -> Option<&'static str> {
     match number {
         2 => Some("masked"),
-        34 | 35 | 36 | 45 | 52 => Some("secret"),
+        34 | 35 | 36 | 45 | 52 | 53 | 96 | 102 | 103 => Some("secret"),
+        46..=48 | 56..=63 | 104..=127 => Some("secret"),
         55 => Some("chip"),
         _ => None,
     }
@@ -409,9 +412,7 @@ fn layout(path: &[String], item: &Item, problems: &Problems<'_>, out: &mut Strin
         Inside::BerTlv(parts) => {
             for (tag, part) in parts {
                 let tag = tag.to_ascii_uppercase();
-                let sound = (2..=8).contains(&tag.len())
-                    && tag.len().is_multiple_of(2)
-                    && tag.bytes().all(|b| b.is_ascii_hexdigit());
+                let sound = Tag::parse(&tag).is_some_and(|tag| tag.is_ber());
                 let kind = match part.form.class {
                     Class::Text | Class::Amount => "ans",
                     Class::Binary | Class::Digits | Class::Track => "b",
