@@ -92,7 +92,7 @@ fn field(number: u8, section: &Section<'_, '_>, forms: Forms) -> Option<(Field, 
         let message = format!(
             "the parts have {digits} digits together, the field always has {}; write the rest too, as in \"reserved:{}\"",
             shape.max,
-            shape.max - digits
+            shape.max.saturating_sub(digits)
         );
         section.problems().error(&section.span_of("parts"), message);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::iso8583::subfield::{Extent, Layout, LayoutForm, PartRule};
+use crate::iso8583::subfield::{Extent, Layout, LayoutForm, PartRule, Presence};
 
 use super::fields;
 use super::table::{Prefix, Table};
@@ -153,6 +153,7 @@ fn too_long(room: &Room, from: usize, bytes: usize, rule: &PartRule) -> Option<S
 /// Bytes that it takes wherever it is.
 fn least(rule: &PartRule) -> usize {
     match rule.extent {
+        Extent::Own if rule.presence == Presence::Letter => 0,
         Extent::Own => {
             usize::from(rule.spec.prefix.bytes()).saturating_add(rule.spec.fixed_content())
         }

@@ -6,7 +6,9 @@ use std::ops::Range;
 use crate::base::document::{Located, Section};
 use crate::base::limits;
 use crate::iso8583::length::LengthEncoding;
-use crate::iso8583::subfield::{Extent, Layout, LayoutForm, LengthForm, PartRule, Tag, TagForm};
+use crate::iso8583::subfield::{
+    Extent, Layout, LayoutForm, LengthForm, PartRule, Presence, Tag, TagForm,
+};
 
 use super::fields::{self, Shape};
 use super::parse::Forms;
@@ -43,6 +45,9 @@ const FORMS: [(&str, Word); 6] = [
     ("bitmap", Word::Bitmap),
     ("repeat", Word::Repeat),
 ];
+
+const PRESENCES: [(&str, Presence); 2] =
+    [("always", Presence::Always), ("letter", Presence::Letter)];
 
 /// Reads all layouts, by field; what `parts` of a field says is one too.
 pub(super) fn layouts(root: &Section<'_, '_>, table: &Table) -> BTreeMap<u8, Layout> {
@@ -102,6 +107,8 @@ fn simple(table: &Table, de: u8) -> Option<Layout> {
                 layout: None,
                 spec: FieldSpec::new(kind, Prefix::Fixed, Pad::Right, part.count),
                 extent: Extent::Own,
+                presence: Presence::Always,
+                primitive: false,
             })
         })
         .collect();
@@ -341,6 +348,11 @@ fn part_rule(
         };
     let required = (own && !rest).then_some(9_999);
     let shape = fields::shape(section, forms, lengths, required);
+    let presence = match word {
+        Word::Positional => section.choice("present", &PRESENCES, Presence::Always),
+        Word::BerTlv | Word::Tlv | Word::Ltv | Word::Bitmap | Word::Repeat => Presence::Always,
+    };
+    let primitive = word == Word::BerTlv && section.flag("primitive", false);
     let tag = tag(key, section, word);
     let Shape {
         kind,
@@ -361,6 +373,8 @@ fn part_rule(
             true => Extent::Own,
             false => Extent::Told,
         },
+        presence,
+        primitive,
     })
 }
 

@@ -829,8 +829,8 @@ fn tags_are_filled_up_as_the_source_says() {
         |side: &str, pad: &str| format!(r#", "padding": {{"type": "{side}", "pad": "{pad}"}}"#);
     assert_eq!(tags(&padding("Left", "0"), "1").0, ["01", "12"]);
     assert_eq!(tags(&padding("Right", " "), "A").0, ["12", "A "]);
-    for (tag, key) in [("", "1"), (&padding("Left", "0")[..], "123")] {
-        let (found, warnings) = tags(tag, key);
+    for (tag, key) in [(String::new(), "1"), (padding("Left", "0"), "123")] {
+        let (found, warnings) = tags(&tag, key);
         assert_eq!(found, ["12"]);
         let told = format!("has a part {key} that is left out: its tags have 2 characters");
         let place = "spec.json:3:7: warning: ";

@@ -188,6 +188,29 @@ pub struct PartRule {
     pub(super) spec: FieldSpec,
     /// Where its end comes from.
     pub(super) extent: Extent,
+    /// Whether it may be left out.
+    pub(super) presence: Presence,
+    /// Whether it holds a value though its BER tag says that it holds elements.
+    pub(super) primitive: bool,
+}
+
+/// Whether a part that comes before others is always there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Always, unless the value ends before.
+    Always,
+    /// Only where its place begins with a letter: what follows begins with none.
+    Letter,
+}
+
+impl Presence {
+    /// Whether the part is there, where `rest` is what is left of the value.
+    fn holds(self, rest: &[u8]) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Letter => rest.first().is_some_and(u8::is_ascii_alphabetic),
+        }
+    }
 }
 
 /// Where a part's end comes from.

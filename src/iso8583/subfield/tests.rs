@@ -49,6 +49,76 @@ form = "positional"
 "#;
 
 #[test]
+fn a_part_that_begins_with_a_letter_may_be_left_out() {
+    const CATEGORY: &str = r#"
+[subfields.48]
+form = "positional"
+[subfields.48.parts]
+1 = { en = "category", type = "an", max = 1, present = "letter" }
+2 = { en = "elements", type = "ans", length = "rest" }
+"#;
+    check(CATEGORY, b"R1102PK", "1=R 2=1102PK");
+    check(CATEGORY, b"1102PK", "2=1102PK");
+    check(CATEGORY, b"R", "1=R");
+    check(CATEGORY, b"", "");
+    let layout = layout(CATEGORY);
+    let item = |tag: &str, value: &[u8]| Item {
+        tag: Tag::parse(tag).unwrap(),
+        value: ItemValue::Value(value.to_vec()),
+    };
+    // Neither would be read as it was meant.
+    for (items, tag) in [
+        (vec![item("2", b"R1102PK")], "2"),
+        (vec![item("1", b"1"), item("2", b"1102PK")], "1"),
+    ] {
+        let tag = Tag::parse(tag).unwrap();
+        assert_eq!(layout.write(&items), Err(PartWriteError::Character { tag }));
+    }
+}
+
+#[test]
+fn a_tag_that_says_template_holds_a_value_when_the_file_says_so() {
+    let slip = |primitive: &str| {
+        format!(
+            "[subfields.48]\nform = \"ber-tlv\"\nparts.FF00 = {{ en = \"shop\", type = \"ans\"{primitive} }}\n"
+        )
+    };
+    check(
+        &slip(", primitive = true"),
+        b"\xFF\x00\x04SHOP",
+        "FF00=SHOP",
+    );
+    broken(&slip(""), b"\xFF\x00\x04SHOP", "part-truncated", 5);
+}
+
+/// DE59 as one acquirer writes it, with the settings that the dialect's README gives for it.
+#[test]
+fn the_other_way_to_write_de59_is_data() {
+    let readme = include_str!("../../../protocols/unionpay-pos/README.md");
+    let settings = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("    extends"));
+    let settings = settings.take_while(|line| line.starts_with("    ") || line.is_empty());
+    let settings: String = settings.flat_map(|line| [line.trim(), "\n"]).collect();
+    let text = format!("name = \"x\"\ntitle = \"x\"\n{settings}");
+    let dialect = Dialect::parse("d.toml", &text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let value = b"\xEF\x01\x18https://example.cn\xEF\x02\x04\xB2\xE9\xD1\xAF";
+    let items = dialect.layout(59).unwrap().read(value).unwrap();
+    let tags: Vec<_> = items
+        .iter()
+        .map(|item| item.tag.as_str().to_owned())
+        .collect();
+    assert_eq!(tags, ["EF01", "EF02"]);
+    assert_eq!(
+        items[0].value,
+        ItemValue::Value(b"https://example.cn".to_vec())
+    );
+    let shipped = Dialect::shipped("unionpay-pos").unwrap();
+    let sale = b"A3019621111111111111111X";
+    assert_eq!(shipped.layout(59).unwrap().read(sale).unwrap().len(), 1);
+}
+
+#[test]
 fn positional_parts_may_end_early_and_the_last_takes_the_rest() {
     check(POSITIONAL, b"0103abcxyz", "1=01 2=abc 3=xyz");
     check(POSITIONAL, b"0100", "1=01 2=");

@@ -96,6 +96,8 @@ pub struct Parts<'d, 'v> {
     depth: usize,
     /// Parts given so far.
     given: usize,
+    /// Parts of a positional layout that were left out so far.
+    left_out: usize,
     /// Bits of a bitmap not yet given, the first part highest; `None` before it is read.
     bits: Option<u128>,
     /// Groups that are announced and not yet given.
@@ -142,6 +144,7 @@ impl<'d, 'v> Parts<'d, 'v> {
             end: offset.saturating_add(value.len()),
             depth,
             given: 0,
+            left_out: 0,
             bits: None,
             groups: None,
             over: false,
@@ -181,10 +184,13 @@ impl<'d, 'v> Parts<'d, 'v> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        match self.layout.rules.get(self.given) {
-            Some(rule) => self.own(rule).map(Some),
-            None => Err(self.left_over()),
-        }
+        let at = self.given.saturating_add(self.left_out);
+        let rules = self.layout.rules.get(at..).unwrap_or_default();
+        let Some(skipped) = rules.iter().position(|rule| rule.presence.holds(self.rest)) else {
+            return Err(self.left_over());
+        };
+        self.left_out = self.left_out.saturating_add(skipped);
+        rules.get(skipped).map(|rule| self.own(rule)).transpose()
     }
 
     const fn left_over(&self) -> PartError {
@@ -289,7 +295,8 @@ impl<'d, 'v> Parts<'d, 'v> {
         let offset = self.offset(rest);
         let (rest, bytes) = ber_length(rest).map_err(|_cut| PartError::Length { offset })?;
         let mut part = self.after_length(tag, rest, bytes)?;
-        if constructed && part.layout.is_none() {
+        let primitive = part.rule.is_some_and(|rule| rule.primitive);
+        if constructed && part.layout.is_none() && !primitive {
             part.layout = Some(self.layout);
         }
         Ok(Some(part))

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::walk::{Part, Parts, ber_tag};
 use super::{
-    Extent, Layout, LayoutForm, LengthForm, PartError, PartRule, PartWriteError, Tag, TagForm,
+    Extent, Layout, LayoutForm, LengthForm, PartError, PartRule, PartWriteError, Presence, Tag,
+    TagForm,
 };
 use crate::base::limits;
 use crate::iso8583::form::{self, Misfit};
@@ -105,13 +106,27 @@ impl Layout {
         depth: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), PartWriteError> {
-        for (at, item) in items.iter().enumerate() {
-            let rule = self.rules.get(at);
-            let rule = rule.ok_or(PartWriteError::Undefined { tag: item.tag })?;
-            if rule.tag != item.tag {
-                return Err(PartWriteError::Order { tag: item.tag });
+        let mut rules = self.rules.iter();
+        for item in items {
+            let tag = item.tag;
+            let mut left_out = None;
+            let rule = rules.find(|rule| {
+                let here = rule.tag == tag || rule.presence == Presence::Always;
+                left_out = left_out.or_else(|| (!here).then_some(rule.presence));
+                here
+            });
+            let rule = rule.ok_or(PartWriteError::Undefined { tag })?;
+            if rule.tag != tag {
+                return Err(PartWriteError::Order { tag });
             }
+            let from = out.len();
             put_own(rule, item, depth, out)?;
+            // It would be read as what is left out, or what is left out in its place.
+            let written = out.get(from..).unwrap_or_default();
+            let taken = left_out.is_some_and(|presence| presence.holds(written));
+            if taken || !rule.presence.holds(written) {
+                return Err(PartWriteError::Character { tag });
+            }
         }
         Ok(())
     }
