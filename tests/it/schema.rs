@@ -8,6 +8,8 @@ use std::path::Path;
 use posgate::iso8583::Dialect;
 use serde_json::Value;
 
+use super::json_schema::broken;
+
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
@@ -145,58 +147,8 @@ fn the_schema_and_the_parser_know_the_same_keys() {
     assert!(never.is_empty(), "the parser never asks for {never:?}");
 }
 
-/// What of a value breaks its schema.
-fn broken(root: &Value, node: &Value, value: &Value, path: &str) -> Option<String> {
-    let (node, _) = resolved(root, node, Vec::new());
-    let is = match node["type"].as_str() {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("integer") => value.is_i64() || value.is_u64(),
-        Some("boolean") => value.is_boolean(),
-        Some(other) => panic!("{other} is not used"),
-        None => true,
-    };
-    if !is {
-        return Some(format!("{path} is no {}", node["type"]));
-    }
-    if let Some(words) = node["enum"].as_array()
-        && !words.contains(value)
-    {
-        return Some(format!("{path} is none of {words:?}"));
-    }
-    if let Some(number) = value.as_i64()
-        && (node["minimum"].as_i64().is_some_and(|low| number < low)
-            || node["maximum"].as_i64().is_some_and(|high| number > high))
-    {
-        return Some(format!("{path} is out of range"));
-    }
-    for item in value.as_array().into_iter().flatten() {
-        if let Some(found) = broken(root, &node["items"], item, &format!("{path}[]")) {
-            return Some(found);
-        }
-    }
-    let table = value.as_object()?;
-    let required = node["required"].as_array().into_iter().flatten();
-    if let Some(key) = required
-        .filter_map(Value::as_str)
-        .find(|key| !table.contains_key(*key))
-    {
-        return Some(format!("{path}.{key} is missing"));
-    }
-    table.iter().find_map(|(key, inner)| {
-        let path = format!("{path}.{key}");
-        match node["properties"].get(key) {
-            Some(known) => broken(root, known, inner, &path),
-            None if node["additionalProperties"].is_object() => {
-                broken(root, &node["additionalProperties"], inner, &path)
-            }
-            None => Some(format!("{path} is not in the schema")),
-        }
-    })
-}
-
-fn verdict(text: &str) -> Option<String> {
+/// What the schema says of a file.
+pub(crate) fn verdict(text: &str) -> Option<String> {
     let schema = schema();
     let table: toml::Table = text.parse().unwrap();
     broken(&schema, &schema, &serde_json::to_value(table).unwrap(), "")
@@ -217,7 +169,10 @@ fn every_shipped_file_validates() {
 #[test]
 fn what_the_schema_refuses_is_named() {
     let check = |text: &str, expect: &str| {
-        let found = verdict(&format!("name = \"a\"\ntitle = \"a\"\n{text}")).unwrap();
+        let found = verdict(&format!(
+            "name = \"a\"\ntitle = \"a\"\nextends = \"b\"\n{text}"
+        ))
+        .unwrap();
         assert!(found.contains(expect), "{found}");
     };
     check("nmae = 1", ".nmae is not in the schema");
@@ -227,4 +182,12 @@ fn what_the_schema_refuses_is_named() {
         ".fields.3.type is none of",
     );
     check("[[request]]\nmti = \"0200\"", ".request[].name is missing");
+}
+
+#[test]
+fn what_builds_on_another_may_say_as_little_as_it_likes() {
+    let text = "name = \"a\"\ntitle = \"a\"\nextends = \"unionpay-pos\"\nremove = [\"fields.3\"]\n[fields]\n2 = { max = 16 }\n\
+        [subfields.55.parts]\n95 = { zh = \"a\" }\n[[request]]\nname = \"sale\"\nrequired = [3]\n[network.echo]\nfilled = [11]\n\
+        [responses.texts]\n00 = { en = \"yes\" }\n[roles.amount_parts]\namount = \"4.1\"\n";
+    assert_eq!(verdict(text), None);
 }
