@@ -103,7 +103,7 @@ fn place(message: &Message<'_>, de: u8, value: usize, offset: usize) -> Option<u
     begin.checked_add(within)
 }
 
-fn first_error(parts: Parts<'_, '_>) -> Option<PartError> {
+pub(super) fn first_error(parts: Parts<'_, '_>) -> Option<PartError> {
     for part in parts {
         match part {
             Err(error) => return Some(error),

@@ -196,3 +196,299 @@ fn what_was_read_of_a_broken_message_is_not_taken_for_a_message() {
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("line 1: this message is broken"), "{told}");
 }
+
+/// The first likely cause of each broken sample of a dialect, known to be read in that dialect; nothing where there is none
+/// to tell.
+const FIRST_CAUSES: &[(&str, &str, &str)] = &[
+    (
+        "as2805-style",
+        "broken-amount",
+        "only the value of DE4 is wrong",
+    ),
+    (
+        "as2805-style",
+        "broken-cut-off",
+        "cut off: 1 byte is missing",
+    ),
+    (
+        "as2805-style",
+        "broken-packed-length",
+        "the length prefixes of fields are packed digits",
+    ),
+    ("as2805-style", "broken-tag-length", "DE47"),
+    (
+        "iso8583-1987-ascii",
+        "broken-amount",
+        "only the value of DE4 is wrong",
+    ),
+    (
+        "iso8583-1987-ascii",
+        "broken-bitmap",
+        "one character of the bitmap is wrong",
+    ),
+    (
+        "iso8583-1987-ascii",
+        "broken-cut-off",
+        "cut off: 1 byte is missing",
+    ),
+    (
+        "iso8583-1987-ascii",
+        "broken-left-over",
+        "1 byte is left over",
+    ),
+    (
+        "iso8583-1987-ascii",
+        "broken-pin",
+        "only the value of DE52 is wrong",
+    ),
+    (
+        "iso8583-1987-ascii",
+        "broken-prefix",
+        "DE32: with a length of 6",
+    ),
+    (
+        "iso8583-1987-ascii",
+        "broken-third-bitmap",
+        "the bitmap announces DE65",
+    ),
+    (
+        "iso8583-1987-binary",
+        "broken-chip-data",
+        "DE55: the length at byte 72 says 10; with 2",
+    ),
+    (
+        "iso8583-1987-binary",
+        "broken-cut-off",
+        "cut off: 9 bytes are missing",
+    ),
+    (
+        "iso8583-1987-binary",
+        "broken-left-over",
+        "3 bytes are left over",
+    ),
+    (
+        "iso8583-1987-binary",
+        "broken-terminal",
+        "only the value of DE41 is wrong",
+    ),
+    (
+        "iso8583-1987-hex",
+        "broken-chip-data",
+        "DE55: the length at byte 72 says 10; with 2",
+    ),
+    (
+        "iso8583-1987-hex",
+        "broken-cut-off",
+        "cut off: 9 bytes are missing",
+    ),
+    (
+        "iso8583-1987-hex",
+        "broken-left-over",
+        "3 bytes are left over",
+    ),
+    (
+        "iso8583-1987-hex",
+        "broken-terminal",
+        "only the value of DE41 is wrong",
+    ),
+    (
+        "iso8583-1993-ascii",
+        "broken-cut-off",
+        "cut off: 5 bytes are missing",
+    ),
+    (
+        "iso8583-1993-ascii",
+        "broken-left-over",
+        "1 byte is left over",
+    ),
+    (
+        "iso8583-1993-ascii",
+        "broken-mti",
+        "only the message type is wrong",
+    ),
+    (
+        "iso8583-1993-binary",
+        "broken-cut-off",
+        "cut off: 9 bytes are missing",
+    ),
+    (
+        "iso8583-1993-binary",
+        "broken-left-over",
+        "1 byte is left over",
+    ),
+    (
+        "iso8583-1993-binary",
+        "broken-mti",
+        "only the message type is wrong",
+    ),
+    (
+        "iso8583-2003-ascii",
+        "broken-cut-off",
+        "cut off: 9 bytes are missing",
+    ),
+    (
+        "iso8583-2003-ascii",
+        "broken-left-over",
+        "1 byte is left over",
+    ),
+    ("iso8583-2003-ascii", "broken-parts", ""),
+    (
+        "mastercard-style",
+        "broken-ascii",
+        "DE12: its digits are in ASCII",
+    ),
+    (
+        "mastercard-style",
+        "broken-cut-off",
+        "cut off: 9 bytes are missing",
+    ),
+    (
+        "mastercard-style",
+        "broken-sub-element",
+        "DE48: cut off, 4 bytes are missing",
+    ),
+    (
+        "unionpay-pos",
+        "broken-amount",
+        "only the value of DE4 is wrong",
+    ),
+    (
+        "unionpay-pos",
+        "broken-cut-off",
+        "DE62: its length counts hexadecimal digits",
+    ),
+    ("unionpay-pos", "broken-left-over", "3 bytes are left over"),
+    (
+        "unionpay-pos",
+        "broken-mti",
+        "only the message type is wrong",
+    ),
+    (
+        "unionpay-pos",
+        "broken-no-mti",
+        "cut off: 1 byte is missing",
+    ),
+    ("unionpay-pos", "broken-prefix", "DE60: with a length of 14"),
+    (
+        "unionpay-pos",
+        "broken-secondary",
+        "the bitmap announces a second one, which is not there",
+    ),
+    (
+        "unionpay-pos",
+        "broken-terminal-id",
+        "only the value of DE41 is wrong",
+    ),
+    (
+        "unionpay-pos",
+        "broken-track-letter",
+        "only the value of DE35 is wrong",
+    ),
+    (
+        "unionpay-pos",
+        "broken-track-too-long",
+        "DE35: its length says 38",
+    ),
+    (
+        "unionpay-pos",
+        "broken-undefined",
+        "the bitmap announces DE10, which is not there",
+    ),
+    (
+        "visa-base-i-style",
+        "broken-cut-off",
+        "cut off: 2 bytes are missing",
+    ),
+    ("visa-base-i-style", "broken-parts", ""),
+    (
+        "visa-base-i-style",
+        "broken-third-bitmap",
+        "the bitmap announces DE65",
+    ),
+];
+
+/// The first cause of a message that is known to be in a dialect.
+fn first_cause(dialect: &str, bytes: &[u8]) -> String {
+    let dialect = Dialect::shipped(dialect).unwrap();
+    let guess = guesses(&[reading(bytes)], &[dialect], None).remove(0);
+    let fault = inspect::explain(&guess, Reveal::Masked)
+        .or_else(|| inspect::explain_parts(&guess, Reveal::Masked));
+    let causes = fault.unwrap().causes;
+    causes
+        .first()
+        .map_or_else(String::new, |cause| cause.text.clone())
+}
+
+#[test]
+fn the_first_cause_of_every_broken_sample_is_the_true_one() {
+    let mut explained = 0;
+    let mut wrong = Vec::new();
+    for name in Dialect::shipped_names() {
+        for (file, bytes) in samples(name, false) {
+            let stem = file.file_stem().unwrap().to_str().unwrap();
+            let known = FIRST_CAUSES
+                .iter()
+                .find(|known| (known.0, known.1) == (name, stem));
+            let Some((_, _, expect)) = known else {
+                panic!("{name}: {stem} has no first cause in the table above");
+            };
+            let first = first_cause(name, &bytes);
+            if !first.starts_with(expect) || first.is_empty() != expect.is_empty() {
+                wrong.push(format!("{name}, {stem}: {first}"));
+            }
+            explained += 1;
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+    assert_eq!(explained, FIRST_CAUSES.len(), "a cause without a sample");
+}
+
+#[test]
+fn several_frames_in_one_input_are_told() {
+    for name in Dialect::shipped_names() {
+        let (_, bytes) = samples(name, true).remove(0);
+        let (_, other) = samples(name, true).pop().unwrap();
+        let first = first_cause(name, &[&bytes[..], &other].concat());
+        assert!(
+            first.starts_with("2 messages stand one behind the other"),
+            "{name}: {first}"
+        );
+        // All of the first one is taken for one message, whatever else might be tried.
+        let guess = taken(&[bytes.clone(), other.clone(), bytes].concat());
+        let fault = inspect::explain(&guess, Reveal::Masked).unwrap();
+        assert!(
+            fault.causes[0].text.starts_with("3 messages"),
+            "{name}: {fault:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_length_that_leaves_out_the_tpdu_and_bytes_behind_it_are_told() {
+    for (file, bytes) in samples("unionpay-pos", true) {
+        let length = u16::from_be_bytes([bytes[0], bytes[1]]);
+        let prefixed =
+            |length: u16, parts: [&[u8]; 3]| [&length.to_be_bytes()[..], &parts.concat()].concat();
+        let place = file.display();
+        for (left_out, expect) in [
+            (5, "the length leaves out the TPDU"),
+            (6, "the length leaves out the header"),
+        ] {
+            let short = prefixed(length - left_out, [&bytes[2..], &[], &[]]);
+            let first = first_cause("unionpay-pos", &short);
+            assert!(first.starts_with(expect), "{place}: {first}");
+        }
+        for (at, expect) in [
+            (7, "between TPDU and header"),
+            (13, "between the headers and the message type"),
+        ] {
+            let extra = [0xA1, 0xB2, 0xC3];
+            let longer = prefixed(length + 3, [&bytes[2..at], &extra, &bytes[at..]]);
+            let first = first_cause("unionpay-pos", &longer);
+            assert!(
+                first.starts_with(&format!("3 bytes stand {expect}")),
+                "{place}: {first}"
+            );
+        }
+    }
+}

@@ -1,10 +1,12 @@
 //! What stands around a message: length prefixes, headers, bytes of which nothing is known.
 
 use crate::base::Counted;
-use crate::iso8583::{LengthEncoding, LengthPlace};
+use crate::base::limits::FRAME_BYTES_MAX;
+use crate::iso8583::{Framing, Index, LengthEncoding, LengthPlace};
+use crate::wire::{Scan, scan};
 
 use super::search::{Rank, Search, signed};
-use crate::inspect::find::Layout;
+use crate::inspect::find::{Layout, PrefixFault};
 
 /// How lengths are written, in words.
 pub(in crate::inspect) const ENCODINGS: [(LengthEncoding, &str); 5] = [
@@ -34,7 +36,6 @@ impl Search<'_> {
         if framing.length_place != LengthPlace::First {
             return;
         }
-        let envelope = framing.envelope_bytes();
         for bytes in 1..=PREFIX_BYTES_MAX {
             for (encoding, words) in ENCODINGS {
                 let prefix = self.guess.input.get(..bytes);
@@ -43,7 +44,7 @@ impl Search<'_> {
                 };
                 let rest = self.guess.input.len().saturating_sub(bytes);
                 let own = framing.length_bytes == bytes && framing.length_encoding == encoding;
-                let Some(counts) = counts(announced, bytes, rest, envelope) else {
+                let Some(counts) = counts(announced, bytes, rest, framing) else {
                     continue;
                 };
                 // As the dialect says: nothing to tell.
@@ -76,7 +77,7 @@ impl Search<'_> {
                 number.wrapping_mul(256).wrapping_add((*byte).into())
             });
             let rest = self.guess.input.len().saturating_sub(bytes);
-            if let Some(counts) = counts(announced, bytes, rest, envelope) {
+            if let Some(counts) = counts(announced, bytes, rest, framing) {
                 let looks = format!(
                     "the length prefix looks like {bytes} bytes, binary with the lowest first, and {counts}"
                 );
@@ -204,13 +205,7 @@ impl Search<'_> {
 
     /// Headers that are missing or too many.
     pub(super) fn envelopes(&mut self) {
-        let own = self.guess.dialect.framing().prefix_bytes();
-        let starts = match self.guess.layout {
-            Layout::Framed => vec![self.guess.frame_at.unwrap_or(own)],
-            // It may have a length prefix all the same.
-            Layout::Bare | Layout::Headless => vec![0, own],
-        };
-        for start in starts {
+        for start in self.starts() {
             let bytes = self.behind(start);
             for (what, frame) in self.headed(&bytes) {
                 let added = signed(frame.len()).saturating_sub(signed(bytes.len()));
@@ -224,6 +219,70 @@ impl Search<'_> {
                     None,
                 );
             }
+        }
+    }
+
+    /// Several whole frames, one behind the other.
+    pub(super) fn frames(&mut self) {
+        let Some(PrefixFault::LeftOver { .. }) = self.guess.prefix else {
+            return;
+        };
+        let framing = self.guess.dialect.framing();
+        let mut rest = self.guess.input.as_slice();
+        let mut count = 0_usize;
+        while !rest.is_empty() {
+            let Ok(Scan::Frame { start, end }) = scan(framing, rest, FRAME_BYTES_MAX) else {
+                return;
+            };
+            let frame = rest.get(start..end).unwrap_or_default();
+            let mut index = Index::new();
+            if self
+                .guess
+                .dialect
+                .decode_structure(frame, &mut index)
+                .is_err()
+            {
+                return;
+            }
+            count = count.saturating_add(1);
+            rest = rest.get(end..).unwrap_or_default();
+        }
+        let text = format!(
+            "{} stand one behind the other, each with its length prefix: this is the first of them",
+            Counted(count, "message")
+        );
+        self.tell(Rank::Whole, text);
+    }
+
+    /// Bytes behind the TPDU or behind the header of which nothing is known.
+    pub(super) fn between(&mut self) {
+        let framing = self.guess.dialect.framing();
+        let (tpdu, envelope) = (framing.tpdu.len(), framing.envelope_bytes());
+        let behind_tpdu = (tpdu > 0 && tpdu < envelope).then_some((tpdu, "TPDU and header"));
+        let behind_both = (envelope > 0).then_some((envelope, "the headers and the message type"));
+        for start in self.starts() {
+            for (at, place) in [behind_tpdu, behind_both].into_iter().flatten() {
+                let bytes = self.behind(start);
+                let (front, rest) = bytes.split_at_checked(at).unwrap_or((&bytes, &[]));
+                for extra in 1..=LEAD_BYTES_MAX.min(rest.len()) {
+                    let frame = [front, rest.get(extra..).unwrap_or_default()].concat();
+                    let stand = Counted(extra, "byte").that("stands", "stand");
+                    let text = format!("{stand} between {place} that the dialect does not know");
+                    let shift = signed(start.saturating_add(extra));
+                    let dialect = self.dialect();
+                    self.consider(Rank::Chance, dialect, frame, shift, text, None);
+                }
+            }
+        }
+    }
+
+    /// Where the headers may begin.
+    fn starts(&self) -> Vec<usize> {
+        let own = self.guess.dialect.framing().prefix_bytes();
+        match self.guess.layout {
+            Layout::Framed => vec![self.guess.frame_at.unwrap_or(own)],
+            // It may have a length prefix all the same.
+            Layout::Bare | Layout::Headless => vec![0, own],
         }
     }
 
@@ -255,7 +314,9 @@ pub(in crate::inspect) const fn encoding_word(encoding: LengthEncoding) -> &'sta
 }
 
 /// What a length counts, when there are so many bytes behind it.
-fn counts(announced: usize, bytes: usize, rest: usize, envelope: usize) -> Option<&'static str> {
+fn counts(announced: usize, bytes: usize, rest: usize, framing: &Framing) -> Option<&'static str> {
+    let (envelope, tpdu) = (framing.envelope_bytes(), framing.tpdu.len());
+    let header = envelope.saturating_sub(tpdu);
     if announced == rest {
         Some("counts what follows it")
     } else if announced == rest.saturating_add(bytes) {
@@ -264,6 +325,10 @@ fn counts(announced: usize, bytes: usize, rest: usize, envelope: usize) -> Optio
         Some("leaves out TPDU and header")
     } else if envelope > 0 && announced == rest.saturating_add(envelope) {
         Some("counts TPDU and header twice")
+    } else if tpdu > 0 && announced.saturating_add(tpdu) == rest {
+        Some("leaves out the TPDU")
+    } else if header > 0 && announced.saturating_add(header) == rest {
+        Some("leaves out the header")
     } else {
         None
     }

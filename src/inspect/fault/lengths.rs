@@ -12,73 +12,78 @@ const LENGTH_MAX: u16 = 999;
 impl Search<'_> {
     /// One field whose length prefix is wrong.
     pub(super) fn lengths(&mut self) {
+        for de in self.suspects() {
+            self.length_of(de);
+        }
+    }
+
+    /// This field's length prefix is wrong.
+    pub(super) fn length_of(&mut self, de: u8) {
         let guess = self.guess;
         let mut index = Index::new();
         let (message, error) = guess.dialect.decode_partial(&guess.frame, &mut index);
         let Some(message) = message else { return };
         let broken = error.and_then(|error| error.field());
-        for de in self.suspects() {
-            let Some(declared) = prefix_of(&message, de, error.as_ref()) else {
+        let Some(declared) = prefix_of(&message, de, error.as_ref()) else {
+            return;
+        };
+        let Some(field) = guess.dialect.field(de) else {
+            return;
+        };
+        // Behind the last field every length is right that takes all that is left.
+        let last =
+            broken == Some(de) && announced_behind(&guess.dialect, &guess.frame, de).is_none();
+        let Declared { at, bytes, units } = declared;
+        // Two digits a byte: more cannot be there.
+        let most = u16::try_from(guess.frame.len().saturating_mul(2)).unwrap_or(LENGTH_MAX);
+        for other in 0..=most.min(LENGTH_MAX) {
+            if Some(other) == units {
                 continue;
+            }
+            let Some(prefix) = guess.dialect.length_prefix(de, other) else {
+                break;
             };
-            let Some(field) = guess.dialect.field(de) else {
+            let meant = units.and_then(|units| {
+                let own = u16::try_from(bytes).unwrap_or(u16::MAX);
+                meant(field, units, other, own)
+            });
+            if last && meant.is_none() && units.is_some() {
                 continue;
+            }
+            let mut frame = guess.frame.clone();
+            let Some(slots) = frame.get_mut(at..at.saturating_add(bytes)) else {
+                break;
             };
-            // Behind the last field every length is right that takes all that is left.
-            let last =
-                broken == Some(de) && announced_behind(&guess.dialect, &guess.frame, de).is_none();
-            let Declared { at, bytes, units } = declared;
-            // Two digits a byte: more cannot be there.
-            let most = u16::try_from(guess.frame.len().saturating_mul(2)).unwrap_or(LENGTH_MAX);
-            for other in 0..=most.min(LENGTH_MAX) {
-                if Some(other) == units {
-                    continue;
-                }
-                let Some(prefix) = guess.dialect.length_prefix(de, other) else {
-                    break;
-                };
-                let meant = units.and_then(|units| {
-                    let own = u16::try_from(bytes).unwrap_or(u16::MAX);
-                    meant(field, units, other, own)
-                });
-                if last && meant.is_none() && units.is_some() {
-                    continue;
-                }
-                let mut frame = guess.frame.clone();
-                let Some(slots) = frame.get_mut(at..at.saturating_add(bytes)) else {
-                    break;
-                };
-                if slots.len() != prefix.len() {
-                    break;
-                }
-                slots.copy_from_slice(&prefix);
-                let checked = de == guess.dialect.roles().pan && checks(&guess.dialect, &frame);
-                let (rank, text) = match (meant, units) {
-                    (Some(meant), _) => (Rank::Named, meant),
-                    (None, Some(units)) if checked => (
-                        Rank::Named,
-                        format!(
-                            "DE{de}: its length says {units}; with {other} all that follows decodes, and the card \
+            if slots.len() != prefix.len() {
+                break;
+            }
+            slots.copy_from_slice(&prefix);
+            let checked = de == guess.dialect.roles().pan && checks(&guess.dialect, &frame);
+            let (rank, text) = match (meant, units) {
+                (Some(meant), _) => (Rank::Named, meant),
+                (None, Some(units)) if checked => (
+                    Rank::Named,
+                    format!(
+                        "DE{de}: its length says {units}; with {other} all that follows decodes, and the card \
                              number's check digit is right"
-                        ),
                     ),
-                    (None, Some(units)) => (
-                        Rank::Chance,
-                        format!(
-                            "DE{de}: its length says {units}; with {other} all that follows would decode"
-                        ),
+                ),
+                (None, Some(units)) => (
+                    Rank::Chance,
+                    format!(
+                        "DE{de}: its length says {units}; with {other} all that follows would decode"
                     ),
-                    (None, None) => (
-                        Rank::Chance,
-                        format!("DE{de}: with a length of {other} all that follows would decode"),
-                    ),
-                };
-                let (dialect, shift) = (self.dialect(), self.shift());
-                let count = self.found.len();
-                self.consider(rank, dialect, frame, shift, text, None);
-                if self.found.len() > count && rank == Rank::Chance {
-                    self.likeliest_length(&format!("DE{de}: "));
-                }
+                ),
+                (None, None) => (
+                    Rank::Chance,
+                    format!("DE{de}: with a length of {other} all that follows would decode"),
+                ),
+            };
+            let (dialect, shift) = (self.dialect(), self.shift());
+            let count = self.found.len();
+            self.consider(rank, dialect, frame, shift, text, None);
+            if self.found.len() > count && rank == Rank::Chance {
+                self.likeliest_length(&format!("DE{de}: "));
             }
         }
     }

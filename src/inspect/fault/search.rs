@@ -3,17 +3,21 @@
 use std::borrow::Cow;
 
 use crate::base::Counted;
-use crate::iso8583::{DecodeError, Dialect, Index};
+use crate::iso8583::{DecodeError, Dialect, Field, Index, Message};
 
 use super::lengths::announced_behind;
 use super::{CAUSES_MAX, Cause, is_cardless};
 use crate::inspect::bytes::Notation;
+use crate::inspect::describe::layout_of;
 use crate::inspect::find::{Guess, Layout, PrefixFault, SOUND, attempt, likely};
+use crate::inspect::parts::first_error;
 use crate::inspect::stray::anchor;
 
 /// Simple explanations come before far-fetched ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::inspect) enum Rank {
+    /// Nothing is wrong but that there is more than one message, or filling behind it.
+    Whole,
     /// What stands around the message.
     Around,
     /// One thing that is written otherwise everywhere.
@@ -86,6 +90,7 @@ impl<'g> Search<'g> {
         search.text();
         search.forms();
         search.leads();
+        search.between();
         search.best().map(|found| (found.rank, found.score))
     }
 
@@ -108,6 +113,7 @@ impl<'g> Search<'g> {
             );
             self.tell(Rank::Around, text);
         }
+        self.frames();
         self.prefixes();
         self.control_characters();
         self.behind_length();
@@ -120,6 +126,7 @@ impl<'g> Search<'g> {
         self.fields();
         if !self.value_only {
             self.leads();
+            self.between();
             self.lengths();
             self.bitmaps();
             if !self.any_sound() {
@@ -280,6 +287,10 @@ impl<'g> Search<'g> {
                 at_least(needed.saturating_sub(found))
             }
             (_, Some(DecodeError::LeftOver { bytes, .. })) => left_over(bytes),
+            (_, Some(DecodeError::Bitmap { .. })) if self.bitmap_letters() == 1 => {
+                "one character of the bitmap is wrong: the rest of it is hexadecimal digits"
+                    .to_owned()
+            }
             (_, Some(DecodeError::Character { field, .. })) if self.value_only => {
                 format!("only the value of DE{field} is wrong: everything around it decodes")
             }
@@ -290,12 +301,66 @@ impl<'g> Search<'g> {
         let rank = match (self.guess.prefix, self.guess.error) {
             (Some(_), _) => Rank::Around,
             (None, Some(DecodeError::Character { .. })) => Rank::Chance,
-            (None, Some(DecodeError::Truncated { .. })) if framed => Rank::Chance,
+            (None, Some(DecodeError::Truncated { .. })) if framed && !self.ends_in_the_last() => {
+                Rank::Chance
+            }
+            (None, Some(DecodeError::LeftOver { offset, .. })) if self.is_filling(offset) => {
+                Rank::Whole
+            }
             // Says nothing new: whatever explains it comes first.
             (None, Some(DecodeError::LeftOver { .. })) => Rank::One,
             (None, _) => Rank::Itself,
         };
         self.tell(rank, text);
+    }
+
+    /// Whether it is the last field that is not whole, and the last length before it is not to blame: fields behind it
+    /// were read, or its own parts are whole.
+    fn ends_in_the_last(&self) -> bool {
+        let mut index = Index::new();
+        let dialect = &self.guess.dialect;
+        let (message, error) = dialect.decode_partial(&self.guess.frame, &mut index);
+        let (Some(message), Some(de)) = (message, error.and_then(|error| error.field())) else {
+            return false;
+        };
+        let begins = match error {
+            Some(DecodeError::Truncated { remain, .. }) => {
+                remain > 0 || dialect.field(de).is_some_and(|field| field.variable)
+            }
+            _ => false,
+        };
+        if !begins || announced_behind(dialect, &self.guess.frame, de).is_some() {
+            return false;
+        }
+        let Some(field) = message
+            .content_fields()
+            .iter()
+            .last()
+            .and_then(|de| dialect.field(de))
+        else {
+            return false;
+        };
+        !field.variable || divides(&message, field)
+    }
+
+    /// Characters of the first bitmap that are no hexadecimal digits, where it is written in such.
+    fn bitmap_letters(&self) -> usize {
+        let Some((at, width, false)) = self.guess.dialect.bitmap_place() else {
+            return 0;
+        };
+        let bitmap = self.guess.frame.get(at..at.saturating_add(width));
+        let letters = bitmap.map(|bitmap| bitmap.iter().filter(|byte| !byte.is_ascii_hexdigit()));
+        letters.map_or(0, Iterator::count)
+    }
+
+    /// Whether all from here on is what lines and records are filled up with.
+    fn is_filling(&self, offset: usize) -> bool {
+        const FILLING: [u8; 4] = [0, b' ', EBCDIC_BLANK, 0xFF];
+        let rest = self.guess.frame.get(offset..).unwrap_or_default();
+        FILLING
+            .iter()
+            .any(|filling| rest.iter().all(|byte| byte == filling))
+            || rest.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
     }
 
     /// Keeps an explanation that gives no message.
@@ -313,6 +378,18 @@ impl<'g> Search<'g> {
             resized: false,
             shift: 0,
         });
+    }
+}
+
+/// A blank in EBCDIC.
+const EBCDIC_BLANK: u8 = 0x40;
+
+/// Whether a field that has parts divides into them.
+fn divides(message: &Message<'_>, field: &Field) -> bool {
+    let layout = layout_of(message.dialect(), field);
+    match (layout, message.value(field.number)) {
+        (Some(layout), Some(value)) => first_error(layout.parts(&value)).is_none(),
+        (_, _) => false,
     }
 }
 
