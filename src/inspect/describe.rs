@@ -9,6 +9,7 @@ use super::bytes::to_hex;
 use super::content::Content;
 use super::element::{Element, HIDDEN, Reveal};
 use super::emv;
+use super::find::Guess;
 use super::stray::{envelope_digits, holds_card, holds_filled_card};
 
 /// Chip data of a dialect that says no more of it.
@@ -47,6 +48,16 @@ pub struct Description {
 }
 
 impl Description {
+    /// Hides what would be secret if the message were meant otherwise than it was taken.
+    pub fn hide_contested(&mut self, guess: &Guess) {
+        let fields: Vec<u8> = guess
+            .contested
+            .iter()
+            .map(|contested| contested.field)
+            .collect();
+        self.hide(&fields);
+    }
+
     /// Hides all of these fields, also the beginning and the end of card numbers: nobody knows whether they are.
     pub fn hide(&mut self, fields: &[u8]) {
         for field in &mut self.fields {

@@ -11,6 +11,7 @@ use crate::wire::{Scan, scan};
 
 use super::bytes::{Notation, Reading};
 use super::parts;
+use super::rival::{self, Contested};
 use super::stray::length_agrees;
 
 /// What stands around the message in the bytes that were given.
@@ -74,6 +75,8 @@ pub struct Guess {
     pub error: Option<DecodeError>,
     /// How well it decodes: higher is better, and only the order counts.
     pub score: i32,
+    /// Of the likeliest guess, if it is sound: the fields that hold what is secret if the message is meant otherwise.
+    pub contested: Vec<Contested>,
 }
 
 impl Guess {
@@ -153,6 +156,10 @@ pub fn guesses(
     }
     // Stable: earlier readings and dialects win among equals.
     all.sort_by_key(|guess| Reverse(guess.score));
+    let contested = rival::contested(&all);
+    if let Some(best) = all.first_mut() {
+        best.contested = contested;
+    }
     all
 }
 
@@ -233,6 +240,7 @@ fn guess(
         prefix: None,
         error,
         score: score.saturating_sub(doubt),
+        contested: Vec::new(),
     }
 }
 

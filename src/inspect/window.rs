@@ -38,9 +38,24 @@ pub(super) fn shade(
         }
         Some(_) | None => hide_rest(guess, shift, &mut shade),
     }
+    hide_contested(guess, shift, &mut shade);
     hide_behind(guess, &mut shade);
     hide_strays(guess, &mut shade);
     shade
+}
+
+/// Hides what would be secret if the message were meant otherwise.
+fn hide_contested(guess: &Guess, shift: isize, shade: &mut [bool]) {
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    for contested in &guess.contested {
+        let content = message.and_then(|message| message.field(contested.field));
+        if let Some(content) = content
+            && let Some(from) = offset_in(&guess.frame, content)
+        {
+            hide(from, content.len(), shift, shade);
+        }
+    }
 }
 
 /// Behind the message may stand another one, with a card number of its own.
@@ -137,7 +152,7 @@ fn hide_fields(dialect: &Dialect, frame: &[u8], shift: isize, shade: &mut [bool]
 }
 
 /// Whether a field or a part of it is not for everybody, or holds what looks like a card number.
-fn is_hidden(message: &Message<'_>, de: u8) -> bool {
+pub(super) fn is_hidden(message: &Message<'_>, de: u8) -> bool {
     let dialect = message.dialect();
     let Some(field) = dialect.field(de) else {
         return true;

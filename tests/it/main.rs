@@ -15,6 +15,7 @@ mod explain;
 mod gateway;
 mod interop;
 mod json_schema;
+mod lengths;
 mod manual;
 mod masking;
 mod messages;

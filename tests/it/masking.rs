@@ -19,6 +19,11 @@ const TELLING: usize = 5;
 
 /// A sale of the dialect with that card, with its length prefix.
 fn sale(dialect: &Dialect) -> Vec<u8> {
+    sale_with(dialect, PIN)
+}
+
+/// The same with this PIN block.
+pub(crate) fn sale_with(dialect: &Dialect, pin: &str) -> Vec<u8> {
     let (_, sample) = samples(dialect.name(), true)
         .into_iter()
         .find(|(file, _)| {
@@ -41,7 +46,7 @@ fn sale(dialect: &Dialect) -> Vec<u8> {
             _ if de == roles.pan => writer.text(de, PAN.as_bytes()),
             _ if de == roles.track2 => writer.field(de, &track.as_bytes()[..37]),
             _ if de == roles.pin => {
-                let pin = inspect::bytes::hex(PIN).unwrap();
+                let pin = inspect::bytes::hex(pin).unwrap();
                 writer.field(de, &pin);
             }
             _ if message.has(de) && message.content_fields().contains(de) => {
@@ -62,6 +67,9 @@ fn shown(guess: &Guess) -> String {
     let mut index = Index::new();
     let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
     let mut description = message.map(|message| inspect::describe(&message));
+    if let Some(description) = &mut description {
+        description.hide_contested(guess);
+    }
     if let Some(fault) = &fault {
         if let Some(description) = &mut description {
             description.hide(&fault.doubtful);
@@ -101,6 +109,11 @@ fn value(element: &Element, out: &mut String) {
 
 /// What must not be seen: pieces of the secrets, as digits and as ASCII and EBCDIC digits in hexadecimal.
 fn secrets() -> Vec<String> {
+    secrets_with(PIN)
+}
+
+/// The same with this PIN block.
+pub(crate) fn secrets_with(pin: &str) -> Vec<String> {
     let middle = &PAN.as_bytes()[6..PAN.len() - 4];
     let mut pieces = Vec::new();
     for secret in [middle, DISCRETIONARY.as_bytes()] {
@@ -115,12 +128,19 @@ fn secrets() -> Vec<String> {
             pieces.push(spread('F').collect());
         }
     }
-    let pin = PIN.as_bytes().windows(6).step_by(2);
-    pieces.extend(pin.map(|piece| String::from_utf8(piece.to_vec()).unwrap()));
+    for piece in pin.as_bytes().windows(6).step_by(2) {
+        pieces.push(String::from_utf8(piece.to_vec()).unwrap());
+        pieces.push(inspect::bytes::to_hex(piece));
+    }
     pieces
 }
 
-fn check(bytes: &[u8], dialects: &[std::sync::Arc<Dialect>], what: &str, secrets: &[String]) {
+pub(crate) fn check(
+    bytes: &[u8],
+    dialects: &[std::sync::Arc<Dialect>],
+    what: &str,
+    secrets: &[String],
+) {
     let mut all = guesses(&[reading(bytes)], dialects, None);
     inspect::reconsider(&mut all);
     let guess = &all[0];

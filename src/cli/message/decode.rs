@@ -13,7 +13,9 @@ use super::{FOUND, Lang, Output};
 use crate::cli::output;
 use crate::inspect::bytes::{INPUT_BYTES_MAX, Reading};
 use crate::inspect::json::{self, MessageJson};
-use crate::inspect::{self, Cause, Description, Doubt, Fault, Guess, NEAR, Reveal, guesses};
+use crate::inspect::{
+    self, Cause, Contested, Description, Doubt, Fault, Guess, NEAR, Reveal, guesses,
+};
 use crate::iso8583::{Dialect, Index};
 
 /// Show what is in a message
@@ -152,11 +154,18 @@ impl Taken {
         let (message, _) = best.dialect.decode_partial(&best.frame, &mut index);
         let mut description = message.map(|message| inspect::describe(&message));
         let doubts = message.filter(|_| best.is_sound());
-        let doubts = doubts.map_or_else(Vec::new, |message| inspect::doubts(&message));
+        let mut doubts = doubts.map_or_else(Vec::new, |message| inspect::doubts(&message));
+        doubts.extend(best.contested.iter().map(Contested::doubt));
+        doubts.sort_by_key(|doubt| doubt.field);
         let wire = match message {
             Some(message) if args.unmask && best.is_sound() => json::wire(&message),
             Some(_) | None => Vec::new(),
         };
+        if let Some(description) = &mut description
+            && reveal == Reveal::Masked
+        {
+            description.hide_contested(&best);
+        }
         match (&fault, search) {
             (Some(fault), _) => {
                 if let Some(description) = &mut description

@@ -71,7 +71,13 @@ fn read(args: &Args, text: &str) -> anyhow::Result<Description> {
     let best = best.context("there is no dialect to try")?;
     let mut index = Index::new();
     match best.dialect.decode(&best.frame, &mut index) {
-        Ok(message) => Ok(inspect::describe(&message)),
+        Ok(message) => {
+            let mut description = inspect::describe(&message);
+            if !args.unmask {
+                description.hide_contested(&best);
+            }
+            Ok(description)
+        }
         Err(error) => bail!(
             "{} is no sound message of {}: {error}; `posgate message decode` shows where it breaks",
             if text == args.left {

@@ -21,7 +21,7 @@ use super::window;
 
 pub(super) use around::{ENCODINGS, encoding_word};
 pub(super) use bitmap::Bitmap;
-use search::Search;
+pub(super) use search::Search;
 pub(super) use search::{Found, Rank, offset_in, signed};
 
 /// Most causes that are told.

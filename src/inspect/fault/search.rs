@@ -36,7 +36,7 @@ pub(in crate::inspect) enum Rank {
 pub(in crate::inspect) struct Found<'d> {
     pub(super) cause: Cause,
     pub(in crate::inspect) rank: Rank,
-    pub(super) score: i32,
+    pub(in crate::inspect) score: i32,
     pub(in crate::inspect) dialect: Cow<'d, Dialect>,
     pub(in crate::inspect) frame: Vec<u8>,
     /// Whether binary fields have another size in it than the dialect says: it may decode by what a PIN block lacks then.
@@ -60,7 +60,7 @@ impl Clone for Found<'_> {
 }
 
 /// The ways to take a broken message that were tried.
-pub(super) struct Search<'g> {
+pub(in crate::inspect) struct Search<'g> {
     pub(super) guess: &'g Guess,
     pub(super) found: Vec<Found<'g>>,
     /// How far the message was read.
@@ -92,6 +92,17 @@ impl<'g> Search<'g> {
         search.leads();
         search.between();
         search.best().map(|found| (found.rank, found.score))
+    }
+
+    /// The ways in which all decodes when the length of one field is another, each with the field.
+    pub(in crate::inspect) fn with_another_length(guess: &'g Guess) -> Vec<(u8, Found<'g>)> {
+        let mut search = Self::new(guess);
+        let mut all = Vec::new();
+        for de in search.suspects() {
+            search.length_of(de);
+            all.extend(search.found.drain(..).map(|found| (de, found)));
+        }
+        all
     }
 
     fn new(guess: &'g Guess) -> Self {
