@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use super::ebcdic;
+
 /// Up to 104 ASCII digits (the length of track 3), with `=` where a track has its separator, or the
 /// characters of a sub-field of a text field. `Debug` shows the length only: tracks pass through here.
 #[derive(Clone, Copy)]
@@ -23,6 +25,15 @@ impl Digits {
             len: u8::try_from(ascii.len()).ok()?,
         };
         digits.bytes.get_mut(..ascii.len())?.copy_from_slice(ascii);
+        Some(digits)
+    }
+
+    /// Copies EBCDIC characters as ASCII ones; `None` when there are too many.
+    pub(super) fn from_ebcdic(characters: &[u8]) -> Option<Self> {
+        let mut digits = Self::from_ascii(characters)?;
+        for byte in digits.bytes.get_mut(..characters.len())? {
+            *byte = ebcdic::character(*byte);
+        }
         Some(digits)
     }
 

@@ -55,7 +55,11 @@ impl<'m> Message<'m> {
     fn characters<T>(&self, de: u8, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         let kind = self.dialect().spec(de).kind;
         if kind.is_ebcdic() {
-            return read(&self.value(de)?);
+            // Translated in place as far as may be.
+            return match self.slice(de, 0, self.field(de)?.len()) {
+                Some(ascii) if !kind.is_hex() => read(&ascii),
+                Some(_) | None => read(&self.value(de)?),
+            };
         }
         if kind.is_packed() {
             return read(&self.digits(de)?);

@@ -225,14 +225,7 @@ impl<'m> Message<'m> {
             | Kind::EbcdicTrack
             | Kind::EbcdicAlphanumeric
             | Kind::EbcdicText
-            | Kind::EbcdicHex => {
-                let content = content.get(from..from.checked_add(count)?)?;
-                let ascii: Vec<u8> = content
-                    .iter()
-                    .map(|byte| ebcdic::character(*byte))
-                    .collect();
-                Digits::from_ascii(&ascii)
-            }
+            | Kind::EbcdicHex => Digits::from_ebcdic(content.get(from..from.checked_add(count)?)?),
             Kind::Undefined => None,
         }
     }

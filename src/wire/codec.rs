@@ -42,10 +42,8 @@ impl Decoder for FrameCodec {
                 frame.advance(start);
                 Ok(Some(frame.freeze()))
             }
-            Scan::Need(bytes) => {
-                buf.reserve(bytes.saturating_sub(buf.len()));
-                Ok(None)
-            }
+            // No room is made for what is only announced: it costs the peer as many bytes as it costs us.
+            Scan::Need(_) => Ok(None),
         }
     }
 }
