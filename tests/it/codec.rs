@@ -21,14 +21,13 @@ fn shipped() -> impl Strategy<Value = Arc<Dialect>> {
 
 /// Content that the field allows: of any length for a variable field, else of its own.
 pub(crate) fn content(field: &Field) -> BoxedStrategy<Content> {
-    let max = usize::from(field.max).min(90);
-    // A fixed field is longer than that in few dialects.
-    let max = if field.variable {
-        max
+    let max = usize::from(field.max);
+    // Mostly short, and now and then as long as can be.
+    let lengths = if field.variable {
+        prop_oneof![15 => 1..=max.min(90), 1 => Just(max)].boxed()
     } else {
-        field.max.into()
+        Just(max).boxed()
     };
-    let lengths = if field.variable { 1..=max } else { max..=max };
     let character = match field.kind {
         FieldType::Numeric => (b'0'..=b'9').boxed(),
         FieldType::Track => prop_oneof![9 => b'0'..=b'9', 1 => Just(b'=')].boxed(),
@@ -36,23 +35,43 @@ pub(crate) fn content(field: &Field) -> BoxedStrategy<Content> {
         FieldType::Text => prop_oneof![b' '..=b'~', 0x80_u8..=0xFF].boxed(),
         FieldType::Binary => any::<u8>().boxed(),
     };
-    prop::collection::vec(character, lengths).boxed()
+    let filled = move |length| prop::collection::vec(character.clone(), length);
+    lengths.prop_flat_map(filled).boxed()
 }
 
 /// A dialect, some of its fields, and what they hold.
 pub(crate) fn sound_message() -> impl Strategy<Value = (Arc<Dialect>, Mti, Vec<(u8, Content)>)> {
+    shipped().prop_flat_map(|dialect| {
+        let one = message_of(&dialect);
+        one.prop_map(move |(mti, fields)| (Arc::clone(&dialect), mti, fields))
+    })
+}
+
+/// The same in one dialect.
+fn message_of(dialect: &Dialect) -> BoxedStrategy<(Mti, Vec<(u8, Content)>)> {
     let mtis = prop::sample::select(vec![
         "0100", "0200", "0210", "0421", "0800", "1200", "1814", "2420",
     ]);
-    (shipped(), mtis).prop_flat_map(|(dialect, mti)| {
-        let fields = dialect.fields().to_vec();
-        let most = fields.len().min(24);
-        let chosen = prop::sample::subsequence(fields, 0..=most);
-        let filled = chosen.prop_flat_map(|fields| {
-            let one = |field: &Field| (Just(field.number), content(field));
-            fields.iter().map(one).collect::<Vec<_>>()
-        });
-        (Just(dialect), Just(Mti::parse(mti).unwrap()), filled)
+    let fields = dialect.fields().to_vec();
+    let most = fields.len().min(24);
+    let chosen = prop::sample::subsequence(fields, 0..=most);
+    let filled = chosen.prop_flat_map(|fields| {
+        let one = |field: &Field| (Just(field.number), content(field));
+        fields.iter().map(one).collect::<Vec<_>>()
+    });
+    let parsed = mtis.prop_map(|mti| Mti::parse(mti).unwrap());
+    (parsed, filled).boxed()
+}
+
+/// A shipped dialect or a framing of another kind, and some messages in it.
+fn messages_in_one() -> impl Strategy<Value = (Arc<Dialect>, Vec<(Mti, Vec<(u8, Content)>)>)> {
+    let dialect = prop_oneof![
+        2 => shipped(),
+        1 => prop::sample::select(FRAMINGS).prop_map(framed),
+    ];
+    dialect.prop_flat_map(|dialect| {
+        let some = prop::collection::vec(message_of(&dialect), 1..5);
+        (Just(dialect), some)
     })
 }
 
@@ -245,21 +264,21 @@ proptest! {
 
     #[test]
     fn any_split_of_a_stream_gives_the_same_frames(
-        messages in prop::collection::vec(sound_message(), 1..5),
-        framing in prop::option::of(prop::sample::select(FRAMINGS).prop_map(framed)),
+        (dialect, messages) in messages_in_one(),
         cuts in prop::collection::vec(1_usize..80, 1..12),
     ) {
-        // Each message in the framing of the first one's dialect, or in one of another kind.
-        let dialect = framing.unwrap_or_else(|| Arc::clone(&messages[0].0));
         let stream: Vec<u8> = messages
             .iter()
-            .flat_map(|(_, mti, _)| written(&dialect, *mti, &[]))
+            .flat_map(|(mti, fields)| written(&dialect, *mti, fields))
             .collect();
         let whole = frames(&dialect, [stream.as_slice()]);
         prop_assert_eq!(whole.len(), messages.len());
-        for (frame, (_, mti, _)) in whole.iter().zip(&messages) {
+        for (frame, (mti, fields)) in whole.iter().zip(&messages) {
             let mut index = Index::new();
-            prop_assert_eq!(dialect.decode(frame, &mut index).unwrap().mti(), *mti);
+            let message = dialect.decode(frame, &mut index).unwrap();
+            prop_assert_eq!(message.mti(), *mti);
+            let set: FieldSet = fields.iter().map(|(de, _)| *de).collect();
+            prop_assert_eq!(message.content_fields(), set);
         }
         let mut pieces = Vec::new();
         let mut rest = stream.as_slice();
