@@ -11,7 +11,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::BytesMut;
 use posgate::base::document::Severity;
 use posgate::config::{self, ConfigError};
-use posgate::inspect;
+use posgate::inspect::bytes::Notation;
+use posgate::inspect::json::MessageJson;
+use posgate::inspect::{self, Description, Guess, Language, Reveal};
 use posgate::iso8583::import::{Source, import};
 use posgate::iso8583::{
     DeclineCode, DecodeError, Dialect, Envelope, Excerpt, FieldSet, Index, Layout, Message,
@@ -137,6 +139,107 @@ pub(crate) fn json(data: &[u8]) {
             }
         }
     }
+}
+
+/// A card number that is put into messages.
+const PAN: &str = "6217009182736451825";
+
+/// Takes `data` behind its first byte as somebody gave it to `posgate message decode`, in the dialect that the byte
+/// chooses or in whichever fits best. A card number in the card's field of a sound message is not shown.
+pub(crate) fn inspect(data: &[u8]) {
+    let Some((choice, input)) = data.split_first() else {
+        return;
+    };
+    let all: Vec<_> = dialects().iter().map(|known| &known.dialect).collect();
+    // One more than there are dialects: all of them.
+    let choice = usize::from(*choice) % (all.len() + 1);
+    let tried: Vec<_> = match all.get(choice) {
+        Some(one) => vec![Arc::clone(one)],
+        None => all.into_iter().cloned().collect(),
+    };
+    match inspect::bytes::readings(input) {
+        Ok(readings) => {
+            let mut guesses = inspect::guesses(&readings, &tried, None);
+            inspect::reconsider(&mut guesses);
+            let best = guesses.first().expect("there are readings and dialects");
+            black_box(shown(best));
+            if best.is_sound() {
+                shows_no_card(best);
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// All that is shown of a guess, masked, in both languages.
+fn shown(guess: &Guess) -> String {
+    let around = inspect::explain(guess, Reveal::Masked);
+    assert_eq!(around.is_none(), guess.is_sound());
+    let fault = around.or_else(|| inspect::explain_parts(guess, Reveal::Masked));
+    let mut out = String::new();
+    if let Some(fault) = &fault {
+        assert!(!fault.what.is_empty() && fault.at.is_none_or(|at| at <= guess.input.len()));
+        out = fault.window.join("\n");
+    }
+    let mut index = Index::new();
+    let (Some(message), _) = guess.dialect.decode_partial(&guess.frame, &mut index) else {
+        return out;
+    };
+    let mut description = inspect::describe(&message);
+    description.hide_contested(guess);
+    description.hide(&fault.map(|fault| fault.doubtful).unwrap_or_default());
+    for language in [Language::En, Language::Zh] {
+        out.push_str(&in_json(&description, Reveal::Masked, language));
+    }
+    out
+}
+
+fn in_json(description: &Description, reveal: Reveal, language: Language) -> String {
+    let json = MessageJson {
+        description,
+        wire: &[],
+        reveal,
+        language,
+    };
+    serde_json::to_string(&json).expect("a description is written")
+}
+
+/// Puts a card number into a sound message and looks at it.
+fn shows_no_card(guess: &Guess) {
+    let dialect = &guess.dialect;
+    let mut index = Index::new();
+    let message = dialect.decode(&guess.frame, &mut index).expect("sound");
+    let known = in_json(
+        &inspect::describe(&message),
+        Reveal::Everything,
+        Language::En,
+    );
+    // What a field for everybody holds of it is not what this is about.
+    if known.contains(PAN) {
+        return;
+    }
+    let mut out = BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.envelope_raw(message.envelope());
+    writer.mti(message.mti());
+    for field in dialect.fields() {
+        if field.number == dialect.roles().pan {
+            writer.text(field.number, PAN.as_bytes());
+        } else if message.content_fields().contains(field.number) {
+            writer.copy(&message, field.number);
+        }
+    }
+    // It may be too long then.
+    if writer.finish().is_err() {
+        return;
+    }
+    let reading = inspect::bytes::Reading {
+        notation: Notation::Hex,
+        bytes: out.to_vec(),
+    };
+    let with_card = inspect::guesses(&[reading], std::slice::from_ref(dialect), Some(true));
+    let with_card = with_card.first().expect("it has a length prefix");
+    assert!(!shown(with_card).contains(PAN));
 }
 
 /// All frames of a stream that comes in pieces, up to the first error.

@@ -64,6 +64,11 @@ fn json_of_the_corpus_breaks_nothing() {
 }
 
 #[test]
+fn what_people_give_of_the_corpus_breaks_nothing() {
+    replay_by_all("inspect", bodies::dialects().len() + 1, bodies::inspect);
+}
+
+#[test]
 fn configurations_of_the_corpus_break_nothing() {
     replay("config", bodies::config);
 }
