@@ -344,6 +344,11 @@ const FIRST_CAUSES: &[(&str, &str, &str)] = &[
     ),
     (
         "mastercard-style",
+        "broken-key-exchange",
+        "DE48: cut off, 50 bytes are missing, or a length in it is wrong",
+    ),
+    (
+        "mastercard-style",
         "broken-sub-element",
         "DE48: cut off, 4 bytes are missing",
     ),

@@ -44,6 +44,13 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "small",
+        "name = \"a\"",
+        "name = \"../a b\"",
+        "a letter or a digit first",
+        Ok(".name does not look like"),
+    ),
+    (
+        "small",
         "name = \"a\"\n",
         "",
         "name is missing",

@@ -10,6 +10,7 @@ mod means;
 mod parse;
 mod part_path;
 mod requests;
+mod roles;
 mod rules;
 mod settings;
 mod settlement;

@@ -10,6 +10,7 @@ use super::device;
 use super::fields;
 use super::means;
 use super::requests;
+use super::roles;
 use super::settings;
 use super::settlement;
 use super::subfields;
@@ -175,9 +176,27 @@ pub(super) fn own_name(file: &str, text: &str) -> Option<String> {
     name.map(|name| name.value.to_owned())
 }
 
+/// Whether a name can stand in a path and on a command line as it is.
+fn is_plain(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
 /// `None` only when something was missing that has no default; that is then among the problems.
 fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let name = root.required_name("name", "my-network");
+    if let Some(name) = &name
+        && !is_plain(name.value)
+    {
+        root.problems().error(
+            &name.span,
+            "name is what settings, commands and folders call the dialect: at most 64 letters, digits, `-`, `_` and \
+             `.`, a letter or a digit first; write for example `name = \"my-network\"`",
+        );
+    }
     let title = root.required_name("title", "what this dialect is, in one line");
     // Both were followed before the files were laid over each other.
     let (_extends, _removed) = (root.text("extends"), root.texts("remove"));
@@ -206,8 +225,8 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let layouts = subfields::layouts(&root, &table);
     // Without requests a dialect decodes and encodes only, and needs nothing of what follows.
     let serves = serves(&root);
-    let roles = fields::roles(&root, &table, serves);
-    fields::exposures(&root, &table, &roles, serves);
+    let roles = roles::roles(&root, &table, serves);
+    roles::exposures(&root, &table, &roles, serves);
     let reversal = settings::reversal(&root, &table, serves);
     let repeats = settings::repeats(&root);
     let (rows, answer_echo) = requests::rows(&root, &table);
