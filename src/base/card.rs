@@ -17,6 +17,8 @@ pub struct Pan {
 impl Pan {
     /// Most digits of a card number (ISO/IEC 7812-1).
     pub const MAX: usize = 19;
+    /// Fewest digits of a whole one.
+    pub const MIN: usize = 13;
 
     /// Takes ASCII digits; `None` when there are none, too many, or another character.
     #[must_use]
@@ -76,7 +78,7 @@ impl MaskedPan {
     #[must_use]
     pub fn of(digits: &[u8]) -> Self {
         let count = digits.len().min(Pan::MAX);
-        let lead = if count >= 13 { 6 } else { 0 };
+        let lead = if count >= Pan::MIN { 6 } else { 0 };
         let tail = if count > 8 { 4 } else { 0 };
         let mut shown = [b'*'; Pan::MAX];
         for (at, (slot, digit)) in shown.iter_mut().zip(digits.iter().take(count)).enumerate() {

@@ -10,7 +10,9 @@ use super::content::Content;
 use super::element::{Element, HIDDEN, Reveal};
 use super::emv;
 use super::find::Guess;
-use super::stray::{envelope_digits, holds_card, holds_filled_card};
+use super::stray::{
+    envelope_digits, from_ebcdic, from_hex, holds_block, holds_card, holds_code, holds_filled_card,
+};
 
 /// Chip data of a dialect that says no more of it.
 static CHIP: Layout = Layout {
@@ -188,23 +190,47 @@ fn header_parts(dialect: &Dialect, header: &[u8]) -> Vec<(PartName, String)> {
     parts.collect()
 }
 
-/// Hides what looks like a card number or a track and would be open to everybody. `divided`: its parts are looked at by
-/// themselves.
-fn hide_stray(element: &mut Element, divided: bool) {
-    if element.exposure == Exposure::Open && shows_card(&element.content, divided) {
+/// Hides what looks like a card number, a track or a PIN block and would be open to everybody, and says whether it did.
+/// `divided`: its parts are looked at by themselves.
+fn hide_stray(element: &mut Element, divided: bool) -> bool {
+    let stray = element.exposure == Exposure::Open && shows_secret(&element.content, divided);
+    if stray {
         element.exposure = Exposure::Secret;
+    }
+    stray
+}
+
+/// Hides what would spell out a whole that is hidden.
+fn hide_all(parts: &mut [Element]) {
+    for part in parts {
+        part.exposure = Exposure::Secret;
+        hide_all(&mut part.parts);
     }
 }
 
-/// Whether a value that is shown would show a card number or a track.
-pub(super) fn shows_card(content: &Content, divided: bool) -> bool {
+/// Hides card numbers of which some digits are shown elsewhere: where lengths are wrong, the last four may be any.
+fn hide_masked(parts: &mut [Element]) {
+    for part in parts {
+        if part.exposure == Exposure::Masked {
+            part.exposure = Exposure::Secret;
+        }
+        hide_masked(&mut part.parts);
+    }
+}
+
+/// Whether a value that is shown would show a card number, a track, a PIN block or a card's code.
+pub(super) fn shows_secret(content: &Content, divided: bool) -> bool {
     let bytes = content.bytes();
     let hex = match content {
         Content::Bytes(_) => to_hex(bytes).into_bytes(),
         Content::Digits(_) | Content::Text(_) => Vec::new(),
     };
     let shows = |text: &[u8]| holds_card(text) || (!divided && holds_filled_card(text));
-    shows(bytes) || shows(&hex)
+    let written = match content {
+        Content::Text(text) => holds_block(text) || holds_code(text) || holds_card(&from_hex(text)),
+        Content::Digits(_) | Content::Bytes(_) => false,
+    };
+    written || shows(bytes) || shows(&hex) || holds_card(&from_ebcdic(bytes))
 }
 
 /// How a field divides: as the dialect says, chip data as EMV says.
@@ -219,7 +245,7 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
     let mut element = Element::new(field.number.to_string(), content, field.exposure);
     element.en.clone_from(&field.en);
     element.zh.clone_from(&field.zh);
-    hide_stray(&mut element, layout_of(dialect, field).is_some());
+    let stray = hide_stray(&mut element, layout_of(dialect, field).is_some());
     if field.number == dialect.roles().response_code {
         let code = ResponseCode::from_slice(element.content.bytes());
         let text = code.and_then(|code| dialect.text_of(code));
@@ -232,6 +258,10 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
         // What cannot be taken apart may hold what only a part of it hides.
         if error.is_some() && hides(layout) {
             element.exposure = Exposure::Secret;
+            hide_masked(&mut element.parts);
+        }
+        if stray {
+            hide_all(&mut element.parts);
         }
         element.broken = error.map(|error| error.to_string());
     }
@@ -321,7 +351,7 @@ fn part(
         (None, None) => {}
     }
     let walk = part.parts();
-    hide_stray(&mut element, walk.is_some());
+    let stray = hide_stray(&mut element, walk.is_some());
     let each = characters_each(&around.content);
     element.from = part.offset().saturating_sub(base).saturating_mul(each);
     element.span = part.content().len().saturating_mul(each);
@@ -334,6 +364,10 @@ fn part(
     // As for a field: what cannot be taken apart may hold what only a part of it hides.
     if error.is_some() && hides(inner) {
         element.exposure = Exposure::Secret;
+        hide_masked(&mut element.parts);
+    }
+    if stray {
+        hide_all(&mut element.parts);
     }
     element.broken = error.map(|error| error.to_string());
     (element, error)

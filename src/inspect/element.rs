@@ -154,7 +154,8 @@ fn card_number(clear: &[u8]) -> Vec<u8> {
     let (digits, filling) = clear
         .split_at_checked(clear.len().saturating_sub(filling))
         .unwrap_or((clear, &[]));
-    if digits.len() > Pan::MAX {
+    // Of what is no whole number the last four digits are not its last four.
+    if !(Pan::MIN..=Pan::MAX).contains(&digits.len()) {
         return hidden(clear);
     }
     let mut masked = MaskedPan::of(digits).as_str().as_bytes().to_vec();

@@ -19,13 +19,7 @@ const DIFFERENT_ANYWHERE_MIN: usize = 5;
 pub(super) fn card_digits(bytes: &[u8]) -> Vec<bool> {
     let mut hidden = mark(to_hex(bytes).as_bytes());
     let ascii = mark(bytes);
-    let ebcdic: Vec<u8> = bytes
-        .iter()
-        .map(|byte| match byte {
-            0xF0..=0xF9 => byte & 0x0F | b'0',
-            _ => 0,
-        })
-        .collect();
+    let ebcdic = from_ebcdic(bytes);
     for (both, card) in hidden.chunks_mut(2).zip(ascii.iter().zip(mark(&ebcdic))) {
         if *card.0 || card.1 {
             both.fill(true);
@@ -33,6 +27,77 @@ pub(super) fn card_digits(bytes: &[u8]) -> Vec<bool> {
     }
     hidden
 }
+
+/// EBCDIC digits as ASCII; zero bytes for whatever else.
+pub(super) fn from_ebcdic(bytes: &[u8]) -> Vec<u8> {
+    let digit = |byte: &u8| match byte {
+        0xF0..=0xF9 => byte & 0x0F | b'0',
+        _ => 0,
+    };
+    bytes.iter().map(digit).collect()
+}
+
+/// The bytes that a text of hexadecimal digits writes; nothing of any other text.
+pub(super) fn from_hex(text: &[u8]) -> Vec<u8> {
+    let (pairs, rest) = text.as_chunks::<2>();
+    if !rest.is_empty() || !text.iter().all(u8::is_ascii_hexdigit) {
+        return Vec::new();
+    }
+    let value = |digit: u8| {
+        char::from(digit)
+            .to_digit(16)
+            .and_then(|value| u8::try_from(value).ok())
+    };
+    let byte = |[high, low]: &[u8; 2]| Some(value(*high)? << 4 | value(*low)?);
+    pairs.iter().filter_map(byte).collect()
+}
+
+/// Whether a text holds what looks like PIN blocks or keys: 16, 32 or 48 hexadecimal digits that stand together, in
+/// capitals or in small letters, letters and digits among them.
+pub(super) fn holds_block(text: &[u8]) -> bool {
+    let blocks = |digit: fn(&u8) -> bool, letter: fn(&u8) -> bool| {
+        text.chunk_by(|left, right| digit(left) == digit(right))
+            .any(|run| {
+                matches!(run.len(), 16 | 32 | 48)
+                    && run.iter().all(digit)
+                    && run.iter().any(letter)
+                    && run.iter().any(u8::is_ascii_digit)
+            })
+    };
+    blocks(
+        |byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'),
+        u8::is_ascii_uppercase,
+    ) || blocks(
+        |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        u8::is_ascii_lowercase,
+    )
+}
+
+/// Words before the code that is printed on a card, and before a PIN.
+const CODES: [&[u8; 3]; 4] = [b"CVV", b"CVC", b"CVN", b"PIN"];
+
+/// Whether a text names a card's code or a PIN, as a word of its own, with three digits or more soon behind it.
+pub(super) fn holds_code(text: &[u8]) -> bool {
+    let is_code = |word: &[u8]| CODES.iter().any(|code| code.eq_ignore_ascii_case(word));
+    text.windows(3).enumerate().any(|(at, word)| {
+        let (before, behind) = text.split_at_checked(at).unwrap_or_default();
+        let behind = behind.get(3..).unwrap_or_default();
+        // `CVV2: 739`: the 2 belongs to the word.
+        let gap = behind
+            .iter()
+            .take(CODE_GAP_MAX)
+            .take_while(|byte| !byte.is_ascii_alphabetic());
+        is_code(word)
+            && !before.last().is_some_and(u8::is_ascii_alphabetic)
+            && (0..=gap.count()).any(|gap| {
+                let digits = behind.iter().skip(gap).take(3);
+                digits.filter(|byte| byte.is_ascii_digit()).count() == 3
+            })
+    })
+}
+
+/// Most characters between the word and the code.
+const CODE_GAP_MAX: usize = 4;
 
 /// Which characters of a text belong to a run of digits that may be a card number.
 fn mark(text: &[u8]) -> Vec<bool> {
@@ -74,7 +139,7 @@ pub(super) fn holds_card(text: &[u8]) -> bool {
             between = run;
             continue;
         }
-        if !matches!(between, [b' ' | b'-']) {
+        if !is_gap(between) {
             groups.clear();
         }
         groups.push(run);
@@ -102,6 +167,12 @@ fn ends_in_card(groups: &[&[u8]]) -> bool {
         }
     }
     false
+}
+
+/// Whether these characters may stand between the groups of a card number.
+fn is_gap(between: &[u8]) -> bool {
+    let mark = |byte: &u8| *byte == b' ' || byte.is_ascii_punctuation();
+    matches!(between.len(), 1..=3) && between.iter().all(mark)
 }
 
 /// Fewest digits of a group of a card number that is written in groups.
@@ -155,15 +226,16 @@ fn holds_track(text: &[u8]) -> bool {
     let separators = text
         .iter()
         .enumerate()
-        .filter(|(_, byte)| matches!(byte, b'=' | b'D'));
-    separators.into_iter().any(|(at, _)| {
+        .filter(|(_, byte)| matches!(byte, b'=' | b'D' | b'^'));
+    separators.into_iter().any(|(at, byte)| {
         let (before, behind) = text.split_at_checked(at).unwrap_or((text, &[]));
         let digits = |run: &mut dyn Iterator<Item = &u8>| {
             run.take_while(|byte| byte.is_ascii_digit()).count()
         };
         let number = digits(&mut before.iter().rev());
         let expiry = digits(&mut behind.iter().skip(1));
-        number >= TRACK_DIGITS_MIN && expiry >= EXPIRY_DIGITS
+        // Behind the number of track 1 stands the name.
+        number >= TRACK_DIGITS_MIN && (*byte == b'^' || expiry >= EXPIRY_DIGITS)
     })
 }
 
@@ -240,6 +312,10 @@ mod tests {
         for card in [
             "4716908273645185",
             "2223003122003222",
+            "4716  9082  7364  5185",
+            "4716.9082/7364_5185",
+            "4716 - 9082 - 7364 - 5185",
+            "%B4716908273645186^WANG/LI^30122011237594862?",
             "8171999900000018",
             "4716 9082 7364 5185",
             "card 4716-9082-7364-5185 12",
@@ -252,7 +328,9 @@ mod tests {
         for other in [
             "4716908273645186",
             "8613800138000",
-            "4716  9082  7364  5185",
+            "4716    9082    7364    5185",
+            "4716 a 9082 b 7364 c 5185",
+            "10:15:00.4716 908",
             "2026-11-22 10 15 00",
             "2600000000000000",
             "000000000000000000",
@@ -261,6 +339,47 @@ mod tests {
             "ABCD1234",
         ] {
             assert!(!holds_card(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn other_writings_of_a_card_number_are_read() {
+        let ebcdic = b"4716908273645185".map(|digit| digit | 0xF0);
+        assert!(holds_card(&from_ebcdic(&ebcdic)));
+        assert!(holds_card(&from_hex(b"34373136393038323733363435313835")));
+        assert!(from_hex(b"343").is_empty() && from_hex(b"34 5").is_empty());
+    }
+
+    #[test]
+    fn pin_blocks_and_printed_codes_in_a_text_are_seen() {
+        for block in ["CUP9E3B7AC5D8F16247", "9e3b7ac5d8f162479e3b7ac5d8f16247"] {
+            assert!(holds_block(block.as_bytes()), "{block}");
+        }
+        for other in [
+            "9E3B7AC5D8F1624",
+            "9E3B7AC5D8F162470",
+            "ABCDEFABCDEFABCD",
+            "1234567890123456",
+        ] {
+            assert!(!holds_block(other.as_bytes()), "{other}");
+        }
+        for code in [
+            "CVV 739",
+            "x cvv2=739;",
+            "007CVC 739",
+            "PIN: 1234",
+            "CVN2739",
+        ] {
+            assert!(holds_code(code.as_bytes()), "{code}");
+        }
+        for other in [
+            "CVV",
+            "CVV2 7",
+            "PINE STREET 12",
+            "SHIPPING TO 123456",
+            "SPIN OF 2026-1",
+        ] {
+            assert!(!holds_code(other.as_bytes()), "{other}");
         }
     }
 

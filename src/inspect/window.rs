@@ -3,7 +3,7 @@
 use crate::iso8583::{DecodeError, Dialect, Exposure, Index, Message};
 
 use super::content::Content;
-use super::describe::{hides, shows_card};
+use super::describe::{hides, shows_secret};
 use super::element::Reveal;
 use super::fault::{Bitmap, Found, Rank, offset_in, signed};
 use super::find::{Guess, begins_as_usual};
@@ -161,7 +161,7 @@ pub(super) fn is_hidden(message: &Message<'_>, de: u8) -> bool {
     let content = Content::new(field.kind, value.into_owned());
     field.exposure != Exposure::Open
         || dialect.layout(de).is_some_and(hides)
-        || shows_card(&content, dialect.layout(de).is_some())
+        || shows_secret(&content, dialect.layout(de).is_some())
 }
 
 /// Fields that were read where a byte is hidden.

@@ -356,3 +356,38 @@ fn an_envelope_as_usual_is_shown_whatever_its_digits_look_like() {
         assert_eq!((shown.tpdu.as_str(), shown.header.as_str()), (tpdu, header));
     }
 }
+
+#[test]
+fn what_is_hidden_as_a_whole_is_not_spelled_out_by_its_parts() {
+    const SALE: [(u8, &str); 5] = [
+        (2, "4716908273645185"),
+        (3, "000000"),
+        (11, "000123"),
+        (22, "022"),
+        (41, "T0000001"),
+    ];
+    let chip = |value: &str| inspect::bytes::to_hex(&inspect::bytes::hex(value).unwrap());
+    let short = chip("5A0647169082736451859F36020001");
+    let pin = format!("CUP{PIN}{PIN}");
+    // The last six digits of the card as DE59 has them; a card number in the place of an original; a length that makes
+    // middle digits the last of a card number; a PIN block and a printed code where anybody may look.
+    let cases: [(u8, &str, &[&str]); 5] = [
+        (59, "A201503006645185", &["645185"]),
+        (61, "4716908273645185", &["827364"]),
+        (55, &short, &["7364"]),
+        (63, &pin, &[PIN]),
+        (63, "CUPCVV2: 739", &["739"]),
+    ];
+    for (de, value, secrets) in cases {
+        let mut fields: Vec<_> = SALE.into_iter().chain([(de, value)]).collect();
+        fields.sort_by_key(|(de, _)| *de);
+        let text = shown_in(
+            "unionpay-pos",
+            &with_fields("unionpay-pos", "0200", &fields),
+        );
+        assert!(text.contains("471690"), "{text}");
+        for secret in secrets {
+            assert!(!text.contains(secret), "{secret} of DE{de}:\n{text}");
+        }
+    }
+}
