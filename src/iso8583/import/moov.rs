@@ -243,6 +243,9 @@ impl<'t> Reader<'_, 't, '_> {
                 object.warn("is the message type in an encoding not known here; taken as ASCII");
             }
         }
+        // What it is and how long follows from where it stands.
+        let _said = ["type", "description", "length", "prefix"].map(|key| object.value(key));
+        object.finish();
     }
 
     fn bitmap(&self, format: &mut Format, path: &str, raw: &'t RawValue) {
@@ -257,11 +260,16 @@ impl<'t> Reader<'_, 't, '_> {
             }
         }
         // Of 8 bytes unless told; further ones follow when their first bit says so.
-        let fixed = match object.value("disableautoexpand") {
-            Some(raw) => raw.get() == "true",
-            None => false,
-        };
+        let written = ["disableAutoExpand", "disableautoexpand"].map(|key| object.value(key));
+        let fixed = (written.into_iter().flatten()).any(|raw| raw.get() == "true");
         let bytes = object.integer("length").unwrap_or(8);
+        if !fixed && bytes > 8 {
+            object.warn(
+                "is a bitmap of more than 8 bytes; taken as 8 and further ones where a bit says so, as ISO 8583 has them",
+            );
+        }
+        let _said = ["type", "description", "prefix"].map(|key| object.value(key));
+        object.finish();
         format.bits = match (fixed, bytes) {
             (true, 0..=8) => 64,
             (true, 9..=16) | (false, _) => 128,

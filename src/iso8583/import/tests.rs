@@ -337,6 +337,37 @@ fn packagers_inside_that_no_layout_is_like_are_told() {
     assert!(check(outer, &inner, told).layout(62).is_some());
 }
 
+#[test]
+fn keys_of_message_type_and_bitmap_are_not_lost() {
+    let spec = |bitmap: &str| {
+        format!(
+            r#"{{"name": "n", "fields": {{
+            "0": {{"type": "String", "length": 4, "enc": "ASCII", "prefix": "ASCII.Fixed", "weird": 1}},
+            "1": {{"type": "Bitmap", "enc": "HexToASCII", "prefix": "Hex.Fixed", {bitmap}}},
+            "11": {{"type": "String", "length": 6, "enc": "ASCII", "prefix": "ASCII.Fixed"}}}}}}"#
+        )
+    };
+    for (bitmap, bitmaps, told) in [
+        (
+            r#""length": 8, "disableAutoExpand": true, "foo": 1"#,
+            1,
+            "`foo` is not known and left out",
+        ),
+        (r#""length": 8, "disableautoexpand": true"#, 1, ""),
+        (r#""length": 8"#, 2, ""),
+        (r#""length": 16"#, 2, "is a bitmap of more than 8 bytes"),
+    ] {
+        let (dialect, warnings) = check(Source::Moov, &spec(bitmap));
+        assert_eq!(dialect.bitmap_count(), bitmaps, "{bitmap}");
+        let warnings = warnings.join("\n");
+        assert!(
+            warnings.contains("`weird` is not known and left out"),
+            "{warnings}"
+        );
+        assert!(warnings.contains(told), "{bitmap}: {warnings}");
+    }
+}
+
 const MOOV: &str = r##"{
   "name": "Other network",
   "fields": {
