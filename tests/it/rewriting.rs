@@ -77,7 +77,7 @@ proptest! {
         rewrite(&message, &how, &mut out).unwrap();
         prop_assert_eq!(&out[..6], b"before");
 
-        let mut expect = fields.clone();
+        let mut expect = fields;
         expect.retain(|(de, _)| {
             !how.drop.contains(*de) && !changes.set.iter().any(|(set, _)| set == de)
         });
