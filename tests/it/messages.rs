@@ -882,6 +882,10 @@ fn differences_are_shown_field_by_field() {
         .collect();
     assert_eq!(paths, ["2", "4", "14", "55.9F36"], "{list:#}");
     assert_eq!(list[0]["a"], list[0]["b"], "what differs is hidden");
+    assert_eq!(
+        (&list[0]["hidden"], &list[2]["hidden"]),
+        (&true.into(), &Value::Null)
+    );
     assert_eq!(list[2]["b"], Value::Null);
     let table = out(&posgate(&["message", "diff", sample, &other], b""));
     assert!(table.contains("(differs where it is hidden)"), "{table}");
@@ -973,4 +977,31 @@ fn a_sample_that_answers_nothing_is_one_problem_and_the_rest_is_checked() {
     ] {
         assert!(told.contains(expect), "{expect:?} is not in {told}");
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_mistake_and_the_others_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let latin = folder.path().join("latin.toml");
+    fs::write(&latin, b"name = \"a\"\ntitle = \"caf\xE9\"\n").unwrap();
+    let missing = folder.path().join("missing.toml");
+    let sound = Path::new(env!("CARGO_MANIFEST_DIR")).join("protocols/unionpay-pos");
+    let paths = [&latin, &missing, &folder.path().to_owned(), &sound];
+    let paths = paths.map(|path| path.to_str().unwrap());
+    let checked = posgate(&[&["protocol", "check"][..], &paths].concat(), b"");
+    assert_eq!(checked.status.code(), Some(2), "{checked:?}");
+    let told = [checked.stdout, checked.stderr].map(|text| String::from_utf8(text).unwrap());
+    let told = told.concat();
+    for expect in [
+        "latin.toml:2:1: error: holds bytes that are no UTF-8",
+        "missing.toml:1:1: error: cannot be read",
+        "has no dialect.toml, and no folder in it has one",
+        "unionpay-pos is sound",
+        "3 mistakes",
+    ] {
+        assert!(told.contains(expect), "{expect:?} is not in {told}");
+    }
+    let decoded = posgate(&["message", "decode", folder.path().to_str().unwrap()], b"");
+    let told = String::from_utf8(decoded.stderr).unwrap();
+    assert!(told.contains("is a folder; name a file in it"), "{told}");
 }

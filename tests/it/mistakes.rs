@@ -560,6 +560,13 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "unionpay-pos",
+        "captures_card = [\"04\"",
+        "captures_card = [\"00\", \"04\"",
+        "00 is in responses.approvals too",
+        Err(Silent::Twice),
+    ),
+    (
+        "unionpay-pos",
         "window = \"168h\"",
         "window = \"1 week\"",
         "needs a number and a unit",

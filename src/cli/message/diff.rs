@@ -99,12 +99,20 @@ const fn reveal(args: &Args) -> Reveal {
 }
 
 fn json(args: &Args, difference: &Difference) -> serde_json::Value {
-    serde_json::json!({
+    let (left, right) = (
+        difference.left(reveal(args)),
+        difference.right(reveal(args)),
+    );
+    let mut shown = serde_json::json!({
         "path": difference.path,
         "name": difference.name(args.lang.into()),
-        "a": difference.left(reveal(args)),
-        "b": difference.right(reveal(args)),
-    })
+        "a": left,
+        "b": right,
+    });
+    if left.is_some() && left == right {
+        shown["hidden"] = true.into();
+    }
+    shown
 }
 
 fn show(args: &Args, found: &[Difference]) -> anyhow::Result<()> {

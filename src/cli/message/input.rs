@@ -60,6 +60,9 @@ pub(super) fn of_argument(text: &str) -> anyhow::Result<Vec<u8>> {
     if text.len() < 4_096 && path.is_file() {
         return of_file(path);
     }
+    if text.len() < 4_096 && path.is_dir() {
+        bail!("{text} is a folder; name a file in it");
+    }
     if looks_like_a_path(text) {
         bail!("there is no file {text}, and it does not look like a message");
     }

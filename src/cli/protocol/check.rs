@@ -36,9 +36,13 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut problems = Vec::new();
     for path in &args.paths {
-        for file in dialect_files(path)? {
-            let found = check(&file)?;
-            problems.extend(found);
+        match dialect_files(path) {
+            Ok(files) => {
+                for file in files {
+                    problems.extend(check(&file)?);
+                }
+            }
+            Err(error) => problems.push(wrong(path, 1, format!("{error:#}"))),
         }
     }
     report(&problems)?;
@@ -83,7 +87,10 @@ fn folder(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// What is wrong with one dialect and its samples; says what is sound.
 fn check(file: &Path) -> anyhow::Result<Vec<Problem>> {
-    let text = read(file, limits::DOCUMENT_BYTES_MAX.try_into()?)?;
+    let text = match read(file, limits::DOCUMENT_BYTES_MAX.try_into()?) {
+        Ok(text) => text,
+        Err(problem) => return Ok(vec![problem]),
+    };
     let find = |name: &str| parent(file, name);
     let dialect = match Dialect::parse_with(&file.display().to_string(), &text, &find) {
         Ok(dialect) => dialect,
@@ -140,16 +147,10 @@ fn samples(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// What is wrong with a sample.
 fn try_sample(dialect: &Dialect, file: &Path) -> Option<Problem> {
-    let wrong = |line, message| Problem {
-        file: file.display().to_string(),
-        line,
-        column: 1,
-        severity: Severity::Error,
-        message,
-    };
+    let wrong = |line, message| wrong(file, line, message);
     let text = match read(file, limits::SAMPLE_BYTES_MAX) {
         Ok(text) => text,
-        Err(error) => return Some(wrong(1, format!("{error:#}"))),
+        Err(problem) => return Some(problem),
     };
     let checked = Sample::parse(&text).and_then(|sample| {
         sample.check(dialect, &text)?;
@@ -177,7 +178,7 @@ fn request(file: &Path, name: &str) -> Result<Sample, String> {
             "there is no sample \"{name}\" that it could answer; write the name of a file beside it without .hex"
         ));
     }
-    let text = read(&path, limits::SAMPLE_BYTES_MAX).map_err(|error| format!("{error:#}"))?;
+    let text = read(&path, limits::SAMPLE_BYTES_MAX).map_err(|problem| problem.message)?;
     Sample::parse(&text).map_err(|error| {
         format!(
             "what it answers, \"{name}\", is no sample: line {}: {error}",
@@ -186,17 +187,36 @@ fn request(file: &Path, name: &str) -> Result<Sample, String> {
     })
 }
 
-/// A file's text, when it is not longer than it may be.
-fn read(file: &Path, bytes_max: u64) -> anyhow::Result<String> {
-    let unreadable = || format!("{} cannot be read", file.display());
-    let opened = fs::File::open(file).with_context(unreadable)?;
-    let mut text = String::new();
-    let bytes = opened
-        .take(bytes_max.saturating_add(1))
-        .read_to_string(&mut text)
-        .with_context(unreadable)?;
-    if u64::try_from(bytes)? > bytes_max {
-        bail!("{} is longer than {bytes_max} bytes", file.display());
+/// A mistake at the beginning of a line.
+fn wrong(file: &Path, line: usize, message: String) -> Problem {
+    Problem {
+        file: file.display().to_string(),
+        line,
+        column: 1,
+        severity: Severity::Error,
+        message,
     }
-    Ok(text)
+}
+
+/// A file's text, when it is not longer than it may be.
+fn read(file: &Path, bytes_max: u64) -> Result<String, Problem> {
+    let unreadable = |error| wrong(file, 1, format!("cannot be read: {error}"));
+    let opened = fs::File::open(file).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    opened
+        .take(bytes_max.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if u64::try_from(bytes.len()).map_or(true, |read| read > bytes_max) {
+        return Err(wrong(file, 1, format!("is longer than {bytes_max} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = error.as_bytes().get(..error.utf8_error().valid_up_to());
+        let line = sound
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n')
+            .count();
+        let message = "holds bytes that are no UTF-8; save the file in UTF-8";
+        wrong(file, line, message.to_owned())
+    })
 }

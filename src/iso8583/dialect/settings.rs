@@ -301,6 +301,12 @@ pub(super) fn codes(
         declines: Vec::new(),
     };
     let captures = listed(&section, "captures_card", width);
+    if let Some(code) = captures.iter().find(|code| codes.approvals.contains(code)) {
+        section.problems().error(
+            &section.span_of("captures_card"),
+            format!("responses.captures_card: {code} is in responses.approvals too; take it out of one of them"),
+        );
+    }
     if section.problems().errors() > before {
         section.problems().shake();
     }
