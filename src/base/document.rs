@@ -420,15 +420,18 @@ impl<'d, 't> Section<'d, 't> {
     /// The entries of a table whose keys are names chosen by the writer: key, its place, and its value
     /// as a section.
     pub fn named_sections(&self, key: &'static str) -> Vec<(Located<&'d str>, Self)> {
-        let Some(outer) = self.section(key) else {
-            return Vec::new();
-        };
-        let table = outer.table;
+        self.section(key)
+            .map_or_else(Vec::new, |outer| outer.each())
+    }
+
+    /// The entries of this table, whose keys are names chosen by the writer.
+    pub fn each(&self) -> Vec<(Located<&'d str>, Self)> {
+        let table = self.table;
         table
             .iter()
             .filter_map(|(k, v)| {
                 let name: &'d str = k.get_ref();
-                let section = outer.as_section(name, outer.name(name), v)?;
+                let section = self.as_section(name, self.name(name), v)?;
                 Some((
                     Located {
                         value: name,

@@ -69,6 +69,13 @@ fn keyword_broken(
         }),
         "maxLength" => size(value.as_str()?.chars().count(), |count, most| count <= most),
         "minItems" => size(value.as_array()?.len(), |count, least| count >= least),
+        "uniqueItems" => {
+            let list = value.as_array()?;
+            let again =
+                |(at, item): (usize, &Value)| list.iter().take(at).any(|known| known == item);
+            let twice = list.iter().enumerate().any(again);
+            twice.then(|| format!("{path} says the same twice"))
+        }
         "maxItems" => size(value.as_array()?.len(), |count, most| count <= most),
         "minProperties" => size(table?.len(), |count, least| count >= least),
         "items" => value

@@ -491,6 +491,13 @@ const MISTAKES: &[Mistake] = &[
     (
         "unionpay-pos",
         "required = [3, 11, 22",
+        "required = [3, 11, 11, 22",
+        "request[1].required names DE11 twice",
+        Ok("says the same twice"),
+    ),
+    (
+        "unionpay-pos",
+        "required = [3, 11, 22",
         "required = [[3, 11, 22",
         "is not closed",
         Err(Silent::Syntax),
@@ -515,6 +522,41 @@ const MISTAKES: &[Mistake] = &[
         "name = \"balance-inquiry\"",
         "there is already a request",
         Err(Silent::Twice),
+    ),
+    (
+        "as2805-style",
+        "name = \"advice answer\"",
+        "name = \"advice\"",
+        "there is already a message type \"advice\"",
+        Err(Silent::Twice),
+    ),
+    (
+        "as2805-style",
+        "match = [7, 11, 32]",
+        "match = [7, 11, 32, 52]",
+        "match: DE52 is secret",
+        Err(Silent::Refers),
+    ),
+    (
+        "small",
+        "title = \"a\"",
+        "title = \"a\"\ntitle = \"b\"",
+        "`title` is written a second time",
+        Err(Silent::Syntax),
+    ),
+    (
+        "small",
+        "[subfields.48]\nform = \"positional\"\nparts.1 = { en = \"p\", type = \"n\", max = 6 }",
+        "[subfields.48]\nform = \"ber-tlv\"",
+        "DE48 is divided by BER-TLV, which is bytes",
+        Err(Silent::Refers),
+    ),
+    (
+        "small",
+        "parts.1 = { en = \"p\", type = \"n\", max = 6 }",
+        "parts.1 = { en = \"p\", type = \"ans\", max = 6 }\n[subfields.\"48.1\"]\nform = \"ber-tlv\"",
+        "part 1 is divided by BER-TLV, which is bytes",
+        Err(Silent::Refers),
     ),
     (
         "unionpay-pos",
@@ -573,6 +615,127 @@ const MISTAKES: &[Mistake] = &[
         Ok(".window does not look like"),
     ),
 ];
+
+/// What is usable and doubtful: a piece of a sound file, what is written instead, and the warning.
+const DOUBTS: &[(&str, &str, &str)] = &[
+    (
+        "type = \"ans\", length",
+        "type = \"ans\", pad = \"left\", length",
+        "9:38: warning: fields.48.pad is of packed digits and says nothing here",
+    ),
+    (
+        "type = \"ans\", length",
+        "type = \"ans\", digits = \"packed\", length",
+        "fields.48.digits is of types n and z and says nothing here",
+    ),
+    (
+        "type = \"ans\", length",
+        "type = \"ans\", bytes = \"hex\", length",
+        "fields.48.bytes is of type b and says nothing here",
+    ),
+    (
+        "type = \"n\", max = 6 }",
+        "type = \"n\", text = \"ebcdic\", lengths = \"binary\", max = 6 }",
+        "fields.3.lengths is of a length prefix and says nothing here",
+    ),
+    (
+        "length_bytes = 2",
+        "length_bytes = 2\ntpdu_answer = \"echo\"",
+        "framing.tpdu_answer says nothing without framing.tpdu",
+    ),
+    (
+        "length_bytes = 2",
+        "length_bytes = 2\nheader_cleared_nibble = 1",
+        "framing.header_cleared_nibble says nothing without framing.header",
+    ),
+    (
+        "length_bytes = 2",
+        "length_bytes = 2\nheader_answer = \"fixed\"",
+        "framing.header_answer says nothing without framing.header",
+    ),
+    (
+        "length_bytes = 2",
+        "length_bytes = 1\nlength_encoding = \"binary\"",
+        "a frame has at most 255 bytes, and DE48 alone may have 999",
+    ),
+    (
+        "[subfields.48]",
+        "[responses]\napprovals = [\"00\"]\n[subfields.48]",
+        "responses names codes of DE39, which is not defined",
+    ),
+    (
+        "length = \"LLL\", max = 20, show = \"chip\" }",
+        "length = \"LLL\", max = 20 }",
+        "warning: DE55 usually holds chip data and would be shown",
+    ),
+    (
+        "48 = {",
+        "45 = { en = \"track 1\", type = \"ans\", length = \"LL\", max = 76 }\n48 = {",
+        "DE45 usually holds track 1 and would be shown",
+    ),
+    (
+        "[subfields.48]",
+        "34 = { en = \"x\", type = \"ans\", length = \"LL\", max = 28 }\n[subfields.48]",
+        "DE34 usually holds the extended card number",
+    ),
+];
+
+#[test]
+fn what_is_doubtful_is_told_and_refuses_nothing() {
+    let small = SMALL.replace("max = 20 }\n[sub", "max = 20, show = \"chip\" }\n[sub");
+    let small = small.replacen(
+        "type = \"ans\", length = \"LLL\", max = 20",
+        "type = \"ans\", length = \"LLL\", max = 999",
+        1,
+    );
+    let warnings = |text: &str| {
+        let dialect = Dialect::parse("f", text).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let told = dialect.warnings().iter().map(ToString::to_string);
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&small), [String::new(); 0]);
+    for (piece, instead, expect) in DOUBTS {
+        assert!(small.contains(piece), "{piece}");
+        let told = warnings(&small.replacen(piece, instead, 1));
+        let found = told.iter().any(|warning| warning.contains(expect));
+        assert!(found, "{expect:?} is not in {told:#?}");
+    }
+    let open =
+        "45 = { en = \"x\", type = \"ans\", length = \"LL\", max = 76, show = \"open\" }\n48 = {";
+    assert_eq!(
+        warnings(&small.replacen("48 = {", open, 1)),
+        [String::new(); 0]
+    );
+}
+
+#[test]
+fn a_mistake_of_the_file_below_is_not_blamed_on_the_one_above() {
+    let below = SMALL.replacen("max = 6", "max = 0", 1);
+    let find = |_: &str| Some(("below".to_owned(), below.clone()));
+    let above = "name = \"b\"\ntitle = \"b\"\nextends = \"a\"\n";
+    let told = Dialect::parse_with("above", above, &find).unwrap_err();
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert!(
+        told.iter().all(|problem| problem.starts_with("below:8:38")),
+        "{told:#?}"
+    );
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
+#[test]
+fn a_row_that_changes_an_inherited_one_stands_once() {
+    let row = "[[request]]\nname = \"sale\"\nmac = true\n";
+    let text =
+        |rows: &str| format!("name = \"b\"\ntitle = \"b\"\nextends = \"unionpay-pos\"\n{rows}");
+    assert!(Dialect::parse("f", &text(row)).is_ok());
+    let told = Dialect::parse("f", &text(&row.repeat(2))).unwrap_err();
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert!(
+        told.iter().any(|problem| problem
+            .starts_with("f:7:1: error: there is already one of the name \"sale\"")),
+        "{told:#?}"
+    );
+}
 
 /// What is otherwise than expected of a mistake.
 fn otherwise((file, piece, instead, parser, schema): &Mistake) -> Option<String> {

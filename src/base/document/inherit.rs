@@ -47,7 +47,7 @@ impl<'t> Document<'t> {
                 root.get_mut().remove(key);
             }
             remove(problems, root.get_mut(), layer.get_ref());
-            root = overlaid(root, layer);
+            root = overlaid(problems, root, layer);
         }
         Self { root }
     }
@@ -113,12 +113,16 @@ fn name_of<'v>(value: &'v DeValue<'_>) -> Option<&'v str> {
 }
 
 /// A table laid over another.
-fn overlaid<'t>(under: Spanned<DeTable<'t>>, over: Spanned<DeTable<'t>>) -> Spanned<DeTable<'t>> {
+fn overlaid<'t>(
+    problems: &Problems<'_>,
+    under: Spanned<DeTable<'t>>,
+    over: Spanned<DeTable<'t>>,
+) -> Spanned<DeTable<'t>> {
     let span = over.span();
     let mut table = under.into_inner();
     for (key, value) in over.into_inner() {
         let value = match table.remove(key.get_ref().as_ref()) {
-            Some(under) => laid_over(under, value),
+            Some(under) => laid_over(problems, under, value),
             None => value,
         };
         table.insert(key, value);
@@ -126,15 +130,23 @@ fn overlaid<'t>(under: Spanned<DeTable<'t>>, over: Spanned<DeTable<'t>>) -> Span
     Spanned::new(span, table)
 }
 
-fn laid_over<'t>(under: Spanned<DeValue<'t>>, over: Spanned<DeValue<'t>>) -> Spanned<DeValue<'t>> {
+fn laid_over<'t>(
+    problems: &Problems<'_>,
+    under: Spanned<DeValue<'t>>,
+    over: Spanned<DeValue<'t>>,
+) -> Spanned<DeValue<'t>> {
     let (below, span) = (under.span(), over.span());
     match (under.into_inner(), over.into_inner()) {
         (DeValue::Table(under), DeValue::Table(over)) => {
-            let table = overlaid(Spanned::new(below, under), Spanned::new(span.clone(), over));
+            let table = overlaid(
+                problems,
+                Spanned::new(below, under),
+                Spanned::new(span.clone(), over),
+            );
             Spanned::new(span, DeValue::Table(table.into_inner()))
         }
         (DeValue::Array(under), DeValue::Array(over)) if named(&under) && named(&over) => {
-            Spanned::new(span, DeValue::Array(lists(under, over)))
+            Spanned::new(span, DeValue::Array(lists(problems, under, over)))
         }
         (_, over) => Spanned::new(span, over),
     }
@@ -145,18 +157,26 @@ fn named(list: &DeArray<'_>) -> bool {
 }
 
 /// Tables of known names laid over those; before them the new ones.
-fn lists<'t>(under: DeArray<'t>, over: DeArray<'t>) -> DeArray<'t> {
+fn lists<'t>(problems: &Problems<'_>, under: DeArray<'t>, over: DeArray<'t>) -> DeArray<'t> {
     let mut inherited: Vec<_> = under.into_iter().collect();
-    let mut new = Vec::new();
+    let (mut new, mut changed) = (Vec::new(), Vec::new());
     for item in over {
         let name = name_of(item.get_ref());
         let known = inherited
             .iter()
             .position(|known| name_of(known.get_ref()) == name);
         match known {
+            Some(at) if changed.contains(&at) => {
+                let name = name.unwrap_or_default();
+                problems.error(
+                    &item.span(),
+                    format!("there is already one of the name \"{name}\" in this file; write them as one"),
+                );
+            }
             Some(at) => {
                 let under = inherited.remove(at);
-                inherited.insert(at, laid_over(under, item));
+                inherited.insert(at, laid_over(problems, under, item));
+                changed.push(at);
             }
             None => new.push(item),
         }

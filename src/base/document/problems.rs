@@ -164,6 +164,11 @@ impl<'t> Problems<'t> {
         *self.changes.borrow_mut() = place;
     }
 
+    /// What is wrong elsewhere is wrong without this file's changes too.
+    pub fn no_change_of_its_own(&self) {
+        self.changes_at(None);
+    }
+
     /// Which file a place lies in: 0 is the file itself.
     pub(super) fn rank(&self, span: &Range<usize>) -> usize {
         let sources = self.sources.borrow();
@@ -226,6 +231,13 @@ impl<'t> Problems<'t> {
         self.record(Severity::Warning, span, message.into());
     }
 
+    /// Records a warning that is about more than one place, unless what it refers to is broken.
+    pub fn doubt(&self, span: &Range<usize>, message: impl Into<String>) {
+        if !self.shaken.get() {
+            self.warn(span, message);
+        }
+    }
+
     /// Whether an error was recorded.
     #[must_use]
     pub fn any_errors(&self) -> bool {
@@ -238,6 +250,17 @@ impl<'t> Problems<'t> {
         let found = self.found.borrow();
         let errors = found.iter().filter(|(_, p)| p.severity == Severity::Error);
         errors.count() + self.dropped.get().1
+    }
+
+    /// Whether an error lies in a file that this one builds on, and none in itself.
+    #[must_use]
+    pub fn only_elsewhere(&self) -> bool {
+        let found = self.found.borrow();
+        let mut errors = found
+            .iter()
+            .filter(|(_, problem)| problem.severity == Severity::Error)
+            .peekable();
+        errors.peek().is_some() && errors.all(|(rank, _)| *rank != 0)
     }
 
     /// All of them, in the order of the file. What breaks in a file that it builds on while it has mistakes of its
@@ -295,8 +318,14 @@ impl<'t> Problems<'t> {
             let open = brackets::open_before(text, span.start);
             let at = |start: usize| start + base..start + base;
             let Some(open) = open else {
+                let message = match text.get(span.clone()) {
+                    Some(key) if error.message() == "duplicate key" => {
+                        format!("`{key}` is written a second time here; take one of the two out")
+                    }
+                    Some(_) | None => error.message().to_owned(),
+                };
                 let span = span.start + base..span.end + base;
-                self.put(Severity::Error, &span, error.message().to_owned());
+                self.put(Severity::Error, &span, message);
                 continue;
             };
             let or = open.line.map_or_else(String::new, |line| {

@@ -97,6 +97,7 @@ fn check(file: &Path) -> anyhow::Result<Vec<Problem>> {
         Err(problems) => return Ok(problems),
     };
     let mut problems = dialect.warnings().to_vec();
+    problems.extend(other_folder(file, dialect.name(), &text));
     let mut tried = 0;
     for sample in samples(file)? {
         problems.extend(try_sample(&dialect, &sample));
@@ -120,6 +121,25 @@ fn check(file: &Path) -> anyhow::Result<Vec<Problem>> {
         ))?;
     }
     Ok(problems)
+}
+
+/// A warning when a dialect lies in a folder of another name: people look for it by the folder, settings by the name.
+fn other_folder(file: &Path, name: &str, text: &str) -> Option<Problem> {
+    let file_name = file.file_name()?;
+    let path = fs::canonicalize(file).ok()?;
+    let folder = path.parent()?.file_name()?.to_str()?;
+    if file_name != "dialect.toml" || folder == name {
+        return None;
+    }
+    let of_name = |line: &str| line.trim_start().starts_with("name");
+    let line = text.lines().position(of_name).map_or(1, |at| at + 1);
+    let message = format!(
+        "name is \"{name}\" and the folder is {folder}; settings know the dialect by its name"
+    );
+    Some(Problem {
+        severity: Severity::Warning,
+        ..wrong(file, line, message)
+    })
 }
 
 /// A dialect that the file may build on: the one of that name in a folder beside its own.

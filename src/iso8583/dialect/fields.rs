@@ -170,6 +170,7 @@ pub(super) fn shape(
         None => return None,
     };
     let wire = wire_kind(kind, forms);
+    idle(section, kind, wire, prefix);
     // A field written in hexadecimal counts digits on the wire and bytes in the file.
     let units = if wire.is_hex() {
         max.saturating_mul(2)
@@ -199,6 +200,30 @@ pub(super) fn shape(
         exposure,
         length,
     })
+}
+
+/// Warns of what is said of how a thing is written that it does not have.
+fn idle(section: &Section<'_, '_>, kind: FieldType, wire: Kind, prefix: Prefix) {
+    let digits = matches!(kind, FieldType::Numeric | FieldType::Track);
+    let text = matches!(kind, FieldType::Alphanumeric | FieldType::Text);
+    let says: [(_, _, &str); 5] = [
+        ("digits", digits, "types n and z"),
+        ("text", text, "types an and ans"),
+        ("bytes", kind == FieldType::Binary, "type b"),
+        ("pad", wire.is_packed(), "packed digits"),
+        ("lengths", prefix != Prefix::Fixed, "a length prefix"),
+    ];
+    for (key, meant, what) in says {
+        if section.has(key) && !meant {
+            section.problems().doubt(
+                &section.span_of(key),
+                format!(
+                    "{}.{key} is of {what} and says nothing here",
+                    section.path()
+                ),
+            );
+        }
+    }
 }
 
 const fn wire_kind(kind: FieldType, forms: Forms) -> Kind {
@@ -293,7 +318,7 @@ pub(super) fn sub_field(table: &Table, text: &str) -> Option<SubField> {
     }
 }
 
-/// Reads a list of field numbers; each must be defined.
+/// Reads a list of field numbers; each must be defined, and stands there once.
 pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -> Option<FieldSet> {
     let numbers = section.integers(key, 2..=FieldSet::LAST.into());
     if !section.has(key) {
@@ -302,6 +327,10 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
     let mut set = FieldSet::EMPTY;
     for number in numbers {
         match u8::try_from(number.value) {
+            Ok(de) if set.contains(de) => section.problems().error(
+                &number.span,
+                format!("{}.{key} names DE{de} twice", section.path()),
+            ),
             Ok(de) if table.field(de).is_some() => set.insert(de),
             Ok(_) | Err(_) => section.problems().consequence(
                 &number.span,

@@ -60,6 +60,12 @@ fn read(
         let document = Document::parse_over(&problems, text, &ancestors);
         root(document.root(&problems))
     };
+    if problems.only_elsewhere()
+        && let Some((file, text)) = parents.first()
+        && dialect(file, text, find).is_err()
+    {
+        problems.no_change_of_its_own();
+    }
     let mut found = problems.into_vec();
     if let Some(fault) = fault {
         let before = |other: &Problem| {
@@ -215,13 +221,17 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
             "message is missing; write for example `[message]` and under it `mti = \"ascii\"`",
         );
     }
+    let no_table = message.is_none() && root.has("message");
     let before = root.problems().errors();
     let forms = message.map_or(Forms::UNKNOWN, forms);
-    if root.problems().errors() > before {
+    if no_table || root.problems().errors() > before {
         // How a field is written may be what is broken there.
         root.problems().shake();
     }
     let table = fields::table(&root, forms);
+    if let Some(framing) = &framing {
+        settings::room(&root, framing, &table);
+    }
     let layouts = subfields::layouts(&root, &table);
     // Without requests a dialect decodes and encodes only, and needs nothing of what follows.
     let serves = serves(&root);

@@ -84,7 +84,7 @@ pub(super) fn messages(
         let mtis = mtis(&section);
         let set = |key| fields::set(&section, key, table).unwrap_or_default();
         let rule = MessageRule {
-            name: name.map_or("", |name| name.value).to_owned(),
+            name: name.as_ref().map_or("", |name| name.value).to_owned(),
             zh: section
                 .name_text("zh")
                 .map_or("", |text| text.value)
@@ -93,6 +93,12 @@ pub(super) fn messages(
             forbidden: set("forbidden"),
             mtis,
         };
+        if let Some(name) = &name
+            && rules.iter().any(|known| known.name == rule.name)
+        {
+            let message = format!("there is already a message type \"{}\"", name.value);
+            section.problems().error(&name.span, message);
+        }
         if let Some(de) = rule.required.intersection(rule.forbidden).first() {
             section.error(format!(
                 "{}: DE{de} is required and forbidden",
@@ -110,6 +116,14 @@ pub(super) fn messages(
         if let Some(fields) = fields::set(&section, "match", table)
             && section.problems().errors() == before
         {
+            if let Some(de) = fields.iter().find(|de| table.is_secret(*de)) {
+                let message = format!(
+                    "{}.match: DE{de} is secret, of which nothing is kept to compare with; leave it out",
+                    section.path()
+                );
+                let span = section.span_of("match");
+                section.problems().consequence(&span, message);
+            }
             match_by(&section, fields, &rule, roles, requests, &mut matching);
         }
         section.finish();

@@ -156,6 +156,38 @@ pub(super) fn exposures(root: &Section<'_, '_>, table: &Table, roles: &Roles, se
             root.problems().warn(&span, message);
         }
     }
+    usually_hidden(&fields, table, told);
+}
+
+/// Warns of fields that hold card data in every edition of ISO 8583 and of which the file does not say who may see
+/// them. Whoever uses one for something else writes `show = "open"`.
+fn usually_hidden(fields: &Section<'_, '_>, table: &Table, told: FieldSet) {
+    let usual = [
+        (34, "the extended card number", "masked", None),
+        (45, "track 1", "secret", None),
+        (55, "chip data", "chip", Some(FieldType::Binary)),
+        (102, "an account number", "masked", None),
+        (103, "an account number", "masked", None),
+    ];
+    let sections = fields.each();
+    for (de, what, word, kind) in usual {
+        let Some(field) = table.field(de).filter(|_| !told.contains(de)) else {
+            continue;
+        };
+        let said = sections
+            .iter()
+            .any(|(key, section)| key.value == de.to_string() && section.has("show"));
+        if said || kind.is_some_and(|kind| kind != field.kind) {
+            continue;
+        }
+        fields.problems().doubt(
+            &fields.span_of(&de.to_string()),
+            format!(
+                "DE{de} usually holds {what} and would be shown; write `show = \"{word}\"`, or \"open\" where it \
+                 holds something else"
+            ),
+        );
+    }
 }
 
 /// Ids have types of a fixed width: a dialect in which they have another cannot be served.

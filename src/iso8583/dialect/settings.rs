@@ -14,7 +14,7 @@ use super::rules::{
     EnvelopeAnswer, Framing, HeaderPart, LengthPlace, NetworkMessage, NetworkRules, RepeatRules,
     ReversalRules,
 };
-use super::table::{PartName, Table};
+use super::table::{Field, PartName, Table};
 
 /// Reads `[framing]`.
 pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
@@ -83,6 +83,17 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     let most = nibbles.unwrap_or(ENVELOPE_PART_BYTES_MAX * 2).max(1);
     let cleared = section.integer("header_cleared_nibble", 1..=u64::try_from(most).ok()?);
     let header_parts = header_parts(&section, nibbles);
+    let no_header = header_known && header.is_empty();
+    for (key, idle, of) in [
+        ("tpdu_answer", !section.has("tpdu"), "tpdu"),
+        ("header_answer", no_header, "header"),
+        ("header_cleared_nibble", no_header, "header"),
+    ] {
+        if idle && section.has(key) {
+            let message = format!("framing.{key} says nothing without framing.{of}");
+            section.problems().doubt(&section.span_of(key), message);
+        }
+    }
     let plain = Framing::plain(usize::try_from(width?).ok()?, length_encoding);
     let mut framing = Framing {
         lead,
@@ -101,6 +112,31 @@ pub(super) fn framing(root: &Section<'_, '_>) -> Option<Framing> {
     count(&section, &mut framing);
     section.finish();
     Some(framing)
+}
+
+/// Warns of the first field that is longer than the length can tell.
+pub(super) fn room(root: &Section<'_, '_>, framing: &Framing, table: &Table) {
+    let most = framing.frame_bytes_max();
+    if most < MESSAGE_BYTES_MIN {
+        return;
+    }
+    let bytes = |de: u8| {
+        let spec = table.spec(de);
+        usize::from(spec.content_bytes(spec.max))
+    };
+    let longer = |field: &&Field| bytes(field.number) > most;
+    if let Some(field) = table.fields().iter().find(longer)
+        && let Some(section) = root.section("framing")
+    {
+        let (de, bytes) = (field.number, bytes(field.number));
+        section.problems().doubt(
+            &section.span_of("length_bytes"),
+            format!(
+                "framing.length_bytes: a frame has at most {most} bytes, and DE{de} alone may have {bytes}; \
+                 make this larger, or max of the field smaller"
+            ),
+        );
+    }
 }
 
 /// Bytes of the shortest message: a packed type and a binary bitmap.
@@ -289,6 +325,10 @@ pub(super) fn codes(
         root.absent("responses", "responses is missing; write for example `[responses]` and under it `approvals = [\"00\"]`");
         return Codes::default();
     };
+    if !serves && table.field(39).is_none() {
+        let message = "responses names codes of DE39, which is not defined in [fields]";
+        root.problems().doubt(&section.span(), message);
+    }
     let width = width_of(table, 39);
     let before = section.problems().errors();
     let mut codes = Codes {

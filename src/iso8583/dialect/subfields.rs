@@ -135,10 +135,9 @@ fn place(
         return Some("lies too deep".to_owned());
     }
     if rest.is_empty() {
-        let digits = matches!(field.kind, FieldType::Numeric | FieldType::Track);
-        if layout.form == LayoutForm::BerTlv && digits {
+        if layout.form == LayoutForm::BerTlv && field.kind != FieldType::Binary {
             return Some(format!(
-                "DE{first} is divided by BER-TLV: its type is \"b\""
+                "DE{first} is divided by BER-TLV, which is bytes: its type is \"b\""
             ));
         }
         let known = layouts.insert(field.number, layout);
@@ -166,6 +165,11 @@ fn place(
         Kind::Bytes | Kind::Text | Kind::Alphanumeric | Kind::Digits
     ) {
         return Some("a part that is packed, EBCDIC or hexadecimal has no parts: its type is \"b\", or digits and text in ASCII".to_owned());
+    }
+    if layout.form == LayoutForm::BerTlv && rule.kind != FieldType::Binary {
+        return Some(format!(
+            "part {last} is divided by BER-TLV, which is bytes: its type is \"b\""
+        ));
     }
     rule.layout = Some(layout);
     None

@@ -478,6 +478,12 @@ impl Table {
         self.open
     }
 
+    /// Whether nothing of the field may be kept.
+    pub(crate) fn is_secret(&self, de: u8) -> bool {
+        self.field(de)
+            .is_some_and(|field| field.exposure == Exposure::Secret)
+    }
+
     pub(crate) fn field(&self, de: u8) -> Option<&Field> {
         let at = self
             .fields

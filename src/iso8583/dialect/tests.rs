@@ -437,7 +437,7 @@ fn a_layout_that_cannot_be_read_has_its_place() {
 fn what_cannot_lie_in_its_field_has_its_place() {
     let check = |subfields: &str, expect: &str| {
         let fields = "48 = { en = \"x\", type = \"ans\", length = \"LLL\", max = 20 }\n\
-            55 = { en = \"y\", type = \"b\", length = \"LLL\", max = 20 }\n";
+            55 = { en = \"y\", type = \"b\", length = \"LLL\", max = 20, show = \"chip\" }\n";
         let found = extending(&format!("{PLAIN}{fields}{subfields}"), "", "");
         match expect {
             "" => assert!(found.is_ok(), "{found:?}"),

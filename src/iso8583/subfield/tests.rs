@@ -9,6 +9,18 @@ use crate::iso8583::Dialect;
 fn layout(subfields: &str) -> Layout {
     let text = Dialect::shipped_text("iso8583-1987-ascii").unwrap();
     let text = text.replacen("[defaults]", &format!("{subfields}\n[defaults]"), 1);
+    // BER-TLV is of bytes.
+    let kind = if subfields.contains("ber-tlv") {
+        r#""b", bytes = "raw""#
+    } else {
+        r#""ans""#
+    };
+    let (of, now) = (
+        "数据-私有\", type = \"ans\"",
+        format!("数据-私有\", type = {kind}"),
+    );
+    assert!(text.contains(of));
+    let text = text.replacen(of, &now, 1);
     let dialect = Dialect::parse("d.toml", &text).unwrap_or_else(|problems| panic!("{problems:?}"));
     dialect.layout(48).unwrap().clone()
 }
