@@ -8,11 +8,11 @@ use crate::iso8583::{
 use super::bytes::to_hex;
 use super::content::Content;
 use super::element::{Element, HIDDEN, Reveal};
-use super::emv;
 use super::find::Guess;
 use super::stray::{
     envelope_digits, from_ebcdic, from_hex, holds_block, holds_card, holds_code, holds_filled_card,
 };
+use crate::iso8583::emv;
 
 /// Chip data of a dialect that says no more of it.
 static CHIP: Layout = Layout {

@@ -13,7 +13,6 @@ mod describe;
 mod diff;
 mod doubt;
 mod element;
-pub mod emv;
 mod fault;
 mod find;
 pub mod json;

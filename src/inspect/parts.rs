@@ -8,10 +8,10 @@ use crate::iso8583::{
 
 use super::describe::layout_of;
 use super::element::Reveal;
-use super::emv;
 use super::fault::{CAUSES_MAX, Cause, ENCODINGS, Fault, encoding_word, offset_in};
 use super::find::Guess;
 use super::window;
+use crate::iso8583::emv;
 
 /// Longest thing before the first part that is tried to be left out, in bytes.
 const LEAD_BYTES_MAX: usize = 4;

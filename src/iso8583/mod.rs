@@ -22,6 +22,7 @@ mod decode;
 mod dialect;
 mod digits;
 mod ebcdic;
+pub mod emv;
 mod encode;
 mod error;
 mod fieldset;

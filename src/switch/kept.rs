@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::base::card;
 use crate::base::note;
 use crate::base::{Pan, TxnId};
-use crate::inspect::emv;
+use crate::iso8583::emv;
 use crate::iso8583::{
     Dialect, Exposure, Field, FieldSet, FieldType, Item, ItemValue, Layout, LayoutForm, Message,
     OriginalRoles, SubField, Tag,

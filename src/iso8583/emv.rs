@@ -1,7 +1,7 @@
 //! Names of chip data elements (EMV 4.3 book 3 annex A, EMV contactless book C, and what UnionPay adds), and
 //! which of them nobody may see.
 
-use crate::iso8583::Exposure;
+use super::Exposure;
 
 /// One tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
