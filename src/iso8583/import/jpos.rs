@@ -189,7 +189,11 @@ impl Walk<'_, '_> {
                 "maxValidField" => read.max_valid_field = Some(value),
                 "emitBitmap" => read.emit_bitmap = Some(value),
                 "headerLength" => read.header_length = Some(value),
-                // What is trimmed when it is read, and what only one's own classes read.
+                "trim" if value.eq_ignore_ascii_case("true") => {
+                    let message = "trim is true: jPOS cuts off the spaces around a value that it reads, here they stand in it";
+                    self.problems.warn(span, message);
+                }
+                // What does as it does here, and what only one's own classes read.
                 "trim" | "token" | "xmlns" => {}
                 other => {
                     let message = format!("the attribute {other} is not known and left out");

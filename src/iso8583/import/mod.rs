@@ -77,13 +77,19 @@ pub fn import(
         Source::Moov => moov::read(text, &problems),
     };
     let written = format.map(|mut format| {
-        while let Some((field, why)) = unfit(&format, name, source, file, text) {
-            let told = format.fields.get_mut(&field).map(|item| {
-                item.inside = Inside::Nothing;
-                let message =
-                    format!("field {field} is carried over whole, its parts are left out: {why}");
-                problems.warn(&item.span, message);
-            });
+        while let Some(unfit) = unfit(&format, name, source, file, text) {
+            let told = match unfit {
+                Unfit::Parts(field, why) => format.fields.get_mut(&field).map(|item| {
+                    item.inside = Inside::Nothing;
+                    let message = format!(
+                        "field {field} is carried over whole, its parts are left out: {why}"
+                    );
+                    problems.warn(&item.span, message);
+                }),
+                Unfit::Field(field, why) => format.fields.remove(&field).map(|item| {
+                    problems.warn(&item.span, format!("field {field} is left out: {why}"));
+                }),
+            };
             if told.is_none() {
                 break;
             }
@@ -111,24 +117,32 @@ pub fn import(
     }
 }
 
-/// A field whose parts no dialect can have, and why.
-fn unfit(
-    format: &Format,
-    name: &str,
-    source: Source,
-    file: &str,
-    text: &str,
-) -> Option<(u16, String)> {
+/// A field that no dialect can have, and why.
+enum Unfit {
+    /// Its parts are what is wrong.
+    Parts(u16, String),
+    /// So is all of it.
+    Field(u16, String),
+}
+
+fn unfit(format: &Format, name: &str, source: Source, file: &str, text: &str) -> Option<Unfit> {
     let trial = Problems::new(file, text);
     let (written, _) = toml::write(format, name, source, &trial);
     let found = Dialect::parse("dialect.toml", &written).err()?;
-    found.iter().find_map(|problem| {
-        let path = problem.message.strip_prefix("subfields.")?;
+    let numbered = |path: &str| -> Option<u16> {
         let digits = path.bytes().take_while(u8::is_ascii_digit).count();
-        let field = path.get(..digits)?.parse().ok()?;
-        let divides = |item: &Item| !matches!(item.inside, Inside::Nothing);
-        let known = format.fields.get(&field).is_some_and(divides);
-        known.then(|| (field, problem.message.clone()))
+        path.get(..digits)?.parse().ok()
+    };
+    found.iter().find_map(|problem| {
+        let why = problem.message.clone();
+        if let Some(path) = problem.message.strip_prefix("subfields.") {
+            let field = numbered(path)?;
+            let divides = |item: &Item| !matches!(item.inside, Inside::Nothing);
+            let known = format.fields.get(&field).is_some_and(divides);
+            return known.then_some(Unfit::Parts(field, why));
+        }
+        let field = numbered(problem.message.strip_prefix("fields.")?)?;
+        Some(Unfit::Field(field, why))
     })
 }
 

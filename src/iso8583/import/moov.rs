@@ -585,10 +585,14 @@ fn class(kind: &str, coding: Coding) -> Option<Class> {
     let raw = matches!(coding, Coding::Raw | Coding::Hex(_));
     Some(match kind {
         "Numeric" => Class::Digits,
-        "Binary" | "Hex" | "Bitmap" => Class::Binary,
         "Track2" | "Track3" => Class::Track,
-        // A text of packed digits is digits.
-        "String" | "Composite" if matches!(coding, Coding::Packed(_)) => Class::Digits,
+        // What is packed is digits, whatever it is called.
+        "Binary" | "Hex" | "Bitmap" | "String" | "Composite" | "Track1"
+            if matches!(coding, Coding::Packed(_)) =>
+        {
+            Class::Digits
+        }
+        "Binary" | "Hex" | "Bitmap" => Class::Binary,
         "String" | "Composite" if raw => Class::Binary,
         "String" | "Composite" | "Track1" => Class::Text,
         _ => return None,

@@ -61,6 +61,129 @@ fn refused(source: Source, text: &str) -> String {
         .join("\n")
 }
 
+/// Whatever stands in one field, the others are carried over, and what comes out is sound.
+#[test]
+fn no_field_ends_the_import_of_the_others() {
+    let types = [
+        "String",
+        "Numeric",
+        "Binary",
+        "Hex",
+        "Bitmap",
+        "Track1",
+        "Track2",
+        "Track3",
+        "Composite",
+        "Nothing",
+    ];
+    let encodings = [
+        "ASCII",
+        "BCD",
+        "LBCD",
+        "EBCDIC",
+        "EBCDIC1047",
+        "Binary",
+        "HexToASCII",
+        "ASCIIToHex",
+        "Hex",
+        "BerTLVTag",
+    ];
+    let prefixes = [
+        "ASCII.Fixed",
+        "ASCII.L",
+        "ASCII.LL",
+        "ASCII.LLLL",
+        "BCD.LL",
+        "BCD.LLL",
+        "EBCDIC.LL",
+        "Binary.L",
+        "Binary.LL",
+        "Binary.LLL",
+        "Hex.Fixed",
+        "Hex.LL",
+        "None.Fixed",
+        "BerTLV",
+    ];
+    let mut whole = 0;
+    for kind in types {
+        for encoding in encodings {
+            for prefix in prefixes {
+                for length in [8, 9_999] {
+                    let field = |number: u8| {
+                        format!(
+                            "\"{number}\": {{\"type\": \"{kind}\", \"length\": {length}, \"enc\": \"{encoding}\", \"prefix\": \"{prefix}\"}}"
+                        )
+                    };
+                    let spare = r#""11": {"type": "Numeric", "length": 6, "enc": "ASCII", "prefix": "ASCII.Fixed"}"#;
+                    let text = format!(
+                        "{{\"fields\": {{\n{},\n{spare},\n{}}}}}",
+                        field(5),
+                        field(55)
+                    );
+                    let (dialect, warnings) = check(Source::Moov, &text);
+                    assert!(dialect.field(11).is_some(), "{text}");
+                    for de in [5, 55] {
+                        let told = warnings
+                            .iter()
+                            .any(|warning| warning.contains(&format!("field {de} ")));
+                        whole += usize::from(dialect.field(de).is_some());
+                        assert!(told || dialect.field(de).is_some(), "{text}: {warnings:?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(whole > 500, "{whole}");
+}
+
+#[test]
+fn no_class_ends_the_import_of_the_other_fields() {
+    let mut whole = 0;
+    for code in ["IF", "IFA", "IFB", "IFE", "IFEA", "IFAE", "IFEP", "IFX"] {
+        for ells in ["", "L", "LL", "LLL", "LLLL", "LLLLLL"] {
+            for kind in [
+                "NUMERIC", "NUM", "CHAR", "ECHAR", "AMOUNT", "BINARY", "ABINARY", "BNUM", "HNUM",
+                "HCHAR", "HBINARY", "HECHAR", "HEX", "BITMAP", "NOP", "TBASE", "FNUM",
+            ] {
+                for length in [3, 99_999] {
+                    let field = |number: u8| {
+                        format!(
+                            "<isofield id='{number}' length='{length}' pad='true' class='{code}_{ells}{kind}'/>"
+                        )
+                    };
+                    let spare = "<isofield id='11' length='6' class='IFA_NUMERIC'/>";
+                    let text = format!(
+                        "<isopackager>\n{}\n{spare}{}</isopackager>",
+                        field(5),
+                        field(55)
+                    );
+                    let (dialect, warnings) = check(Source::Jpos, &text);
+                    assert!(dialect.field(11).is_some(), "{text}");
+                    for de in [5, 55] {
+                        whole += usize::from(dialect.field(de).is_some());
+                        let told = warnings
+                            .iter()
+                            .any(|warning| warning.contains(&format!("field {de} ")));
+                        assert!(told || dialect.field(de).is_some(), "{text}: {warnings:?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(whole > 300, "{whole}");
+}
+
+#[test]
+fn what_jpos_trims_is_told() {
+    let dialect = check_jpos(
+        "<isofield id='43' length='40' trim='true' class='IF_CHAR'/>\n<isofield id='42' length='15' trim='false' class='IF_CHAR'/>",
+        &[
+            "f:2:1: warning: trim is true: jPOS cuts off the spaces around a value that it reads, here they stand in it",
+        ],
+    );
+    assert_eq!(dialect.fields().len(), 3);
+}
+
 #[test]
 fn what_a_file_says_twice_is_told() {
     let six = |len: u8| {

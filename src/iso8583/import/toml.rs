@@ -118,22 +118,61 @@ fn check_number(number: u16, bits: u16) -> Result<(), String> {
 
 /// The words that most fields have.
 fn usual(format: &Format) -> Usual {
-    let forms = || format.fields.values().map(|item| item.form);
-    let of = |class: fn(Class) -> bool| {
-        move |form: Form| class(form.class).then(|| word(form.coding)).flatten()
+    let of = |own: &'static str, without| {
+        let written = format.fields.iter();
+        let written = written.map(|(number, item)| written_as(item, *number));
+        let words = written.filter(|written| written.own == own);
+        most(words.filter_map(|written| written.word), without)
     };
+    let lengths = format.fields.values().filter_map(|item| item.form.length);
     Usual {
-        digits: most(forms().filter_map(of(is_digits)), "ascii"),
+        digits: of("digits", "ascii"),
         lengths: most(
-            forms().filter_map(|form| length_word(form.length?.coding)),
+            lengths.filter_map(|length| length_word(length.coding)),
             "ascii",
         ),
-        text: most(forms().filter_map(of(is_text)), "ascii"),
-        bytes: most(
-            forms().filter_map(of(|class| class == Class::Binary)),
-            "raw",
-        ),
+        text: of("text", "ascii"),
+        bytes: of("bytes", "raw"),
     }
+}
+
+/// How a dialect says what a field is and how it is written.
+struct Written {
+    /// The word of `type`.
+    kind: &'static str,
+    /// The key that says how it is written.
+    own: &'static str,
+    /// What it says; `None` where there is no word.
+    word: Option<&'static str>,
+}
+
+fn written_as(item: &Item, number: u16) -> Written {
+    let Form { class, coding, .. } = item.form;
+    // What its parts are made of is no text.
+    let class = match (class, coding) {
+        (Class::Text, Coding::Characters(Charset::Ascii)) if item.carries_bytes() => Class::Binary,
+        (class, _) => class,
+    };
+    // A field that is digits by its class and text by its coding is what its coding says.
+    let (kind, own) = match (class, coding) {
+        (Class::Digits, Coding::Characters(_) | Coding::Packed(_)) => ("n", "digits"),
+        (Class::Track, Coding::Characters(_) | Coding::Packed(_)) => ("z", "digits"),
+        (Class::Amount, Coding::Characters(_)) => ("an", "text"),
+        (Class::Text, Coding::Characters(_)) => ("ans", "text"),
+        (Class::Text, Coding::Packed(_)) => ("n", "digits"),
+        (Class::Binary | Class::Digits | Class::Text | Class::Track | Class::Amount, _) => {
+            ("b", "bytes")
+        }
+    };
+    // Tracks are often called texts or numbers; only this type lets their separator pass.
+    let track = matches!(number, 35 | 36) && kind != "b" && matches!(item.inside, Inside::Nothing);
+    let (kind, own) = if track { ("z", "digits") } else { (kind, own) };
+    let word = match (own, coding) {
+        // Bytes in characters: as they are.
+        ("bytes", Coding::Characters(_)) => Some("raw"),
+        _ => word(coding),
+    };
+    Written { kind, own, word }
 }
 
 fn most(words: impl Iterator<Item = &'static str>, without: &'static str) -> &'static str {
@@ -146,14 +185,6 @@ fn most(words: impl Iterator<Item = &'static str>, without: &'static str) -> &'s
         .into_iter()
         .max_by_key(|(_, count)| *count)
         .map_or(without, |(word, _)| word)
-}
-
-const fn is_digits(class: Class) -> bool {
-    matches!(class, Class::Digits | Class::Track)
-}
-
-const fn is_text(class: Class) -> bool {
-    matches!(class, Class::Text | Class::Amount)
 }
 
 const fn word(coding: Coding) -> Option<&'static str> {
@@ -202,42 +233,21 @@ fn row(
     hidden: Option<&str>,
 ) -> Result<(String, Vec<String>), String> {
     let Form {
-        class,
         coding,
         length,
         max,
+        ..
     } = item.form;
     let mut notes = Vec::new();
     let mut out = format!("{{ en = {}", quoted(&name(item, number)));
-    // What its parts are made of is no text.
-    let class = match (class, coding) {
-        (Class::Text, Coding::Characters(Charset::Ascii)) if item.carries_bytes() => Class::Binary,
-        (class, _) => class,
-    };
-    // A field that is digits by its class and text by its coding is what its coding says.
-    let (kind, own, expected) = match (class, coding) {
-        (Class::Digits, Coding::Characters(_) | Coding::Packed(_)) => ("n", "digits", usual.digits),
-        (Class::Track, Coding::Characters(_) | Coding::Packed(_)) => ("z", "digits", usual.digits),
-        (Class::Amount, Coding::Characters(_)) => ("an", "text", usual.text),
-        (Class::Text, Coding::Characters(_)) => ("ans", "text", usual.text),
-        (Class::Text, Coding::Packed(_)) => ("n", "digits", usual.digits),
-        (Class::Binary | Class::Digits | Class::Text | Class::Track | Class::Amount, _) => {
-            ("b", "bytes", usual.bytes)
-        }
-    };
-    // Tracks are often called texts or numbers; only this type lets their separator pass.
-    let track = matches!(number, 35 | 36) && kind != "b" && matches!(item.inside, Inside::Nothing);
-    let (kind, own, expected) = if track {
-        ("z", "digits", usual.digits)
-    } else {
-        (kind, own, expected)
+    let Written { kind, own, word } = written_as(item, number);
+    let expected = match own {
+        "digits" => usual.digits,
+        "text" => usual.text,
+        _ => usual.bytes,
     };
     push(&mut out, format_args!(", type = \"{kind}\""));
-    let word = match (own, coding) {
-        // Bytes in characters: as they are.
-        ("bytes", Coding::Characters(_) | Coding::Packed(_)) => "raw",
-        _ => word(coding).ok_or("its encoding is not known here")?,
-    };
+    let word = word.ok_or("its encoding is not known here")?;
     if let Some(why) = item.miscounted() {
         return Err(why.to_owned());
     }
@@ -267,7 +277,7 @@ fn row(
     if word != expected {
         push(&mut out, format_args!(", {own} = \"{word}\""));
     }
-    if coding == Coding::Packed(Side::Left) {
+    if coding == Coding::Packed(Side::Left) && word == "packed" {
         out.push_str(", pad = \"left\"");
     }
     let show = match hidden {
