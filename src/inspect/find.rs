@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::card::luhn;
 use crate::base::limits::FRAME_BYTES_MAX;
-use crate::iso8583::{DecodeError, Dialect, Index, Message};
+use crate::iso8583::{DecodeError, Dialect, Index, Message, Mti};
 use crate::wire::{Scan, scan};
 
 use super::bytes::{Notation, Reading};
@@ -317,9 +317,26 @@ pub(super) fn likely(message: &Message<'_>) -> i32 {
             None => 0,
         },
         clock(message),
+        original(message),
         divisions(message),
     ];
     points.into_iter().fold(0, i32::saturating_add)
+}
+
+/// An original is of a type that a request has.
+fn original(message: &Message<'_>) -> i32 {
+    let dialect = message.dialect();
+    let roles = dialect.roles();
+    let places = [roles.original.mti, roles.reversed.mti];
+    let digits = places.into_iter().flatten().find_map(|at| message.part(at));
+    let Some(digits) = digits.filter(|_| dialect.serves()) else {
+        return 0;
+    };
+    let known = Mti::parse(digits.as_str()).is_some_and(|mti| {
+        let mut types = dialect.requests().iter().flat_map(|row| &row.mtis);
+        types.any(|known| *known == mti)
+    });
+    if known { 5 } else { -60 }
 }
 
 /// Fields divide as their layouts say.

@@ -6,6 +6,7 @@ mod bitmap;
 mod lengths;
 mod mangled;
 mod search;
+mod widths;
 mod writing;
 
 use std::cmp::Reverse;

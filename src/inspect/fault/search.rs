@@ -139,6 +139,7 @@ impl<'g> Search<'g> {
             self.leads();
             self.between();
             self.lengths();
+            self.widths();
             self.bitmaps();
             if !self.any_sound() {
                 self.flavours();
@@ -310,9 +311,15 @@ impl<'g> Search<'g> {
         // A length prefix that is wrong says it too, one that is right the contrary.
         let framed = self.guess.layout == Layout::Framed && self.guess.prefix.is_none();
         let rank = match (self.guess.prefix, self.guess.error) {
+            // The length prefix says that there should be less, not more.
+            (Some(PrefixFault::LeftOver { .. }), Some(DecodeError::Truncated { .. })) => {
+                Rank::Chance
+            }
             (Some(_), _) => Rank::Around,
             (None, Some(DecodeError::Character { .. })) => Rank::Chance,
-            (None, Some(DecodeError::Truncated { .. })) if framed && !self.ends_in_the_last() => {
+            (None, Some(DecodeError::Truncated { .. }))
+                if framed && (!self.ends_in_the_last() || self.explained()) =>
+            {
                 Rank::Chance
             }
             (None, Some(DecodeError::LeftOver { offset, .. })) if self.is_filling(offset) => {
@@ -323,6 +330,12 @@ impl<'g> Search<'g> {
             (None, _) => Rank::Itself,
         };
         self.tell(rank, text);
+    }
+
+    /// Whether something about one field makes all of it decode.
+    fn explained(&self) -> bool {
+        let one = |found: &Found<'_>| found.cause.sound && found.rank <= Rank::One;
+        self.found.iter().any(one)
     }
 
     /// Whether it is the last field that is not whole, and the last length before it is not to blame: fields behind it

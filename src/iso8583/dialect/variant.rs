@@ -158,6 +158,16 @@ impl Dialect {
         Some(prefix)
     }
 
+    /// The byte that fills up a text field that is given short; `None` of a field that is no text.
+    #[must_use]
+    pub fn blank(&self, de: u8) -> Option<u8> {
+        match self.table.spec(de).kind {
+            Kind::Alphanumeric | Kind::Text => Some(b' '),
+            Kind::EbcdicAlphanumeric | Kind::EbcdicText => Some(ebcdic::byte(b' ')),
+            _ => None,
+        }
+    }
+
     /// Where the bitmap begins in a frame, the bytes that one takes, and whether it is binary. `None` where it is
     /// written in EBCDIC.
     #[must_use]
