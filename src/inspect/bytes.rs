@@ -2,6 +2,7 @@
 
 mod dump;
 mod literal;
+mod run;
 
 use std::fmt;
 
@@ -138,6 +139,12 @@ pub fn readings(input: &[u8]) -> Result<Vec<Reading>, BytesError> {
     }
     let line_end_cut = text.trim_end_matches(['\r', '\n']);
     found.push(raw(line_end_cut.as_bytes()));
+    if found
+        .iter()
+        .all(|reading| reading.notation == Notation::Raw)
+    {
+        found.extend(run::longest(text));
+    }
     Ok(found)
 }
 

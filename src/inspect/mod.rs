@@ -16,6 +16,7 @@ mod element;
 mod fault;
 mod find;
 pub mod json;
+pub mod once;
 mod parts;
 mod rival;
 mod stray;

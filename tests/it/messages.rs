@@ -847,6 +847,57 @@ fn values_that_do_not_fit_are_named_with_what_is_allowed() {
 }
 
 #[test]
+fn what_cannot_be_read_ends_otherwise_than_what_is_broken() {
+    let ended = |args: &[&str], input: &[u8]| {
+        let found = posgate(&[&["message"], args].concat(), input);
+        let error = String::from_utf8(found.stderr).unwrap();
+        (
+            found.status.code(),
+            error.lines().next().unwrap_or_default().to_owned(),
+        )
+    };
+    let (code, error) = ended(&["decode", "-d", "nosuch", SAMPLE], b"");
+    assert_eq!(
+        (code, error.contains("no dialect nosuch")),
+        (Some(2), true),
+        "{error}"
+    );
+    let (code, error) = ended(&["decode", "no/such.hex"], b"");
+    assert_eq!(
+        (code, error.contains("there is no file")),
+        (Some(2), true),
+        "{error}"
+    );
+    assert_eq!(ended(&["decode"], b"").0, Some(2));
+    assert_eq!(ended(&["decode", "-i", "hex", "xyz"], b"").0, Some(2));
+    assert_eq!(ended(&["decode", "00FF"], b"").0, Some(1));
+    let named = r#"{"dialect": "unionpay-pos", "mti": "0800", "fields": {"11": "1", "11": "2"}}"#;
+    let (code, error) = ended(&["encode", named], b"");
+    let expect = "posgate: this is no message in JSON: the key \"11\" stands there twice at line 1 column 69";
+    assert_eq!((code, error.as_str()), (Some(1), expect));
+    assert_eq!(ended(&["encode", "-d", "nosuch", named], b"").0, Some(2));
+    assert_eq!(ended(&["encode", "no/such.json"], b"").0, Some(2));
+}
+
+#[test]
+fn a_message_is_found_in_a_line_of_a_log() {
+    let bytes = samples("unionpay-pos", true)
+        .into_iter()
+        .find(|(file, _)| file.ends_with("sale-chip.hex"));
+    let digits = bytes::to_hex(&bytes.unwrap().1);
+    let line = format!(
+        "2026-11-23T12:00:01.001Z INFO gateway::terminal rx=\"{digits}\" peer=10.0.0.1:4711"
+    );
+    let found = posgate(&["message", "decode", "-o", "json"], line.as_bytes());
+    assert_eq!(found.status.code(), Some(0), "{found:?}");
+    let value: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(
+        (&value["dialect"], &value["mti"]),
+        (&"unionpay-pos".into(), &"0200".into())
+    );
+}
+
+#[test]
 fn differences_are_shown_field_by_field() {
     let dialect = Dialect::shipped("unionpay-pos").unwrap();
     let bytes = samples("unionpay-pos", true)

@@ -23,7 +23,7 @@ use crate::iso8583::{Dialect, Index};
 /// The message is given as hexadecimal digits (blanks, line ends, `0x` and the offsets of a hex dump are
 /// understood), as base64 or as it is; as an argument, in a file, or on standard input. If no dialect is named,
 /// all are tried, with and without length prefix, TPDU and headers. Card numbers, tracks, PINs and the like are
-/// hidden. Exit code 0 if the message and what is within its fields is sound, 1 if not.
+/// hidden. Exit code 0 if the message and what is within its fields is sound, 1 if not, 2 if nothing can be read.
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,

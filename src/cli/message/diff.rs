@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use super::input::{self, Dialects, Form};
 use super::table::padded;
-use super::{FOUND, Lang, Output, TROUBLE};
+use super::{FOUND, Lang, Output};
 use crate::cli::output;
 use crate::inspect::{self, Description, Difference, Reveal, differences, guesses};
 use crate::iso8583::Index;
@@ -40,13 +40,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let found = match (read(args, &args.left), read(args, &args.right)) {
-        (Ok(left), Ok(right)) => differences(&left, &right),
-        (Err(error), _) | (_, Err(error)) => {
-            output::error_line(format_args!("posgate: {error:#}"))?;
-            return Ok(ExitCode::from(TROUBLE));
-        }
-    };
+    let found = differences(&read(args, &args.left)?, &read(args, &args.right)?);
     match args.output {
         Output::Json => {
             let list: Vec<_> = found

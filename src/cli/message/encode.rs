@@ -4,19 +4,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use bytes::BytesMut;
-use serde_json::Value;
 
 use super::FOUND;
 use super::decode::next_line;
 use super::input::{Dialects, Source};
 use crate::cli::output;
 use crate::inspect::bytes::{to_base64, to_hex};
-use crate::inspect::json;
+use crate::inspect::{json, once};
 
 /// Write a message from the JSON that `decode -o json --unmask` shows
 ///
 /// `{"dialect": "unionpay-pos", "mti": "0200", "fields": {"3": "000000", "41": "TERM0001"}}` is enough: TPDU and
-/// header are the dialect's own unless `tpdu` and `header` are given. Exit code 1 if something does not fit.
+/// header are the dialect's own unless `tpdu` and `header` are given. Exit code 1 if it does not fit, 2 if nothing
+/// can be read.
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -45,11 +45,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // A dialect that was named and is not there is no fault of the message.
+    args.dialects.check()?;
     if args.lines {
         return lines(args);
     }
     let text = args.source.read()?;
-    let written = message(args, &text)?;
+    let written = match message(args, &text) {
+        Ok(written) => written,
+        Err(error) => {
+            output::error_line(format_args!("posgate: {error:#}"))?;
+            return Ok(ExitCode::from(FOUND));
+        }
+    };
     if args.raw {
         output::bytes(&written)?;
     } else {
@@ -67,7 +75,7 @@ fn in_letters(args: &Args, bytes: &[u8]) -> String {
 }
 
 fn message(args: &Args, text: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let json: Value = serde_json::from_slice(text).context("this is no JSON")?;
+    let json = once::parse(text).context("this is no message in JSON")?;
     let dialect = args.dialects.of_message(json::dialect_of(&json)?)?;
     let mut out = BytesMut::new();
     json::encode(&dialect, &json, &mut out)?;

@@ -146,6 +146,11 @@ impl Dialects {
         }
     }
 
+    /// Whether what was named on the command line can be read.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.wanted().map(drop)
+    }
+
     /// The dialect that was named on the command line, else the one that a message names.
     pub(super) fn of_message(&self, said: Option<&str>) -> anyhow::Result<Arc<Dialect>> {
         match self.dialect.as_deref().or(said) {

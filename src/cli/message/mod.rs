@@ -8,6 +8,8 @@ mod table;
 
 use std::process::ExitCode;
 
+use crate::cli::output;
+
 /// Look inside ISO 8583 messages, make them, compare them
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,7 +27,7 @@ enum Verb {
 /// Exit code when a message is broken or does not fit its dialect, and of `diff` when two differ.
 const FOUND: u8 = 1;
 
-/// Exit code of `diff` when there is nothing to compare.
+/// Exit code when there is nothing to look at: a file that cannot be read, a dialect that nobody knows.
 const TROUBLE: u8 = 2;
 
 /// How results are written.
@@ -60,11 +62,18 @@ impl From<Lang> for crate::inspect::Language {
 /// Runs the command.
 ///
 /// # Errors
-/// What went wrong, with what to do.
+/// When nothing can be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    match &args.verb {
+    let ended = match &args.verb {
         Verb::Decode(args) => decode::run(args),
         Verb::Encode(args) => encode::run(args),
         Verb::Diff(args) => diff::run(args),
-    }
+    };
+    ended.or_else(|error| match output::unless_unread(error) {
+        Ok(ended) => Ok(ended),
+        Err(error) => {
+            output::error_line(format_args!("posgate: {error:#}"))?;
+            Ok(ExitCode::from(TROUBLE))
+        }
+    })
 }
