@@ -20,6 +20,8 @@ use super::traced::Traced;
 
 /// Failures that are tried, unless `POSGATE_POWER_FAILURES` says another number.
 const FAILURES: usize = 300;
+/// Events in which a first start makes its files.
+const FIRST_EVENTS: usize = 60;
 /// What a disk writes whole or not at all, bytes.
 const SECTOR: usize = 512;
 
@@ -230,6 +232,8 @@ fn try_failures(traced: &Traced, count: usize, is_honest: bool) -> Tally {
     let mut failures: Vec<(usize, u64)> = (0..count as u64)
         .map(|seed| {
             let at = match random.choice(&copied) {
+                // While the files are made, which is over at once.
+                _ if random.u8(..16) == 0 => random.usize(..=FIRST_EVENTS),
                 Some((at, _)) if random.bool() => at + random.usize(..8),
                 _ => random.usize(..=events.len()),
             };

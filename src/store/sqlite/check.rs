@@ -255,7 +255,7 @@ fn open_sound(folder: &Path, file: StoreFile, report: &mut Report) -> Option<Con
             report.add(file, mend, "is missing");
             return None;
         }
-        Ok(Presence::Empty) => {
+        Ok(Presence::Empty | Presence::Unborn) => {
             report.add(file, mend, "is empty");
             return None;
         }

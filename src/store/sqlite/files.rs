@@ -4,7 +4,7 @@
 //! there, and a journal that silently begins anew has lost money.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
@@ -151,7 +151,30 @@ pub(super) enum Presence {
     Absent,
     /// Nothing was ever written to it.
     Empty,
+    /// Its first page never reached the disk: the power failed while it was made. Nothing was ever in it.
+    Unborn,
     There,
+}
+
+/// Bytes of the first page, the only one that is written before there is a log: nothing follows before it is synced.
+const FIRST_PAGE_BYTES: u64 = 8_192;
+
+/// Bytes that a disk writes whole or not at all, at least.
+const SECTOR_BYTES: usize = 512;
+
+/// Whether a file was being made when the power failed: no more than its first page is there, the sector of its header
+/// is not, and it has no log yet.
+fn is_unborn(opened: &mut fs::File, bytes: u64, path: &Path) -> io::Result<bool> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if bytes > FIRST_PAGE_BYTES || Path::new(&log).try_exists()? {
+        return Ok(false);
+    }
+    opened.rewind()?;
+    let mut sector = Vec::new();
+    let most = u64::try_from(SECTOR_BYTES).unwrap_or(u64::MAX);
+    opened.take(most).read_to_end(&mut sector)?;
+    Ok(sector.iter().all(|byte| *byte == 0))
 }
 
 /// Looks at a file without opening it as a database.
@@ -173,9 +196,30 @@ pub(super) fn look(file: StoreFile, path: &Path) -> Result<Presence, StoreError>
     let mut opened = fs::File::open(path).map_err(unreadable)?;
     match opened.read_exact(&mut start) {
         Ok(()) if start == *HEADER => Ok(Presence::There),
+        Ok(()) if is_unborn(&mut opened, meta.len(), path).map_err(unreadable)? => {
+            Ok(Presence::Unborn)
+        }
         Ok(()) => Err(file.unsound(path, "is no SQLite file, or its header is damaged")),
         Err(_cut) => Err(file.unsound(path, "is cut off within its header")),
     }
+}
+
+/// Whether a file is there. What is left of one that was never made is taken away.
+fn begin_anew(file: StoreFile, path: &Path) -> Result<bool, StoreError> {
+    let presence = look(file, path)?;
+    if presence == Presence::Unborn {
+        tracing::warn!(file = %path.display(), "the power failed while this file was made; it is made anew");
+        let emptied = fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|opened| {
+                opened.set_len(0)?;
+                opened.sync_all()
+            });
+        emptied
+            .map_err(|problem| file.unsound(path, format!("cannot be made anew ({problem})")))?;
+    }
+    Ok(presence == Presence::There)
 }
 
 impl SqliteFolder {
@@ -198,9 +242,9 @@ impl SqliteFolder {
         let journal_file = self.file(StoreFile::Journal);
         let registry_file = self.file(StoreFile::Registry);
         let model_file = self.file(StoreFile::ReadModel);
-        let journal_there = look(StoreFile::Journal, &journal_file)? == Presence::There;
-        let registry_there = look(StoreFile::Registry, &registry_file)? == Presence::There;
-        let model_there = look(StoreFile::ReadModel, &model_file)? == Presence::There;
+        let journal_there = begin_anew(StoreFile::Journal, &journal_file)?;
+        let registry_there = begin_anew(StoreFile::Registry, &registry_file)?;
+        let model_there = begin_anew(StoreFile::ReadModel, &model_file)?;
         if journal_there && !registry_there {
             return Err(StoreFile::Registry.unsound(
                 &registry_file,
@@ -437,6 +481,39 @@ mod tests {
             let command = format!("`posgate store {command} --store {folder}`");
             assert!(told.contains(&command), "{command} not in {told}");
         }
+    }
+
+    #[test]
+    fn a_file_that_was_being_made_when_the_power_failed_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || {
+            let store = SqliteFolder::open(folder.path()).unwrap();
+            let lock = store.lock().unwrap();
+            store.prepare(&lock).map_err(|refused| refused.to_string())
+        };
+        let journal = folder.path().join(StoreFile::Journal.name());
+        for (bytes, is_made) in [
+            (vec![0; 8_192], true),
+            (vec![0; 512], true),
+            ([vec![0; 512], vec![7; 7_680]].concat(), true),
+            ([vec![0; 16], vec![7; 496]].concat(), false),
+            (vec![0; 16_384], false),
+        ] {
+            for file in StoreFile::ALL {
+                let path = folder.path().join(file.name());
+                for ending in ["", "-wal", "-shm"] {
+                    let path = path.display().to_string() + ending;
+                    drop(fs::remove_file(path));
+                }
+            }
+            fs::write(&journal, &bytes).unwrap();
+            let started = start();
+            assert_eq!(started.is_ok(), is_made, "{}: {started:?}", bytes.len());
+        }
+        // With a log beside it something was in it.
+        fs::write(&journal, vec![0; 8_192]).unwrap();
+        fs::write(folder.path().join("journal.db-wal"), vec![0; 32]).unwrap();
+        assert!(start().unwrap_err().contains("its header is damaged"));
     }
 
     #[test]
