@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 /// Messages of each dialect.
 const MESSAGES: usize = 1_000;
 
-/// Longest value of a variable field.
+/// Longest value of most variable fields; one in twenty is as long as it can be, or anything up to that.
 const VALUE_MAX: usize = 60;
 
 /// A Python that has pyiso8583; `None` when there is none and none is required.
@@ -159,10 +159,11 @@ fn spec(dialect: &Dialect) -> Option<Value> {
 /// A random value of a field.
 fn value(field: &Field, random: &mut fastrand::Rng) -> Vec<u8> {
     let max = usize::from(field.max);
-    let units = if field.variable {
-        random.usize(1..=max.min(VALUE_MAX))
-    } else {
-        max
+    let units = match random.u8(..40) {
+        _ if !field.variable => max,
+        0 => max,
+        1 => random.usize(1..=max),
+        _ => random.usize(1..=max.min(VALUE_MAX)),
     };
     let mut one = || match field.kind {
         FieldType::Numeric => random.u8(b'0'..=b'9'),
