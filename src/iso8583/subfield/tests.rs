@@ -107,13 +107,20 @@ fn a_tag_that_says_template_holds_a_value_when_the_file_says_so() {
 #[test]
 fn the_other_way_to_write_de59_is_data() {
     let readme = include_str!("../../../protocols/unionpay-pos/README.md");
-    let settings = readme
-        .lines()
-        .skip_while(|line| !line.starts_with("    extends"));
-    let settings = settings.take_while(|line| line.starts_with("    ") || line.is_empty());
-    let settings: String = settings.flat_map(|line| [line.trim(), "\n"]).collect();
-    let text = format!("name = \"x\"\ntitle = \"x\"\n{settings}");
-    let dialect = Dialect::parse("d.toml", &text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let mut examples = readme
+        .split("    extends = \"unionpay-pos\"")
+        .skip(1)
+        .map(|example| {
+            let settings = example.lines().skip(1);
+            let settings = settings.take_while(|line| line.starts_with("    ") || line.is_empty());
+            let settings: String = settings.flat_map(|line| [line.trim(), "\n"]).collect();
+            let text =
+                format!("name = \"x\"\ntitle = \"x\"\nextends = \"unionpay-pos\"\n{settings}");
+            Dialect::parse("d.toml", &text).unwrap_or_else(|problems| panic!("{problems:?}"))
+        });
+    let (dialect, long_pin) = (examples.next().unwrap(), examples.next().unwrap());
+    assert_eq!(long_pin.field(52).unwrap().max, 16);
+    assert!(long_pin.serves() && examples.next().is_none());
     let value = b"\xEF\x01\x18https://example.cn\xEF\x02\x04\xB2\xE9\xD1\xAF";
     let items = dialect.layout(59).unwrap().read(value).unwrap();
     let tags: Vec<_> = items
