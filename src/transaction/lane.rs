@@ -695,6 +695,75 @@ mod tests {
         assert_eq!(lane.judge(&proposal(2, 10)), Acceptance::Busy);
     }
 
+    fn state(lane: &Lane, n: u32) -> State {
+        let found = lane.find(BatchNumber::FIRST, stan(n), None);
+        found.unwrap().state.clone()
+    }
+
+    #[test]
+    fn a_reversal_is_owed_acknowledged_and_owed_once_more() {
+        let mut lane = lane();
+        lane.accept(Moment(0), transaction(2, 2, 20, Fate::Expire));
+        assert_eq!(lane.in_flight_count(), 2);
+        assert_eq!(lane.unanswered(TxnId(1)), Some(Fate::Reverse));
+        assert_eq!(
+            (lane.in_flight_count(), state(&lane, 1)),
+            (1, State::ReversalOwed)
+        );
+        // Of another one, or of what is not reversed yet, nothing changes.
+        lane.acknowledged(TxnId(3));
+        lane.reversal_undone(TxnId(1));
+        assert_eq!(state(&lane, 1), State::ReversalOwed);
+        lane.acknowledged(TxnId(2));
+        assert_eq!(state(&lane, 2), State::InFlight);
+        lane.acknowledged(TxnId(1));
+        assert_eq!(state(&lane, 1), State::Reversed);
+        lane.reversal_undone(TxnId(2));
+        assert_eq!(
+            (state(&lane, 1), state(&lane, 2)),
+            (State::Reversed, State::InFlight)
+        );
+        lane.reversal_undone(TxnId(1));
+        assert_eq!(state(&lane, 1), State::ReversalOwed);
+    }
+
+    #[test]
+    fn what_is_taken_up_again_is_remembered_for_longer_and_nothing_else() {
+        let mut lane = lane();
+        let longer = |number| Transaction {
+            until: Moment(2_000),
+            state: State::Reversed,
+            ..transaction(number, 1, 10, Fate::Reverse)
+        };
+        let until = |lane: &Lane| lane.find(BatchNumber::FIRST, stan(1), None).unwrap().until;
+        // A newer one has the STAN: what the store says of the older one is not said of it.
+        lane.take_up(longer(7));
+        assert_eq!(
+            (until(&lane), state(&lane, 1)),
+            (Moment(1_000), State::InFlight)
+        );
+        lane.take_up(longer(1));
+        assert_eq!(
+            (until(&lane), state(&lane, 1)),
+            (Moment(2_000), State::InFlight)
+        );
+        lane.take_up(transaction(1, 1, 10, Fate::Reverse));
+        assert_eq!(until(&lane), Moment(2_000));
+    }
+
+    #[test]
+    fn a_lower_stan_moves_the_reach_only_when_the_highest_is_too_old() {
+        let highest = |now: u64| {
+            let mut lane = empty();
+            lane.accept(Moment(0), transaction(1, 9, 10, Fate::Reverse));
+            lane.accept(Moment(now), transaction(2, 3, 20, Fate::Reverse));
+            lane.reach.unwrap().highest
+        };
+        assert_eq!(highest(999), Some(stan(9)));
+        assert_eq!(highest(1_000), Some(stan(9)));
+        assert_eq!(highest(1_001), Some(stan(3)));
+    }
+
     #[test]
     fn a_repeat_after_the_answer_gets_the_first_answer_again() {
         let mut lane = lane();
