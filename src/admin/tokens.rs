@@ -15,6 +15,7 @@ use super::Admin;
 use super::extract::{Parameters, Path, Write};
 use super::page::Asked;
 use super::problem::{Refusal, blocking};
+use crate::base::alike::{check_letters, look_alike};
 use crate::base::{PersonName, Timestamp, limits};
 use crate::security::access::{Role, TokenSecret};
 use crate::store::registry::{Actor, DirectoryChanges};
@@ -128,6 +129,7 @@ async fn create(State(admin): State<Admin>, write: Write<Create>) -> Result<Resp
     let work = move |registry: &mut dyn Registry, actor: &Actor, new: Create| {
         let secret = TokenSecret::generate().ok_or_else(no_random)?;
         let new = new.checked(&secret, actor.at)?;
+        nobody_elses(registry, new.name.as_str())?;
         let token = registry.add_token(&new, actor)?;
         let shown = serde_json::to_value(Shown::of(&token, actor.at)).unwrap_or_default();
         let text = secret.token(token.number);
@@ -153,14 +155,32 @@ impl Create {
         }
         let life = Duration::from_secs(days * 86_400).as_micros();
         let life = u64::try_from(life).unwrap_or(u64::MAX);
+        let name = PersonName::parse(&self.name);
+        let name = name.map_err(|wrong| Refusal::unfit(wrong.to_string()))?;
+        check_letters(name.as_str()).map_err(|wrong| Refusal::unfit(wrong.to_string()))?;
         Ok(NewToken {
-            name: PersonName::parse(&self.name)
-                .map_err(|wrong| Refusal::unfit(wrong.to_string()))?,
+            name,
             role,
             hash: secret.hash(),
             expires_at: Timestamp(now.0.saturating_add(life)),
         })
     }
+}
+
+/// That a name passes for nobody else's who has, or had, a token: the audit trail would show one for the other, and the
+/// second could never be a second person to the first.
+fn nobody_elses(registry: &mut dyn Registry, name: &str) -> Result<(), Refusal> {
+    let all = registry.tokens()?;
+    let other = all
+        .iter()
+        .find(|token| token.name.as_str() != name && look_alike(token.name.as_str(), name));
+    let Some(other) = other else { return Ok(()) };
+    Err(Refusal::unfit(format!(
+        "the name passes for that of token {} ({}); write it in the same way if it is the same person's, and give \
+         another one if it is not",
+        other.number,
+        other.name.as_str()
+    )))
 }
 
 fn no_random() -> Refusal {

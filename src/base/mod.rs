@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows a dialect or has a clock of its own (except [`clock::SystemClock`],
 //! which is handed in from the outside). Every other room may use this one; it uses none.
 
+pub mod alike;
 pub mod amount;
 pub mod batch;
 pub mod calendar;

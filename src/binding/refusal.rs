@@ -1,6 +1,7 @@
 //! Why a state machine does not take an event. Nothing has changed then.
 
 use crate::base::Timestamp;
+use crate::base::alike::look_alike;
 use crate::base::note::NoteError;
 
 /// See the module. Each says what to do instead.
@@ -140,27 +141,13 @@ pub(super) fn only_in<S: Copy + PartialEq>(
 /// # Errors
 /// [`Refusal::SamePerson`].
 pub fn two_persons(maker: &str, checker: &str) -> Result<(), Refusal> {
-    // Spelling is no second person.
-    if spelled_the_same(maker, checker) {
+    // Spelling is no second person, nor is a letter that looks like another.
+    if look_alike(maker, checker) {
         return Err(Refusal::SamePerson {
             person: checker.into(),
         });
     }
     Ok(())
-}
-
-/// Whether two names differ in nothing but capitals, spaces and the width of their letters.
-fn spelled_the_same(one: &str, other: &str) -> bool {
-    let plain = |name: &str| -> String {
-        let narrow = name.chars().map(|c| match c {
-            // Full width forms stand in the order of ASCII.
-            '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(c) - 0xFF01 + 0x21).unwrap_or(c),
-            _ => c,
-        });
-        let seen = narrow.filter(|c| !c.is_whitespace());
-        seen.flat_map(char::to_lowercase).collect()
-    };
-    plain(one) == plain(other)
 }
 
 #[cfg(test)]
@@ -181,6 +168,8 @@ mod tests {
         same("LiNa");
         same("Li\u{3000}Na");
         same("\u{FF2C}\u{FF49} \u{FF2E}\u{FF41}");
+        // With a Cyrillic а.
+        same("Li N\u{430}");
         assert_eq!(two_persons("Li Na", "Li Nan"), Ok(()));
         assert_eq!(two_persons("李娜", "李娜娜"), Ok(()));
     }
