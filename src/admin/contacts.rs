@@ -13,11 +13,11 @@ use super::affairs::{Outcome, merchant_id, no_key, one_of, unfit};
 use super::extract::{IfMatch, Parameters, Path, SeenVersion, Write};
 use super::page;
 use super::problem::{Refusal, blocking};
+use super::routes::CONTACT;
 use super::terminals::acquirer_of;
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactValue};
-use crate::binding::unbinding::Proof;
 use crate::store::Registry;
-use crate::store::command::{Command, ContactView, Sealed};
+use crate::store::command::{Command, ContactView, MerchantsWord, Sealed};
 use crate::switch::SEALED_FOR_CONTACT;
 
 /// All routes of this file.
@@ -113,7 +113,8 @@ async fn list_contacts(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ContactHappening {
-    /// verify, suspect or revoke
+    /// verify, confirm (by another person than entered it: a phone of the owner speaks for the merchant), suspect or
+    /// revoke
     event: String,
     /// Why
     #[serde(default)]
@@ -125,7 +126,7 @@ struct ContactHappening {
     last_too: bool,
 }
 
-/// Verify a contact by evidence, doubt it, or give it up
+/// Verify a contact by evidence, confirm it, doubt it, or give it up
 #[utoipa::path(
     post, path = "/v1/contacts/{contact}/events", tag = "contacts",
     params(
@@ -140,10 +141,14 @@ async fn contact_event(
     IfMatch(version): IfMatch,
     write: Write<ContactHappening>,
 ) -> Result<Response, Refusal> {
+    let event = one_of!(ContactEvent, "event", &write.body.event)?;
+    admin
+        .permit_act(&write.caller, CONTACT, event.name())
+        .await?;
     let make = move |_registry: &mut dyn Registry, new: ContactHappening| {
         Ok(Command::Contact {
             contact,
-            event: one_of!(ContactEvent, "event", &new.event)?,
+            event,
             note: new.note,
             evidence: new.evidence,
             last_too: new.last_too,
@@ -158,21 +163,20 @@ async fn contact_event(
 pub(super) struct Recognised {
     /// Number of a challenge that was approved within 20 minutes
     pub(super) challenge: Option<u64>,
-    /// Name of the colleague who saw the originals too, at the counter
-    pub(super) seen_with: Option<String>,
+    /// Number of the evidence (replace-contact, about the new contact; prove-identity, about the case) that another
+    /// person filed who saw the originals too, at the counter
+    pub(super) evidence: Option<u64>,
 }
 
 impl Recognised {
-    /// As the case takes it; `by` is whoever asks.
-    pub(super) fn proof(self, by: &str) -> Result<Proof, Refusal> {
-        match (self.challenge, self.seen_with) {
-            (Some(challenge), None) => Ok(Proof::Challenge(challenge)),
-            (None, Some(second)) => Ok(Proof::Counter {
-                first: by.to_owned(),
-                second,
-            }),
+    /// The one of both that was said.
+    pub(super) fn word(&self) -> Result<MerchantsWord, Refusal> {
+        match (self.challenge, self.evidence) {
+            (Some(challenge), None) => Ok(MerchantsWord::Challenge(challenge)),
+            (None, Some(evidence)) => Ok(MerchantsWord::Evidence(evidence)),
             (Some(_), Some(_)) | (None, None) => Err(Refusal::unfit(
-                "say either the challenge that was approved, or who saw the originals with you",
+                "say either the challenge that was approved, or the evidence of the colleague who saw the originals \
+                 with you",
             )),
         }
     }
@@ -181,18 +185,18 @@ impl Recognised {
 /// The holder of the contact that is to go agrees to its replacement
 #[utoipa::path(
     post, path = "/v1/contacts/{contact}/consent", tag = "contacts",
-    params(("contact" = u64, Path, description = "The new contact")),
+    params(("contact" = u64, Path, description = "The new contact"), SeenVersion),
     request_body = Recognised, responses((status = 200, body = Outcome))
 )]
 async fn consent(
     State(admin): State<Admin>,
     Path(contact): Path<u64>,
+    IfMatch(version): IfMatch,
     write: Write<Recognised>,
 ) -> Result<Response, Refusal> {
-    let by = write.actor().name;
     let make = move |_registry: &mut dyn Registry, new: Recognised| {
-        let proof = new.proof(&by)?;
-        Ok(Command::ConsentToChange { contact, proof })
+        let word = new.word()?;
+        Ok(Command::ConsentToChange { contact, word })
     };
-    admin.command(write, None, make).await
+    admin.command(write, version, make).await
 }

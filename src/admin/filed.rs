@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::Outcome;
-use super::extract::{Parameters, Write};
+use super::extract::{Parameters, Path, Write};
 use super::page;
 use super::problem::{Refusal, blocking};
 use crate::store::Registry;
@@ -18,7 +18,9 @@ use crate::store::command::{Allows, Command, EvidenceView};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
-    OpenApiRouter::new().routes(routes!(list, file_evidence))
+    OpenApiRouter::new()
+        .routes(routes!(list, file_evidence))
+        .routes(routes!(refuse_evidence))
 }
 
 /// Evidence.
@@ -56,7 +58,7 @@ struct NewEvidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `merchant ACQUIRER/ID`, `contact NUMBER` or `case NUMBER`
     about: String,
     /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit,
-    /// release-suspense, change-account or clear-REASON
+    /// release-suspense, change-account, replace-contact, prove-identity or clear-REASON
     allows: String,
     /// What it is
     note: String,
@@ -78,7 +80,8 @@ async fn file_evidence(
         let allows = Allows::from_name(&new.allows).ok_or_else(|| {
             Refusal::unfit(
                 "allows must be verify-account, unfreeze-account, verify-contact, resume, force-drain, \
-                 reuse-terminal, raise-limit, release-suspense, change-account, or clear- and a reason",
+                 reuse-terminal, raise-limit, release-suspense, change-account, replace-contact, prove-identity, or \
+                 clear- and a reason",
             )
         })?;
         Ok(Command::FileEvidence {
@@ -86,6 +89,34 @@ async fn file_evidence(
             allows,
             note: new.note,
             sha256: new.sha256,
+        })
+    };
+    admin.command(write, None, make).await
+}
+
+/// Why evidence is not good.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Refused {
+    /// Why
+    note: String,
+}
+
+/// Take evidence back, or refuse what another person filed: nobody may act on it any more
+#[utoipa::path(
+    post, path = "/v1/evidence/{evidence}/refuse", tag = "evidence",
+    params(("evidence" = u64, Path)),
+    request_body = Refused, responses((status = 200, body = Outcome))
+)]
+async fn refuse_evidence(
+    State(admin): State<Admin>,
+    Path(evidence): Path<u64>,
+    write: Write<Refused>,
+) -> Result<Response, Refusal> {
+    let make = move |_registry: &mut dyn Registry, new: Refused| {
+        Ok(Command::RefuseEvidence {
+            evidence,
+            note: new.note,
         })
     };
     admin.command(write, None, make).await

@@ -62,6 +62,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("POST", "/v1/devices/{acquirer}/{serial}/keys", KEYS),
     ("GET", "/v1/evidence", READ),
     ("POST", "/v1/evidence", WORK),
+    ("POST", "/v1/evidence/{evidence}/refuse", WORK),
     ("GET", "/v1/exceptions", READ),
     ("POST", "/v1/exceptions/decisions", RUN),
     ("GET", "/v1/exceptions/{transaction}", READ),
@@ -115,6 +116,7 @@ pub(super) const ACTIONS: &str = "/v1/terminals/{acquirer}/{terminal}/actions";
 pub(super) const UNBINDING: &str = "/v1/unbindings/{case}/steps";
 pub(super) const REPLACEMENT: &str = "/v1/replacements/{case}/steps";
 pub(super) const ACCOUNT: &str = "/v1/accounts/{acquirer}/{account}/events";
+pub(super) const CONTACT: &str = "/v1/contacts/{contact}/events";
 
 /// Who may do what there: address, action, step or event, and roles. Who prepares does not approve under another name
 /// of a role either.
@@ -161,6 +163,10 @@ pub(super) const ACTS: &[(&str, &str, &[Role])] = &[
     (ACCOUNT, "freeze", WORK),
     (ACCOUNT, "unfreeze", RESTRICT),
     (ACCOUNT, "close", CASE),
+    (CONTACT, "verify", WORK),
+    (CONTACT, "confirm", RESTRICT),
+    (CONTACT, "suspect", WORK),
+    (CONTACT, "revoke", WORK),
 ];
 
 /// Who may do this at an address that does several things. An act that is not in the table is nobody's.

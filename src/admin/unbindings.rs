@@ -87,8 +87,9 @@ enum Unbind {
     Prove {
         /// Number of a challenge that was approved within 20 minutes
         challenge: Option<u64>,
-        /// Name of the colleague who saw the originals too, at the counter
-        seen_with: Option<String>,
+        /// Number of the evidence (prove-identity, about this case) that another person filed who saw the originals
+        /// too, at the counter
+        evidence: Option<u64>,
     },
     /// A document was brought
     AddDocument {
@@ -184,7 +185,6 @@ async fn unbind_step(
     let name = write.body.name();
     admin.permit_act(&write.caller, UNBINDING, name).await?;
     let found = admin.case(case).await?;
-    let by = write.actor().name;
     let mut shut = None;
     let step = match &write.body {
         Unbind::Acknowledge { hash } => {
@@ -220,7 +220,7 @@ async fn unbind_step(
         still_shut(gate.as_deref())?;
         let step = match step {
             Some(step) => step,
-            None => step_of(asked, &by)?,
+            None => step_of(asked)?,
         };
         Ok(Command::Unbinding { case, step })
     };
@@ -262,7 +262,7 @@ impl Admin {
 }
 
 /// Steps that need nothing but what was said.
-fn step_of(asked: Unbind, by: &str) -> Result<UnbindStep, Refusal> {
+fn step_of(asked: Unbind) -> Result<UnbindStep, Refusal> {
     Ok(match asked {
         Unbind::Confirm {
             phone_tail,
@@ -277,13 +277,13 @@ fn step_of(asked: Unbind, by: &str) -> Result<UnbindStep, Refusal> {
         }),
         Unbind::Prove {
             challenge,
-            seen_with,
+            evidence,
         } => UnbindStep::Prove(
             Recognised {
                 challenge,
-                seen_with,
+                evidence,
             }
-            .proof(by)?,
+            .word()?,
         ),
         Unbind::AddDocument { document, sha256 } => {
             UnbindStep::AddDocument(one_of!(DocumentKind, "document", &document)?, sha256)

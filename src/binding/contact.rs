@@ -12,6 +12,7 @@
 //! | event | from | to | who |
 //! |---|---|---|---|
 //! | `Verify` | pending, suspect | verified | the code that was sent to it; at the counter |
+//! | `Confirm` | verified | verified | another person than entered it: it speaks for the merchant |
 //! | `Suspect` | verified | suspect | a hard bounce; found under another identity |
 //! | `Revoke` | all but revoked | revoked | the merchant, staff |
 //!
@@ -70,6 +71,8 @@ named_enum!(
     ContactEvent {
         /// A code came back, or staff saw the proof.
         Verify = "verify",
+        /// Another person than entered it saw that it is the merchant's.
+        Confirm = "confirm",
         /// Messages come back, or another identity has it.
         Suspect = "suspect",
         /// It is given up.
@@ -83,6 +86,7 @@ impl ContactEvent {
     pub const fn event(self) -> &'static str {
         match self {
             Self::Verify => "contact.verified",
+            Self::Confirm => "contact.confirmed",
             Self::Suspect => "contact.suspect",
             Self::Revoke => "contact.revoked",
         }
@@ -105,6 +109,9 @@ pub fn apply(state: ContactState, event: ContactEvent) -> Result<ContactState, R
             "a revoked contact is added anew",
         )
         .map(|()| Verified),
+        ContactEvent::Confirm => {
+            only(&[Verified], "confirmed", "verify it by a code first").map(|()| Verified)
+        }
         ContactEvent::Suspect => {
             only(&[Verified], "doubted", "only what was verified can be").map(|()| Suspect)
         }
@@ -255,6 +262,7 @@ mod tests {
         // Columns: pending, verified, suspect, revoked.
         let table = [
             (ContactEvent::Verify, "v.v."),
+            (ContactEvent::Confirm, ".v.."),
             (ContactEvent::Suspect, ".s.."),
             (ContactEvent::Revoke, "rrr."),
         ];

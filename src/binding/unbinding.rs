@@ -139,9 +139,9 @@ pub enum Proof {
     Challenge(u64),
     /// Two members of staff saw the originals.
     Counter {
-        /// One of them.
+        /// Who filed that as evidence.
         first: String,
-        /// The other.
+        /// Who saw them too, and acted on it.
         second: String,
     },
 }
@@ -287,7 +287,9 @@ impl Unbinding {
                 Channel::Online | Channel::Hotline => {
                     "prove: a code for this case that came back from a contact that was verified before"
                 }
-                Channel::Counter => "prove: the name of the colleague who saw the originals too",
+                Channel::Counter => {
+                    "prove: evidence (prove-identity) of another person who saw the originals too"
+                }
             }),
             UnbindStage::Documents => self.papers(),
             UnbindStage::Review => vec![format!(
@@ -347,24 +349,47 @@ impl Unbinding {
         Ok(())
     }
 
+    /// That its channel takes a code.
+    ///
+    /// # Errors
+    /// When it takes the word of two members of staff, or none now.
+    pub fn takes_codes(&self) -> Result<(), Refusal> {
+        self.only_in(&[UnbindStage::Identity], "proven")?;
+        match self.channel {
+            Channel::Online | Channel::Hotline => Ok(()),
+            Channel::Counter => Err(Refusal::Missing {
+                what: "the word of two members of staff who saw the originals",
+                remedy: "one files it as evidence (prove-identity, about this case), and the other proves it by its \
+                         number",
+            }),
+        }
+    }
+
+    /// That its channel takes the word of two members of staff.
+    ///
+    /// # Errors
+    /// When it takes a code, or no proof now.
+    pub fn takes_staff(&self) -> Result<(), Refusal> {
+        self.only_in(&[UnbindStage::Identity], "proven")?;
+        match self.channel {
+            Channel::Counter => Ok(()),
+            Channel::Online | Channel::Hotline => Err(Refusal::Missing {
+                what: "a code on a contact that was verified before",
+                remedy: "send one, or cancel the case and open one at the counter",
+            }),
+        }
+    }
+
     /// Identity was proven.
     ///
     /// # Errors
     /// When the channel asks for another proof.
     pub fn prove(&mut self, proof: Proof) -> Result<(), Refusal> {
-        self.only_in(&[UnbindStage::Identity], "proven")?;
-        match (&proof, self.channel) {
-            (Proof::Challenge(_), Channel::Online | Channel::Hotline) => {}
-            (Proof::Counter { first, second }, Channel::Counter) => two_persons(first, second)?,
-            (Proof::Challenge(_), Channel::Counter) => {
-                let what = "the word of two members of staff who saw the originals";
-                let remedy = "name both";
-                return Err(Refusal::Missing { what, remedy });
-            }
-            (Proof::Counter { .. }, Channel::Online | Channel::Hotline) => {
-                let what = "a code on a contact that was verified before";
-                let remedy = "send one, or cancel the case and open one at the counter";
-                return Err(Refusal::Missing { what, remedy });
+        match &proof {
+            Proof::Challenge(_) => self.takes_codes()?,
+            Proof::Counter { first, second } => {
+                self.takes_staff()?;
+                two_persons(first, second)?;
             }
         }
         self.proof = Some(proof);

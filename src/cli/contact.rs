@@ -96,6 +96,8 @@ enum ContactVerb {
     Add(With<ContactAdd>),
     /// Verify a contact by evidence, where no code can be sent
     Verify(With<ContactEvent>),
+    /// Say, as another person than entered it, that a verified phone is the owner's: it speaks for the merchant
+    Confirm(With<ContactConfirm>),
     /// Doubt a contact that was verified
     Suspect(With<ContactEvent>),
     /// Give a contact up
@@ -135,15 +137,24 @@ struct ContactEvent {
 }
 
 #[derive(Debug, clap::Args)]
+struct ContactConfirm {
+    /// Number of the contact
+    contact: u64,
+    /// What was seen
+    #[arg(long)]
+    note: String,
+}
+
+#[derive(Debug, clap::Args)]
 struct Consent {
     /// Number of the new contact
     contact: u64,
     /// Number of the challenge that was approved
-    #[arg(long, value_name = "NUMBER", required_unless_present = "seen_with")]
+    #[arg(long, value_name = "NUMBER", required_unless_present = "evidence")]
     challenge: Option<u64>,
-    /// Name of the colleague who saw the originals too
-    #[arg(long, value_name = "NAME", conflicts_with = "challenge")]
-    seen_with: Option<String>,
+    /// Number of the evidence (replace-contact) that another person filed who saw the originals too
+    #[arg(long, value_name = "NUMBER", conflicts_with = "challenge")]
+    evidence: Option<u64>,
 }
 
 /// Runs `posgate contact`.
@@ -175,12 +186,17 @@ pub fn contact(args: ContactArgs) -> anyhow::Result<ExitCode> {
             Ok(Ask::Make(format!("{}/contacts", add.merchant.path()), body))
         }),
         ContactVerb::Verify(with) => with.run(happens("verify")),
+        ContactVerb::Confirm(with) => with.run(|asked| {
+            let body = json!({ "event": "confirm", "note": asked.note });
+            let path = format!("/v1/contacts/{}/events", asked.contact);
+            Ok(Ask::Do(path, body))
+        }),
         ContactVerb::Suspect(with) => with.run(happens("suspect")),
         ContactVerb::Revoke(with) => with.run(happens("revoke")),
         ContactVerb::Consent(with) => with.run(|asked| {
-            let body = json!({ "challenge": asked.challenge, "seen_with": asked.seen_with });
+            let body = json!({ "challenge": asked.challenge, "evidence": asked.evidence });
             let path = format!("/v1/contacts/{}/consent", asked.contact);
-            Ok(Ask::Make(path, body))
+            Ok(Ask::Do(path, body))
         }),
     }
 }
@@ -337,6 +353,17 @@ enum EvidenceVerb {
     List(With<Listed<Everything>>),
     /// File what shows that something may be done
     File(With<Evidence>),
+    /// Take evidence back, or refuse what another person filed
+    Refuse(With<EvidenceRefuse>),
+}
+
+#[derive(Debug, clap::Args)]
+struct EvidenceRefuse {
+    /// Number of the evidence
+    evidence: u64,
+    /// Why
+    #[arg(long)]
+    note: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -344,7 +371,7 @@ struct Evidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `merchant ACQUIRER/ID`, `contact NUMBER` or `case NUMBER`
     about: String,
     /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit,
-    /// release-suspense, change-account or clear-REASON
+    /// release-suspense, change-account, replace-contact, prove-identity or clear-REASON
     allows: String,
     /// What it is
     note: String,
@@ -365,6 +392,10 @@ pub fn evidence(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
                 "about": filed.about, "allows": filed.allows, "note": filed.note, "sha256": filed.sha256,
             });
             Ok(Ask::Make("/v1/evidence".into(), body))
+        }),
+        EvidenceVerb::Refuse(with) => with.run(|refused| {
+            let path = format!("/v1/evidence/{}/refuse", refused.evidence);
+            Ok(Ask::Make(path, json!({ "note": refused.note })))
         }),
     }
 }

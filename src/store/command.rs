@@ -28,7 +28,7 @@ use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::payout::PayoutHistory;
 use crate::binding::replacement::{DeviceTest, Leaving, Replacement};
-use crate::binding::unbinding::{Channel, Claim, Export, Proof, UnbindReason, Unbinding};
+use crate::binding::unbinding::{Channel, Claim, Export, UnbindReason, Unbinding};
 use crate::binding::watch::AlertKind;
 use crate::binding::wipe::{KeysSaid, WipeResult};
 use crate::binding::{Admission, ReasonSet, RependReason, TerminalKey};
@@ -186,6 +186,13 @@ pub enum Command {
         /// SHA-256 of a file, or empty.
         sha256: String,
     },
+    /// Evidence is no longer good: who filed it takes it back, or another person does not believe it.
+    RefuseEvidence {
+        /// Which.
+        evidence: u64,
+        /// Why.
+        note: String,
+    },
     /// Enters a contact. It proves nothing until it is verified.
     AddContact {
         /// Acquirer.
@@ -202,12 +209,13 @@ pub enum Command {
         /// one's holder agreed ([`Command::ConsentToChange`]); until then nothing changes.
         replaces: Option<u64>,
     },
-    /// The holder of the contact that is to go agrees: a challenge on it, or two staff who saw the documents.
+    /// The holder of the contact that is to go agrees: a challenge on it, or evidence (`replace-contact`, about the
+    /// new contact) of another person who saw the originals too.
     ConsentToChange {
         /// The new contact.
         contact: u64,
         /// How.
-        proof: Proof,
+        word: MerchantsWord,
     },
     /// Something happens to a contact. Verifying is done by a challenge, or here by two staff who saw proof.
     Contact {
@@ -543,6 +551,10 @@ pub enum Allows {
     ReleaseSuspense,
     /// A merchant wants its money in another account.
     ChangeAccount,
+    /// A contact takes another's place whose holder cannot be asked.
+    ReplaceContact,
+    /// Who asks for an unbinding at the counter is who they say.
+    ProveIdentity,
 }
 
 /// How a merchant was heard in person.
@@ -569,6 +581,8 @@ impl Allows {
             Self::RaiseLimit => "raise-limit".into(),
             Self::ReleaseSuspense => "release-suspense".into(),
             Self::ChangeAccount => "change-account".into(),
+            Self::ReplaceContact => "replace-contact".into(),
+            Self::ProveIdentity => "prove-identity".into(),
         }
     }
 
@@ -586,6 +600,8 @@ impl Allows {
             Self::RaiseLimit,
             Self::ReleaseSuspense,
             Self::ChangeAccount,
+            Self::ReplaceContact,
+            Self::ProveIdentity,
         ]
         .into_iter()
         .chain(reasons)
@@ -598,8 +614,9 @@ impl Allows {
 pub enum UnbindStep {
     /// What the applicant says is on record. The phone's tail is compared with the verified owner's.
     Confirm(Claim),
-    /// Identity was proven.
-    Prove(Proof),
+    /// Identity was proven: by a code, or by evidence (`prove-identity`, about the case) of another person who saw the
+    /// originals too.
+    Prove(MerchantsWord),
     /// A document was brought.
     AddDocument(DocumentKind, String),
     /// Somebody looked at a document.
@@ -996,6 +1013,8 @@ pub struct ContactView {
     pub state: ContactState,
     /// The contact that it is to take the place of.
     pub replaces: Option<u64>,
+    /// From when a phone of the owner speaks for the merchant; null: not before another person confirms it.
+    pub speaks_from_us: Option<u64>,
     /// Version.
     pub version: u32,
     /// The sealed value, for whoever delivers a message.

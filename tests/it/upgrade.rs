@@ -200,6 +200,12 @@ fn a_registry_of_schema_7_keeps_its_alerts_and_watches_what_was_given_up() {
     let shown = registry.show(terminal).unwrap().unwrap();
     assert_eq!(shown.admission.state, BindingState::RePending);
     assert_eq!(shown.serial, "SN-2");
+    // A phone that was verified has spoken for its merchant; one that was given up does not.
+    let mut speaks = |contact| {
+        let shown = registry.contact_view(contact).unwrap().unwrap();
+        shown.speaks_from_us
+    };
+    assert_eq!((speaks(1), speaks(2)), (Some(0), None));
     drop(registry);
     let db = rusqlite::Connection::open(&file).unwrap();
     let mut all = db

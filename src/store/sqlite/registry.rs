@@ -106,6 +106,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::SUSPENSIONS,
     affairs::schema::PAYOUTS,
     affairs::schema::REMINDERS,
+    affairs::schema::SECOND_PERSONS,
 ];
 
 /// See the module.

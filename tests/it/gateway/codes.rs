@@ -192,12 +192,12 @@ async fn what_a_code_at_the_terminal_proves_is_in_force_with_its_answer() {
     let mut story = Story::with(with_codes()).await;
     let s = &mut story;
     let phone = s.shop().await;
-    let revoke = json!({ "event": "revoke", "note": "given up", "last_too": true });
-    s.ask(LI, &format!("/v1/contacts/{phone}/events"), revoke)
+    let doubt = json!({ "event": "suspect", "note": "messages come back" });
+    s.ask(LI, &format!("/v1/contacts/{phone}/events"), doubt)
         .await;
     assert_eq!(s.state_of("T0000001").await, "re-pending");
-    let new = s.entered("139 0013 9000", "owner").await;
-    let body = json!({ "contact": new, "purpose": "verify-contact", "subject": 0 });
+    s.wait(2);
+    let body = json!({ "contact": phone, "purpose": "verify-contact", "subject": 0 });
     let (_, code) = s.sent(body).await;
     assert_eq!(s.sells("T0000001", 1).await, "58");
     assert_eq!(

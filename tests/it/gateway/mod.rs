@@ -34,6 +34,7 @@ mod reversal;
 mod rights;
 mod sale;
 mod schemas;
+mod second_person;
 mod secrets;
 mod serving;
 mod settlement;

@@ -409,6 +409,11 @@ async fn the_story_that_the_documentation_tells() {
     assert_eq!(reversed, "00");
     let second = s.does(LI, &contacts, owner("139 0013 9000")).await;
     s.proves(second, "verify-contact", 0).await;
+    assert_eq!(s.state_of("T0000004").await, "re-pending");
+    let confirm = json!({ "event": "confirm", "note": "called back, the owner answered" });
+    let told = s.contact(LI, second, confirm.clone()).await;
+    assert_eq!(told["status"], 403, "{told}");
+    s.contact(WANG, second, confirm).await;
     assert_eq!(s.state_of("T0000004").await, "active");
     assert_eq!(s.sells("T0000004", 4).await, "00");
 

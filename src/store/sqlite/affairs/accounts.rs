@@ -8,7 +8,6 @@ use super::{Because, Step, Stopped, said, to_sql};
 use crate::base::{AccountId, AcquirerId, MerchantId};
 use crate::binding::account::{self, AccountChange, AccountEvent, AccountKind, Accounts};
 use crate::binding::challenge::Purpose;
-use crate::binding::contact::{ContactRole, ContactState};
 use crate::binding::refusal::two_persons;
 use crate::binding::{AccountStatus, BindingState, Refusal, TerminalKey};
 use crate::store::command::{AccountName, Allows, MerchantsWord};
@@ -287,10 +286,9 @@ impl Step<'_> {
         let agreed = match word {
             MerchantsWord::Challenge(number) => {
                 let (binding, merchant) = (held.admission.binding.0, held.merchant);
+                let now = self.now();
                 self.approved_challenge(number, Purpose::ChangeAccount, binding, |contact| {
-                    contact.merchant == merchant
-                        && contact.state == ContactState::Verified
-                        && contact.role == ContactRole::Owner
+                    contact.merchant == merchant && contact.speaks_for_merchant(now)
                 })?;
                 self.newer_than_case(number, &case)?;
                 format!("challenge {number}")

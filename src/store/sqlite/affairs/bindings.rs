@@ -194,13 +194,14 @@ impl Step<'_> {
         self.accounts_usable(held)?;
         let has_phone: bool = self.db.query_row(
             "SELECT EXISTS (SELECT 1 FROM contact WHERE merchant = ?1 AND state = 'verified' \
-             AND kind = 'phone' AND role = 'owner')",
-            [held.merchant],
+             AND kind = 'phone' AND role = 'owner' AND replaces IS NULL AND speaks_from <= ?2)",
+            params![held.merchant, to_sql(self.now().0)],
             |row| row.get(0),
         )?;
         if !has_phone {
             let what = "a verified phone of the owner";
-            let remedy = "enter one and verify it; its activation code goes there";
+            let remedy = "enter one and verify it; its activation code goes there. One that came when none was left \
+                          has to be confirmed by another person (`posgate contact confirm`)";
             return Err(Refusal::Missing { what, remedy }.into());
         }
         Ok(())

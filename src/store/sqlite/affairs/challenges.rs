@@ -39,6 +39,12 @@ impl Step<'_> {
         Payment::check(purpose, payment)?;
         let contact = self.contact(contact)?;
         may_carry(&contact, purpose)?;
+        if purpose == Purpose::Bind && !contact.speaks_for_merchant(self.now()) {
+            let what = "a phone of the owner that speaks for the merchant";
+            let remedy =
+                "a terminal is activated by a code that went there, and to no other contact";
+            return Err(Refusal::Missing { what, remedy }.into());
+        }
         let binding = self.binding_of_subject(purpose, subject, &contact)?;
         let now = self.now();
         may_check(now, &self.failures(&contact.hash)?)?;

@@ -3,7 +3,12 @@
 //! Made before broken: a new phone is entered as the one that `replaces` the old, is verified by a code of its
 //! own, and takes over once the old one's holder agreed, in one step; the binding stays ACTIVE throughout.
 //! Broken before made: the last verified phone of the owner is revoked; the merchant's bindings wait for
-//! re-verification until another one is verified.
+//! re-verification until another one is verified and speaks for the merchant.
+//!
+//! From when a phone of the owner speaks for the merchant (`speaks_from`): the first that a merchant has, one that
+//! two persons saw, and one whose predecessor's holder agreed, at once; a further one 12 hours after the others,
+//! which speak and may object, were told; one that comes where none is left to be asked, when another person than
+//! entered it confirms it. Nobody gives a shop's word to a phone alone.
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -18,7 +23,7 @@ use crate::binding::refusal::two_persons;
 use crate::binding::unbinding::Proof;
 use crate::binding::watch::WATCH;
 use crate::binding::{BindingEvent, ReasonSet, Refusal, RependReason};
-use crate::store::command::{Allows, Notice, Sealed};
+use crate::store::command::{Allows, MerchantsWord, Notice, Sealed};
 
 /// Contacts of one merchant that are not revoked, payers aside.
 const CONTACTS_MAX: u32 = 50;
@@ -44,15 +49,19 @@ pub(super) struct ContactRow {
     pub(super) masked: String,
     replaces: Option<u64>,
     consent: Option<(Proof, Timestamp)>,
+    /// From when it speaks for the merchant, where it is a phone of the owner. `None`: not before it is confirmed.
+    speaks_from: Option<Timestamp>,
     version: u32,
 }
 
 impl ContactRow {
-    /// Whether its word is the merchant's: the owner's, verified, and not itself waiting to take another's place.
-    pub(super) fn speaks_for_merchant(&self) -> bool {
+    /// Whether its word is the merchant's: a phone of the owner, verified, whose time has come, and that does not itself
+    /// wait to take another's place.
+    pub(super) fn speaks_for_merchant(&self, now: Timestamp) -> bool {
         self.state == ContactState::Verified
-            && self.role == ContactRole::Owner
+            && guards_acceptance(self.kind, self.role)
             && self.replaces.is_none()
+            && self.speaks_from.is_some_and(|from| from <= now)
     }
 }
 
@@ -175,38 +184,50 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn consent(&mut self, number: u64, proof: &Proof) -> Stopped<()> {
+    pub(super) fn consent(&mut self, number: u64, word: MerchantsWord) -> Stopped<()> {
         let new = self.contact(number)?;
+        self.stale("the contact", new.version)?;
         let Some(old) = new.replaces else {
             let what = "the contact to be replaced";
             let remedy = "enter the new one as its replacement";
             return Err(Refusal::Missing { what, remedy }.into());
         };
         let old = self.contact(old)?;
-        match proof {
-            Proof::Challenge(challenge) => {
-                self.approved_challenge(*challenge, Purpose::ChangePhoneOld, number, |contact| {
-                    contact.id == old.id
+        let proof = match word {
+            MerchantsWord::Challenge(challenge) => {
+                // Who makes a phone the owner's has the owner's word: not that of the service's phone which it replaces.
+                let is_owners = guards_acceptance(new.kind, new.role);
+                let now = self.now();
+                self.approved_challenge(challenge, Purpose::ChangePhoneOld, number, |contact| {
+                    (contact.id == old.id && !is_owners)
                         || contact.merchant == old.merchant
-                            && contact.speaks_for_merchant()
+                            && contact.speaks_for_merchant(now)
                             && contact.id != number
                 })?;
+                Proof::Challenge(challenge)
             }
-            Proof::Counter { first, second } => two_persons(first, second)?,
-        }
+            MerchantsWord::Evidence(evidence) => {
+                let about = format!("contact {number}");
+                self.seen_by_two(evidence, &about, Allows::ReplaceContact)?
+            }
+        };
         self.db
             .prepare_cached("UPDATE contact SET consent = ?2, consent_at = ?3 WHERE id = ?1")?
             .execute(params![
                 to_sql(number),
-                serde_json::to_string(proof).unwrap_or_default(),
+                serde_json::to_string(&proof).unwrap_or_default(),
                 to_sql(self.now().0)
             ])?;
+        let first = match &proof {
+            Proof::Counter { first, .. } => first.clone(),
+            Proof::Challenge(_) => String::new(),
+        };
         let new = ContactRow {
-            consent: Some((proof.clone(), self.now())),
+            consent: Some((proof, self.now())),
             version: new.version + 1,
             ..new
         };
-        self.write_contact(&new, "contact.change_agreed", "", "")?;
+        self.write_contact(&new, "contact.change_agreed", "", &first)?;
         if new.state == ContactState::Verified {
             self.take_over(&new)?;
         }
@@ -230,6 +251,10 @@ impl Step<'_> {
                 let (by, note) = self.use_evidence(evidence, &about, Allows::VerifyContact)?;
                 self.verified(contact, &note, &by)
             }
+            ContactEvent::Confirm => {
+                super::said("what was seen", note)?;
+                self.confirmed(contact, note)
+            }
             ContactEvent::Suspect | ContactEvent::Revoke => {
                 super::said("why", note)?;
                 self.lose(contact, event, note, last_too)
@@ -246,10 +271,16 @@ impl Step<'_> {
     ) -> Stopped<()> {
         contact.state = contact::apply(contact.state, ContactEvent::Verify)?;
         contact.version += 1;
+        contact.speaks_from = self.speaks_from(&contact, checker)?;
         self.one_identity(contact.merchant, contact.role, &contact.hash)?;
         self.was_given_up(contact.merchant, &contact.hash, "verified for")?;
         if contact.replaces.is_none() && guards_acceptance(contact.kind, contact.role) {
-            let text = format!("{} is a verified phone of the owner now", contact.masked);
+            let from = match contact.speaks_from {
+                Some(from) if from <= self.now() => "now",
+                Some(_) => "now, and speaks for the shop in 12 hours",
+                None => "now, and speaks for the shop when our staff confirmed it",
+            };
+            let text = format!("{} is a verified phone of the owner {from}", contact.masked);
             self.notify(contact.merchant, ContactEvent::Verify.event(), &text)?;
         }
         if !checker.is_empty() {
@@ -264,10 +295,100 @@ impl Step<'_> {
                 self.take_over(&contact)?;
             }
             // Without the old holder's word the new one is a further contact and replaces nothing yet.
-        } else if guards_acceptance(contact.kind, contact.role) {
+        } else if contact.speaks_for_merchant(self.now()) {
             self.phone_is_back(contact.merchant, contact.id)?;
         }
         Ok(())
+    }
+
+    /// From when a phone that was just verified speaks for the merchant; see the module.
+    fn speaks_from(&self, contact: &ContactRow, checker: &str) -> Stopped<Option<Timestamp>> {
+        let now = self.now();
+        // What has spoken already was doubted, and is the merchant's after all.
+        let spoke = contact.speaks_from.is_some_and(|from| from <= now);
+        if spoke || !checker.is_empty() {
+            return Ok(contact.speaks_from.filter(|_| spoke).or(Some(now)));
+        }
+        if contact.replaces.is_some() {
+            return Ok(None);
+        }
+        let had_one: bool = self
+            .db
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM contact c JOIN contact_change h ON h.contact = c.id \
+                 WHERE c.merchant = ?1 AND c.id <> ?2 AND c.kind = 'phone' AND c.role = 'owner' \
+                 AND h.state = 'verified')",
+            )?
+            .query_row(params![contact.merchant, to_sql(contact.id)], |row| {
+                row.get(0)
+            })?;
+        if !had_one {
+            return Ok(Some(now));
+        }
+        let others = self.speaking_beside(contact)?;
+        Ok((others > 0).then_some(Timestamp(now.0.saturating_add(COOLING))))
+    }
+
+    /// How many other phones speak for a contact's merchant now.
+    fn speaking_beside(&self, contact: &ContactRow) -> Stopped<u32> {
+        let others = self
+            .db
+            .prepare_cached(
+                "SELECT count(*) FROM contact WHERE merchant = ?1 AND id <> ?2 AND state = 'verified' \
+                 AND kind = 'phone' AND role = 'owner' AND replaces IS NULL AND speaks_from <= ?3",
+            )?
+            .query_row(
+                params![
+                    contact.merchant,
+                    to_sql(contact.id),
+                    to_sql(self.now().0)
+                ],
+                |row| row.get(0),
+            )?;
+        Ok(others)
+    }
+
+    /// Another person than entered it says that a verified phone is the merchant's: it speaks from now on.
+    fn confirmed(&mut self, mut contact: ContactRow, note: &str) -> Stopped<()> {
+        contact.state = contact::apply(contact.state, ContactEvent::Confirm)?;
+        let entered_by: String = self
+            .db
+            .prepare_cached(
+                "SELECT actor FROM contact_change WHERE contact = ?1 ORDER BY version LIMIT 1",
+            )?
+            .query_row([to_sql(contact.id)], |row| row.get(0))?;
+        two_persons(&entered_by, &self.actor.name)?;
+        let unfit = |state, remedy| Refusal::State {
+            thing: "contact",
+            state,
+            verb: "confirmed",
+            remedy,
+        };
+        if !guards_acceptance(contact.kind, contact.role) {
+            let remedy = "a code is enough for others";
+            return Err(unfit("not a phone of the owner", remedy).into());
+        }
+        if contact.speaks_for_merchant(self.now()) {
+            let remedy = "nothing has to be done";
+            return Err(unfit("one that speaks for the merchant already", remedy).into());
+        }
+        if let Some(old) = contact.replaces {
+            if self.contact(old)?.state != ContactState::Revoked {
+                let remedy = "have that one's holder agree (`posgate contact consent`)";
+                return Err(unfit("to take another's place", remedy).into());
+            }
+            self.db
+                .prepare_cached("UPDATE contact SET replaces = NULL WHERE id = ?1")?
+                .execute([to_sql(contact.id)])?;
+            contact.replaces = None;
+        }
+        contact.version += 1;
+        contact.speaks_from = Some(self.now());
+        let text = format!("{} speaks for the shop now", contact.masked);
+        self.notify(contact.merchant, ContactEvent::Confirm.event(), &text)?;
+        let event = ContactEvent::Confirm.event();
+        self.write_contact(&contact, event, note, &entered_by)?;
+        self.phone_is_back(contact.merchant, contact.id)
     }
 
     /// The new contact is verified and the old one's holder agreed: the old one goes, in the same step.
@@ -301,9 +422,10 @@ impl Step<'_> {
             });
             self.write_contact(&old, ContactEvent::Revoke.event(), &note, "")?;
         }
+        // The owner's word, or that of two members of staff, stands behind it.
         self.db
-            .prepare_cached("UPDATE contact SET replaces = NULL WHERE id = ?1")?
-            .execute([to_sql(new.id)])?;
+            .prepare_cached("UPDATE contact SET replaces = NULL, speaks_from = ?2 WHERE id = ?1")?
+            .execute(params![to_sql(new.id), to_sql(now.0)])?;
         if guards_acceptance(new.kind, new.role) {
             self.phone_is_back(new.merchant, new.id)?;
         }
@@ -340,25 +462,12 @@ impl Step<'_> {
         note: &str,
         last_too: bool,
     ) -> Stopped<()> {
-        let was_verified = contact.state == ContactState::Verified;
+        // One that is to take another's place speaks for nobody before that one's holder agreed; nor does one that nobody
+        // agreed to while the others, who were told of it, may still object.
+        let spoke = contact.speaks_for_merchant(self.now());
         contact.state = contact::apply(contact.state, event)?;
         contact.version += 1;
-        let concerns = was_verified && guards_acceptance(contact.kind, contact.role);
-        // One that is to take another's place has none before that one's holder agreed; and one that nobody agreed to has
-        // none while the others, who were told of it, may still object.
-        let others: u32 = self.db.query_row(
-            "SELECT count(*) FROM contact c WHERE merchant = ?1 AND id <> ?2 AND state = 'verified' \
-             AND kind = 'phone' AND role = 'owner' AND replaces IS NULL AND (consent IS NOT NULL \
-             OR (SELECT max(at) FROM contact_change WHERE contact = c.id AND event = ?4) <= ?3)",
-            params![
-                contact.merchant,
-                to_sql(contact.id),
-                to_sql(self.now().0.saturating_sub(COOLING)),
-                ContactEvent::Verify.event()
-            ],
-            |row| row.get(0),
-        )?;
-        let is_last = concerns && others == 0;
+        let is_last = spoke && self.speaking_beside(&contact)? == 0;
         if is_last && !last_too && event == ContactEvent::Revoke {
             return Err(Refusal::State {
                 thing: "contact",
@@ -366,7 +475,8 @@ impl Step<'_> {
                 verb: "revoked",
                 remedy: "enter its replacement and have it agreed to (`posgate contact consent`), which gives this \
                          one up; or say that the terminals are to wait for one. A phone that nobody agreed to counts \
-                         12 hours after it was verified",
+                         12 hours after it was verified, or when another person confirms it (`posgate contact \
+                         confirm`)",
             }
             .into());
         }
@@ -376,6 +486,12 @@ impl Step<'_> {
         }
         self.write_contact(&contact, event.event(), note, "")?;
         if is_last {
+            // Nobody is left who could object to what waits its 12 hours.
+            self.db
+                .prepare_cached(
+                    "UPDATE contact SET speaks_from = NULL WHERE merchant = ?1 AND speaks_from > ?2",
+                )?
+                .execute(params![contact.merchant, to_sql(self.now().0)])?;
             self.doubt_all(contact.merchant, RependReason::Phone, note)?;
         }
         self.done.number = contact.id;
@@ -477,13 +593,14 @@ impl Step<'_> {
         self.db
             .prepare_cached(
                 "UPDATE contact SET state = ?2, version = ?3, watched_until = CASE WHEN ?2 = 'revoked' \
-                 THEN ?4 ELSE 0 END WHERE id = ?1",
+                 THEN ?4 ELSE 0 END, speaks_from = ?5 WHERE id = ?1",
             )?
             .execute(params![
                 to_sql(contact.id),
                 contact.state.name(),
                 contact.version,
-                to_sql(self.now().after(WATCH).0)
+                to_sql(self.now().after(WATCH).0),
+                contact.speaks_from.map(|from| to_sql(from.0))
             ])?;
         self.db
             .prepare_cached("INSERT INTO contact_change VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")?
@@ -514,12 +631,13 @@ impl Step<'_> {
 }
 
 const CONTACT: &str = "SELECT id, merchant, kind, role, state, value_hash, masked, replaces, consent, \
-    consent_at, version FROM contact";
+    consent_at, version, speaks_from FROM contact";
 
 fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
     let replaces: Option<i64> = row.get(7)?;
     let consent: Option<String> = row.get(8)?;
     let consent_at: Option<i64> = row.get(9)?;
+    let speaks_from: Option<i64> = row.get(11)?;
     let consent = consent
         .and_then(|text| serde_json::from_str(&text).ok())
         .zip(consent_at.map(|at| Timestamp(from_sql(at))));
@@ -534,6 +652,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         masked: row.get(6)?,
         replaces: replaces.map(from_sql),
         consent,
+        speaks_from: speaks_from.map(|from| Timestamp(from_sql(from))),
         version: row.get(10)?,
     })
 }

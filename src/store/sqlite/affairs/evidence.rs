@@ -6,11 +6,14 @@ use serde_json::{Value, json};
 use super::{Held, Step, Stopped, from_sql, said, to_sql};
 use crate::binding::Refusal;
 use crate::binding::refusal::two_persons;
+use crate::binding::unbinding::Proof;
 use crate::store::command::Allows;
 use crate::store::registry::RegistryError;
 
 /// How long evidence is good, in microseconds: a week.
 pub(super) const GOOD_FOR: u64 = 7 * 86_400_000_000;
+/// Evidence that lapsed, told in one minute; the rest in the next.
+const LAPSES_TOLD: u32 = 100;
 
 /// A case as a command finds it.
 #[derive(Clone, Debug)]
@@ -29,7 +32,16 @@ struct Filed {
     filed_by: String,
     note: String,
     filed_at: u64,
-    is_used: bool,
+    ended: Option<Ended>,
+}
+
+/// How evidence came to its end before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Somebody acted on it.
+    Used,
+    /// Who filed it took it back, or another person did not believe it.
+    Refused,
 }
 
 impl Step<'_> {
@@ -99,8 +111,10 @@ impl Step<'_> {
                 found.allows, found.about
             ));
         }
-        if found.is_used {
-            return unproven(format!("evidence {number} was used already"));
+        match found.ended {
+            Some(Ended::Used) => return unproven(format!("evidence {number} was used already")),
+            Some(Ended::Refused) => return unproven(format!("evidence {number} was refused")),
+            None => {}
         }
         if self.now().0 > found.filed_at.saturating_add(GOOD_FOR) {
             return unproven(format!("evidence {number} is older than a week"));
@@ -117,21 +131,106 @@ impl Step<'_> {
         Ok((filed_by, format!("evidence {number}: {note}")))
     }
 
+    /// What two members of staff saw: one filed it, and the other acts on it now.
+    pub(super) fn seen_by_two(&self, evidence: u64, about: &str, allows: Allows) -> Stopped<Proof> {
+        let (first, _note) = self.use_evidence(Some(evidence), about, allows)?;
+        Ok(Proof::Counter {
+            first,
+            second: self.actor.name.clone(),
+        })
+    }
+
+    /// Nobody may act on it any more.
+    pub(super) fn refuse_evidence(&mut self, number: u64, note: &str) -> Stopped<()> {
+        said("why", note)?;
+        let found = self
+            .filed(number)?
+            .ok_or_else(|| Self::not_there("evidence", number))?;
+        let lapsed = self.now().0 > found.filed_at.saturating_add(GOOD_FOR);
+        let state = match found.ended {
+            Some(Ended::Used) => Some("used"),
+            Some(Ended::Refused) => Some("refused"),
+            None if lapsed => Some("older than a week"),
+            None => None,
+        };
+        if let Some(state) = state {
+            return Err(Refusal::State {
+                thing: "evidence",
+                state,
+                verb: "refused",
+                remedy: "nothing can be done with it any more",
+            }
+            .into());
+        }
+        self.db
+            .prepare_cached("UPDATE evidence SET refused_by = ?2, refused_at = ?3 WHERE id = ?1")?
+            .execute(params![
+                to_sql(number),
+                self.actor.name,
+                to_sql(self.now().0)
+            ])?;
+        self.done.number = number;
+        let event = match two_persons(&found.filed_by, &self.actor.name) {
+            Ok(()) => "evidence.refused",
+            Err(_same) => "evidence.withdrawn",
+        };
+        self.tell(
+            event,
+            found.about,
+            json!({ "evidence": number, "allows": found.allows, "filed_by": found.filed_by }),
+            Value::Null,
+            json!({ "note": note.trim() }),
+        )
+    }
+
+    /// Evidence that nobody acted on in its week: the audit trail says so, once.
+    pub(super) fn lapse_evidence(&mut self) -> Stopped<()> {
+        let before = to_sql(self.now().0.saturating_sub(GOOD_FOR));
+        let lapsed: Vec<(u64, String, String, String)> = {
+            let mut all = self.db.prepare_cached(
+                "SELECT id, about, allows, filed_by FROM evidence WHERE used_at IS NULL \
+                 AND refused_at IS NULL AND lapse_told = 0 AND filed_at < ?1 ORDER BY id LIMIT ?2",
+            )?;
+            let rows = all.query_map(params![before, LAPSES_TOLD], |row| {
+                Ok((from_sql(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for (number, about, allows, filed_by) in lapsed {
+            self.db
+                .prepare_cached("UPDATE evidence SET lapse_told = 1 WHERE id = ?1")?
+                .execute([to_sql(number)])?;
+            self.tell(
+                "evidence.lapsed",
+                about,
+                json!({ "evidence": number, "allows": allows, "filed_by": filed_by }),
+                Value::Null,
+                Value::Null,
+            )?;
+        }
+        Ok(())
+    }
+
     fn filed(&self, number: u64) -> Stopped<Option<Filed>> {
         let found = self
             .db
             .prepare_cached(
-                "SELECT about, allows, filed_by, note, filed_at, used_at IS NOT NULL FROM evidence \
-                 WHERE id = ?1",
+                "SELECT about, allows, filed_by, note, filed_at, used_at IS NOT NULL, \
+                 refused_at IS NOT NULL FROM evidence WHERE id = ?1",
             )?
             .query_row([to_sql(number)], |row| {
+                let (used, refused): (bool, bool) = (row.get(5)?, row.get(6)?);
                 Ok(Filed {
                     about: row.get(0)?,
                     allows: row.get(1)?,
                     filed_by: row.get(2)?,
                     note: row.get(3)?,
                     filed_at: from_sql(row.get(4)?),
-                    is_used: row.get(5)?,
+                    ended: match (used, refused) {
+                        (true, _) => Some(Ended::Used),
+                        (false, true) => Some(Ended::Refused),
+                        (false, false) => None,
+                    },
                 })
             })
             .optional()?;

@@ -367,6 +367,7 @@ impl Step<'_> {
                 note,
                 sha256,
             } => self.file_evidence(about, *allows, note, sha256),
+            Command::RefuseEvidence { evidence, note } => self.refuse_evidence(*evidence, note),
             Command::AddContact {
                 acquirer,
                 merchant,
@@ -375,7 +376,7 @@ impl Step<'_> {
                 value,
                 replaces,
             } => self.add_contact(*acquirer, *merchant, *kind, *role, value, *replaces),
-            Command::ConsentToChange { contact, proof } => self.consent(*contact, proof),
+            Command::ConsentToChange { contact, word } => self.consent(*contact, *word),
             Command::Contact {
                 contact,
                 event,

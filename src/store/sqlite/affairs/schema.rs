@@ -367,3 +367,14 @@ pub(in crate::store::sqlite) const PAYOUTS: &str = "
 CREATE INDEX binding_change_at ON binding_change(at);
 CREATE INDEX hold_lifted ON hold(lifted_at) WHERE lifted_at IS NOT NULL;
 ";
+
+/// From when a phone speaks for its merchant: what was verified before has done so. And how evidence ends.
+pub(in crate::store::sqlite) const SECOND_PERSONS: &str = "
+ALTER TABLE contact ADD COLUMN speaks_from INTEGER;     -- NULL: not before another person confirms it
+UPDATE contact SET speaks_from = 0 WHERE state IN ('verified', 'suspect');
+ALTER TABLE evidence ADD COLUMN refused_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE evidence ADD COLUMN refused_at INTEGER;
+ALTER TABLE evidence ADD COLUMN lapse_told INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX evidence_open ON evidence(filed_at)
+    WHERE used_at IS NULL AND refused_at IS NULL AND lapse_told = 0;
+";

@@ -12,7 +12,7 @@ use crate::binding::hold::{Explained, HoldState};
 use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::replacement::DeviceTest;
-use crate::binding::unbinding::{Channel, Claim, Export, Proof, UnbindReason};
+use crate::binding::unbinding::{Channel, Claim, Export, UnbindReason};
 use crate::binding::watch::BindingRules;
 use crate::binding::wipe::{KeyMark, KeysSaid, WipeResult};
 use crate::binding::{AccountStatus, BindingState, HoldScope, ReasonSet, RependReason};
@@ -310,6 +310,16 @@ fn revoke(contact: u64, last_too: bool) -> Command {
     }
 }
 
+fn confirm(contact: u64) -> Command {
+    Command::Contact {
+        contact,
+        event: ContactEvent::Confirm,
+        note: "called back at the shop".into(),
+        evidence: None,
+        last_too: false,
+    }
+}
+
 #[test]
 fn a_binding_is_active_after_a_second_person_and_its_device_and_not_before() {
     let mut desk = Desk::new();
@@ -430,7 +440,8 @@ fn t05_broken_before_made_waits_for_the_new_phone_and_both_reasons_need_proof() 
         reasons: ReasonSet::EMPTY.with(RependReason::Location),
         note: "moved".into(),
     });
-    desk.owner_phone(2);
+    let second = desk.owner_phone(2);
+    desk.checked(confirm(second));
     assert_eq!(
         desk.state("T1"),
         (BindingState::RePending, "location".into())
@@ -486,7 +497,7 @@ fn made_before_broken_never_stops_the_terminal() {
     desk.answer(other, Purpose::ReleaseHold, RIGHT);
     let consent = |challenge| Command::ConsentToChange {
         contact: new,
-        proof: Proof::Challenge(challenge),
+        word: MerchantsWord::Challenge(challenge),
     };
     assert!(desk.refused(MAKER, consent(other)).contains("exactly this"));
     desk.now += 2 * MINUTE;
@@ -509,15 +520,25 @@ fn a_number_that_cannot_be_asked_any_more_goes_after_a_night() {
     let mut desk = Desk::new();
     let old = desk.phone;
     let new = desk.phone_of(2, ContactRole::Owner, Some(old));
-    let staff = |second: &str| Command::ConsentToChange {
+    let consent = |evidence| Command::ConsentToChange {
         contact: new,
-        proof: Proof::Counter {
-            first: MAKER.into(),
-            second: second.into(),
-        },
+        word: MerchantsWord::Evidence(evidence),
     };
-    assert!(desk.refused(MAKER, staff(MAKER)).contains("another person"));
-    desk.ok(staff(CHECKER));
+    // A colleague's name is nobody's word: the colleague says so, and not for something else.
+    let told = desk.refused(MAKER, consent(77));
+    assert!(told.contains("there is no evidence 77"), "{told}");
+    let other = desk.evidence(&format!("contact {new}"), Allows::VerifyContact);
+    let told = desk.refused(CHECKER, consent(other));
+    assert!(told.contains("and nothing else"), "{told}");
+    let seen = desk.evidence(&format!("contact {new}"), Allows::ReplaceContact);
+    // Nor is the same person under another token, or under a name that looks the same.
+    for same in [MAKER, "li wei", "L\u{456} Wei"] {
+        let told = desk.refused(same, consent(seen));
+        assert!(told.contains("another person"), "{same}: {told}");
+    }
+    desk.checked(consent(seen));
+    let told = desk.refused(CHECKER, consent(seen));
+    assert!(told.contains("used already"), "{told}");
     desk.prove(new);
     assert_eq!(desk.contact_state(old), ContactState::Verified);
     desk.now += 12 * 60 * MINUTE;
@@ -1282,7 +1303,7 @@ fn submitted(desk: &mut Desk) -> u64 {
     desk.ok(step(case, UnbindStep::Confirm(claim())));
     desk.now += 30 * MINUTE;
     let sent = desk.send(desk.phone, Purpose::Unbind, case).unwrap();
-    let prove = step(case, UnbindStep::Prove(Proof::Challenge(sent)));
+    let prove = step(case, UnbindStep::Prove(MerchantsWord::Challenge(sent)));
     assert!(desk.refused(MAKER, prove.clone()).contains("exactly this"));
     desk.answer(sent, Purpose::Unbind, RIGHT);
     desk.ok(prove);
@@ -2546,7 +2567,8 @@ fn a_cancelled_drain_comes_back_with_its_reasons_and_suspended_as_it_was() {
     // The owner's last phone is given up meanwhile, and another one proven.
     desk.ok(revoke(desk.phone, true));
     assert!(desk.state("T1").1.contains("phone"));
-    desk.owner_phone(2);
+    let second = desk.owner_phone(2);
+    desk.checked(confirm(second));
     desk.ok(step(case, UnbindStep::Cancel("stays".into())));
     let (state, reasons) = desk.state("T1");
     assert_eq!(state, BindingState::Suspended);
@@ -2574,13 +2596,10 @@ fn what_time_cannot_do_for_one_it_does_for_the_others() {
         .unwrap();
     let second = desk.phone_of(2, ContactRole::Owner, Some(desk.phone));
     desk.prove_new(second);
-    let proof = Proof::Counter {
-        first: MAKER.into(),
-        second: CHECKER.into(),
-    };
-    desk.ok(Command::ConsentToChange {
+    let seen = desk.evidence(&format!("contact {second}"), Allows::ReplaceContact);
+    desk.checked(Command::ConsentToChange {
         contact: second,
-        proof,
+        word: MerchantsWord::Evidence(seen),
     });
     desk.now += 13 * 60 * MINUTE;
     desk.ok(Command::Tick);
@@ -2598,7 +2617,7 @@ fn who_waits_to_replace_a_phone_speaks_for_nobody() {
     desk.answer(sent, Purpose::ChangePhoneOld, RIGHT);
     let consent = Command::ConsentToChange {
         contact: second,
-        proof: Proof::Challenge(sent),
+        word: MerchantsWord::Challenge(sent),
     };
     let told = desk.refused(MAKER, consent);
     assert!(told.contains("exactly this"), "{told}");
@@ -2625,12 +2644,18 @@ fn an_unbinding_is_proven_by_an_owners_phone_of_before_the_case() {
         desk.now += 30 * MINUTE;
         let sent = desk.send(contact, Purpose::Unbind, case).unwrap();
         desk.answer(sent, Purpose::Unbind, RIGHT);
-        desk.refused(MAKER, step(case, UnbindStep::Prove(Proof::Challenge(sent))));
+        desk.refused(
+            MAKER,
+            step(case, UnbindStep::Prove(MerchantsWord::Challenge(sent))),
+        );
     }
     desk.now += 30 * MINUTE;
     let sent = desk.send(desk.phone, Purpose::Unbind, case).unwrap();
     desk.answer(sent, Purpose::Unbind, RIGHT);
-    desk.ok(step(case, UnbindStep::Prove(Proof::Challenge(sent))));
+    desk.ok(step(
+        case,
+        UnbindStep::Prove(MerchantsWord::Challenge(sent)),
+    ));
 }
 
 #[test]
@@ -2701,6 +2726,7 @@ fn a_terminal_is_activated_only_while_its_merchant_could_be_approved() {
     let refused = desk.refused(MAKER, activate(challenge));
     assert!(refused.contains("verified phone of the owner"), "{refused}");
     desk.phone = desk.owner_phone(2);
+    desk.checked(confirm(desk.phone));
     // The device was lost and found meanwhile.
     for event in [DeviceEvent::Lose, DeviceEvent::Find] {
         desk.ok(Command::Device {
@@ -3221,4 +3247,228 @@ fn a_hold_stops_the_payout_of_a_whole_line_and_of_closed_bindings() {
     desk.ok(place(key("T2")));
     assert_eq!(paid(&mut desk, old), today);
     assert_eq!(paid(&mut desk, new), today);
+}
+
+#[test]
+fn a_case_at_the_counter_is_proven_by_two_who_saw_the_originals() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let open = |channel| Command::OpenUnbinding {
+        key: key("T1"),
+        channel,
+        reason: UnbindReason::Closure,
+        note: "shop closes".into(),
+        effective_at: Timestamp(1),
+    };
+    let case = desk.ok(open(Channel::Counter)).number;
+    desk.ok(step(case, UnbindStep::Confirm(claim())));
+    let prove = |case, evidence| step(case, UnbindStep::Prove(MerchantsWord::Evidence(evidence)));
+    let seen = desk.evidence(&format!("case {case}"), Allows::ProveIdentity);
+    for same in [MAKER, "LI WEI", "Li W\u{435}i"] {
+        let told = desk.refused(same, prove(case, seen));
+        assert!(told.contains("another person"), "{same}: {told}");
+    }
+    let coded = step(case, UnbindStep::Prove(MerchantsWord::Challenge(1)));
+    let told = desk.refused(MAKER, coded);
+    assert!(told.contains("two members of staff"), "{told}");
+    desk.checked(prove(case, seen));
+    let view = desk.registry.case_view(case).unwrap().unwrap();
+    let Some(CaseBody::Unbinding(body)) = view.body else {
+        panic!("{view:?}");
+    };
+    let counter = crate::binding::unbinding::Proof::Counter {
+        first: MAKER.into(),
+        second: CHECKER.into(),
+    };
+    assert_eq!(body.proof, Some(counter));
+    desk.ok(step(case, UnbindStep::Cancel("stays".into())));
+    // What was seen for one case is nothing for another, and a case online takes no word of staff.
+    let case = desk.ok(open(Channel::Online)).number;
+    desk.ok(step(case, UnbindStep::Confirm(claim())));
+    let told = desk.refused(CHECKER, prove(case, seen));
+    assert!(told.contains("a code on a contact"), "{told}");
+}
+
+#[test]
+fn evidence_is_refused_taken_back_or_lapses_and_the_trail_has_it() {
+    let mut desk = Desk::new();
+    let phone = desk.phone_of(2, ContactRole::Owner, Some(desk.phone));
+    let about = format!("contact {phone}");
+    let events = |desk: &Desk| -> Vec<String> {
+        let mut all = desk
+            .registry
+            .db()
+            .prepare("SELECT event FROM audit WHERE event LIKE 'evidence.%' ORDER BY number DESC LIMIT 2")
+            .unwrap();
+        let rows = all.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let refuse = |evidence| Command::RefuseEvidence {
+        evidence,
+        note: "that is not the owner".into(),
+    };
+    let consent = |evidence| Command::ConsentToChange {
+        contact: phone,
+        word: MerchantsWord::Evidence(evidence),
+    };
+    let first = desk.evidence(&about, Allows::ReplaceContact);
+    desk.checked(refuse(first));
+    assert_eq!(events(&desk), ["evidence.refused", "evidence.filed"]);
+    let told = desk.refused(CHECKER, consent(first));
+    assert!(told.contains("was refused"), "{told}");
+    assert!(desk.refused(CHECKER, refuse(first)).contains("is refused"));
+    let second = desk.evidence(&about, Allows::ReplaceContact);
+    desk.ok(refuse(second));
+    assert_eq!(events(&desk)[0], "evidence.withdrawn");
+    let third = desk.evidence(&about, Allows::ReplaceContact);
+    desk.now += 7 * DAY;
+    desk.ok(Command::Tick);
+    assert_eq!(events(&desk)[0], "evidence.filed");
+    desk.now += 1;
+    desk.ok(Command::Tick);
+    desk.ok(Command::Tick);
+    assert_eq!(events(&desk), ["evidence.lapsed", "evidence.filed"]);
+    let told = desk.refused(CHECKER, refuse(third));
+    assert!(told.contains("older than a week"), "{told}");
+    assert!(desk.refused(CHECKER, refuse(99)).contains("99"));
+    let listed = desk
+        .registry
+        .evidence_views(Timestamp(desk.now - DAY), Part::first(10))
+        .unwrap();
+    let listed: Vec<_> = listed.iter().map(|each| each.evidence).collect();
+    assert_eq!(
+        listed,
+        [third],
+        "neither what was refused nor what was taken back"
+    );
+}
+
+#[test]
+fn nobody_gives_a_shops_word_to_a_phone_alone() {
+    for event in [ContactEvent::Revoke, ContactEvent::Suspect] {
+        let mut desk = Desk::new();
+        desk.active("T1", "SN1");
+        desk.ok(Command::Contact {
+            contact: desk.phone,
+            event,
+            note: "number given up".into(),
+            evidence: None,
+            last_too: true,
+        });
+        let new = desk.owner_phone(2);
+        // It is verified, and the shop waits.
+        assert_eq!(desk.contact_state(new), ContactState::Verified);
+        let phone = (BindingState::RePending, "phone".to_owned());
+        assert_eq!(desk.state("T1"), phone);
+        // Not by waiting, not by entering a third one that the second agrees to, nor by replacing another contact.
+        desk.now += DAY;
+        desk.ok(Command::Tick);
+        assert_eq!(desk.state("T1"), phone);
+        let third = desk.phone_of(3, ContactRole::Owner, Some(new));
+        desk.prove_new(third);
+        desk.now += 30 * MINUTE;
+        let sent = desk.send(new, Purpose::ChangePhoneOld, third).unwrap();
+        desk.answer(sent, Purpose::ChangePhoneOld, RIGHT);
+        let consent = |contact, sent| Command::ConsentToChange {
+            contact,
+            word: MerchantsWord::Challenge(sent),
+        };
+        let told = desk.refused(MAKER, consent(third, sent));
+        assert!(told.contains("exactly this"), "{told}");
+        let service = desk.phone_of(4, ContactRole::Service, None);
+        desk.prove(service);
+        let fourth = desk.phone_of(5, ContactRole::Owner, Some(service));
+        desk.prove_new(fourth);
+        desk.now += 30 * MINUTE;
+        let sent = desk.send(service, Purpose::ChangePhoneOld, fourth).unwrap();
+        desk.answer(sent, Purpose::ChangePhoneOld, RIGHT);
+        let told = desk.refused(MAKER, consent(fourth, sent));
+        assert!(told.contains("exactly this"), "{told}");
+        assert_eq!(desk.state("T1"), phone);
+        // Who entered it does not confirm it, however the name is written.
+        for same in [MAKER, "li  WEI", "L\u{456} Wei"] {
+            let told = desk.refused(same, confirm(new));
+            assert!(told.contains("another person"), "{told}");
+        }
+        desk.checked(confirm(new));
+        assert_eq!(desk.state("T1"), (BindingState::Active, String::new()));
+        let told = desk.refused(CHECKER, confirm(new));
+        assert!(told.contains("speaks for the merchant already"), "{told}");
+        let told = desk.refused(CHECKER, confirm(service));
+        assert!(told.contains("a code is enough"), "{told}");
+    }
+}
+
+#[test]
+fn what_was_doubted_speaks_again_when_its_code_comes_back() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.ok(Command::Contact {
+        contact: desk.phone,
+        event: ContactEvent::Suspect,
+        note: "messages come back".into(),
+        evidence: None,
+        last_too: false,
+    });
+    assert_eq!(desk.state("T1").1, "phone");
+    desk.now += 30 * MINUTE;
+    desk.prove(desk.phone);
+    assert_eq!(desk.state("T1"), (BindingState::Active, String::new()));
+}
+
+#[test]
+fn a_further_phone_says_nothing_of_money_in_its_first_night_and_none_when_nobody_can_object() {
+    let mut desk = Desk::new();
+    let binding = desk.active("T1", "SN1");
+    desk.account_of_merchant("A-002");
+    desk.ok(Command::RequestAccountChange {
+        key: key("T1"),
+        account: "A-002".into(),
+        note: "new bank".into(),
+    });
+    let further = desk.owner_phone(2);
+    let agrees = |desk: &mut Desk| {
+        desk.now += 30 * MINUTE;
+        let sent = desk.send(further, Purpose::ChangeAccount, binding).unwrap();
+        desk.answer(sent, Purpose::ChangeAccount, RIGHT);
+        desk.by(
+            MAKER,
+            Command::ConfirmAccountChange {
+                key: key("T1"),
+                word: MerchantsWord::Challenge(sent),
+            },
+        )
+    };
+    let told = agrees(&mut desk).unwrap_err().to_string();
+    assert!(told.contains("exactly this"), "{told}");
+    // The first is given up before the night is over: there is nobody to object any more, and the night helps nobody.
+    desk.ok(revoke(desk.phone, true));
+    desk.now += 12 * 60 * MINUTE;
+    desk.ok(Command::Tick);
+    assert!(agrees(&mut desk).is_err());
+    assert_eq!(desk.state("T1").1, "phone");
+    desk.checked(confirm(further));
+    agrees(&mut desk).unwrap();
+}
+
+#[test]
+fn an_activation_code_goes_to_the_owners_phone_and_to_no_other() {
+    let mut desk = Desk::new();
+    let binding = desk.requested("T1", "SN1");
+    desk.checked(Command::ApproveBinding {
+        key: key("T1"),
+        network: "N-1".into(),
+    });
+    let till = desk.phone_of(4, ContactRole::Operator, None);
+    desk.prove(till);
+    let further = desk.owner_phone(5);
+    desk.now += 30 * MINUTE;
+    for other in [till, further] {
+        let told = desk.send(other, Purpose::Bind, binding).unwrap_err();
+        assert!(
+            told.to_string().contains("speaks for the merchant"),
+            "{told}"
+        );
+    }
+    desk.send(desk.phone, Purpose::Bind, binding).unwrap();
 }

@@ -42,7 +42,8 @@ impl Step<'_> {
         for case in self.due_unbindings()? {
             self.apart(|step| step.unbinding(case, &UnbindStep::Start))?;
         }
-        self.apart(Self::take_over_cooled)
+        self.apart(Self::take_over_cooled)?;
+        self.apart(Self::lapse_evidence)
     }
 
     /// Nobody gave evidence in time.

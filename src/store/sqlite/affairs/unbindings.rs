@@ -10,7 +10,7 @@ use crate::binding::contact::ContactState;
 use crate::binding::merchant::MerchantKind;
 use crate::binding::unbinding::{Channel, Claim, Proof, UnbindReason, UnbindStage, Unbinding};
 use crate::binding::{BindingEvent, BindingState, Refusal, TerminalKey};
-use crate::store::command::{Allows, Notice, UnbindStep};
+use crate::store::command::{Allows, MerchantsWord, Notice, UnbindStep};
 
 const KIND: &str = "unbinding";
 
@@ -121,16 +121,9 @@ impl Step<'_> {
                 case.confirm(claim, &record)?;
                 "unbind.confirmed"
             }
-            UnbindStep::Prove(proof) => {
-                if let Proof::Challenge(challenge) = proof {
-                    let (merchant, opened_at) = (held.merchant, case.opened_at);
-                    let contact =
-                        self.approved_challenge(*challenge, Purpose::Unbind, number, |contact| {
-                            contact.merchant == merchant && contact.speaks_for_merchant()
-                        })?;
-                    self.was_verified(contact, opened_at)?;
-                }
-                case.prove(proof.clone())?;
+            UnbindStep::Prove(word) => {
+                let proof = self.proof_of(number, held, case, *word)?;
+                case.prove(proof)?;
                 "unbind.identity_proven"
             }
             UnbindStep::AddDocument(kind, sha256) => {
@@ -210,6 +203,32 @@ impl Step<'_> {
                 "unbind.cancelled"
             }
         })
+    }
+
+    /// Who proved that it is the merchant who asks.
+    fn proof_of(
+        &self,
+        number: u64,
+        held: &Held,
+        case: &Unbinding,
+        word: MerchantsWord,
+    ) -> Stopped<Proof> {
+        match word {
+            MerchantsWord::Challenge(challenge) => {
+                case.takes_codes()?;
+                let (merchant, now) = (held.merchant, self.now());
+                let contact =
+                    self.approved_challenge(challenge, Purpose::Unbind, number, |contact| {
+                        contact.merchant == merchant && contact.speaks_for_merchant(now)
+                    })?;
+                self.was_verified(contact, case.opened_at)?;
+                Ok(Proof::Challenge(challenge))
+            }
+            MerchantsWord::Evidence(evidence) => {
+                case.takes_staff()?;
+                self.seen_by_two(evidence, &format!("case {number}"), Allows::ProveIdentity)
+            }
+        }
     }
 
     /// That a contact was verified already when a case began.

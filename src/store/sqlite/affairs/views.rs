@@ -319,7 +319,7 @@ impl SqliteRegistry {
     ) -> rusqlite::Result<Vec<EvidenceView>> {
         let mut all = self.db().prepare_cached(
             "SELECT id, about, allows, note, sha256, filed_by, filed_at FROM evidence \
-             WHERE used_at IS NULL AND filed_at >= ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+             WHERE used_at IS NULL AND refused_at IS NULL AND filed_at >= ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
         )?;
         let since = to_sql(now.0.saturating_sub(GOOD_FOR));
         let rows = all.query_map(params![since, before(part), part.most], |row| {
@@ -444,7 +444,7 @@ impl SqliteRegistry {
 }
 
 const CONTACT: &str = "SELECT c.id, m.merchant_id, c.kind, c.role, c.masked, c.state, c.replaces, \
-    c.version, c.value, m.acquirer FROM contact c JOIN merchant m ON m.id = c.merchant";
+    c.version, c.value, m.acquirer, c.speaks_from FROM contact c JOIN merchant m ON m.id = c.merchant";
 
 fn contact_view(row: &Row<'_>) -> rusqlite::Result<ContactView> {
     let (kind, role, state): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(5)?);
@@ -460,6 +460,7 @@ fn contact_view(row: &Row<'_>) -> rusqlite::Result<ContactView> {
         version: row.get(7)?,
         sealed: row.get(8)?,
         acquirer: AcquirerId(row.get(9)?),
+        speaks_from_us: row.get::<_, Option<i64>>(10)?.map(from_sql),
     })
 }
 
