@@ -18,6 +18,7 @@ use super::terminals::key_of;
 use crate::base::MerchantId;
 use crate::binding::challenge::{Code, Purpose};
 use crate::binding::hold::{Explained, HoldScope};
+use crate::binding::tested::TestsShown;
 use crate::binding::{ReasonSet, RependReason};
 use crate::security::DataKeys;
 use crate::store::Registry;
@@ -104,6 +105,9 @@ enum Act {
         challenge: u64,
         /// Six digits
         code: String,
+        /// Number of the evidence (activate) that another person filed; needed where no test of the terminal was
+        /// approved here, or no keys are on record for its device
+        evidence: Option<u64>,
     },
     /// Something has to be verified anew
     Repend {
@@ -215,10 +219,30 @@ async fn act(
     let name = write.body.name();
     admin.permit_act(&write.caller, ACTIONS, name).await?;
     let keys = admin.switch.keys.clone();
+    let shown = match &write.body {
+        Act::Activate { .. } => admin.tests_at(&acquirer, &terminal).await?,
+        _other => TestsShown::default(),
+    };
     let make = move |registry: &mut dyn Registry, act: Act| {
-        command_of(registry, &keys, &acquirer, &terminal, act)
+        command_of(registry, &keys, &acquirer, &terminal, act, shown)
     };
     admin.command(write, version, make).await
+}
+
+impl Admin {
+    /// What the binding that a terminal has now has shown of its tests.
+    async fn tests_at(&self, acquirer: &str, terminal: &str) -> Result<TestsShown, Refusal> {
+        let registry = self.registry.clone();
+        let (acquirer, terminal) = (acquirer.to_owned(), terminal.to_owned());
+        let binding = blocking(move || {
+            let mut registry = registry.lock();
+            let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
+            let row = registry.show(key)?;
+            let row = row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
+            Ok(row.admission.binding)
+        });
+        self.tests_of(binding.await?).await
+    }
 }
 
 fn command_of(
@@ -227,6 +251,7 @@ fn command_of(
     acquirer: &str,
     terminal: &str,
     act: Act,
+    shown: TestsShown,
 ) -> Result<Command, Refusal> {
     let key = key_of(registry, acquirer, terminal)?;
     Ok(match act {
@@ -236,6 +261,7 @@ fn command_of(
             serial,
             challenge,
             code,
+            evidence,
         } => {
             let row = registry.show(key)?;
             let row = row.ok_or_else(|| Refusal::unknown("terminal", terminal))?;
@@ -250,6 +276,8 @@ fn command_of(
                 serial,
                 challenge,
                 code: hash(keys, challenge, matter, &code),
+                shown,
+                evidence,
             }
         }
         Act::Repend { reasons, note } => {

@@ -22,6 +22,7 @@ use super::problem::{Refusal, blocking};
 use super::transactions::amount_of;
 use crate::base::{BindingId, Timestamp};
 use crate::binding::drain::{Impact, Outstanding, Unsettled, hex_of};
+use crate::binding::tested::TestsShown;
 use crate::binding::unbinding::Export;
 use crate::binding::wipe::{KeyMark, KeysSaid};
 use crate::store::command::CaseView;
@@ -166,6 +167,14 @@ impl Admin {
         let ask = move |inquiry: &mut super::inquiry::Inquiry| {
             Ok(inquiry.reader.hanging_on(BindingId(binding))?)
         };
+        self.questions.ask(ask).await
+    }
+
+    /// What a binding that is being tested has shown by now.
+    pub(super) async fn tests_of(&self, binding: BindingId) -> Result<TestsShown, Refusal> {
+        self.questions.caught_up().await?;
+        let ask =
+            move |inquiry: &mut super::inquiry::Inquiry| Ok(inquiry.reader.tests_of(binding)?);
         self.questions.ask(ask).await
     }
 

@@ -58,7 +58,7 @@ struct NewEvidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `merchant ACQUIRER/ID`, `contact NUMBER` or `case NUMBER`
     about: String,
     /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit,
-    /// release-suspense, change-account, replace-contact, prove-identity or clear-REASON
+    /// release-suspense, change-account, replace-contact, prove-identity, activate or clear-REASON
     allows: String,
     /// What it is
     note: String,
@@ -80,8 +80,8 @@ async fn file_evidence(
         let allows = Allows::from_name(&new.allows).ok_or_else(|| {
             Refusal::unfit(
                 "allows must be verify-account, unfreeze-account, verify-contact, resume, force-drain, \
-                 reuse-terminal, raise-limit, release-suspense, change-account, replace-contact, prove-identity, or \
-                 clear- and a reason",
+                 reuse-terminal, raise-limit, release-suspense, change-account, replace-contact, prove-identity, \
+                 activate, or clear- and a reason",
             )
         })?;
         Ok(Command::FileEvidence {

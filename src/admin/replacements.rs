@@ -14,11 +14,13 @@ use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::Refusal;
 use super::routes::REPLACEMENT;
 use super::terminals::key_of;
+use crate::base::BindingId;
 use crate::binding::drain::Outstanding;
 use crate::binding::replacement::DeviceTest;
+use crate::binding::tested::TestsShown;
 use crate::binding::wipe::WipeResult;
 use crate::store::Registry;
-use crate::store::command::{Command, ReplaceStep};
+use crate::store::command::{CaseBody, Command, ReplaceStep};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
@@ -78,6 +80,9 @@ enum Replace {
         test: String,
         /// Whether it passed
         passed: bool,
+        /// Number of the evidence (activate, about the case) that another person filed; for sale-and-void and reversal
+        /// where the journal does not show them
+        evidence: Option<u64>,
     },
     /// The new device takes over, the old one drains
     CutOver {
@@ -147,14 +152,27 @@ async fn replace_step(
         | Replace::Cancel
         | Replace::Wiped { .. } => Outstanding::default(),
     };
+    let shown = match (&write.body, &found.body) {
+        (Replace::Tested { .. }, Some(CaseBody::Replacement(case))) => {
+            admin.tests_of(BindingId(case.new_binding)).await?
+        }
+        (_, _) => TestsShown::default(),
+    };
     let gate = shut.clone();
     let make = move |_registry: &mut dyn Registry, asked: Replace| {
         still_shut(gate.as_deref())?;
         let step = match asked {
             Replace::Agreed { challenge } => ReplaceStep::Agreed(challenge),
-            Replace::Tested { test, passed } => {
-                ReplaceStep::Tested(one_of!(DeviceTest, "test", &test)?, passed)
-            }
+            Replace::Tested {
+                test,
+                passed,
+                evidence,
+            } => ReplaceStep::Tested {
+                test: one_of!(DeviceTest, "test", &test)?,
+                passed,
+                shown,
+                evidence,
+            },
             Replace::CutOver { network } => ReplaceStep::CutOver(network),
             Replace::RollBack => ReplaceStep::RollBack,
             Replace::Cancel => ReplaceStep::Cancel,

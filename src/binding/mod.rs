@@ -3,7 +3,7 @@
 //! [`gate`] decides every request with one pure function over a table of state × request type;
 //! [`directory`] is the in-memory look-up it decides from. [`life`] says how a binding gets from state to
 //! state; [`account`], [`device`], [`contact`], [`hold`] and [`challenge`] say it of what hangs on it;
-//! [`unbinding`] and [`replacement`] are the cases that end one, [`documents`] and [`wipe`] what they have in them, and
+//! [`unbinding`] and [`replacement`] are the cases that end one, [`documents`], [`tested`] and [`wipe`] what they have in them, and
 //! [`watch`] is what is heard afterwards. [`limit`]
 //! says how much may be taken, and [`counters`] count it; [`payout`] says when it may be paid out. Every event that cannot happen is answered
 //! with a [`Refusal`] that says what to do instead. Nothing here knows a socket, a clock, randomness or a
@@ -30,6 +30,7 @@ pub mod payout;
 pub mod refusal;
 pub mod replacement;
 pub mod state;
+pub mod tested;
 pub mod unbinding;
 pub mod watch;
 pub mod wipe;

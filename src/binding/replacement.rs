@@ -14,8 +14,8 @@
 //! | event | from | guard | who |
 //! |---|---|---|---|
 //! | `agreed` | testing, ready | a code that the merchant was sent for this case; not needed for the cut-over | merchant |
-//! | `tested` | testing, ready | each test of the set, under the new terminal id | staff |
-//! | `cut_over` | ready | the network acknowledged the new tuple; checker is not the maker | checker |
+//! | `tested` | testing, ready | each test of the set, under the new terminal id; what the journal would show is in it, or two persons say so | staff |
+//! | `cut_over` | ready | the network acknowledged the new tuple; checker is neither the maker nor who said of a test that it passed | checker |
 //! | `roll_back` | cut over | within [`ROLLBACK`]; the old device is not wiped | two persons |
 //! | `drained` | cut over, rolled back | nothing outstanding on the binding that [leaves](Replacement::leaving) | staff |
 //! | `force` | cut over, rolled back | two persons and a reason | two persons |
@@ -34,6 +34,7 @@ use std::time::Duration;
 use super::drain::{Forced, Outstanding};
 use super::named::named_enum;
 use super::refusal::{Refusal, only_in, two_persons};
+use super::tested::TestSaid;
 use super::wipe::{DeviceEnd, KeyMark, KeysSaid, WipeResult};
 use crate::base::Timestamp;
 use crate::base::note::words;
@@ -123,6 +124,9 @@ pub struct Replacement {
     /// Tests that passed.
     #[serde(default)]
     pub passed: Vec<DeviceTest>,
+    /// Who said so of each, and what shows it; not of cases from before it was asked.
+    #[serde(default)]
+    pub said: Vec<TestSaid>,
     /// Reference of the network's acknowledgement of the new tuple.
     #[serde(default)]
     pub network: Option<String>,
@@ -157,6 +161,7 @@ impl Replacement {
             new_binding,
             agreed: None,
             passed: Vec::new(),
+            said: Vec::new(),
             network: None,
             checker: None,
             cut_over_at: None,
@@ -234,11 +239,13 @@ impl Replacement {
     ///
     /// # Errors
     /// After the cut-over.
-    pub fn tested(&mut self, test: DeviceTest, passed: bool) -> Result<(), Refusal> {
+    pub fn tested(&mut self, said: TestSaid, passed: bool) -> Result<(), Refusal> {
         self.only_in(&[ReplaceStage::Testing, ReplaceStage::Ready], "tested")?;
-        self.passed.retain(|held| *held != test);
+        self.passed.retain(|held| *held != said.test);
+        self.said.retain(|held| held.test != said.test);
         if passed {
-            self.passed.push(test);
+            self.passed.push(said.test);
+            self.said.push(said);
         }
         self.stage = if self.outstanding_tests().next().is_none() {
             ReplaceStage::Ready
@@ -259,10 +266,14 @@ impl Replacement {
     /// The new device takes over.
     ///
     /// # Errors
-    /// When a test is outstanding, the network has not acknowledged, or the checker is the maker.
+    /// When a test is outstanding, the network has not acknowledged, or the checker is the maker or said of a test that
+    /// it passed.
     pub fn cut_over(&mut self, now: Timestamp, network: &str, by: &str) -> Result<(), Refusal> {
         self.only_in(&[ReplaceStage::Ready], "cut over")?;
         two_persons(&self.maker, by)?;
+        for said in &self.said {
+            two_persons(&said.by, by)?;
+        }
         if network.trim().is_empty() {
             let what = "the network's acknowledgement of the new device";
             let remedy = "say its reference";
@@ -397,11 +408,20 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_795_305_600_000_000);
 
+    fn said(test: DeviceTest) -> TestSaid {
+        TestSaid {
+            test,
+            by: "Zhao Liu".into(),
+            transaction: None,
+            second: None,
+        }
+    }
+
     fn tested() -> Replacement {
         let mut case = Replacement::open(NOW, "Li Wei", "worn out", 2);
         for test in DeviceTest::ALL {
             assert_eq!(case.stage, ReplaceStage::Testing);
-            case.tested(*test, true).unwrap();
+            case.tested(said(*test), true).unwrap();
         }
         case
     }
@@ -414,11 +434,15 @@ mod tests {
             Err(Refusal::State { .. })
         ));
         let mut case = tested();
-        case.tested(DeviceTest::Print, false).unwrap();
+        case.tested(said(DeviceTest::Print), false).unwrap();
         assert_eq!(case.stage, ReplaceStage::Testing);
-        case.tested(DeviceTest::Print, true).unwrap();
+        case.tested(said(DeviceTest::Print), true).unwrap();
         assert!(matches!(
             case.cut_over(NOW, "N-1", "Li Wei"),
+            Err(Refusal::SamePerson { .. })
+        ));
+        assert!(matches!(
+            case.cut_over(NOW, "N-1", "zhao liu"),
             Err(Refusal::SamePerson { .. })
         ));
         assert!(matches!(
@@ -477,7 +501,7 @@ mod tests {
             case.expire(due, week).unwrap();
             assert_eq!(case.stage, ReplaceStage::Expired);
             assert!(case.stage.is_over() && case.waits_for().is_empty());
-            assert!(case.tested(DeviceTest::Print, true).is_err());
+            assert!(case.tested(said(DeviceTest::Print), true).is_err());
         }
         let mut case = tested();
         case.cut_over(NOW, "N-1", "Wang Fang").unwrap();

@@ -138,6 +138,10 @@ struct Activate {
     challenge: u64,
     /// Six digits
     code: String,
+    /// Number of the evidence (activate) that another person filed, where no test was approved here or no keys are on
+    /// record
+    #[arg(long, value_name = "NUMBER")]
+    evidence: Option<u64>,
 }
 
 impl std::fmt::Debug for Activate {
@@ -231,7 +235,7 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
         BindingVerb::Activate(with) => with.run(|asked| {
             let body = json!({
                 "action": "activate", "serial": asked.serial, "challenge": asked.challenge,
-                "code": asked.code,
+                "code": asked.code, "evidence": asked.evidence,
             });
             Ok(asked.terminal.act(body))
         }),

@@ -371,7 +371,7 @@ struct Evidence {
     /// `terminal ACQUIRER/ID`, `account ACQUIRER/REFERENCE`, `merchant ACQUIRER/ID`, `contact NUMBER` or `case NUMBER`
     about: String,
     /// verify-account, unfreeze-account, verify-contact, resume, force-drain, reuse-terminal, raise-limit,
-    /// release-suspense, change-account, replace-contact, prove-identity or clear-REASON
+    /// release-suspense, change-account, replace-contact, prove-identity, activate or clear-REASON
     allows: String,
     /// What it is
     note: String,

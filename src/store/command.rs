@@ -28,6 +28,7 @@ use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::payout::PayoutHistory;
 use crate::binding::replacement::{DeviceTest, Leaving, Replacement};
+use crate::binding::tested::TestsShown;
 use crate::binding::unbinding::{Channel, Claim, Export, UnbindReason, Unbinding};
 use crate::binding::watch::AlertKind;
 use crate::binding::wipe::{KeysSaid, WipeResult};
@@ -296,6 +297,11 @@ pub enum Command {
         challenge: u64,
         /// The code, hashed for activating this binding.
         code: CodeHash,
+        /// What the journal has of its tests, as the caller found it.
+        shown: TestsShown,
+        /// Number of the evidence (`activate`) that another person filed; needed where the journal has no test that was
+        /// approved, or no keys are on record for the device.
+        evidence: Option<u64>,
     },
     /// Something about a binding has to be verified anew.
     Repend {
@@ -555,6 +561,8 @@ pub enum Allows {
     ReplaceContact,
     /// Who asks for an unbinding at the counter is who they say.
     ProveIdentity,
+    /// A device works and has its keys, though the journal does not show it.
+    Activate,
 }
 
 /// How a merchant was heard in person.
@@ -583,6 +591,7 @@ impl Allows {
             Self::ChangeAccount => "change-account".into(),
             Self::ReplaceContact => "replace-contact".into(),
             Self::ProveIdentity => "prove-identity".into(),
+            Self::Activate => "activate".into(),
         }
     }
 
@@ -602,6 +611,7 @@ impl Allows {
             Self::ChangeAccount,
             Self::ReplaceContact,
             Self::ProveIdentity,
+            Self::Activate,
         ]
         .into_iter()
         .chain(reasons)
@@ -653,7 +663,17 @@ pub enum ReplaceStep {
     /// The merchant agrees, by a code that came back; the number of the challenge.
     Agreed(u64),
     /// Result of a test.
-    Tested(DeviceTest, bool),
+    Tested {
+        /// Which.
+        test: DeviceTest,
+        /// Whether it passed.
+        passed: bool,
+        /// What the journal has of the new binding's tests, as the caller found it.
+        shown: TestsShown,
+        /// Number of the evidence (`activate`, about the case) that another person filed; needed where the journal would
+        /// show the test and does not.
+        evidence: Option<u64>,
+    },
     /// The new device takes over; the network's reference.
     CutOver(String),
     /// The old device comes back.

@@ -9,6 +9,7 @@ use crate::base::{
 };
 use crate::binding::TerminalKey;
 use crate::binding::drain::Outstanding;
+use crate::binding::tested::TestsShown;
 use crate::transaction::originals::FollowUps;
 
 /// One transaction as the read model shows it.
@@ -452,6 +453,29 @@ pub trait BindingReader {
         binding: BindingId,
         each: &mut dyn FnMut(TransactionRow),
     ) -> Result<(), StoreError>;
+
+    /// What a binding that is being tested has shown.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn tests_of(&mut self, binding: BindingId) -> Result<TestsShown, StoreError> {
+        let mut shown = TestsShown::default();
+        self.of_binding(binding, &mut |row| {
+            let ended = row.outcome.map(|outcome| outcome.kind);
+            match (row.kind, ended) {
+                (RequestType::Void, Some(OutcomeKind::Approved)) => {
+                    (shown.approved, shown.voided) = (Some(row.txn), Some(row.txn));
+                }
+                (_, Some(OutcomeKind::Approved)) => shown.approved = Some(row.txn),
+                (
+                    RequestType::NewMoney,
+                    Some(OutcomeKind::Reversed | OutcomeKind::ReversalOwed),
+                ) => shown.reversed = Some(row.txn),
+                (_, _) => {}
+            }
+        })?;
+        Ok(shown)
+    }
 }
 
 /// The read model for people's questions: read only, on a connection of its own, so that no question ever

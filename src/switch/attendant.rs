@@ -134,7 +134,7 @@ fn attend(
                     noise.hear((key, Sort::OtherDevice { authentic }), Some(serial));
                 }
                 // Somebody waits for it.
-                Heard::Code(entry) => switch.code_entered(&entry, &registry, teller),
+                Heard::Code(entry) => switch.code_entered(&entry, &registry, teller, idle),
             }
         }
         let due = noise.due(clock.now());

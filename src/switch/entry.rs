@@ -9,9 +9,11 @@ use std::sync::Arc;
 use super::Switch;
 use super::attendant::{Heard, Teller};
 use super::codes::{Matter, hash};
+use super::idle::IdleScan;
 use super::shared::SharedRegistry;
 use crate::base::Timestamp;
 use crate::binding::challenge::{Code, Payment, Purpose, Verdict};
+use crate::binding::tested::TestsShown;
 use crate::binding::{Refusal, TerminalKey};
 use crate::iso8583::{
     CodeEntryRules, DeclineCode, EnteredCode, Index, Message, Request, ResponseCode,
@@ -19,8 +21,9 @@ use crate::iso8583::{
 use crate::net::{Handled, Session};
 use crate::security::DataKeys;
 use crate::store::command::{Command, Done};
+use crate::store::read_model::BindingReader;
 use crate::store::registry::{Actor, Channel, Origin};
-use crate::store::{Registry, RegistryError};
+use crate::store::{Registry, RegistryError, StoreError};
 use crate::telemetry::log::chain;
 use crate::telemetry::metrics::{self, AnswerClass};
 
@@ -131,7 +134,13 @@ impl Switch {
     }
 
     /// Judges a code and answers its terminal. Blocks on the store.
-    pub(super) fn code_entered(&self, entry: &Entry, registry: &SharedRegistry, teller: &Teller) {
+    pub(super) fn code_entered(
+        &self,
+        entry: &Entry,
+        registry: &SharedRegistry,
+        teller: &Teller,
+        idle: &IdleScan,
+    ) {
         let policy = self.policy(&entry.session);
         let mut index = Index::new();
         let rules = policy.dialect.code_entry();
@@ -143,7 +152,19 @@ impl Switch {
         let came = match asked(rules, &message) {
             Ok(asked) => {
                 let actor = of_terminal(entry, self.clock.wall());
-                let came = Came::of(&self.change(entry, &asked, registry, teller, &actor));
+                let came = match tests_shown(registry, idle, entry.key, asked.purpose) {
+                    Ok(shown) => {
+                        let asked = (&asked, shown);
+                        Came::of(&self.change(entry, asked, registry, teller, &actor))
+                    }
+                    Err(problem) => {
+                        tracing::error!(
+                            problem = chain(&problem),
+                            "a device's tests cannot be read"
+                        );
+                        Came::CannotDecide
+                    }
+                };
                 tracing::info!(
                     terminal = %entry.key.terminal, purpose = asked.purpose.name(), came = came.name(),
                     "a code was entered at a terminal"
@@ -158,14 +179,14 @@ impl Switch {
     fn change(
         &self,
         entry: &Entry,
-        asked: &Asked,
+        (asked, shown): (&Asked, TestsShown),
         registry: &SharedRegistry,
         teller: &Teller,
         actor: &Actor,
     ) -> Result<Done, RegistryError> {
         let dispatcher = teller.get();
         let judged = registry.change(|registry| {
-            let mut done = judge(registry, &self.keys, entry.key, asked, actor)?;
+            let mut done = judge(registry, &self.keys, entry.key, (asked, shown), actor)?;
             if let Some(dispatcher) = &dispatcher {
                 dispatcher.tell(registry, &done)?;
             }
@@ -247,12 +268,31 @@ fn asked(rules: &CodeEntryRules, message: &Message<'_>) -> Result<Asked, Came> {
     })
 }
 
+/// What the device has shown, where a code is to activate it. What it did in the last half second may be missing: then
+/// the code is not taken yet, and is good when it is entered again.
+fn tests_shown(
+    registry: &SharedRegistry,
+    idle: &IdleScan,
+    key: TerminalKey,
+    purpose: Purpose,
+) -> Result<TestsShown, StoreError> {
+    if purpose != Purpose::Bind {
+        return Ok(TestsShown::default());
+    }
+    // Nobody waits for the registry while the read model is asked.
+    let row = registry.lock().show(key)?;
+    match row {
+        Some(row) => idle.reader()?.tests_of(row.admission.binding),
+        None => Ok(TestsShown::default()),
+    }
+}
+
 /// Finds the challenge that the code can belong to, and judges it: what it proves happens with it.
 fn judge(
     registry: &mut dyn Registry,
     keys: &DataKeys,
     key: TerminalKey,
-    asked: &Asked,
+    (asked, shown): (&Asked, TestsShown),
     actor: &Actor,
 ) -> Result<Done, RegistryError> {
     let payment = asked.payment.as_ref();
@@ -275,6 +315,9 @@ fn judge(
             serial: asked.serial.clone().unwrap_or_default(),
             challenge,
             code,
+            shown,
+            // Who stands at a terminal has nobody's evidence: there the device itself shows that it works.
+            evidence: None,
         },
         purpose => Command::CheckCode {
             challenge,

@@ -40,6 +40,14 @@ impl IdleScan {
         }
     }
 
+    /// The read model as it is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn reader(&self) -> Result<SqliteReader, StoreError> {
+        self.folder.reader()
+    }
+
     /// The read model, when it shows everything that is durable.
     ///
     /// # Errors

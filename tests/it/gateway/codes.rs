@@ -117,14 +117,23 @@ async fn a_terminal_is_activated_by_the_code_that_is_entered_there() {
         json!({ "action": "approve", "network": "N-1" }),
     )
     .await;
-    assert_eq!(
-        s.enters("T0000002", |t| activation(t, 2, "SN-2", "123456"))
-            .await,
-        "25"
-    );
+    let keys = json!({ "check_values": { "tmk": "A1B2C3" } });
+    s.does(LI, "/v1/devices/acme/SN-2/keys", keys).await;
     let body = json!({ "contact": phone, "purpose": "bind", "subject": binding });
     let (challenge, code) = s.sent(body).await;
     let wrong = another(&code);
+    // Not before the device has shown that it works, whatever is known; the code is good afterwards.
+    assert_eq!(
+        s.enters("T0000002", |t| activation(t, 2, "SN-2", &code))
+            .await,
+        "58"
+    );
+    let tested = s
+        .at("T0000002", "test sale of 0.01", |till| till.who.sale(20, 1))
+        .await;
+    assert_eq!(tested, "00");
+    s.listed("/v1/transactions?terminal=T0000002&state=approved", 1)
+        .await;
     assert_eq!(
         s.enters("T0000002", |t| activation(t, 3, "SN-2", &wrong))
             .await,

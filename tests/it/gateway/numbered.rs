@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use posgate::base::{AcquirerId, Clock, Moment, SystemClock, TerminalId, Timestamp};
+use posgate::base::{AcquirerId, Clock, Moment, SystemClock, TerminalId, Timestamp, TxnId};
 use posgate::binding::replacement::DeviceTest;
+use posgate::binding::tested::TestsShown;
 use posgate::binding::watch::BindingRules;
 use posgate::binding::{BindingState, ReasonSet, RependReason, SerialRule, TerminalKey};
 use posgate::iso8583::Dialect;
@@ -75,7 +76,17 @@ impl World {
             },
         );
         for test in DeviceTest::ALL {
-            let step = ReplaceStep::Tested(*test, true);
+            let txn = Some(TxnId(1));
+            let step = ReplaceStep::Tested {
+                test: *test,
+                passed: true,
+                shown: TestsShown {
+                    approved: txn,
+                    voided: txn,
+                    reversed: txn,
+                },
+                evidence: None,
+            };
             by(LI, Command::Replacement { case, step });
         }
         let step = ReplaceStep::CutOver("CUP-1".into());
@@ -290,7 +301,16 @@ async fn t09_a_terminal_that_holds_an_offline_transaction_is_not_closed() {
     let case = s.does(LI, "/v1/replacements", open).await;
     let steps = format!("/v1/replacements/{case}/steps");
     for test in DeviceTest::ALL {
-        let body = json!({ "step": "tested", "test": test.name(), "passed": true });
+        let seen = match test {
+            DeviceTest::SaleAndVoid | DeviceTest::Reversal => {
+                let about = format!("case {case}");
+                let body = json!({ "about": about, "allows": "activate", "note": "tested in the workshop" });
+                json!(s.does(WANG, "/v1/evidence", body).await)
+            }
+            _others => Value::Null,
+        };
+        let body =
+            json!({ "step": "tested", "test": test.name(), "passed": true, "evidence": seen });
         s.does(LI, &steps, body).await;
     }
     let cut_over = json!({ "step": "cut-over", "network": "N-1" });

@@ -373,6 +373,10 @@ async fn the_story_that_the_documentation_tells() {
     );
     s.act(WANG, "T0000004", approve).await;
     assert_eq!(s.sells("T0000004", 1).await, "58");
+    let tested = s
+        .at("T0000004", "test sale of 0.01", |till| till.who.sale(11, 1))
+        .await;
+    assert_eq!(tested, "00");
     s.wait(2);
     let body = json!({ "contact": phone, "purpose": "bind", "subject": binding });
     let challenge = s.does(LI, "/v1/challenges", body).await;
@@ -539,7 +543,7 @@ async fn the_story_that_the_documentation_tells() {
             .contains("the drain has not ended"),
         "{refused}"
     );
-    s.settles("T0000004", 9, (4_000, 4, 0, 0)).await;
+    s.settles("T0000004", 9, (4_001, 5, 0, 0)).await;
     s.does(LI, &steps, json!({ "step": "close" })).await;
     assert_eq!(s.sells("T0000004", 10).await, "97");
     let wiped = json!({ "step": "wiped", "result": "done" });

@@ -7,6 +7,7 @@ use crate::base::{BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{CodeHash, Purpose, Verdict};
 use crate::binding::device::{DeviceEvent, DeviceState};
 use crate::binding::refusal::two_persons;
+use crate::binding::tested::TestsShown;
 use crate::binding::watch::WATCH;
 use crate::binding::{
     Accounts, Admission, BindingEvent, BindingState, HoldSet, Life, ReasonSet, Refusal,
@@ -263,14 +264,25 @@ impl Step<'_> {
         &mut self,
         key: TerminalKey,
         serial: &str,
-        challenge: u64,
-        code: &CodeHash,
+        (challenge, code): (u64, &CodeHash),
+        shown: &TestsShown,
+        evidence: Option<u64>,
     ) -> Stopped<()> {
         let held = self.open_binding_as_seen(key)?;
         self.not_under_replacement(&held)?;
         let life = held.life().apply(BindingEvent::Activate)?;
         // The code is good still when this is mended.
         self.may_trade(&held)?;
+        let unproven = self.unproven_device(&held, shown)?;
+        let about = self.subject(key)?;
+        if let (Some(problem), None) = (unproven, evidence) {
+            return Err(Refusal::Unproven {
+                problem: problem.into(),
+                about: about.into(),
+                allows: Allows::Activate.name().into(),
+            }
+            .into());
+        }
         let verdict = self.judge(challenge, Purpose::Bind, code)?;
         self.done.verdict = Some(verdict);
         self.done.number = held.admission.binding.0;
@@ -294,14 +306,35 @@ impl Step<'_> {
             .into());
         }
         self.deploy(&held, device.id)?;
+        // Evidence is used up by what it allows, and not by a wrong code.
+        let (checker, note) = match (unproven, shown.approved) {
+            (None, Some(txn)) => (
+                String::new(),
+                format!("{serial}; tested by transaction {}", txn.0),
+            ),
+            (Some(_) | None, _) => {
+                let (by, note) = self.use_evidence(evidence, &about, Allows::Activate)?;
+                (by, format!("{serial}; {note}"))
+            }
+        };
         let because = Because {
             event: BindingEvent::Activate.name(),
-            note: serial,
-            checker: "",
+            note: &note,
+            checker: &checker,
         };
         self.live(&held, life, because)?;
         let text = format!("terminal {} is active", key.terminal);
         self.notify(held.merchant, BindingEvent::Activate.name(), &text)
+    }
+
+    /// What does not show that a device works: no test of its own was approved here, or nobody said that it has keys.
+    fn unproven_device(&self, held: &Held, shown: &TestsShown) -> Stopped<Option<&'static str>> {
+        if shown.approved.is_none() {
+            let problem = "no test of the terminal was approved here (a sale of the smallest unit)";
+            return Ok(Some(problem));
+        }
+        let has_keys = !self.keys_on_record(held)?.is_empty();
+        Ok((!has_keys).then_some("no keys are on record for the device"))
     }
 
     pub(super) fn deploy(&mut self, held: &Held, device: i64) -> Stopped<()> {

@@ -414,7 +414,9 @@ impl Step<'_> {
                 serial,
                 challenge,
                 code,
-            } => self.activate_binding(*key, serial, *challenge, code),
+                shown,
+                evidence,
+            } => self.activate_binding(*key, serial, (*challenge, code), shown, *evidence),
             Command::Repend { key, reasons, note } => self.repend(*key, *reasons, note),
             Command::ClearReason {
                 key,

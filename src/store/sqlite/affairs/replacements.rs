@@ -6,6 +6,7 @@ use crate::binding::challenge::Purpose;
 use crate::binding::contact::ContactState;
 use crate::binding::device::DeviceState;
 use crate::binding::replacement::{Leaving, Replacement};
+use crate::binding::tested::{TestSaid, journal_shows};
 use crate::binding::{BindingEvent, BindingState, HoldSet, Refusal, TerminalKey};
 use crate::store::command::{Allows, ReplaceStep};
 
@@ -76,8 +77,25 @@ impl Step<'_> {
                 case.agreed(*challenge)?;
                 "replace.agreed"
             }
-            ReplaceStep::Tested(test, passed) => {
-                case.tested(*test, *passed)?;
+            ReplaceStep::Tested {
+                test,
+                passed,
+                shown,
+                evidence,
+            } => {
+                let mut said = TestSaid {
+                    test: *test,
+                    by,
+                    transaction: shown.of(*test).map(|txn| txn.0),
+                    second: None,
+                };
+                if *passed
+                    && said.transaction.is_none()
+                    && let Some(problem) = journal_shows(*test)
+                {
+                    said.second = Some(self.seen_elsewhere(number, problem, *evidence)?);
+                }
+                case.tested(said, *passed)?;
                 if *passed {
                     "replace.test_passed"
                 } else {
@@ -137,6 +155,21 @@ impl Step<'_> {
         }
         (self.done.number, self.done.version) = (number, version);
         Ok(())
+    }
+
+    /// Who filed evidence of a test that the journal would show if it had been made here.
+    fn seen_elsewhere(&self, number: u64, problem: &str, evidence: Option<u64>) -> Stopped<String> {
+        let about = format!("case {number}");
+        if evidence.is_none() {
+            return Err(Refusal::Unproven {
+                problem: format!("the new terminal has {problem} here").into(),
+                about: about.into(),
+                allows: Allows::Activate.name().into(),
+            }
+            .into());
+        }
+        let (second, _note) = self.use_evidence(evidence, &about, Allows::Activate)?;
+        Ok(second)
     }
 
     /// A case that nobody cut over in time: the new device is free, and the old one goes on.

@@ -1,7 +1,7 @@
 //! Commands from end to end, each against a registry of its own.
 
 use super::*;
-use crate::base::{Amount, Currency, MerchantId, Stan, TerminalId};
+use crate::base::{Amount, Currency, MerchantId, Stan, TerminalId, TxnId};
 use crate::binding::account::{AccountEvent, AccountKind};
 use crate::binding::challenge::{CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
@@ -12,6 +12,7 @@ use crate::binding::hold::{Explained, HoldState};
 use crate::binding::limit::Limits;
 use crate::binding::merchant::{IdentityKind, MerchantKind};
 use crate::binding::replacement::DeviceTest;
+use crate::binding::tested::TestsShown;
 use crate::binding::unbinding::{Channel, Claim, Export, UnbindReason};
 use crate::binding::watch::BindingRules;
 use crate::binding::wipe::{KeyMark, KeysSaid, WipeResult};
@@ -115,6 +116,13 @@ impl Desk {
             sha256: SHA.into(),
         });
         filed.number
+    }
+
+    fn keys(&mut self, serial: &str) {
+        self.ok(Command::LoadKeys {
+            device: device(serial),
+            check_values: vec![("tmk".into(), "A1B2C3".into())],
+        });
     }
 
     /// The merchant was seen, and wants its money in the new account.
@@ -238,11 +246,14 @@ impl Desk {
         });
         self.now += 30 * MINUTE;
         let challenge = self.send(self.phone, Purpose::Bind, binding).unwrap();
-        let done = self.ok(Command::ActivateBinding {
+        let seen = self.evidence(&format!("terminal acme/{terminal}"), Allows::Activate);
+        let done = self.checked(Command::ActivateBinding {
             key: key(terminal),
             serial: serial.into(),
             challenge,
             code: RIGHT,
+            shown: TestsShown::default(),
+            evidence: Some(seen),
         });
         assert_eq!(done.verdict, Some(Verdict::Approved));
         assert_eq!(self.state(terminal).0, BindingState::Active);
@@ -310,6 +321,24 @@ fn revoke(contact: u64, last_too: bool) -> Command {
     }
 }
 
+/// A journal that shows every test that it can.
+fn tested() -> TestsShown {
+    TestsShown {
+        approved: Some(TxnId(7)),
+        voided: Some(TxnId(7)),
+        reversed: Some(TxnId(8)),
+    }
+}
+
+fn passes(test: DeviceTest) -> ReplaceStep {
+    ReplaceStep::Tested {
+        test,
+        passed: true,
+        shown: tested(),
+        evidence: None,
+    }
+}
+
 fn confirm(contact: u64) -> Command {
     Command::Contact {
         contact,
@@ -342,7 +371,10 @@ fn a_binding_is_active_after_a_second_person_and_its_device_and_not_before() {
         serial: serial.into(),
         challenge,
         code,
+        shown: tested(),
+        evidence: None,
     };
+    desk.keys("SN1");
     let wrong = desk.ok(activate("SN1", WRONG));
     assert_eq!(wrong.verdict, Some(Verdict::Wrong { left: 4 }));
     assert_eq!(desk.state("T1").0, BindingState::Activating);
@@ -1924,7 +1956,10 @@ fn an_account_that_went_bad_before_the_activation_stops_it() {
         serial: "SN1".into(),
         challenge,
         code: RIGHT,
+        shown: tested(),
+        evidence: None,
     };
+    desk.keys("SN1");
     let told = desk.refused(MAKER, activate());
     assert!(told.contains("verified settlement account"), "{told}");
     // The code is as good as it was.
@@ -2026,6 +2061,8 @@ fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
         serial: String::new(),
         challenge: 1,
         code: RIGHT,
+        shown: tested(),
+        evidence: None,
     };
     assert!(desk.by(MAKER, activate).is_err());
     assert_eq!(desk.admission("T1"), before);
@@ -2091,7 +2128,7 @@ fn replaced(desk: &mut Desk) -> u64 {
     for test in DeviceTest::ALL {
         desk.ok(Command::Replacement {
             case,
-            step: ReplaceStep::Tested(*test, true),
+            step: passes(*test),
         });
     }
     case
@@ -2185,7 +2222,7 @@ fn a_replacement_that_nobody_cuts_over_ends_by_itself_and_frees_the_device() {
     };
     let case = desk.ok(again).number;
     for test in DeviceTest::ALL {
-        let step = ReplaceStep::Tested(*test, true);
+        let step = passes(*test);
         desk.ok(Command::Replacement { case, step });
     }
     let step = ReplaceStep::CutOver("N-3".into());
@@ -2721,7 +2758,10 @@ fn a_terminal_is_activated_only_while_its_merchant_could_be_approved() {
         serial: "SN1".into(),
         challenge,
         code: RIGHT,
+        shown: tested(),
+        evidence: None,
     };
+    desk.keys("SN1");
     desk.ok(revoke(desk.phone, true));
     let refused = desk.refused(MAKER, activate(challenge));
     assert!(refused.contains("verified phone of the owner"), "{refused}");
@@ -3471,4 +3511,110 @@ fn an_activation_code_goes_to_the_owners_phone_and_to_no_other() {
         );
     }
     desk.send(desk.phone, Purpose::Bind, binding).unwrap();
+}
+
+/// bindings §4.2, row 5: the device has its keys and passed its test.
+#[test]
+fn a_terminal_is_activated_when_its_device_was_tested_and_has_keys_or_a_second_person_says_so() {
+    let mut desk = Desk::new();
+    let binding = desk.requested("T1", "SN1");
+    desk.checked(Command::ApproveBinding {
+        key: key("T1"),
+        network: "N-1".into(),
+    });
+    desk.now += 30 * MINUTE;
+    let challenge = desk.send(desk.phone, Purpose::Bind, binding).unwrap();
+    let activate = |code, shown, evidence| Command::ActivateBinding {
+        key: key("T1"),
+        serial: "SN1".into(),
+        challenge,
+        code,
+        shown,
+        evidence,
+    };
+    let untested = TestsShown::default();
+    let told = desk.refused(MAKER, activate(RIGHT, untested, None));
+    assert!(
+        told.contains("no test of the terminal was approved"),
+        "{told}"
+    );
+    assert!(
+        told.contains("evidence file \"terminal acme/T1\" activate"),
+        "{told}"
+    );
+    let told = desk.refused(MAKER, activate(RIGHT, tested(), None));
+    assert!(told.contains("no keys are on record"), "{told}");
+    // The word of a second person, whom a wrong code does not use up, and no other evidence.
+    let other = desk.evidence("terminal acme/T1", Allows::Resume);
+    let told = desk.refused(CHECKER, activate(RIGHT, untested, Some(other)));
+    assert!(told.contains("and nothing else"), "{told}");
+    let seen = desk.evidence("terminal acme/T1", Allows::Activate);
+    let told = desk.refused(MAKER, activate(RIGHT, untested, Some(seen)));
+    assert!(told.contains("another person"), "{told}");
+    let wrong = desk.checked(activate(WRONG, untested, Some(seen)));
+    assert_eq!(wrong.verdict, Some(Verdict::Wrong { left: 4 }));
+    desk.checked(activate(RIGHT, untested, Some(seen)));
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    let changes = desk.registry.binding_changes(BindingId(binding)).unwrap();
+    assert_eq!(changes.last().unwrap().checker, MAKER);
+}
+
+#[test]
+fn what_the_journal_would_show_of_a_new_device_is_in_it_or_two_persons_say_so() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = desk
+        .ok(Command::OpenReplacement {
+            key: key("T1"),
+            new_key: key("T2"),
+            serial: "SN2".into(),
+            note: "worn out".into(),
+        })
+        .number;
+    let said = |test, passed, shown, evidence| Command::Replacement {
+        case,
+        step: ReplaceStep::Tested {
+            test,
+            passed,
+            shown,
+            evidence,
+        },
+    };
+    let untested = TestsShown::default();
+    for test in DeviceTest::ALL {
+        let done = desk.by(MAKER, said(*test, true, untested, None));
+        match test {
+            DeviceTest::SaleAndVoid | DeviceTest::Reversal => {
+                let told = done.unwrap_err().to_string();
+                assert!(told.contains("the new terminal has no"), "{told}");
+                // That it failed needs nobody's proof.
+                desk.ok(said(*test, false, untested, None));
+            }
+            _others => assert!(done.is_ok(), "{test}"),
+        }
+    }
+    let seen = desk.evidence(&format!("case {case}"), Allows::Activate);
+    let word = said(DeviceTest::Reversal, true, untested, Some(seen));
+    assert!(desk.refused(MAKER, word.clone()).contains("another person"));
+    desk.by("Zhao Liu", word).unwrap();
+    desk.ok(said(DeviceTest::SaleAndVoid, true, tested(), None));
+    let cut_over = || Command::Replacement {
+        case,
+        step: ReplaceStep::CutOver("N-2".into()),
+    };
+    // Who said of a test that it passed is none who agrees.
+    let told = desk.refused("Zhao Liu", cut_over());
+    assert!(told.contains("another person"), "{told}");
+    desk.checked(cut_over());
+    let view = desk.registry.case_view(case).unwrap().unwrap();
+    let Some(CaseBody::Replacement(body)) = view.body else {
+        panic!("{view:?}");
+    };
+    let found = |test| body.said.iter().find(|said| said.test == test).unwrap();
+    assert_eq!(found(DeviceTest::SaleAndVoid).transaction, Some(7));
+    let reversal = found(DeviceTest::Reversal);
+    assert_eq!(
+        (reversal.by.as_str(), reversal.second.as_deref()),
+        ("Zhao Liu", Some(MAKER))
+    );
 }
