@@ -133,14 +133,14 @@ fn attend(
                 Heard::OtherDevice(key, serial, authentic) => {
                     noise.hear((key, Sort::OtherDevice { authentic }), Some(serial));
                 }
-                // Somebody waits for it.
-                Heard::Code(entry) => switch.code_entered(&entry, &registry, teller, idle),
+                // Somebody waits for it. What was heard before the code is of before what the code proves.
+                Heard::Code(entry) => {
+                    write_noise(&mut noise, &registry, teller, clock);
+                    switch.code_entered(&entry, &registry, teller, idle);
+                }
             }
         }
-        let due = noise.due(clock.now());
-        for some in due.chunks(TOGETHER) {
-            carry_out(&registry, teller, clock, some);
-        }
+        write_noise(&mut noise, &registry, teller, clock);
         if clock.now().since(ticked) >= TICK_EVERY {
             ticked = clock.now();
             let today = Civil::utc(clock.wall()).date_text();
@@ -167,6 +167,14 @@ fn attend(
                 }
             }
         }
+    }
+}
+
+/// Writes what was heard and may be written now.
+fn write_noise(noise: &mut Noise, registry: &SharedRegistry, teller: &Teller, clock: &dyn Clock) {
+    let due = noise.due(clock.now());
+    for some in due.chunks(TOGETHER) {
+        carry_out(registry, teller, clock, some);
     }
 }
 
