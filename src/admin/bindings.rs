@@ -15,15 +15,15 @@ use super::page;
 use super::problem::{Refusal, blocking};
 use super::routes::ACTIONS;
 use super::terminals::key_of;
-use crate::base::MerchantId;
+use crate::base::{BindingId, MerchantId};
 use crate::binding::challenge::{Code, Purpose};
 use crate::binding::hold::{Explained, HoldScope};
 use crate::binding::tested::TestsShown;
 use crate::binding::{ReasonSet, RependReason};
 use crate::security::DataKeys;
-use crate::store::Registry;
 use crate::store::command::{AlertView, Command, HoldView, MerchantsWord};
 use crate::store::registry::{BindingChange, RegistryError};
+use crate::store::{BindingRow, Registry, StoreError};
 use crate::switch::{Matter, hash};
 
 /// All routes of this file.
@@ -32,6 +32,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         .routes(routes!(request))
         .routes(routes!(act))
         .routes(routes!(history))
+        .routes(routes!(history_of_binding))
         .routes(routes!(list_holds, place_hold))
         .routes(routes!(appeal_hold))
         .routes(routes!(lift_hold))
@@ -387,15 +388,39 @@ async fn history(
         let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
         let row = registry.show(key)?;
         let row = row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
+        Ok(Json(History::of(registry.as_mut(), &row)?).into_response())
+    })
+    .await
+}
+
+/// Everything that changed one binding, open or closed, oldest first
+#[utoipa::path(
+    get, path = "/v1/bindings/{binding}/history", tag = "bindings",
+    params(("binding" = u64, Path)),
+    responses((status = 200, body = History))
+)]
+async fn history_of_binding(
+    State(admin): State<Admin>,
+    Path(binding): Path<u64>,
+) -> Result<Response, Refusal> {
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let row = registry.binding(BindingId(binding))?;
+        let row = row.ok_or_else(|| Refusal::unknown("binding", &binding.to_string()))?;
+        Ok(Json(History::of(registry.as_mut(), &row)?).into_response())
+    })
+    .await
+}
+
+impl History {
+    fn of(registry: &mut dyn Registry, row: &BindingRow) -> Result<Self, StoreError> {
         let changes = registry.binding_changes(row.admission.binding)?;
-        let shown = History {
+        Ok(Self {
             binding: row.admission.binding.0,
             opened_at_us: row.opened_at.0,
             changes: changes.into_iter().map(Change::of).collect(),
-        };
-        Ok(Json(shown).into_response())
-    })
-    .await
+        })
+    }
 }
 
 /// A restriction, explained.

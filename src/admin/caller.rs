@@ -366,6 +366,13 @@ impl Admin {
         let roles = routes::act_roles(path, act);
         allow(self, caller, roles, &format!("POST {path} {act}")).await
     }
+
+    /// Writes into the audit trail who is given a document. What cannot be written there is not given.
+    pub(super) async fn tell_read(&self, caller: &Caller, read: Entry) -> Result<(), Refusal> {
+        let actor = caller.actor(self.clock.wall());
+        let registry = Arc::clone(&self.registry);
+        blocking(move || Ok(registry.lock().tell(&actor, &read)?)).await
+    }
 }
 
 /// Refuses who has none of these roles, and tells of it, though not each time.

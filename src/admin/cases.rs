@@ -11,11 +11,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
+use super::caller::Caller;
 use super::extract::{Parameters, Path, versioned};
 use super::page;
 use super::problem::{Refusal, blocking};
@@ -25,6 +27,7 @@ use crate::binding::drain::{Impact, Outstanding, Unsettled, hex_of};
 use crate::binding::tested::TestsShown;
 use crate::binding::unbinding::Export;
 use crate::binding::wipe::{KeyMark, KeysSaid};
+use crate::store::audit::Entry;
 use crate::store::command::CaseView;
 use crate::store::read_model::{BindingReader, Hanging};
 use crate::switch::Shut;
@@ -134,15 +137,23 @@ async fn impact(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Res
     Ok(Json(report).into_response())
 }
 
-/// A case's terminal's transactions as CSV, for the merchant to keep; the checksum is in a header
+/// A case's terminal's transactions as CSV, for the merchant to keep; the checksum is in a header, and the audit trail
+/// has who asked
 #[utoipa::path(
     get, path = "/v1/cases/{case}/export", tag = "cases",
     params(("case" = u64, Path)),
     responses((status = 200, body = String, content_type = "text/csv"))
 )]
-async fn export(State(admin): State<Admin>, Path(case): Path<u64>) -> Result<Response, Refusal> {
+async fn export(
+    State(admin): State<Admin>,
+    caller: Caller,
+    Path(case): Path<u64>,
+) -> Result<Response, Refusal> {
     let case = admin.case(case).await?;
     let (csv, export) = admin.export_of(&case).await?;
+    let event = Entry::new("query.case_exported", format!("case {}", case.case))
+        .with(json!({ "rows": export.rows, "sha256": export.sha256 }));
+    admin.tell_read(&caller, event).await?;
     let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
     let mut response = (kind, csv).into_response();
     if let Ok(sum) = export.sha256.parse() {

@@ -15,6 +15,7 @@ use super::page;
 use super::problem::{Refusal, blocking};
 use super::routes::CONTACT;
 use super::terminals::acquirer_of;
+use crate::base::Timestamp;
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactValue};
 use crate::store::Registry;
 use crate::store::command::{Command, ContactView, MerchantsWord, Sealed};
@@ -158,19 +159,17 @@ async fn contact_event(
 }
 
 /// How somebody was recognised.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Recognised {
-    /// Number of a challenge that was approved within 20 minutes
+    /// Number of a challenge.
     pub(super) challenge: Option<u64>,
-    /// Number of the evidence (replace-contact, about the new contact; prove-identity, about the case) that another
-    /// person filed who saw the originals too, at the counter
+    /// Number of evidence.
     pub(super) evidence: Option<u64>,
 }
 
 impl Recognised {
     /// The one of both that was said.
-    pub(super) fn word(&self) -> Result<MerchantsWord, Refusal> {
+    pub(super) fn word(self) -> Result<MerchantsWord, Refusal> {
         match (self.challenge, self.evidence) {
             (Some(challenge), None) => Ok(MerchantsWord::Challenge(challenge)),
             (None, Some(evidence)) => Ok(MerchantsWord::Evidence(evidence)),
@@ -182,21 +181,42 @@ impl Recognised {
     }
 }
 
-/// The holder of the contact that is to go agrees to its replacement
+/// How, and for when, the holder of a contact agrees that another takes its place.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Consent {
+    /// Number of a challenge (change-phone-old, subject the new contact) that was approved within 20 minutes
+    challenge: Option<u64>,
+    /// Number of the evidence (replace-contact, about the new contact) that another person filed who saw the originals
+    /// too, at the counter
+    evidence: Option<u64>,
+    /// When the change is to take effect at the earliest, in microseconds since 1970-01-01 UTC, at most 90 days ahead; as
+    /// soon as it may when absent
+    effective_at_us: Option<u64>,
+}
+
+/// The holder of the contact that is to go agrees to its replacement, now or for a day to come
 #[utoipa::path(
     post, path = "/v1/contacts/{contact}/consent", tag = "contacts",
     params(("contact" = u64, Path, description = "The new contact"), SeenVersion),
-    request_body = Recognised, responses((status = 200, body = Outcome))
+    request_body = Consent, responses((status = 200, body = Outcome))
 )]
 async fn consent(
     State(admin): State<Admin>,
     Path(contact): Path<u64>,
     IfMatch(version): IfMatch,
-    write: Write<Recognised>,
+    write: Write<Consent>,
 ) -> Result<Response, Refusal> {
-    let make = move |_registry: &mut dyn Registry, new: Recognised| {
-        let word = new.word()?;
-        Ok(Command::ConsentToChange { contact, word })
+    let make = move |_registry: &mut dyn Registry, new: Consent| {
+        let said = Recognised {
+            challenge: new.challenge,
+            evidence: new.evidence,
+        };
+        Ok(Command::ConsentToChange {
+            contact,
+            word: said.word()?,
+            effective_at: Timestamp(new.effective_at_us.unwrap_or(0)),
+        })
     };
     admin.command(write, version, make).await
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 
-use crate::base::{AccountId, AcquirerId};
+use crate::base::{AccountId, AcquirerId, BindingId};
+use crate::binding::TerminalKey;
 use crate::store::sqlite::{SqliteFolder, SqliteJournal, SqliteReader};
 use crate::store::{JournalStore, QueryError, Registry, StoreError, TransactionReader};
 
@@ -137,6 +138,18 @@ impl Inquiry {
         known.map(|(id, _)| *id).ok_or(InquiryError::Unknown {
             what: "acquirer",
             name: name.to_owned(),
+        })
+    }
+
+    /// The terminal that a binding is, or was, of.
+    ///
+    /// # Errors
+    /// When there is none with that number, or reading fails.
+    pub fn binding_numbered(&mut self, binding: BindingId) -> Result<TerminalKey, InquiryError> {
+        let row = self.registry.binding(binding)?;
+        row.map(|row| row.key).ok_or(InquiryError::Unknown {
+            what: "binding",
+            name: binding.0.to_string(),
         })
     }
 

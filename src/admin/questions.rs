@@ -24,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::bundle::Bundle;
+use super::caller::Caller;
 use super::extract::{Parameters, Path};
 use super::inquiry::{Inquiry, InquiryError};
 use super::problem::{Refusal, blocking};
@@ -32,6 +33,7 @@ use super::{Admin, evidence as bundles, settlement as files};
 use crate::base::{TxnId, limits};
 use crate::net::Tasks;
 use crate::store::TransactionReader;
+use crate::store::audit::Entry;
 use crate::store::read_model::{Cursor, Query};
 use crate::store::sqlite::SqliteFolder;
 
@@ -144,18 +146,22 @@ async fn show(
     Ok(Json(admin.questions.ask(one).await?).into_response())
 }
 
-/// Everything that the store knows of a transaction, with a SHA-256 over its content
+/// Everything that the store knows of a transaction, with a SHA-256 over its content; the audit trail has who asked
 #[utoipa::path(
     get, path = "/v1/transactions/{transaction}/evidence", tag = "transactions",
     params(("transaction" = u64, Path)), responses((status = 200, body = Bundle))
 )]
 async fn evidence(
     State(admin): State<Admin>,
+    caller: Caller,
     Path(transaction): Path<String>,
 ) -> Result<Response, Refusal> {
     let txn = number(&transaction)?;
     let bundle = move |inquiry: &mut Inquiry| bundles::bundle(inquiry, txn);
-    Ok(Json(admin.questions.ask(bundle).await?).into_response())
+    let bundle = admin.questions.ask(bundle).await?;
+    let event = Entry::new("query.evidence_exported", format!("transaction {}", txn.0));
+    admin.tell_read(&caller, event).await?;
+    Ok(Json(bundle).into_response())
 }
 
 /// The settlement file of a date

@@ -45,6 +45,8 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/audit/head", READ),
     ("GET", "/v1/audit/verdict", AUDIT),
     ("POST", "/v1/bindings", RUN),
+    ("GET", "/v1/bindings/{binding}", READ),
+    ("GET", "/v1/bindings/{binding}/history", READ),
     ("GET", "/v1/cases", READ),
     ("GET", "/v1/cases/{case}", READ),
     ("GET", "/v1/cases/{case}/export", RUN),

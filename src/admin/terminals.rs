@@ -20,7 +20,7 @@ use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::items::{Items, Told, each};
 use super::problem::{Refusal, blocking};
 use super::{Admin, Pieces, limits};
-use crate::base::{AcquirerId, TerminalId};
+use crate::base::{AcquirerId, BindingId, TerminalId};
 use crate::binding::limit::Day;
 use crate::binding::{
     AccountStatus, BindingState, Life, ReasonSet, RependReason, TerminalKey, account,
@@ -37,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         .routes(routes!(show))
         .routes(routes!(set_state))
         .routes(routes!(set_states))
+        .routes(routes!(show_binding))
         .routes(routes!(show_account))
         .routes(routes!(set_account))
 }
@@ -230,6 +231,35 @@ fn terminal_shown(
     Ok(Shown::of(row, acquirer.to_owned(), limits))
 }
 
+/// One binding by its number, open or closed
+#[utoipa::path(
+    get, path = "/v1/bindings/{binding}", tag = "bindings",
+    params(("binding" = u64, Path)),
+    responses((status = 200, body = Shown))
+)]
+async fn show_binding(
+    State(admin): State<Admin>,
+    Path(binding): Path<u64>,
+) -> Result<Response, Refusal> {
+    let eye = Eye::of(&admin);
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let row = registry.binding(BindingId(binding))?;
+        let row = row.ok_or_else(|| Refusal::unknown("binding", &binding.to_string()))?;
+        let acquirers = registry.acquirers()?;
+        let named = acquirers
+            .into_iter()
+            .find(|(id, _)| *id == row.key.acquirer);
+        let acquirer = named.map_or_else(|| row.key.acquirer.0.to_string(), |(_, name)| name);
+        let directory = eye.shared.directory();
+        let limits = limits::concerning(registry.as_mut(), directory, eye.today, &row, &acquirer)?;
+        let shown = Shown::of(row, acquirer, limits);
+        let version = shown.version;
+        Ok(versioned(Json(shown), version))
+    })
+    .await
+}
+
 /// Set the state of a terminal's binding; the gate knows it when this answers. What does more than stop it is an admin's
 #[utoipa::path(
     put, path = "/v1/terminals/{acquirer}/{terminal}/state", tag = "terminals",
@@ -386,7 +416,7 @@ async fn set_account(
     IfMatch(version): IfMatch,
     write: Write<NewStatus>,
 ) -> Result<Response, Refusal> {
-    let caller = write.caller.clone();
+    let (caller, dispatcher) = (write.caller.clone(), Arc::clone(&admin.dispatcher));
     let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewStatus| {
         let id = acquirer_of(registry, &acquirer)?;
         let status = AccountStatus::from_name(&new.status).ok_or_else(|| {
@@ -402,6 +432,9 @@ async fn set_account(
         let changes = registry.set_account(id, &account, status, version, actor)?;
         let shown = account_shown(registry, &acquirer, &account)?;
         let version = shown.version;
+        let name = format!("{acquirer}/{account}");
+        let statuses = (before.unwrap_or(status), status);
+        dispatcher.status_set(registry, &name, version, statuses, actor.at)?;
         let shown = serde_json::to_value(shown).unwrap_or_default();
         Ok((Answer::ok(shown).version(version), changes))
     };

@@ -46,8 +46,19 @@ enum BindingVerb {
     CancelAccount(With<Noted>),
     /// Everything that changed a terminal's binding
     History(With<Terminal>),
+    /// Show one binding by its number, open or closed
+    Show(With<Numbered>),
+    /// Everything that changed one binding, open or closed
+    Changes(With<Numbered>),
     /// Terminals that were heard of after their end
     Alerts(With<Listed<Everything>>),
+}
+
+/// A binding by its number.
+#[derive(Debug, clap::Args)]
+struct Numbered {
+    /// Number of the binding
+    binding: u64,
 }
 
 /// A terminal by its names.
@@ -282,6 +293,12 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
         BindingVerb::ApproveAccount(with) => with.run(networked("approve-account")),
         BindingVerb::CancelAccount(with) => with.run(noted("cancel-account")),
         BindingVerb::History(with) => with.run(|terminal| Ok(Ask::See(terminal.path("history")))),
+        BindingVerb::Show(with) => {
+            with.run(|asked| Ok(Ask::See(format!("/v1/bindings/{}", asked.binding))))
+        }
+        BindingVerb::Changes(with) => {
+            with.run(|asked| Ok(Ask::See(format!("/v1/bindings/{}/history", asked.binding))))
+        }
         BindingVerb::Alerts(with) => with.run(|asked| Ok(Ask::See(asked.page.of("/v1/alerts")))),
     }
 }

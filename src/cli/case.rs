@@ -90,7 +90,7 @@ struct Unbind {
     at: Option<Timestamp>,
 }
 
-fn begins(text: &str) -> Result<Timestamp, String> {
+pub(super) fn begins(text: &str) -> Result<Timestamp, String> {
     Bound::From.parse(text, &TimeZone::system())
 }
 

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::affairs::{Ask, Everything, Listed, With};
+use super::case::begins;
 use crate::admin::escaped;
+use crate::base::Timestamp;
 
 /// Merchants.
 #[derive(Debug, clap::Args)]
@@ -155,6 +157,10 @@ struct Consent {
     /// Number of the evidence (replace-contact) that another person filed who saw the originals too
     #[arg(long, value_name = "NUMBER", conflicts_with = "challenge")]
     evidence: Option<u64>,
+    /// When it is to take effect at the earliest, as 2026-11-30T20:00 (local) or 2026-11-30T20:00:00+08:00, at most 90
+    /// days ahead; as soon as it may if not said
+    #[arg(long, value_name = "TIME", value_parser = begins)]
+    at: Option<Timestamp>,
 }
 
 /// Runs `posgate contact`.
@@ -194,7 +200,10 @@ pub fn contact(args: ContactArgs) -> anyhow::Result<ExitCode> {
         ContactVerb::Suspect(with) => with.run(happens("suspect")),
         ContactVerb::Revoke(with) => with.run(happens("revoke")),
         ContactVerb::Consent(with) => with.run(|asked| {
-            let body = json!({ "challenge": asked.challenge, "evidence": asked.evidence });
+            let body = json!({
+                "challenge": asked.challenge, "evidence": asked.evidence,
+                "effective_at_us": asked.at.map(|at| at.0),
+            });
             let path = format!("/v1/contacts/{}/consent", asked.contact);
             Ok(Ask::Do(path, body))
         }),

@@ -83,6 +83,9 @@ struct Filters {
     /// The acquirer's reference of the settlement account
     #[arg(long, value_name = "REFERENCE")]
     account: Option<String>,
+    /// Number of the binding that admitted it, open or closed; `posgate terminal show` has it
+    #[arg(long, value_name = "NUMBER")]
+    binding: Option<String>,
     /// Retrieval reference number (DE37)
     #[arg(long, value_name = "NUMBER")]
     rrn: Option<String>,
@@ -125,6 +128,7 @@ impl From<Filters> for Asked {
             terminal: filters.terminal,
             merchant: filters.merchant,
             account: filters.account,
+            binding: filters.binding,
             rrn: filters.rrn,
             stan: filters.stan,
             batch: filters.batch,

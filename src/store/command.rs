@@ -32,7 +32,7 @@ use crate::binding::tested::TestsShown;
 use crate::binding::unbinding::{Channel, Claim, Export, UnbindReason, Unbinding};
 use crate::binding::watch::AlertKind;
 use crate::binding::wipe::{KeysSaid, WipeResult};
-use crate::binding::{Admission, ReasonSet, RependReason, TerminalKey};
+use crate::binding::{AccountStatus, Admission, ReasonSet, RependReason, TerminalKey};
 
 /// A value that the store keeps without being able to read it.
 #[derive(Clone, PartialEq, Eq)]
@@ -217,6 +217,8 @@ pub enum Command {
         contact: u64,
         /// How.
         word: MerchantsWord,
+        /// When it is to take effect at the earliest; 0 for as soon as it may.
+        effective_at: Timestamp,
     },
     /// Something happens to a contact. Verifying is done by a challenge, or here by two staff who saw proof.
     Contact {
@@ -1035,6 +1037,8 @@ pub struct ContactView {
     pub replaces: Option<u64>,
     /// From when a phone of the owner speaks for the merchant; null: not before another person confirms it.
     pub speaks_from_us: Option<u64>,
+    /// When it takes the other's place at the earliest, where that is planned.
+    pub effective_at_us: Option<u64>,
     /// Version.
     pub version: u32,
     /// The sealed value, for whoever delivers a message.
@@ -1251,4 +1255,10 @@ pub fn admission_shown(admission: Admission) -> Value {
         shown["accounts"] = Value::Object(accounts.collect());
     }
     shown
+}
+
+/// What programs are told of an account whose status is another one from now on.
+#[must_use]
+pub fn status_told(before: AccountStatus, after: AccountStatus) -> Value {
+    json!({ "status": after.name(), "before": before.name(), "usable": after.is_usable() })
 }

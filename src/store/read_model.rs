@@ -298,6 +298,8 @@ pub struct Query {
     pub merchant: Option<MerchantId>,
     /// Settlement account.
     pub account: Option<AccountId>,
+    /// Binding that admitted it.
+    pub binding: Option<BindingId>,
     /// DE37 of the answer.
     pub rrn: Option<String>,
     /// DE38 of the answer.
@@ -335,6 +337,7 @@ impl Query {
             && is(self.terminal.as_ref(), &row.key.terminal)
             && self.merchant.is_none_or(|id| id.as_str() == row.merchant)
             && self.account.is_none_or(|id| id.0 == row.account)
+            && is(self.binding.as_ref(), &row.binding)
             && text(self.rrn.as_ref(), answer.and_then(|a| a.rrn.as_ref()))
             && text(
                 self.approval_code.as_ref(),

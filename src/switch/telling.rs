@@ -7,8 +7,9 @@ use zeroize::Zeroizing;
 use super::dispatch::{Dispatcher, NotQueued};
 use crate::base::Timestamp;
 use crate::base::notice::{Notice, OutsideEvent};
+use crate::binding::AccountStatus;
 use crate::binding::contact::ContactKind;
-use crate::store::command::{ContactView, Done, admission_shown};
+use crate::store::command::{ContactView, Done, admission_shown, status_told};
 use crate::store::parcels::Way;
 use crate::store::registry::DirectoryChanges;
 use crate::store::{Registry, RegistryError, StoreError};
@@ -75,6 +76,28 @@ impl Dispatcher {
             self.event(registry, &event).map_err(not_queued)?;
         }
         Ok(())
+    }
+
+    /// Queues the event of an account whose status was set by hand: before, and from now on.
+    ///
+    /// # Errors
+    /// As [`Self::tell`].
+    pub fn status_set(
+        &self,
+        registry: &mut dyn Registry,
+        account: &str,
+        version: u32,
+        (before, after): (AccountStatus, AccountStatus),
+        at: Timestamp,
+    ) -> Result<(), RegistryError> {
+        let event = OutsideEvent {
+            event: "account.status_set".into(),
+            object: format!("account {account}"),
+            version,
+            at_us: at.0,
+            data: status_told(before, after),
+        };
+        self.event(registry, &event).map_err(not_queued)
     }
 
     /// Queues a text to a contact. `object` is what it is about, by number.

@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 use crate::admin::inquiry::{Inquiry, InquiryError};
 use crate::admin::when::Bound;
 use crate::base::ids::IdError;
-use crate::base::{BatchNumber, MerchantId, Stan, TerminalId, limits};
+use crate::base::{BatchNumber, BindingId, MerchantId, Stan, TerminalId, limits};
 use crate::store::OutcomeKind;
 use crate::store::read_model::{Cursor, Query, QueryState};
 
@@ -23,6 +23,8 @@ pub struct Asked {
     pub merchant: Option<String>,
     /// The acquirer's reference of the settlement account.
     pub account: Option<String>,
+    /// Number of the binding that admitted it, open or closed.
+    pub binding: Option<String>,
     /// DE37.
     pub rrn: Option<String>,
     /// The terminal's STAN.
@@ -92,7 +94,18 @@ impl Asked {
             Some(reference) => Some(inquiry.account_named(acquirer, reference)?),
             None => None,
         };
-        let terminal = self.terminal.as_deref().map(TerminalId::parse);
+        let binding = number("binding", &self.binding, |n| Some(BindingId(n)))?;
+        // Its transactions are looked up by its terminal: the read model posts no bindings.
+        let of_binding = match binding {
+            Some(binding) => Some(inquiry.binding_numbered(binding)?),
+            None => None,
+        };
+        let terminal = match (&self.terminal, of_binding) {
+            (Some(text), _) => Some(TerminalId::parse(text)),
+            (None, Some(key)) => Some(Ok(key.terminal)),
+            (None, None) => None,
+        };
+        let acquirer = acquirer.or_else(|| of_binding.map(|key| key.acquirer));
         let merchant = self.merchant.as_deref().map(MerchantId::parse);
         let zone = &inquiry.zone;
         let time = |bound: Bound, text: &Option<String>| {
@@ -108,6 +121,7 @@ impl Asked {
             terminal: terminal.transpose().map_err(id)?,
             merchant: merchant.transpose().map_err(id)?,
             account,
+            binding,
             rrn: self.rrn.clone(),
             approval_code: None,
             stan: number("stan", &self.stan, |n| Stan::new(u32::try_from(n).ok()?))?,
@@ -155,11 +169,12 @@ impl Asked {
     /// The question as the part of an address after `?`.
     #[must_use]
     pub fn address(&self) -> String {
-        let set: [(&str, &Option<String>); 16] = [
+        let set: [(&str, &Option<String>); 17] = [
             ("acquirer", &self.acquirer),
             ("terminal", &self.terminal),
             ("merchant", &self.merchant),
             ("account", &self.account),
+            ("binding", &self.binding),
             ("rrn", &self.rrn),
             ("stan", &self.stan),
             ("batch", &self.batch),

@@ -537,6 +537,7 @@ fn conditions(query: &Query) -> (String, Vec<Value>) {
     only("terminal =", query.terminal.map(|id| text(id.as_str())));
     only("merchant =", query.merchant.map(|id| text(id.as_str())));
     only("account =", query.account.map(|id| id.0.into()));
+    only("binding =", query.binding.map(|id| number(id.0)));
     only("rrn =", query.rrn.as_deref().map(text));
     only("approval_code =", query.approval_code.as_deref().map(text));
     only("stan =", query.stan.map(|stan| stan.get().into()));

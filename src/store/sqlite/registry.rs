@@ -107,6 +107,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::PAYOUTS,
     affairs::schema::REMINDERS,
     affairs::schema::SECOND_PERSONS,
+    affairs::schema::PLANNED,
 ];
 
 /// See the module.

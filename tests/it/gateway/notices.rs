@@ -425,6 +425,21 @@ async fn what_is_set_by_hand_is_an_event_too() {
         ("active".to_owned(), version + 1),
     ];
     assert_eq!(heard(), expect);
+    let path = "/v1/accounts/acme/A-001/status";
+    let body = json!({ "status": "frozen" });
+    let (status, set) = story.call(LI, "PUT", path, &body).await;
+    assert_eq!(status, 200, "{set}");
+    let of_account = || {
+        let posted = receiver.posted();
+        let mut posted = posted.iter().map(Posted::json);
+        posted.find(|event| event["object"] == "account acme/A-001")
+    };
+    eventually("the account is told of", || of_account().is_some()).await;
+    let told = of_account().unwrap();
+    assert_eq!(told["event"], "account.status_set", "{told}");
+    assert_eq!(told["version"], set["version"], "{told}");
+    assert_eq!(told["data"]["before"], "verified", "{told}");
+    assert_eq!(told["data"]["status"], "frozen", "{told}");
     story.world.stop(()).await;
 }
 

@@ -1,10 +1,12 @@
-//! What takes two persons takes two callers: a name that somebody types is nobody's word.
+//! What takes two persons takes two callers: a name that somebody types is nobody's word. And who is given a document is
+//! in the audit trail.
 
 use serde_json::{Value, json};
 
 use super::admin::Api;
 use super::fixture::{SHOP, Setup, World};
 use super::inquiries::{posgate, said};
+use super::story::{LI, Story};
 
 /// A caller with a token in that name.
 async fn caller(api: &Api, name: &str, role: &str) -> Api {
@@ -141,4 +143,51 @@ async fn commands_take_evidence_back_and_confirm_phones() {
     ]);
     assert!(pending.contains("verify it by a code first"), "{pending}");
     world.stop(()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binding_is_shown_by_its_number_with_what_it_admitted_and_who_read_evidence_of_it() {
+    let mut story = Story::begin().await;
+    story.shop_to_be_verified().await;
+    assert_eq!(story.sells("T0000001", 1).await, "00");
+    let binding = story.binding_of("T0000001").await;
+    let path = format!("/v1/transactions?binding={binding}");
+    let listed = story.listed(&path, 1).await;
+    let nobody = format!("/v1/transactions?binding={}", binding + 1);
+    let (status, told) = story.call(LI, "GET", &nobody, &Value::Null).await;
+    assert_eq!(status, 404, "{told}");
+    let (status, shown) = story
+        .call(LI, "GET", &format!("/v1/bindings/{binding}"), &Value::Null)
+        .await;
+    assert_eq!((status, &shown["terminal_id"]), (200, &json!("T0000001")));
+    let history = format!("/v1/bindings/{binding}/history");
+    let (status, shown) = story.call(LI, "GET", &history, &Value::Null).await;
+    assert_eq!((status, &shown["binding"]), (200, &json!(binding)));
+
+    let transaction = listed[0]["transaction"].as_u64().unwrap();
+    let evidence = format!("/v1/transactions/{transaction}/evidence");
+    let (status, told) = story.call(LI, "GET", &evidence, &Value::Null).await;
+    assert_eq!(status, 200, "{told}");
+    let trail = "/v1/audit?event=query.evidence_exported";
+    let (_, read) = story.call(LI, "GET", trail, &Value::Null).await;
+    let event = &read["events"][0];
+    assert_eq!(event["actor"]["name"], LI, "{read}");
+    assert_eq!(
+        event["subject"],
+        format!("transaction {transaction}"),
+        "{read}"
+    );
+
+    let socket = story.api.socket.to_str().unwrap().to_owned();
+    let folder = story.world.folder.path().to_owned();
+    let run = |words: &[&str]| {
+        let words = [words, &["--socket", socket.as_str()]].concat();
+        tokio::task::block_in_place(|| said(&folder, &words))
+    };
+    let number = binding.to_string();
+    assert!(run(&["binding", "show", &number]).contains("T0000001"));
+    let listed = run(&["transaction", "list", "--binding", &number, "-o", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["transactions"].as_array().unwrap().len(), 1);
+    story.world.stop(()).await;
 }

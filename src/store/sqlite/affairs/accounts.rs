@@ -10,7 +10,7 @@ use crate::binding::account::{self, AccountChange, AccountEvent, AccountKind, Ac
 use crate::binding::challenge::Purpose;
 use crate::binding::refusal::two_persons;
 use crate::binding::{AccountStatus, BindingState, Refusal, TerminalKey};
-use crate::store::command::{AccountName, Allows, MerchantsWord};
+use crate::store::command::{AccountName, Allows, MerchantsWord, status_told};
 
 /// An account as a command finds it.
 #[derive(Clone, Debug)]
@@ -91,6 +91,7 @@ impl Step<'_> {
             .push((account.id, account.status));
         let subject = format!("account {}/{reference}", self.acquirer_name(name.acquirer)?);
         let after = json!({ "version": 1, "kind": kind.name(), "status": account.status.name() });
+        self.outside("account.added", subject.clone(), 1, after.clone());
         self.tell("account.added", subject, Value::Null, after, Value::Null)
     }
 
@@ -138,6 +139,12 @@ impl Step<'_> {
         self.done.changes.accounts.push((account.id, after));
         let shown =
             |status: AccountStatus, version| json!({ "status": status.name(), "version": version });
+        self.outside(
+            event.event(),
+            subject.clone(),
+            self.done.version,
+            status_told(account.status, after),
+        );
         self.tell(
             event.event(),
             subject,

@@ -14,6 +14,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use super::{Because, Step, Stopped, from_sql, to_sql};
+use crate::base::calendar::Civil;
 use crate::base::{AcquirerId, MerchantId, Timestamp};
 use crate::binding::challenge::{ChallengeState, Purpose};
 use crate::binding::contact::{
@@ -37,6 +38,9 @@ pub(super) const CONSENT_GOOD_FOR: u64 = 20 * 60_000_000;
 /// How long a change waits that staff agreed to because the old number cannot be asked: 12 hours.
 const COOLING: u64 = 12 * 3_600_000_000;
 
+/// How far ahead a change may be planned: 90 days, in which a carrier gives a number to nobody else.
+const PLANNED_MAX: u64 = 90 * 86_400_000_000;
+
 /// A contact as a command finds it.
 #[derive(Clone, Debug)]
 pub(super) struct ContactRow {
@@ -51,6 +55,8 @@ pub(super) struct ContactRow {
     consent: Option<(Proof, Timestamp)>,
     /// From when it speaks for the merchant, where it is a phone of the owner. `None`: not before it is confirmed.
     speaks_from: Option<Timestamp>,
+    /// When it takes the other's place at the earliest.
+    effective_at: Timestamp,
     version: u32,
 }
 
@@ -184,9 +190,18 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn consent(&mut self, number: u64, word: MerchantsWord) -> Stopped<()> {
+    pub(super) fn consent(
+        &mut self,
+        number: u64,
+        word: MerchantsWord,
+        effective_at: Timestamp,
+    ) -> Stopped<()> {
         let new = self.contact(number)?;
         self.stale("the contact", new.version)?;
+        if effective_at.0 > self.now().0.saturating_add(PLANNED_MAX) {
+            let (what, problem) = ("the day of the change", "is more than 90 days ahead");
+            return Err(Refusal::Value { what, problem }.into());
+        }
         let Some(old) = new.replaces else {
             let what = "the contact to be replaced";
             let remedy = "enter the new one as its replacement";
@@ -212,11 +227,14 @@ impl Step<'_> {
             }
         };
         self.db
-            .prepare_cached("UPDATE contact SET consent = ?2, consent_at = ?3 WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE contact SET consent = ?2, consent_at = ?3, effective_at = ?4 WHERE id = ?1",
+            )?
             .execute(params![
                 to_sql(number),
                 serde_json::to_string(&proof).unwrap_or_default(),
-                to_sql(self.now().0)
+                to_sql(self.now().0),
+                to_sql(effective_at.0)
             ])?;
         let first = match &proof {
             Proof::Counter { first, .. } => first.clone(),
@@ -224,10 +242,20 @@ impl Step<'_> {
         };
         let new = ContactRow {
             consent: Some((proof, self.now())),
+            effective_at,
             version: new.version + 1,
             ..new
         };
-        self.write_contact(&new, "contact.change_agreed", "", &first)?;
+        let planned = effective_at > self.now();
+        let note = if planned {
+            let day = Civil::utc(effective_at).date_text();
+            let text = format!("the change to {} takes effect on {day} (UTC)", new.masked);
+            self.notify(new.merchant, "contact.change_agreed", &text)?;
+            format!("takes effect on {day}")
+        } else {
+            String::new()
+        };
+        self.write_contact(&new, "contact.change_agreed", &note, &first)?;
         if new.state == ContactState::Verified {
             self.take_over(&new)?;
         }
@@ -291,7 +319,15 @@ impl Step<'_> {
         }
         self.write_contact(&contact, ContactEvent::Verify.event(), note, checker)?;
         if contact.replaces.is_some() {
-            if contact.consent.is_some() {
+            if let Some((proof, at)) = &contact.consent {
+                let agreed_until = at.max(&contact.effective_at).0 + CONSENT_GOOD_FOR;
+                if matches!(proof, Proof::Challenge(_)) && self.now().0 > agreed_until {
+                    return Err(Refusal::Missing {
+                        what: "the old holder's word of the last 20 minutes",
+                        remedy: "send them a new code",
+                    }
+                    .into());
+                }
                 self.take_over(&contact)?;
             }
             // Without the old holder's word the new one is a further contact and replaces nothing yet.
@@ -397,14 +433,11 @@ impl Step<'_> {
             return Ok(());
         };
         let now = self.now();
+        // Both numbers are known until its day.
+        if now < new.effective_at {
+            return Ok(());
+        }
         match proof {
-            Proof::Challenge(_) if now.0 > at.0 + CONSENT_GOOD_FOR => {
-                return Err(Refusal::Missing {
-                    what: "the old holder's word of the last 20 minutes",
-                    remedy: "send them a new code",
-                }
-                .into());
-            }
             // The old number may be a stranger's by now: nobody asks it, and nothing goes quickly.
             Proof::Counter { .. } if now.0 < at.0 + COOLING => return Ok(()),
             Proof::Challenge(_) | Proof::Counter { .. } => {}
@@ -434,20 +467,23 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Changes that staff agreed to and that have waited long enough.
-    pub(super) fn take_over_cooled(&mut self) -> Stopped<()> {
-        let before = to_sql(self.now().0.saturating_sub(COOLING));
+    /// Changes whose day has come, and those that staff agreed to and that have waited long enough.
+    pub(super) fn take_over_due(&mut self) -> Stopped<()> {
+        let now = self.now().0;
+        let before = to_sql(now.saturating_sub(COOLING));
         let due: Vec<u64> = {
             let mut all = self.db.prepare_cached(
                 "SELECT id FROM contact WHERE replaces IS NOT NULL AND state = 'verified' \
-                 AND consent_at <= ?1",
+                 AND consent_at IS NOT NULL AND effective_at <= ?1 AND (effective_at > 0 OR consent_at <= ?2)",
             )?;
-            let rows = all.query_map([before], |row| row.get(0).map(from_sql))?;
+            let rows =
+                all.query_map(params![to_sql(now), before], |row| row.get(0).map(from_sql))?;
             rows.collect::<rusqlite::Result<_>>()?
         };
         for number in due {
             let contact = self.contact(number)?;
-            if matches!(contact.consent, Some((Proof::Counter { .. }, _))) {
+            let planned = contact.effective_at.0 > 0;
+            if planned || matches!(contact.consent, Some((Proof::Counter { .. }, _))) {
                 self.apart(|step| step.take_over(&contact))?;
             }
         }
@@ -631,7 +667,7 @@ impl Step<'_> {
 }
 
 const CONTACT: &str = "SELECT id, merchant, kind, role, state, value_hash, masked, replaces, consent, \
-    consent_at, version, speaks_from FROM contact";
+    consent_at, version, speaks_from, effective_at FROM contact";
 
 fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
     let replaces: Option<i64> = row.get(7)?;
@@ -653,6 +689,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         replaces: replaces.map(from_sql),
         consent,
         speaks_from: speaks_from.map(|from| Timestamp(from_sql(from))),
+        effective_at: Timestamp(from_sql(row.get(12)?)),
         version: row.get(10)?,
     })
 }

@@ -376,7 +376,11 @@ impl Step<'_> {
                 value,
                 replaces,
             } => self.add_contact(*acquirer, *merchant, *kind, *role, value, *replaces),
-            Command::ConsentToChange { contact, word } => self.consent(*contact, *word),
+            Command::ConsentToChange {
+                contact,
+                word,
+                effective_at,
+            } => self.consent(*contact, *word, *effective_at),
             Command::Contact {
                 contact,
                 event,

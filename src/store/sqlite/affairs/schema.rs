@@ -378,3 +378,8 @@ ALTER TABLE evidence ADD COLUMN lapse_told INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX evidence_open ON evidence(filed_at)
     WHERE used_at IS NULL AND refused_at IS NULL AND lapse_told = 0;
 ";
+
+/// Changes of a phone that are agreed to for a day to come.
+pub(in crate::store::sqlite) const PLANNED: &str = "
+ALTER TABLE contact ADD COLUMN effective_at INTEGER NOT NULL DEFAULT 0;  -- 0: as soon as it may
+";

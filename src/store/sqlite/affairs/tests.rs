@@ -530,6 +530,7 @@ fn made_before_broken_never_stops_the_terminal() {
     let consent = |challenge| Command::ConsentToChange {
         contact: new,
         word: MerchantsWord::Challenge(challenge),
+        effective_at: Timestamp(0),
     };
     assert!(desk.refused(MAKER, consent(other)).contains("exactly this"));
     desk.now += 2 * MINUTE;
@@ -555,6 +556,7 @@ fn a_number_that_cannot_be_asked_any_more_goes_after_a_night() {
     let consent = |evidence| Command::ConsentToChange {
         contact: new,
         word: MerchantsWord::Evidence(evidence),
+        effective_at: Timestamp(0),
     };
     // A colleague's name is nobody's word: the colleague says so, and not for something else.
     let told = desk.refused(MAKER, consent(77));
@@ -2637,6 +2639,7 @@ fn what_time_cannot_do_for_one_it_does_for_the_others() {
     desk.checked(Command::ConsentToChange {
         contact: second,
         word: MerchantsWord::Evidence(seen),
+        effective_at: Timestamp(0),
     });
     desk.now += 13 * 60 * MINUTE;
     desk.ok(Command::Tick);
@@ -2655,6 +2658,7 @@ fn who_waits_to_replace_a_phone_speaks_for_nobody() {
     let consent = Command::ConsentToChange {
         contact: second,
         word: MerchantsWord::Challenge(sent),
+        effective_at: Timestamp(0),
     };
     let told = desk.refused(MAKER, consent);
     assert!(told.contains("exactly this"), "{told}");
@@ -3350,6 +3354,7 @@ fn evidence_is_refused_taken_back_or_lapses_and_the_trail_has_it() {
     let consent = |evidence| Command::ConsentToChange {
         contact: phone,
         word: MerchantsWord::Evidence(evidence),
+        effective_at: Timestamp(0),
     };
     let first = desk.evidence(&about, Allows::ReplaceContact);
     desk.checked(refuse(first));
@@ -3412,6 +3417,7 @@ fn nobody_gives_a_shops_word_to_a_phone_alone() {
         let consent = |contact, sent| Command::ConsentToChange {
             contact,
             word: MerchantsWord::Challenge(sent),
+            effective_at: Timestamp(0),
         };
         let told = desk.refused(MAKER, consent(third, sent));
         assert!(told.contains("exactly this"), "{told}");
@@ -3617,4 +3623,97 @@ fn what_the_journal_would_show_of_a_new_device_is_in_it_or_two_persons_say_so() 
         (reversal.by.as_str(), reversal.second.as_deref()),
         ("Zhao Liu", Some(MAKER))
     );
+}
+
+/// Make before break, on a day that was said before: both numbers are known until then, and the shop trades throughout.
+#[test]
+fn a_planned_change_of_a_phone_takes_effect_on_its_day() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let old = desk.phone;
+    let new = desk.phone_of(2, ContactRole::Owner, Some(old));
+    desk.prove_new(new);
+    desk.now += 30 * MINUTE;
+    let sent = desk.send(old, Purpose::ChangePhoneOld, new).unwrap();
+    desk.answer(sent, Purpose::ChangePhoneOld, RIGHT);
+    let day = desk.now + 10 * DAY;
+    let consent = |effective_at| Command::ConsentToChange {
+        contact: new,
+        word: MerchantsWord::Challenge(sent),
+        effective_at: Timestamp(effective_at),
+    };
+    let told = desk.refused(MAKER, consent(day + 90 * DAY));
+    assert!(told.contains("90 days"), "{told}");
+    let done = desk.ok(consent(day));
+    assert!(done.notices.iter().any(|notice| notice.contact == old));
+    let planned = desk.registry.contact_view(new).unwrap().unwrap();
+    assert_eq!(planned.effective_at_us, Some(day));
+    for now in [desk.now + MINUTE, day - 1] {
+        desk.now = now;
+        desk.ok(Command::Tick);
+        assert_eq!(desk.contact_state(old), ContactState::Verified);
+        assert_eq!(desk.contact_state(new), ContactState::Verified);
+    }
+    // The new one says nothing before its day, and everything after it.
+    desk.now = day + DAY;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.contact_state(old), ContactState::Revoked);
+    assert_eq!(desk.state("T1"), (BindingState::Active, String::new()));
+    let shown = desk.registry.contact_view(new).unwrap().unwrap();
+    assert_eq!(
+        (shown.replaces, shown.speaks_from_us),
+        (None, Some(desk.now))
+    );
+    desk.ok(Command::Tick);
+    let after = desk.registry.contact_view(new).unwrap().unwrap();
+    assert_eq!(after.version, shown.version);
+}
+
+#[test]
+fn a_planned_change_whose_new_phone_is_given_up_comes_to_nothing() {
+    let mut desk = Desk::new();
+    let old = desk.phone;
+    let new = desk.phone_of(2, ContactRole::Owner, Some(old));
+    desk.prove_new(new);
+    let seen = desk.evidence(&format!("contact {new}"), Allows::ReplaceContact);
+    let day = desk.now + 2 * DAY;
+    desk.checked(Command::ConsentToChange {
+        contact: new,
+        word: MerchantsWord::Evidence(seen),
+        effective_at: Timestamp(day),
+    });
+    desk.now += DAY;
+    desk.ok(Command::Tick);
+    assert_eq!(
+        desk.contact_state(old),
+        ContactState::Verified,
+        "the night is over, the day has not come"
+    );
+    desk.ok(revoke(new, false));
+    desk.now = day + DAY;
+    desk.ok(Command::Tick);
+    assert_eq!(desk.contact_state(old), ContactState::Verified);
+}
+
+#[test]
+fn programs_hear_what_becomes_of_an_account() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let frozen = desk.ok(Command::Account {
+        account: account("A-001"),
+        event: AccountEvent::Freeze,
+        note: "the bank froze it".into(),
+        evidence: None,
+    });
+    let told: Vec<_> = frozen
+        .told
+        .iter()
+        .map(|told| (told.event, told.object.as_str(), told.version))
+        .collect();
+    assert_eq!(
+        told,
+        [("account.frozen", "account acme/A-001", frozen.version)]
+    );
+    assert_eq!(frozen.told[0].data["before"], "verified");
+    assert_eq!(frozen.told[0].data["status"], "frozen");
 }

@@ -42,7 +42,7 @@ impl Step<'_> {
         for case in self.due_unbindings()? {
             self.apart(|step| step.unbinding(case, &UnbindStep::Start))?;
         }
-        self.apart(Self::take_over_cooled)?;
+        self.apart(Self::take_over_due)?;
         self.apart(Self::lapse_evidence)
     }
 

@@ -444,7 +444,7 @@ impl SqliteRegistry {
 }
 
 const CONTACT: &str = "SELECT c.id, m.merchant_id, c.kind, c.role, c.masked, c.state, c.replaces, \
-    c.version, c.value, m.acquirer, c.speaks_from FROM contact c JOIN merchant m ON m.id = c.merchant";
+    c.version, c.value, m.acquirer, c.speaks_from, c.effective_at FROM contact c JOIN merchant m ON m.id = c.merchant";
 
 fn contact_view(row: &Row<'_>) -> rusqlite::Result<ContactView> {
     let (kind, role, state): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(5)?);
@@ -461,6 +461,7 @@ fn contact_view(row: &Row<'_>) -> rusqlite::Result<ContactView> {
         sealed: row.get(8)?,
         acquirer: AcquirerId(row.get(9)?),
         speaks_from_us: row.get::<_, Option<i64>>(10)?.map(from_sql),
+        effective_at_us: Some(from_sql(row.get(11)?)).filter(|at| *at > 0),
     })
 }
 
