@@ -131,6 +131,13 @@ enum Act {
         /// Why
         note: String,
     },
+    /// Its device stands there; where it stood elsewhere before and trades, that is verified anew (location)
+    Place {
+        /// The address, in one line
+        address: String,
+        /// Why it is another one, or who said so
+        note: String,
+    },
     /// It is stopped
     Suspend {
         /// Why
@@ -184,6 +191,7 @@ impl Act {
             Self::Repend { .. } => "repend",
             Self::Clear { .. } => "clear",
             Self::Spare { .. } => "spare",
+            Self::Place { .. } => "place",
             Self::Suspend { .. } => "suspend",
             Self::Resume { .. } => "resume",
             Self::RequestAccount { .. } => "request-account",
@@ -295,6 +303,7 @@ fn command_of(
             evidence,
         },
         Act::Spare { spare, note } => Command::SetSpare { key, spare, note },
+        Act::Place { address, note } => Command::Place { key, address, note },
         Act::Suspend { note } => Command::Suspend { key, note },
         Act::Resume { evidence } => Command::Resume { key, evidence },
         Act::RequestAccount { account_id, note } => Command::RequestAccountChange {

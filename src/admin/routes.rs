@@ -129,6 +129,7 @@ pub(super) const ACTS: &[(&str, &str, &[Role])] = &[
     (ACTIONS, "repend", WORK),
     (ACTIONS, "clear", RESTRICT),
     (ACTIONS, "spare", CASE),
+    (ACTIONS, "place", WORK),
     (ACTIONS, "suspend", WORK),
     (ACTIONS, "resume", RESTRICT),
     (ACTIONS, "request-account", RUN),

@@ -68,6 +68,8 @@ struct Shown {
     other_accounts: Vec<OtherAccount>,
     /// Of the device; may be empty
     serial: String,
+    /// Where the device stands; empty where nobody said it
+    placement: String,
     /// Microseconds since 1970-01-01 UTC
     opened_at_us: u64,
     /// Microseconds since 1970-01-01 UTC; null while it is open
@@ -129,6 +131,7 @@ impl Shown {
             account_status: row.account_status.name(),
             other_accounts: row.others.into_iter().map(OtherAccount::of).collect(),
             serial: row.serial,
+            placement: row.placement,
             opened_at_us: row.opened_at.0,
             closed_at_us: row.closed_at.map(|at| at.0),
             limits,

@@ -30,6 +30,8 @@ enum BindingVerb {
     Clear(With<Clear>),
     /// Say that a terminal is a spare, which may be idle, or with --ended that it is none any more
     Spare(With<Spare>),
+    /// Say where a terminal's device stands; another address than before has to be verified
+    Place(With<Placed>),
     /// Stop a terminal
     Suspend(With<Noted>),
     /// Let a suspended terminal go on, with evidence that somebody else filed
@@ -185,6 +187,16 @@ struct Spare {
 }
 
 #[derive(Debug, clap::Args)]
+struct Placed {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// The address, in one line
+    address: String,
+    /// Why it is another one, or who said so
+    note: String,
+}
+
+#[derive(Debug, clap::Args)]
 struct Clear {
     #[command(flatten)]
     terminal: Terminal,
@@ -262,6 +274,10 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
         }),
         BindingVerb::Spare(with) => with.run(|asked| {
             let body = json!({ "action": "spare", "spare": !asked.ended, "note": asked.note });
+            Ok(asked.terminal.act(body))
+        }),
+        BindingVerb::Place(with) => with.run(|asked| {
+            let body = json!({ "action": "place", "address": asked.address, "note": asked.note });
             Ok(asked.terminal.act(body))
         }),
         BindingVerb::Suspend(with) => with.run(noted("suspend")),

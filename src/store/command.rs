@@ -332,6 +332,16 @@ pub enum Command {
         /// Why.
         note: String,
     },
+    /// Where a terminal's device stands. The first address is only kept; another one has to be verified where the terminal
+    /// trades (`location`).
+    Place {
+        /// Terminal.
+        key: TerminalKey,
+        /// The address, in one line.
+        address: String,
+        /// Why it is another one, or who said so.
+        note: String,
+    },
     /// A binding was found idle. Changes nothing when it has another version by now.
     Dormant {
         /// Terminal.
@@ -1035,7 +1045,8 @@ pub struct ContactView {
     pub state: ContactState,
     /// The contact that it is to take the place of.
     pub replaces: Option<u64>,
-    /// From when a phone of the owner speaks for the merchant; null: not before another person confirms it.
+    /// From when a phone of the owner speaks for the merchant; null for other contacts, and for one that does not before
+    /// another person confirms it.
     pub speaks_from_us: Option<u64>,
     /// When it takes the other's place at the earliest, where that is planned.
     pub effective_at_us: Option<u64>,

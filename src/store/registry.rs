@@ -191,6 +191,8 @@ pub struct BindingRow {
     pub limits: Limits,
     /// Accounts of other kinds that it has too, in the order of the kinds.
     pub others: Vec<BoundAccount>,
+    /// Where its device stands; empty where nobody said it.
+    pub placement: String,
 }
 
 /// One change of a binding.

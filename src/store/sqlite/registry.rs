@@ -108,6 +108,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::REMINDERS,
     affairs::schema::SECOND_PERSONS,
     affairs::schema::PLANNED,
+    affairs::schema::PLACES,
 ];
 
 /// See the module.
@@ -170,8 +171,8 @@ const SHOW: &str = concat!(
     ", m.merchant_id, b.state, \
     b.reasons, b.holds, m.name, m.mcc, c.reference, c.kind, c.status, coalesce(d.serial, t.serial), \
     b.opened_at, b.closed_at, l.currency, l.day_amount, l.day_count, l.month_amount, l.month_count, (SELECT json_group_array(json_array(y.reference, \
-    y.kind, y.status)) FROM account_beside z JOIN account y ON y.id = z.account WHERE z.binding = b.id) \
-    FROM binding b JOIN terminal t ON t.id = b.terminal \
+    y.kind, y.status)) FROM account_beside z JOIN account y ON y.id = z.account WHERE z.binding = b.id), \
+    b.placement FROM binding b JOIN terminal t ON t.id = b.terminal \
     JOIN acquirer a ON a.id = t.acquirer JOIN merchant m ON m.id = b.merchant \
     JOIN account c ON c.id = b.account LEFT JOIN device d ON d.id = b.device \
     LEFT JOIN sales_limit l ON l.scope = 'terminal' AND l.subject = b.id "
@@ -702,6 +703,7 @@ fn binding_row(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
         closed_at: closed_at.map(|at| Timestamp(from_sql(at))),
         limits: limits::limits_of(row, 17)?,
         others: others_of(row.get_ref(22)?.as_str()?),
+        placement: row.get(23)?,
     })
 }
 

@@ -169,11 +169,12 @@ async fn every_act_is_open_to_its_roles_and_to_no_other() {
         ("/v1/unbindings/{case}/steps", "step"),
         ("/v1/replacements/{case}/steps", "step"),
         ("/v1/accounts/{acquirer}/{account}/events", "event"),
+        ("/v1/contacts/{contact}/events", "event"),
     ];
     // All that any act wants; what one does not know is left out until it is content.
     let words = json!({
         "network": "N", "note": "n", "serial": "S", "challenge": 1, "code": "123456", "reasons": ["phone"],
-        "reason": "phone", "evidence": 1, "spare": true, "account_id": "A", "phone_tail": "1", "merchant_id": "M",
+        "reason": "phone", "evidence": 1, "spare": true, "address": "1 Long Street", "account_id": "A", "phone_tail": "1", "merchant_id": "M",
         "account_tail": "1", "document": "identity", "sha256": "", "approved": true, "hash": "", "result": "done",
         "test": "echo", "passed": true,
     });
@@ -186,7 +187,8 @@ async fn every_act_is_open_to_its_roles_and_to_no_other() {
             .replace("{acquirer}", "acme")
             .replace("{terminal}", "T0000001")
             .replace("{account}", "account-1")
-            .replace("{case}", "9");
+            .replace("{case}", "9")
+            .replace("{contact}", "9");
         let acts = told.lines().filter_map(|line| {
             let (act, roles) = line.strip_prefix("- `")?.split_once("`: ")?;
             Some((act, roles.split(", ").collect::<Vec<_>>()))

@@ -81,8 +81,10 @@ impl Step<'_> {
         let id = self
             .db
             .prepare_cached(
+                // What takes over stands where the other one stood.
                 "INSERT INTO binding(terminal, merchant, account, version, state, reasons, opened_at, device, \
-                 opened_by, predecessor) VALUES (?1,?2,?3,1,'pending',0,?4,?5,?6,?7)",
+                 opened_by, predecessor, placement) VALUES (?1,?2,?3,1,'pending',0,?4,?5,?6,?7, \
+                 coalesce((SELECT placement FROM binding WHERE id = ?7), ''))",
             )?
             .insert(params![
                 terminal,
@@ -386,6 +388,45 @@ impl Step<'_> {
         };
         self.write_binding(&held, &held, because)?;
         Ok(())
+    }
+
+    /// Says where a terminal's device stands: one of the five things that the network knows of it, and so verified anew
+    /// when it changes under a terminal that trades.
+    pub(super) fn place(&mut self, key: TerminalKey, address: &str, note: &str) -> Stopped<()> {
+        let held = self.open_binding_as_seen(key)?;
+        said("the address where the device stands", address)?;
+        said("why", note)?;
+        let (address, id) = (address.trim(), to_sql(held.admission.binding.0));
+        let before: String =
+            self.db
+                .query_row("SELECT placement FROM binding WHERE id = ?1", [id], |row| {
+                    row.get(0)
+                })?;
+        if before == address {
+            let (what, problem) = ("that address", "is on record already");
+            return Err(Refusal::Value { what, problem }.into());
+        }
+        self.db
+            .prepare_cached("UPDATE binding SET placement = ?2 WHERE id = ?1")?
+            .execute(params![id, address])?;
+        let (event, told) = ("binding.placed", format!("{address}: {note}"));
+        let because = Because {
+            event,
+            note: &told,
+            checker: "",
+        };
+        if before.is_empty() || !held.life().may_repend() {
+            self.write_binding(&held, &held, because)?;
+            return Ok(());
+        }
+        let reasons = ReasonSet::EMPTY.with(RependReason::Location);
+        let life = held.life().apply(BindingEvent::Repend(reasons))?;
+        self.live(&held, life, because)?;
+        let text = format!(
+            "terminal {} takes no new payments until its new address is verified",
+            key.terminal
+        );
+        self.notify(held.merchant, "binding.repended", &text)
     }
 
     /// A binding was found idle: it waits for somebody to look, unless something happened to it since.

@@ -428,6 +428,7 @@ impl Step<'_> {
                 evidence,
             } => self.clear_reason(*key, *reason, *evidence),
             Command::SetSpare { key, spare, note } => self.set_spare(*key, *spare, note),
+            Command::Place { key, address, note } => self.place(*key, address, note),
             Command::Dormant {
                 key,
                 binding,

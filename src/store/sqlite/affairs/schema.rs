@@ -383,3 +383,8 @@ CREATE INDEX evidence_open ON evidence(filed_at)
 pub(in crate::store::sqlite) const PLANNED: &str = "
 ALTER TABLE contact ADD COLUMN effective_at INTEGER NOT NULL DEFAULT 0;  -- 0: as soon as it may
 ";
+
+/// Where the device of a binding stands; empty where nobody said it.
+pub(in crate::store::sqlite) const PLACES: &str = "
+ALTER TABLE binding ADD COLUMN placement TEXT NOT NULL DEFAULT '';
+";

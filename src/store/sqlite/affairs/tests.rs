@@ -3717,3 +3717,80 @@ fn programs_hear_what_becomes_of_an_account() {
     assert_eq!(frozen.told[0].data["before"], "verified");
     assert_eq!(frozen.told[0].data["status"], "frozen");
 }
+
+/// bindings §4.2, row 10: the address where a device stands is one of the five things that the network knows.
+#[test]
+fn another_address_of_a_device_is_verified_by_two_persons() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let place = |address: &str| Command::Place {
+        key: key("T1"),
+        address: address.into(),
+        note: "inspection".into(),
+    };
+    let shown = |desk: &mut Desk, terminal: &str| {
+        let row = desk.registry.show(key(terminal)).unwrap().unwrap();
+        row.placement
+    };
+    assert_eq!(shown(&mut desk, "T1"), "");
+    assert!(desk.refused(MAKER, place(" ")).contains("missing"));
+    // The first address is only kept.
+    desk.ok(place("1 Long Street "));
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+    assert_eq!(shown(&mut desk, "T1"), "1 Long Street");
+    let told = desk.refused(MAKER, place("1 Long Street"));
+    assert!(told.contains("on record already"), "{told}");
+    let moved = desk.ok(place("2 Short Street"));
+    assert_eq!(
+        desk.state("T1"),
+        (BindingState::RePending, "location".into())
+    );
+    assert_eq!(moved.changes.bindings.len(), 1, "the gate is told");
+    assert_eq!(moved.notices.len(), 1);
+    let evidence = desk.evidence(
+        "terminal acme/T1",
+        Allows::ClearReason(RependReason::Location),
+    );
+    let clear = || Command::ClearReason {
+        key: key("T1"),
+        reason: RependReason::Location,
+        evidence,
+    };
+    assert!(desk.refused(MAKER, clear()).contains("another person"));
+    desk.checked(clear());
+    assert_eq!(desk.state("T1"), (BindingState::Active, String::new()));
+    // What takes over stands where the other one stood; while it is only tested, its address may be put right.
+    let case = replaced(&mut desk);
+    assert_eq!(shown(&mut desk, "T2"), "2 Short Street");
+    desk.ok(Command::Place {
+        key: key("T2"),
+        address: "2 Short Street, first floor".into(),
+        note: "a slip of the pen".into(),
+    });
+    assert_eq!(desk.state("T2").0, BindingState::Activating);
+    let step = ReplaceStep::CutOver("N-2".into());
+    desk.checked(Command::Replacement { case, step });
+    assert_eq!(desk.state("T2").0, BindingState::Active);
+}
+
+#[test]
+fn a_merchants_name_passes_for_no_other() {
+    let mut desk = Desk::new();
+    let set = |name: &str| Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: merchant(),
+        name: name.into(),
+        mcc: String::new(),
+        kind: None,
+        identity: None,
+    };
+    let told = desk.refused(MAKER, set("B\u{430}nk Noodles"));
+    assert!(told.contains("several scripts"), "{told}");
+    assert!(
+        desk.refused(MAKER, set("Noodles\u{202E}"))
+            .contains("cannot be printed")
+    );
+    for name in ["面馆 Noodles", "Лапша Noodles", "Café Noël"] {
+        desk.ok(set(name));
+    }
+}

@@ -10,7 +10,7 @@ use super::schema::line_from;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Timestamp};
 use crate::binding::TerminalKey;
 use crate::binding::challenge::{ChallengeState, Payment, Purpose, TRIES_MAX};
-use crate::binding::contact::{ContactKind, ContactRole, ContactState};
+use crate::binding::contact::{ContactKind, ContactRole, ContactState, guards_acceptance};
 use crate::binding::drain::Impact;
 use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
@@ -449,18 +449,23 @@ const CONTACT: &str = "SELECT c.id, m.merchant_id, c.kind, c.role, c.masked, c.s
 fn contact_view(row: &Row<'_>) -> rusqlite::Result<ContactView> {
     let (kind, role, state): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(5)?);
     let replaces: Option<i64> = row.get(6)?;
+    let speaks_from: Option<i64> = row.get(10)?;
+    let kind = ContactKind::from_name(&kind).unwrap_or(ContactKind::Email);
+    let role = ContactRole::from_name(&role).unwrap_or(ContactRole::Service);
     Ok(ContactView {
         contact: from_sql(row.get(0)?),
         merchant_id: row.get(1)?,
-        kind: ContactKind::from_name(&kind).unwrap_or(ContactKind::Email),
-        role: ContactRole::from_name(&role).unwrap_or(ContactRole::Service),
+        kind,
+        role,
         value: row.get(4)?,
         state: ContactState::from_name(&state).unwrap_or(ContactState::Revoked),
         replaces: replaces.map(from_sql),
         version: row.get(7)?,
         sealed: row.get(8)?,
         acquirer: AcquirerId(row.get(9)?),
-        speaks_from_us: row.get::<_, Option<i64>>(10)?.map(from_sql),
+        speaks_from_us: speaks_from
+            .filter(|_| guards_acceptance(kind, role))
+            .map(from_sql),
         effective_at_us: Some(from_sql(row.get(11)?)).filter(|at| *at > 0),
     })
 }
