@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use super::{HELD, SqliteRegistry, Step, Stopped, from_sql, held, to_sql};
+use crate::base::alike::{NameError, check_letters};
 use crate::base::{AcquirerId, MerchantId};
 use crate::binding::device::{self, DeviceEvent, DeviceState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
@@ -162,6 +163,16 @@ impl Step<'_> {
         if !(mcc.is_empty() || mcc.len() == 4 && mcc.bytes().all(|b| b.is_ascii_digit())) {
             let (what, problem) = ("the merchant category code", "has to have four digits");
             return Err(Refusal::Value { what, problem }.into());
+        }
+        if !name.is_empty() {
+            super::said("the merchant's name", name)?;
+            // It would pass for the name of another shop, on slips and for who approves its binding.
+            if let Err(NameError::Mixed { .. }) = check_letters(name) {
+                let what = "the merchant's name";
+                let problem = "has letters of several scripts in one word that pass for one another; write each \
+                               word with those of one";
+                return Err(Refusal::Value { what, problem }.into());
+            }
         }
         let text = merchant.as_str();
         let found: Option<(i64, u32)> = self
