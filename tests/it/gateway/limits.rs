@@ -254,3 +254,19 @@ async fn people_set_limits_see_them_and_raise_them_together() {
         .await;
     assert!(audited.to_string().contains("limit.set"), "{audited}");
 }
+
+/// Two shops at one acquirer: who sends the other's number is declined before anybody's limit is asked.
+#[tokio::test]
+async fn another_shops_merchant_number_takes_nothing_of_anybodys_limit() {
+    let (world, mut link) = Setup::new().start_with_link().await;
+    let mut till = world.till(1).await;
+    set(&world, Limited::Terminal, daily(None, Some(1)));
+    set(&world, account, daily(None, Some(1)));
+    for stan in 1..=3 {
+        let sale = till.who.sale(stan, 1_000).set(42, "104110041200999");
+        assert_eq!(till.code(&sale).await, "03");
+    }
+    assert_eq!(till.sell(&mut link, 4, "00").await.1.code(), "00");
+    assert_eq!(till.code(&till.who.sale(5, 1)).await, "65");
+    world.stop((link, till)).await;
+}
