@@ -87,7 +87,21 @@ enum Command {
 /// # Errors
 /// What the command reports.
 pub fn run() -> anyhow::Result<ExitCode> {
-    dispatch(Cli::parse().command).or_else(output::unless_unread)
+    match Cli::try_parse() {
+        Ok(cli) => dispatch(cli.command).or_else(output::unless_unread),
+        Err(refused) => told(&refused),
+    }
+}
+
+/// Tells what is wrong with the arguments. One that nobody asked for may be a card number.
+fn told(refused: &clap::Error) -> anyhow::Result<ExitCode> {
+    let text = refused.to_string();
+    let guarded = output::guarded(&text);
+    if guarded == text {
+        refused.exit();
+    }
+    output::error_line(format_args!("{}", guarded.trim_end()))?;
+    Ok(ExitCode::from(2))
 }
 
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {

@@ -100,6 +100,32 @@ pub(super) fn error_line(text: Arguments<'_>) -> io::Result<()> {
     err.write_all(b"\n")
 }
 
+/// An error without what may be a message, a card number or a key that somebody gave where something else belongs: of
+/// that many hexadecimal digits in a row the first four are told, and how many there are.
+pub(super) fn guarded(text: &str) -> String {
+    let digit = |byte: &u8| byte.is_ascii_hexdigit();
+    let mut out = String::new();
+    let runs = text
+        .as_bytes()
+        .chunk_by(|left, right| digit(left) == digit(right));
+    let mut at = 0_usize;
+    for run in runs {
+        let end = at.saturating_add(run.len());
+        let piece = text.get(at..end).unwrap_or_default();
+        at = end;
+        if run.len() < GIVEN_DIGITS_MIN || !run.first().is_some_and(digit) {
+            out.push_str(piece);
+            continue;
+        }
+        out.push_str(piece.get(..4).unwrap_or_default());
+        out.push_str(&format!("\u{2026} ({} characters)", run.len()));
+    }
+    out
+}
+
+/// Digits of the shortest card number.
+const GIVEN_DIGITS_MIN: usize = 12;
+
 /// Writes lines to standard output.
 pub(super) fn lines(all: &[String]) -> io::Result<()> {
     let mut out = Stream::new();
@@ -132,5 +158,27 @@ impl Stream {
 
     pub(super) fn finish(mut self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_in_the_wrong_place_is_not_told_again() {
+        let told = guarded("no dialect 4716908273645185; did you mean 1987?");
+        assert_eq!(
+            told,
+            "no dialect 4716\u{2026} (16 characters); did you mean 1987?"
+        );
+        for same in [
+            "no dialect nosuch",
+            "line 12345678901",
+            "\u{7ec8}\u{7aef} 0200",
+            "",
+        ] {
+            assert_eq!(guarded(same), same);
+        }
     }
 }

@@ -10,7 +10,8 @@ use super::content::Content;
 use super::element::{Element, HIDDEN, Reveal};
 use super::find::Guess;
 use super::stray::{
-    envelope_digits, from_ebcdic, from_hex, holds_block, holds_card, holds_code, holds_filled_card,
+    envelope_digits, from_ebcdic, from_hex, holds_block, holds_card, holds_card_behind_its_length,
+    holds_code, holds_filled_card,
 };
 use crate::iso8583::emv;
 
@@ -208,16 +209,6 @@ fn hide_all(parts: &mut [Element]) {
     }
 }
 
-/// Hides card numbers of which some digits are shown elsewhere: where lengths are wrong, the last four may be any.
-fn hide_masked(parts: &mut [Element]) {
-    for part in parts {
-        if part.exposure == Exposure::Masked {
-            part.exposure = Exposure::Secret;
-        }
-        hide_masked(&mut part.parts);
-    }
-}
-
 /// Whether a value that is shown would show a card number, a track, a PIN block or a card's code.
 pub(super) fn shows_secret(content: &Content, divided: bool) -> bool {
     let bytes = content.bytes();
@@ -225,9 +216,19 @@ pub(super) fn shows_secret(content: &Content, divided: bool) -> bool {
         Content::Bytes(_) => to_hex(bytes).into_bytes(),
         Content::Digits(_) | Content::Text(_) => Vec::new(),
     };
-    let shows = |text: &[u8]| holds_card(text) || (!divided && holds_filled_card(text));
+    // Parts in a row often look like a number that is filled up; hardly ever like one behind its own length.
+    let filled = |text: &[u8]| {
+        if divided {
+            holds_card_behind_its_length(text)
+        } else {
+            holds_filled_card(text)
+        }
+    };
+    let shows = |text: &[u8]| holds_card(text) || filled(text);
+    let printable = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
     let written = match content {
         Content::Text(text) => holds_block(text) || holds_code(text) || holds_card(&from_hex(text)),
+        Content::Bytes(text) if printable => holds_block(text) || holds_code(text),
         Content::Digits(_) | Content::Bytes(_) => false,
     };
     written || shows(bytes) || shows(&hex) || holds_card(&from_ebcdic(bytes))
@@ -255,12 +256,12 @@ fn element(dialect: &Dialect, field: &Field, value: Vec<u8>) -> Element {
         let value = element.content.bytes().to_vec();
         let (read, error) = parts(layout, layout.parts(&value), &element, 0);
         element.parts = read;
-        // What cannot be taken apart may hold what only a part of it hides.
-        if error.is_some() && hides(layout) {
+        // What cannot be taken apart may hold what only a part of it hides, in whichever part a wrong length put it.
+        let lost = error.is_some() && hides(layout);
+        if lost {
             element.exposure = Exposure::Secret;
-            hide_masked(&mut element.parts);
         }
-        if stray {
+        if lost || stray {
             hide_all(&mut element.parts);
         }
         element.broken = error.map(|error| error.to_string());
@@ -323,8 +324,19 @@ fn part(
     let inner = rule.and_then(|rule| rule.layout.as_ref());
     // What is not known of something secret is secret, and so is what only holds parts: those speak for themselves.
     let silent = inner.is_some() || (rule.is_none() && known.is_none());
+    // One wrong bit makes another tag of that of a card number: beside parts that are hidden, what nobody knows is hidden,
+    // and what is longer or shorter than what its tag says.
+    let number = u32::from_str_radix(tag.as_str(), 16).unwrap_or_default();
+    let strange = match (rule, known) {
+        (None, None) => hides(layout),
+        (None, Some(_)) => !emv::fits(number, part.content().len()),
+        (Some(_), _) => {
+            layout.form == LayoutForm::BerTlv && !emv::fits(number, part.content().len())
+        }
+    };
     let shown = match around.exposure {
         Exposure::Secret if silent => Exposure::Secret,
+        _ if strange => Exposure::Secret,
         _ => shown,
     };
     // What nobody may see of a chip stays hidden, whatever a dialect says.
@@ -362,11 +374,11 @@ fn part(
     let (read, error) = parts(inner, walk, &element, part.offset());
     element.parts = read;
     // As for a field: what cannot be taken apart may hold what only a part of it hides.
-    if error.is_some() && hides(inner) {
+    let lost = error.is_some() && hides(inner);
+    if lost {
         element.exposure = Exposure::Secret;
-        hide_masked(&mut element.parts);
     }
-    if stray {
+    if lost || stray {
         hide_all(&mut element.parts);
     }
     element.broken = error.map(|error| error.to_string());

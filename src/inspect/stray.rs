@@ -52,13 +52,28 @@ pub(super) fn from_hex(text: &[u8]) -> Vec<u8> {
     pairs.iter().filter_map(byte).collect()
 }
 
-/// Whether a text holds what looks like PIN blocks or keys: 16, 32 or 48 hexadecimal digits that stand together, in
-/// capitals or in small letters, letters and digits among them.
+/// Whether a text holds what looks like PIN blocks or keys: 16 hexadecimal digits or more that stand together, in
+/// capitals or in small letters, letters and digits among them; or groups of four of them.
 pub(super) fn holds_block(text: &[u8]) -> bool {
+    holds_block_together(text)
+        || in_groups_of_four(text).is_some_and(|all| holds_block_together(&all))
+}
+
+/// The digits of a text that has groups of four with a blank or a mark between each two, and nothing else.
+fn in_groups_of_four(text: &[u8]) -> Option<Vec<u8>> {
+    let groups: Vec<_> = text
+        .trim_ascii()
+        .split(|byte| matches!(byte, b' ' | b'-' | b':'))
+        .collect();
+    let whole = groups.iter().all(|group| group.len() == 4);
+    (whole && groups.len() > 1).then(|| groups.concat())
+}
+
+fn holds_block_together(text: &[u8]) -> bool {
     let blocks = |digit: fn(&u8) -> bool, letter: fn(&u8) -> bool| {
         text.chunk_by(|left, right| digit(left) == digit(right))
             .any(|run| {
-                matches!(run.len(), 16 | 32 | 48)
+                run.len() >= BLOCK_DIGITS_MIN
                     && run.iter().all(digit)
                     && run.iter().any(letter)
                     && run.iter().any(u8::is_ascii_digit)
@@ -73,8 +88,11 @@ pub(super) fn holds_block(text: &[u8]) -> bool {
     )
 }
 
+/// Digits of a PIN block, and of a short key.
+const BLOCK_DIGITS_MIN: usize = 16;
+
 /// Words before the code that is printed on a card, and before a PIN.
-const CODES: [&[u8; 3]; 4] = [b"CVV", b"CVC", b"CVN", b"PIN"];
+const CODES: [&[u8; 3]; 6] = [b"CVV", b"CVC", b"CVN", b"CSC", b"CID", b"PIN"];
 
 /// Whether a text names a card's code or a PIN, as a word of its own, with three digits or more soon behind it.
 pub(super) fn holds_code(text: &[u8]) -> bool {
@@ -187,8 +205,30 @@ pub(super) fn holds_filled_card(text: &[u8]) -> bool {
             let number = run.get(zeros..).unwrap_or_default();
             let behind_zeros =
                 zeros > 0 && CARD_DIGITS.contains(&number.len()) && is_issued(number);
-            behind_zeros || stands_behind_its_length(number) || stands_before_zeros(number)
+            behind_zeros
+                || stands_behind_its_length(number)
+                || stands_before_zeros(number)
+                || stands_before_its_expiry(number)
         })
+}
+
+/// Whether a value holds a card number behind its length of two or three digits.
+pub(super) fn holds_card_behind_its_length(text: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    text.chunk_by(|left, right| digit(left) == digit(right))
+        .any(|run| {
+            let zeros = run.iter().take_while(|digit| **digit == b'0').count();
+            stands_behind_its_length(run.get(zeros..).unwrap_or_default())
+        })
+}
+
+/// Year and month in one run with the number, as in `47169082736451853012`.
+fn stands_before_its_expiry(number: &[u8]) -> bool {
+    let Some((digits, [_, _, tens, ones])) = number.split_last_chunk::<4>() else {
+        return false;
+    };
+    let month = matches!((tens, ones), (b'0', b'1'..=b'9') | (b'1', b'0'..=b'2'));
+    month && CARD_DIGITS.contains(&digits.len()) && is_issued(digits)
 }
 
 fn stands_behind_its_length(number: &[u8]) -> bool {

@@ -308,6 +308,26 @@ pub fn tag(tag: u32) -> Option<&'static Tag> {
     TAGS.get(at)
 }
 
+/// Whether the value of a tag may have so many bytes, as far as its size is fixed (EMV 4.3 book 3, annex A).
+#[must_use]
+pub fn fits(tag: u32, bytes: usize) -> bool {
+    let sizes = match tag {
+        0x9C | 0x5F34 | 0x9F27 | 0x9F35 | 0x9F39 | 0x9F53 | 0x87 | 0x88 => 1..=1,
+        0x82 | 0x8A | 0x9B | 0x5F28 | 0x5F2A | 0x5F30 | 0x9F07 | 0x9F08 | 0x9F09 | 0x9F1A
+        | 0x9F36 => 2..=2,
+        0x9A | 0x5F24 | 0x5F25 | 0x9F21 | 0x9F33 | 0x9F34 => 3..=3,
+        0x81 | 0x9F1B | 0x9F37 | 0x9F66 => 4..=4,
+        0x95 | 0x9F0D | 0x9F0E | 0x9F0F | 0x9F40 => 5..=5,
+        0x9F02 | 0x9F03 => 6..=6,
+        0x9F26 | 0x9F1C | 0x9F1E => 8..=8,
+        0x9F41 => 2..=4,
+        0x84 | 0x4F | 0x9F06 => 5..=16,
+        0x9F10 => 0..=32,
+        _ => return true,
+    };
+    sizes.contains(&bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,6 +347,17 @@ mod tests {
             assert!(sound, "{:X}", tag.tag);
             assert!(!tag.en.is_empty() && !tag.zh.is_empty(), "{:X}", tag.tag);
         }
+    }
+
+    #[test]
+    fn sizes_are_of_tags_that_are_known() {
+        for known in 0..=0xFFFF_u32 {
+            let any = (0..=64).all(|bytes| fits(known, bytes));
+            assert!(any || tag(known).is_some(), "{known:X}");
+            let some = (0..=64).any(|bytes| fits(known, bytes));
+            assert!(some, "{known:X}");
+        }
+        assert!(fits(0x9F36, 2) && !fits(0x9F36, 18));
     }
 
     #[test]

@@ -880,6 +880,104 @@ fn what_cannot_be_read_ends_otherwise_than_what_is_broken() {
 }
 
 #[test]
+fn what_is_given_in_the_wrong_place_is_not_told_again() {
+    let pan = "4716908273645185";
+    let whole = format!("00C1{}", pan.repeat(20));
+    let key =
+        format!(r#"{{"dialect": "unionpay-pos", "mti": "0200", "fields": {{"{pan}": "1"}}}}"#);
+    let other =
+        format!(r#"{{"dialect": "unionpay-pos", "mti": "0200", "fields": {{}}, "{pan}": 1}}"#);
+    for args in [
+        &["decode", "0200", pan][..],
+        &["decode", "-f", &whole],
+        &["decode", "-d", pan, SAMPLE],
+        &["encode", &key],
+        &["encode", &other],
+        &["diff", pan],
+    ] {
+        let found = posgate(&[&["message"], args].concat(), b"");
+        assert_ne!(found.status.code(), Some(0), "{args:?}");
+        let told = String::from_utf8([found.stdout, found.stderr].concat()).unwrap();
+        assert!(!told.contains(&pan[..12]) && !told.is_empty(), "{told}");
+    }
+}
+
+/// Damage within a field that divides: what a wrong length or tag puts into another part.
+#[test]
+fn parts_of_a_damaged_field_show_nothing_that_is_hidden() {
+    let shows = |dialect: &str, fields: &str, hidden: &str| {
+        let json = format!(
+            r#"{{"dialect": "{dialect}", "mti": "0200", "fields": {{"3": "000000", "11": "1", {fields}}}}}"#
+        );
+        let hex = out(&posgate(&["message", "encode", &json], b""));
+        for form in [&["-o", "table"][..], &["-o", "json"]] {
+            let args = [&["message", "decode", "-d", dialect, hex.trim()], form].concat();
+            let told = out(&posgate(&args, b""));
+            let hex = bytes::to_hex(hidden.as_bytes());
+            assert!(
+                !told.contains(hidden) && !told.contains(&hex),
+                "{dialect} {fields}: {told}"
+            );
+        }
+    };
+    // A part that nobody knows, and a length behind it that reaches too far.
+    shows(
+        "unionpay-pos",
+        r#""59": "B30164716908273645186A2099""#,
+        "4716908273645186",
+    );
+    shows(
+        "unionpay-pos",
+        r#""59": "B3018284712345678901234A2099""#,
+        "284712345678901234",
+    );
+    // Behind its own length.
+    shows(
+        "unionpay-pos",
+        r#""63": "164716908273645185""#,
+        "716908273645185",
+    );
+    shows(
+        "unionpay-pos",
+        r#""61": "164716908273645185""#,
+        "6908273645185",
+    );
+    shows(
+        "iso8583-1987-ascii",
+        r#""54": "0164716908273645185""#,
+        "4716908273645185",
+    );
+    // A length within chip data, and one wrong bit of the tags of card number and PIN block.
+    let chip = |data: &str| format!(r#""55": "{data}""#);
+    for (data, hidden) in [
+        (
+            "9F368200125A0847169082736451855711471690827364518",
+            "4716908273645185",
+        ),
+        ("5E08471690827364518595050000000000", "4716908273645185"),
+        ("9B089E3B7AC5D8F1624795050000000000", "9E3B7AC5D8F16247"),
+    ] {
+        let data = &data[..data.len() / 2 * 2];
+        shows("iso8583-1987-binary", &chip(data), hidden);
+        shows("unionpay-pos", &chip(data), hidden);
+    }
+    for text in [
+        "9E3B7AC5D8F162479E3B7AC5D8F16247ABCDEF",
+        "9E3B 7AC5 D8F1 6247",
+        "CSC 739",
+        "CID739",
+        "47169082736451853012",
+    ] {
+        shows("unionpay-pos", &format!(r#""63": "000{text}""#), text);
+    }
+    shows(
+        "unionpay-pos",
+        &format!(r#""47": "{}""#, bytes::to_hex(b"CVV2=739")),
+        "CVV2=739",
+    );
+}
+
+#[test]
 fn a_message_is_found_in_a_line_of_a_log() {
     let bytes = samples("unionpay-pos", true)
         .into_iter()

@@ -54,7 +54,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let written = match message(args, &text) {
         Ok(written) => written,
         Err(error) => {
-            output::error_line(format_args!("posgate: {error:#}"))?;
+            let told = output::guarded(&format!("{error:#}"));
+            output::error_line(format_args!("posgate: {told}"))?;
             return Ok(ExitCode::from(FOUND));
         }
     };
@@ -104,7 +105,8 @@ fn lines(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(written) => out.line(&in_letters(args, &written))?,
             Err(error) => {
                 refused = true;
-                output::error_line(format_args!("line {number}: {error:#}"))?;
+                let told = output::guarded(&format!("{error:#}"));
+                output::error_line(format_args!("line {number}: {told}"))?;
             }
         }
     }

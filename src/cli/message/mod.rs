@@ -72,7 +72,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ended.or_else(|error| match output::unless_unread(error) {
         Ok(ended) => Ok(ended),
         Err(error) => {
-            output::error_line(format_args!("posgate: {error:#}"))?;
+            let told = output::guarded(&format!("{error:#}"));
+            output::error_line(format_args!("posgate: {told}"))?;
             Ok(ExitCode::from(TROUBLE))
         }
     })
