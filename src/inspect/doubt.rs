@@ -59,15 +59,33 @@ fn no_time(message: &Message<'_>, de: u8) -> Option<Doubt> {
 /// DE14 in all versions of the standard.
 const EXPIRY: u8 = 14;
 
-/// Text in EBCDIC that reads as ASCII and not as what the dialect says.
+/// Text in EBCDIC that reads as ASCII and not as what the dialect says, or the other way round.
 fn other_characters(message: &Message<'_>, de: u8) -> Option<Doubt> {
     let field = message.dialect().field(de)?;
     let (wire, value) = (message.field(de)?, message.value(de)?);
     let printable = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    let text = matches!(field.kind, FieldType::Alphanumeric | FieldType::Text);
-    let ascii = text && !wire.is_empty() && printable(wire) && !printable(&value);
-    let text = "its characters are ASCII, not EBCDIC (text = \"ascii\")".to_owned();
-    ascii.then_some(Doubt { field: de, text })
+    let letters = matches!(field.kind, FieldType::Alphanumeric | FieldType::Text);
+    if !letters || wire.is_empty() {
+        return None;
+    }
+    // Capitals, digits and blanks of EBCDIC; as GBK those are rare signs, which an id is not made of.
+    let ebcdic =
+        |byte: &u8| matches!(byte, 0x40 | 0xC1..=0xC9 | 0xD1..=0xD9 | 0xE2..=0xE9 | 0xF0..=0xF9);
+    let digits = wire
+        .iter()
+        .filter(|byte| matches!(byte, 0xF0..=0xF9))
+        .count();
+    let text = if printable(wire) && !printable(&value) {
+        "its characters are ASCII, not EBCDIC (text = \"ascii\")"
+    } else if *value == *wire && wire.iter().all(ebcdic) && digits > 0 {
+        "its characters are EBCDIC, not ASCII (text = \"ebcdic\")"
+    } else {
+        return None;
+    };
+    Some(Doubt {
+        field: de,
+        text: text.to_owned(),
+    })
 }
 
 /// An odd number of packed digits is filled up with 0 or F as a rule. A digit there, and a 0 at the other end,

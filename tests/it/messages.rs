@@ -978,6 +978,20 @@ fn parts_of_a_damaged_field_show_nothing_that_is_hidden() {
 }
 
 #[test]
+fn a_terminal_id_in_ebcdic_is_doubted() {
+    let json = r#"{"dialect": "unionpay-pos", "mti": "0800", "fields": {"11": "1", "41": "TERM0001", "42": "100290053110001", "60": "00000001003"}}"#;
+    let sound = out(&posgate(&["message", "encode", json], b""));
+    let damaged = sound.replace(&bytes::to_hex(b"TERM0001"), "E3C5D9D4F0F0F0F1");
+    assert_ne!(sound, damaged);
+    let told = out(&posgate(&["message", "decode", damaged.trim()], b""));
+    assert!(
+        told.contains("doubtful: DE41: its characters are EBCDIC"),
+        "{told}"
+    );
+    assert!(!out(&posgate(&["message", "decode", sound.trim()], b"")).contains("doubtful"));
+}
+
+#[test]
 fn a_message_is_found_in_a_line_of_a_log() {
     let bytes = samples("unionpay-pos", true)
         .into_iter()

@@ -405,7 +405,16 @@ impl Walk<'_, '_> {
         }
         match form_of(class, attributes) {
             Ok((form, inside)) => {
-                if class.starts_with(FILLED_WITH_F) {
+                let own = attributes.class.trim().rsplit_once('.');
+                if own.is_some_and(|(package, _)| !package.starts_with("org.jpos.")) {
+                    let message = format!(
+                        "field {}: {} is a class of one's own, and taken for jPOS's {class}",
+                        self.told(number),
+                        named(attributes.class.trim())
+                    );
+                    self.problems.warn(span, message);
+                }
+                if class.starts_with(FILLED_WITH_F) && !attributes.pad_left {
                     let message = format!(
                         "field {}: a half byte that is over is F there, here it is written as 0",
                         self.told(number)

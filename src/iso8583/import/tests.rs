@@ -174,6 +174,43 @@ fn no_class_ends_the_import_of_the_other_fields() {
 }
 
 #[test]
+fn a_class_of_ones_own_is_told() {
+    check_jpos(
+        "<isofield id='3' length='6' class='com.acme.IFA_NUMERIC'/>\n<isofield id='4' length='12' class='org.jpos.iso.IFA_NUMERIC'/>",
+        &[
+            "f:2:1: warning: field 3: com.acme.IFA_NUMERIC is a class of one's own, and taken for jPOS's IFA_NUMERIC",
+        ],
+    );
+}
+
+#[test]
+fn what_a_name_says_to_be_a_card_or_a_pin_is_hidden() {
+    let hidden = |name: &str| {
+        let field = format!("<isofield id='51' length='8' name='{name}' class='IFB_BINARY'/>");
+        check_jpos(&field, &[]).field(51).unwrap().exposure
+    };
+    for name in [
+        "PIN BLOCK",
+        "Encrypted PIN",
+        "cvv2",
+        "TRACK-1 DATA",
+        "Session key",
+        "Card Number (PAN)",
+    ] {
+        assert_eq!(hidden(name), Exposure::Secret, "{name}");
+    }
+    for name in [
+        "PIN capture code",
+        "spinning",
+        "CURRENCY",
+        "PAN country code",
+        "keyboard",
+    ] {
+        assert_eq!(hidden(name), Exposure::Open, "{name}");
+    }
+}
+
+#[test]
 fn what_jpos_trims_is_told() {
     let dialect = check_jpos(
         "<isofield id='43' length='40' trim='true' class='IF_CHAR'/>\n<isofield id='42' length='15' trim='false' class='IF_CHAR'/>",

@@ -376,7 +376,26 @@ fn shown_as(number: u16, item: &Item) -> Option<&'static str> {
         ("chip", Class::Digits | Class::Amount | Class::Track | Class::Text) => "secret",
         (show, _) => show,
     };
-    shown(number).map(whole)
+    shown(number)
+        .map(whole)
+        .or_else(|| named_secret(&item.name))
+}
+
+/// Who may see a field whose name says that it holds a card number, a track, a PIN, a printed code or a key.
+fn named_secret(name: &str) -> Option<&'static str> {
+    const WORDS: [&str; 10] = [
+        "PAN", "PIN", "CVV", "CVV2", "CVC", "CVC2", "CVN", "TRACK", "KEY", "KEYS",
+    ];
+    // How a PIN was entered, or where a card number is from, says neither.
+    const ABOUT: [&str; 6] = ["CAPTURE", "COUNTRY", "ENTRY", "MODE", "LENGTH", "RESULT"];
+    let upper = name.to_ascii_uppercase();
+    let has = |list: &[&str]| {
+        let mut words = upper.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| list.contains(&word))
+    };
+    let number = upper.contains("CARD NUMBER") || upper.contains("ACCOUNT NUMBER");
+    let meant = (has(&WORDS) && !has(&ABOUT)) || (number && !has(&ABOUT));
+    meant.then_some("secret")
 }
 
 /// Who may see the parts of a field: no more than may see all of it. What chip data is made of hides itself.
