@@ -554,3 +554,41 @@ fn an_id_that_is_short_is_told_first() {
     // Another length of a card number may have a check digit that is right.
     assert!(tried > 20 && first * 5 > tried * 4, "{first} of {tried}");
 }
+
+/// A digit of the card number that was lost: its length says one more.
+#[test]
+fn a_card_number_that_lacks_a_digit_is_among_the_causes() {
+    for name in [
+        "iso8583-1987-ascii",
+        "iso8583-1987-hex",
+        "iso8583-1993-ascii",
+        "mastercard-style",
+    ] {
+        let dialect = Dialect::shipped(name).unwrap();
+        let sale = samples(name, true).into_iter().find(|(file, _)| {
+            let file = file.file_stem().unwrap().to_str().unwrap();
+            file == "sale" || file.starts_with("authorisation")
+        });
+        let mut bytes = sale.unwrap().1;
+        let before = dialect.framing().prefix_bytes();
+        let all = guesses(
+            &[reading(&bytes)],
+            std::slice::from_ref(&dialect),
+            Some(true),
+        );
+        let mut index = Index::new();
+        let message = dialect.decode(&all[0].frame, &mut index).unwrap();
+        let pan = message.field(2).unwrap();
+        let at = pan.as_ptr().addr() - all[0].frame.as_ptr().addr() + before;
+        let units = pan.len();
+        bytes.remove(at + units - 1);
+        let width = dialect.framing().length_bytes;
+        bytes[width - 1] -= 1;
+        let causes = causes(name, &bytes);
+        let expect = format!("DE2: its length says {units}; with {}", units - 1);
+        assert!(
+            causes.iter().any(|cause| cause.starts_with(&expect)),
+            "{name}: {causes:?}"
+        );
+    }
+}
