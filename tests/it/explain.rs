@@ -592,3 +592,15 @@ fn a_card_number_that_lacks_a_digit_is_among_the_causes() {
         );
     }
 }
+
+#[test]
+fn hexadecimal_digits_of_hexadecimal_digits_are_told() {
+    for name in Dialect::shipped_names() {
+        let (file, bytes) = samples(name, true).remove(0);
+        let guess = taken(hex(&bytes).as_bytes());
+        let fault = inspect::explain(&guess, Reveal::Masked).unwrap();
+        let first = fault.causes.first().map(|cause| cause.text.as_str());
+        let expect = Some("the message was written in hexadecimal digits twice");
+        assert_eq!(first, expect, "{}", file.display());
+    }
+}

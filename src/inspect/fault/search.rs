@@ -88,6 +88,7 @@ impl<'g> Search<'g> {
         search.behind_length();
         search.envelopes();
         search.text();
+        search.twice();
         search.forms();
         search.leads();
         search.between();
