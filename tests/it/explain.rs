@@ -604,3 +604,20 @@ fn hexadecimal_digits_of_hexadecimal_digits_are_told() {
         assert_eq!(first, expect, "{}", file.display());
     }
 }
+
+#[test]
+fn a_line_end_behind_a_message_hides_no_dialect() {
+    let (mut tried, mut others) = (0, Vec::new());
+    for name in Dialect::shipped_names() {
+        for (file, bytes) in samples(name, true) {
+            let alone = taken(&bytes);
+            let guess = taken(&[&bytes[..], b"\r\n"].concat());
+            tried += 1;
+            if guess.dialect.name() != alone.dialect.name() {
+                others.push(file);
+            }
+        }
+    }
+    // Two dialects may take the same bytes for two messages.
+    assert!(others.len() * 20 < tried, "{others:?} of {tried}");
+}

@@ -128,6 +128,14 @@ pub fn reconsider(guesses: &mut Vec<Guess>) {
     if guesses.first().is_none_or(Guess::is_sound) {
         return;
     }
+    // A whole message with something behind it needs no other reading.
+    let whole = |guess: &Guess| {
+        let more_behind = matches!(guess.prefix, Some(PrefixFault::LeftOver { .. }));
+        more_behind && guess.error.is_none() && guess.score >= SOUND
+    };
+    if guesses.first().is_some_and(whole) {
+        return;
+    }
     let mut names = BTreeSet::new();
     let firsts = guesses.iter().enumerate();
     let firsts = firsts.filter(|(_, guess)| names.insert(guess.dialect.name()));
