@@ -123,6 +123,20 @@ const MISTAKES: &[Mistake] = &[
     (
         "unionpay-pos",
         "length_bytes = 2",
+        "length_bytes = 2\nlength_counts = [\"prefix\", \"prefix\"]",
+        "length_counts says \"prefix\" twice",
+        Ok("says the same twice"),
+    ),
+    (
+        "small",
+        "[subfields.48]",
+        "[subfields.47]",
+        "subfields.47: no field 47 is defined",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "length_bytes = 2",
         "length_bytes = 2\nlength_place = \"behind\"",
         "length_place must be one of",
         Ok("length_place is none of"),
@@ -703,6 +717,24 @@ fn what_is_doubtful_is_told_and_refuses_nothing() {
     let open =
         "45 = { en = \"x\", type = \"ans\", length = \"LL\", max = 76, show = \"open\" }\n48 = {";
     assert_eq!(warnings(&small.replacen("48 = {", open, 1)), [""; 0]);
+}
+
+#[test]
+fn a_word_that_is_wrong_is_told_once() {
+    for (piece, instead) in [
+        (
+            "mti = \"ascii\"",
+            "mti = \"ascii\"\nbitmaps = 4\nthird_bitmap = \"in-place\"",
+        ),
+        (
+            "3 = {",
+            "2 = { en = \"card\", type = \"n\", length = \"LL\", max = 19, show = \"mask\" }\n3 = {",
+        ),
+    ] {
+        assert!(SMALL.contains(piece));
+        let told = Dialect::parse("f", &SMALL.replacen(piece, instead, 1)).unwrap_err();
+        assert_eq!(told.len(), 1, "{told:#?}");
+    }
 }
 
 #[test]

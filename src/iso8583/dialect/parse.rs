@@ -426,7 +426,8 @@ fn forms(message: Section<'_, '_>) -> Forms {
     } else {
         ThirdBitmap::None
     };
-    if third == ThirdBitmap::None && message.has("third_bitmap") {
+    let told = bitmaps.is_some() || !message.has("bitmaps");
+    if told && third == ThirdBitmap::None && message.has("third_bitmap") {
         message.error(
             "message.third_bitmap says where a third bitmap stands; write `bitmaps = 3` too",
         );

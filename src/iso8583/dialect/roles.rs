@@ -153,7 +153,7 @@ pub(super) fn exposures(root: &Section<'_, '_>, table: &Table, roles: &Roles, se
         if serves {
             root.problems().consequence(&span, message);
         } else {
-            root.problems().warn(&span, message);
+            root.problems().doubt(&span, message);
         }
     }
     usually_hidden(&fields, table, told);

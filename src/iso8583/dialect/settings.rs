@@ -168,7 +168,11 @@ fn count(section: &Section<'_, '_>, framing: &mut Framing) {
     let words = section.texts("length_counts");
     let usual = !section.has("length_counts");
     let counts = |word: &str| words.iter().any(|text| text.value == word);
-    for text in &words {
+    for (at, text) in words.iter().enumerate() {
+        if words.iter().take(at).any(|known| known.value == text.value) {
+            let message = format!("framing.length_counts says \"{}\" twice", text.value);
+            section.problems().error(&text.span, message);
+        }
         if !matches!(text.value, "lead" | "prefix" | "envelope" | "trailer") {
             let message = format!(
                 "framing.length_counts has any of {WORDS}, not \"{}\"",

@@ -55,9 +55,20 @@ pub(super) fn layouts(root: &Section<'_, '_>, table: &Table) -> BTreeMap<u8, Lay
     let before = root.problems().errors();
     for (key, section) in root.named_sections("subfields") {
         let path: Vec<&str> = key.value.split('.').collect();
+        let first = path.first().copied().unwrap_or_default();
+        let known = fields::numbered(first).is_some_and(|de| table.field(de).is_some());
+        if !known {
+            let problem = format!(
+                "subfields.{}: no field {first} is defined in [fields]",
+                key.value
+            );
+            root.problems().consequence(&key.span, problem);
+        }
         // What was not read to its end has not asked for all of its keys.
         if let Some((layout, places)) = layout(&section) {
-            found.push((path, key, layout, places));
+            if known {
+                found.push((path, key, layout, places));
+            }
             section.finish();
         }
     }
@@ -128,9 +139,7 @@ fn place(
     layout: Layout,
 ) -> Option<String> {
     let (first, rest) = path.split_first()?;
-    let Some(field) = fields::numbered(first).and_then(|de| table.field(de)) else {
-        return Some(format!("no field {first} is defined in [fields]"));
-    };
+    let field = fields::numbered(first).and_then(|de| table.field(de))?;
     if rest.len() > limits::SUBFIELD_DEPTH_MAX {
         return Some("lies too deep".to_owned());
     }
