@@ -898,7 +898,7 @@ fn what_is_given_in_the_wrong_place_is_not_told_again() {
         let found = posgate(&[&["message"], args].concat(), b"");
         assert_ne!(found.status.code(), Some(0), "{args:?}");
         let told = String::from_utf8([found.stdout, found.stderr].concat()).unwrap();
-        assert!(!told.contains(&pan[..12]) && !told.is_empty(), "{told}");
+        assert!(!told.contains("471690827364") && !told.is_empty(), "{told}");
     }
 }
 
@@ -957,7 +957,6 @@ fn parts_of_a_damaged_field_show_nothing_that_is_hidden() {
         ("5E08471690827364518595050000000000", "4716908273645185"),
         ("9B089E3B7AC5D8F1624795050000000000", "9E3B7AC5D8F16247"),
     ] {
-        let data = &data[..data.len() / 2 * 2];
         shows("iso8583-1987-binary", &chip(data), hidden);
         shows("unionpay-pos", &chip(data), hidden);
     }
