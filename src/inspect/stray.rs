@@ -392,12 +392,18 @@ mod tests {
 
     #[test]
     fn pin_blocks_and_printed_codes_in_a_text_are_seen() {
-        for block in ["CUP9E3B7AC5D8F16247", "9e3b7ac5d8f162479e3b7ac5d8f16247"] {
+        for block in [
+            "CUP9E3B7AC5D8F16247",
+            "9e3b7ac5d8f162479e3b7ac5d8f16247",
+            // A key and its check value.
+            "9E3B7AC5D8F162479E3B7AC5D8F16247ABCDEF",
+            "9E3B 7AC5 D8F1 6247",
+        ] {
             assert!(holds_block(block.as_bytes()), "{block}");
         }
         for other in [
             "9E3B7AC5D8F1624",
-            "9E3B7AC5D8F162470",
+            "9E3B 7AC5 D8F1",
             "ABCDEFABCDEFABCD",
             "1234567890123456",
         ] {
