@@ -335,6 +335,14 @@ impl<'t> Reader<'_, 't, '_> {
             object.warn(&format!("is left out: {}", unknown("type", &kind)));
             return None;
         };
+        // A text that is filled with zeros in front is an amount or a number: only digits are filled so here.
+        let zeros = matches!(&padding, Some((Side::Left, pad)) if pad == "0");
+        let class = if zeros && length.is_none() && class == Class::Text && prefix != BER_TLV {
+            object.warn("is filled with zeros in front and taken for digits; letters in it would be refused");
+            Class::Digits
+        } else {
+            class
+        };
         let variable = length.is_some() || prefix == BER_TLV;
         match padding {
             Some(_) if variable => object.warn(&format!(

@@ -174,6 +174,24 @@ fn no_class_ends_the_import_of_the_other_fields() {
 }
 
 #[test]
+fn a_text_filled_with_zeros_in_front_is_digits() {
+    let field = r#""4": {"type": "String", "length": 12, "enc": "ASCII", "prefix": "ASCII.Fixed", "padding": {"type": "Left", "pad": "0"}}"#;
+    let dialect = check_moov(
+        field,
+        &[
+            "f:2:6: warning: field 4 is filled with zeros in front and taken for digits; letters in it would be refused",
+        ],
+    );
+    assert_eq!(dialect.field(4).unwrap().kind, FieldType::Numeric);
+    let mut out = BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.mti(crate::iso8583::Mti::parse("0200").unwrap());
+    writer.field(4, b"100");
+    writer.finish().unwrap();
+    assert!(out.ends_with(b"000000000100"));
+}
+
+#[test]
 fn a_class_of_ones_own_is_told() {
     check_jpos(
         "<isofield id='3' length='6' class='com.acme.IFA_NUMERIC'/>\n<isofield id='4' length='12' class='org.jpos.iso.IFA_NUMERIC'/>",
