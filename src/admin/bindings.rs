@@ -414,11 +414,19 @@ async fn history_of_binding(
 ) -> Result<Response, Refusal> {
     blocking(move || {
         let mut registry = admin.registry.lock();
-        let row = registry.binding(BindingId(binding))?;
-        let row = row.ok_or_else(|| Refusal::unknown("binding", &binding.to_string()))?;
+        let row = binding_numbered(registry.as_mut(), binding)?;
         Ok(Json(History::of(registry.as_mut(), &row)?).into_response())
     })
     .await
+}
+
+/// A binding by its number, open or closed.
+pub(super) fn binding_numbered(
+    registry: &mut dyn Registry,
+    number: u64,
+) -> Result<BindingRow, Refusal> {
+    let row = registry.binding(BindingId(number))?;
+    row.ok_or_else(|| Refusal::unknown("binding", &number.to_string()))
 }
 
 impl History {

@@ -14,13 +14,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::bindings::binding_numbered;
 use super::caller::Caller;
 use super::csv::{COLUMNS, export_record};
 use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::items::{Items, Told, each};
 use super::problem::{Refusal, blocking};
 use super::{Admin, Pieces, limits};
-use crate::base::{AcquirerId, BindingId, TerminalId};
+use crate::base::{AcquirerId, TerminalId};
 use crate::binding::limit::Day;
 use crate::binding::{
     AccountStatus, BindingState, Life, ReasonSet, RependReason, TerminalKey, account,
@@ -247,8 +248,7 @@ async fn show_binding(
     let eye = Eye::of(&admin);
     blocking(move || {
         let mut registry = admin.registry.lock();
-        let row = registry.binding(BindingId(binding))?;
-        let row = row.ok_or_else(|| Refusal::unknown("binding", &binding.to_string()))?;
+        let row = binding_numbered(registry.as_mut(), binding)?;
         let acquirers = registry.acquirers()?;
         let named = acquirers
             .into_iter()

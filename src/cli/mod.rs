@@ -97,7 +97,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
 fn told(refused: &clap::Error) -> anyhow::Result<ExitCode> {
     let text = refused.to_string();
     let guarded = output::guarded(&text);
-    if guarded == text {
+    // Help is asked for, and has examples with many digits.
+    if guarded == text || !refused.use_stderr() {
         refused.exit();
     }
     output::error_line(format_args!("{}", guarded.trim_end()))?;

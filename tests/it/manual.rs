@@ -43,6 +43,28 @@ fn bash_completes_what_a_command_takes() {
     }
 }
 
+/// Help is what it is, whatever its examples hold.
+#[test]
+fn every_command_has_its_help() {
+    let folder = tempfile::tempdir().unwrap();
+    posgate(&["man", folder.path().to_str().unwrap()]);
+    let mut asked = 0;
+    for page in fs::read_dir(folder.path()).unwrap() {
+        let name = page.unwrap().file_name().into_string().unwrap();
+        let name = name.strip_suffix(".1").unwrap();
+        // A command may have a stroke in its name, as `set-state`: what is asked is what there is.
+        let words: Vec<_> = name.split('-').skip(1).collect();
+        if words.len() == 1 {
+            let help = posgate(&[words[0], "--help"]);
+            assert!(help.contains("Usage: posgate"), "{name}: {help}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "{asked}");
+    let load = posgate(&["load", "--help"]);
+    assert!(load.contains("104110041200001"), "{load}");
+}
+
 #[test]
 fn every_command_has_its_page() {
     let folder = tempfile::tempdir().unwrap();

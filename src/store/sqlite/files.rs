@@ -167,7 +167,12 @@ const SECTOR_BYTES: usize = 512;
 fn is_unborn(opened: &mut fs::File, bytes: u64, path: &Path) -> io::Result<bool> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    if bytes > FIRST_PAGE_BYTES || Path::new(&log).try_exists()? {
+    let logged = match fs::metadata(log) {
+        Ok(meta) => meta.len() > 0,
+        Err(absent) if absent.kind() == io::ErrorKind::NotFound => false,
+        Err(problem) => return Err(problem),
+    };
+    if bytes > FIRST_PAGE_BYTES || logged {
         return Ok(false);
     }
     opened.rewind()?;
@@ -510,7 +515,10 @@ mod tests {
             let started = start();
             assert_eq!(started.is_ok(), is_made, "{}: {started:?}", bytes.len());
         }
-        // With a log beside it something was in it.
+        // An empty log has nothing in it; with another one something was.
+        fs::write(folder.path().join("journal.db-wal"), []).unwrap();
+        fs::write(&journal, vec![0; 8_192]).unwrap();
+        assert_eq!(start(), Ok(()));
         fs::write(&journal, vec![0; 8_192]).unwrap();
         fs::write(folder.path().join("journal.db-wal"), vec![0; 32]).unwrap();
         assert!(start().unwrap_err().contains("its header is damaged"));
