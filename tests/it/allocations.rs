@@ -2,7 +2,7 @@
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use posgate::iso8583::{Dialect, Index, Mti, ResponseCode, Scanner, answer};
+use posgate::iso8583::{Dialect, Index, Mti, Parts, ResponseCode, Scanner, answer};
 use posgate::wire::FrameCodec;
 use tokio_util::codec::Decoder;
 
@@ -79,6 +79,7 @@ fn hostile_bytes_make_nobody_allocate_more_than_was_sent() {
     let mut index = Index::new();
     for dialect in shipped() {
         let sound: Vec<_> = samples(dialect.name(), true);
+        let mut divided = 0;
         for _ in 0..300 {
             let (_, sample) = random.choice(&sound).unwrap();
             let stream = hostile(&mut random, sample);
@@ -100,6 +101,7 @@ fn hostile_bytes_make_nobody_allocate_more_than_was_sent() {
                         std::hint::black_box(dialect.decode_partial(&frame, &mut index));
                     });
                     assert_eq!(counted.count_total, 0, "{}", dialect.name());
+                    divided += divide(&dialect, &frame, &mut index);
                 }
             }
             let most = u64::try_from(stream.len()).unwrap() + SHARED_BYTES;
@@ -110,7 +112,29 @@ fn hostile_bytes_make_nobody_allocate_more_than_was_sent() {
                 stream.len()
             );
         }
+        assert!(divided > 0, "{}", dialect.name());
     }
+}
+
+/// Walks over the parts of all fields that divide and says how many there are, broken ones among them.
+fn divide(dialect: &Dialect, frame: &[u8], index: &mut Index) -> usize {
+    let (Some(message), _) = dialect.decode_partial(frame, index) else {
+        return 0;
+    };
+    let mut parts = 0;
+    for de in message.content_fields().iter() {
+        if let Some((layout, value)) = dialect.layout(de).zip(message.value(de)) {
+            let counted = measure(|| parts += walk(layout.parts(&value)));
+            assert_eq!(counted.count_total, 0, "{}: DE{de}", dialect.name());
+        }
+    }
+    parts
+}
+
+fn walk(parts: Parts<'_, '_>) -> usize {
+    parts
+        .map(|part| 1 + part.ok().and_then(|part| part.parts()).map_or(0, walk))
+        .sum()
 }
 
 #[test]

@@ -8,6 +8,7 @@ use posgate::iso8583::{
 };
 use posgate::wire::{FrameCodec, Scan, scan};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use tokio_util::codec::Decoder;
 
 use crate::corpus::bodies::Reading;
@@ -170,32 +171,51 @@ fn third_bitmaps_stand_behind_the_second_or_among_the_fields() {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+/// Tries messages of every shipped dialect, as many in each.
+fn in_every_dialect(test: impl Fn(&Dialect, Mti, &[(u8, Content)]) -> Result<(), TestCaseError>) {
+    for name in Dialect::shipped_names() {
+        let dialect = Dialect::shipped(name).unwrap();
+        let config = ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::with_cases(96)
+        };
+        let outcome = TestRunner::new(config).run(&message_of(&dialect), |(mti, fields)| {
+            test(&dialect, mti, &fields)
+        });
+        outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
 
-    #[test]
-    fn what_was_encoded_decodes_to_the_same_fields((dialect, mti, fields) in sound_message()) {
-        let out = written(&dialect, mti, &fields);
+#[test]
+fn what_was_encoded_decodes_to_the_same_fields() {
+    in_every_dialect(|dialect, mti, fields| {
+        let out = written(dialect, mti, fields);
         let prefix = dialect.framing().prefix_bytes();
-        let expect = Scan::Frame { start: prefix, end: out.len() };
+        let expect = Scan::Frame {
+            start: prefix,
+            end: out.len(),
+        };
         prop_assert_eq!(scan(dialect.framing(), &out, 65_535), Ok(expect));
         let mut index = Index::new();
         let message = dialect.decode(&out[prefix..], &mut index).unwrap();
         prop_assert_eq!(message.mti(), mti);
         let set: FieldSet = fields.iter().map(|(de, _)| *de).collect();
         prop_assert_eq!(message.content_fields(), set);
-        for (de, content) in &fields {
+        for (de, content) in fields {
             let value = message.value(*de).unwrap();
             prop_assert_eq!(&*value, &content[..], "DE{}", de);
         }
         let mut written_again = BytesMut::new();
         again(&message, &mut written_again).unwrap();
         prop_assert_eq!(&written_again, &out);
-    }
+        Ok(())
+    });
+}
 
-    #[test]
-    fn rewritten_without_changes_is_the_same((dialect, mti, fields) in sound_message()) {
-        let out = written(&dialect, mti, &fields);
+#[test]
+fn rewritten_without_changes_is_the_same() {
+    in_every_dialect(|dialect, mti, fields| {
+        let out = written(dialect, mti, fields);
         let frame = &out[dialect.framing().prefix_bytes()..];
         let mut index = Index::new();
         let message = dialect.decode(frame, &mut index).unwrap();
@@ -207,7 +227,12 @@ proptest! {
         let mut again = BytesMut::new();
         rewrite(&message, &how, &mut again).unwrap();
         prop_assert_eq!(&again, &out);
-    }
+        Ok(())
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn dropped_fields_are_gone_and_the_rest_is_untouched(

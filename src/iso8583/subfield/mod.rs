@@ -9,11 +9,14 @@
 
 mod error;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 mod walk;
 mod write;
 
 use std::fmt;
+use std::io::Write;
 
 use super::dialect::{Exposure, FieldSpec, FieldType};
 use super::length::LengthEncoding;
@@ -57,12 +60,12 @@ impl Tag {
 
     /// A binary tag of one to four bytes.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let digits: Vec<u8> = bytes
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 0x0F])
-            .map(super::form::hex)
-            .collect();
-        Self::from_ascii(&digits)
+        let mut digits = [0; Self::MAX];
+        let (pairs, _) = digits.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(bytes) {
+            *pair = [byte >> 4, byte & 0x0F].map(super::form::hex);
+        }
+        Self::from_ascii(digits.get(..bytes.len().checked_mul(2)?)?)
     }
 
     /// The bytes of a binary tag; `None` when it is none.
@@ -82,7 +85,12 @@ impl Tag {
 
     /// A number as a tag.
     fn number(number: usize) -> Option<Self> {
-        Self::parse(&number.to_string())
+        let mut digits = [0; Self::MAX];
+        let mut left = digits.as_mut_slice();
+        // Fails for a number that is too long.
+        write!(left, "{number}").ok()?;
+        let left = left.len();
+        Self::from_ascii(digits.get(..Self::MAX.saturating_sub(left))?)
     }
 
     fn ascii(&self) -> &[u8] {
