@@ -161,12 +161,16 @@ struct Object<'s, 't, 'p> {
 }
 
 impl<'t> Object<'_, 't, '_> {
+    /// The value of a key, in whatever capitals it is written, as in Go.
     fn value(&self, key: &'static str) -> Option<&'t RawValue> {
         self.asked.borrow_mut().insert(key);
-        self.entries
-            .get(key)
-            .copied()
-            .filter(|raw| raw.get() != "null")
+        let other = || {
+            self.entries
+                .iter()
+                .find(|(other, _)| key.eq_ignore_ascii_case(other))
+        };
+        let (_, raw) = self.entries.get_key_value(key).or_else(other)?;
+        (raw.get() != "null").then_some(*raw)
     }
 
     fn text(&self, key: &'static str) -> Option<Cow<'t, str>> {
@@ -216,7 +220,7 @@ impl<'t> Object<'_, 't, '_> {
     fn finish(self) {
         let asked = self.asked.into_inner();
         for (key, raw) in &self.entries {
-            if !asked.contains(key.as_ref()) {
+            if !asked.iter().any(|asked| asked.eq_ignore_ascii_case(key)) {
                 let message = format!("{}: `{key}` is not known and left out", self.path);
                 self.source.problems.warn(&self.source.span(raw), message);
             }
@@ -260,8 +264,9 @@ impl<'t> Reader<'_, 't, '_> {
             }
         }
         // Of 8 bytes unless told; further ones follow when their first bit says so.
-        let written = ["disableAutoExpand", "disableautoexpand"].map(|key| object.value(key));
-        let fixed = (written.into_iter().flatten()).any(|raw| raw.get() == "true");
+        let fixed = object
+            .value("disableAutoExpand")
+            .is_some_and(|raw| raw.get() == "true");
         let bytes = object.integer("length").unwrap_or(8);
         if !fixed && bytes > 8 {
             object.warn(

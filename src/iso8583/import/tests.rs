@@ -532,6 +532,7 @@ fn keys_of_message_type_and_bitmap_are_not_lost() {
             "`foo` is not known and left out",
         ),
         (r#""length": 8, "disableautoexpand": true"#, 1, ""),
+        (r#""Length": 8, "DisableAutoExpand": true"#, 1, ""),
         (r#""length": 8"#, 2, ""),
         (r#""length": 16"#, 2, "is a bitmap of more than 8 bytes"),
     ] {
@@ -543,6 +544,7 @@ fn keys_of_message_type_and_bitmap_are_not_lost() {
             "{warnings}"
         );
         assert!(warnings.contains(told), "{bitmap}: {warnings}");
+        assert!(!warnings.contains("xpand`"), "{bitmap}: {warnings}");
     }
 }
 
