@@ -2,6 +2,7 @@
 
 mod close;
 mod copy;
+mod decimal;
 #[cfg(test)]
 mod tests;
 
@@ -19,13 +20,16 @@ use super::fieldset::FieldSet;
 use super::form::{self, Misfit};
 use super::hexadecimal;
 use super::mti::Mti;
-use super::range::{DIGITS, PRINTABLE, Range, TEXT};
-use super::word::every;
+use super::range::{DIGITS, PRINTABLE, Range, SHORT_MAX, TEXT};
+use decimal::{Eight, decimal};
 
 /// Room asked for when a frame is begun: most messages fit, so the buffer grows at most once.
 const FRAME_BYTES_USUAL: usize = 1_024;
 /// How much more of that room is made ready to write in at a time, at least.
 const READY_BYTES: usize = 256;
+
+/// Above all fields: none may be written yet.
+const BEFORE_MTI: u8 = u8::MAX;
 
 /// A value for a field, whatever its wire form.
 #[derive(Clone, Copy)]
@@ -76,7 +80,7 @@ pub struct Writer<'o> {
     fields: FieldSet,
     /// Where the first field above DE64 begins, 0 while there is none: a third bitmap may stand there.
     upper_at: usize,
-    /// Highest field written.
+    /// Highest field written: 1 behind the MTI, [`BEFORE_MTI`] before it.
     last: u8,
     error: Option<EncodeError>,
 }
@@ -119,7 +123,7 @@ impl Dialect {
             bitmap_at: 0,
             upper_at: 0,
             fields: FieldSet::EMPTY,
-            last: 1,
+            last: BEFORE_MTI,
             error: None,
         };
         if !self.framing().lead.is_empty() {
@@ -142,7 +146,8 @@ impl<'o> Writer<'o> {
     #[inline(always)]
     fn slot(&mut self, bytes: usize) -> &mut [u8] {
         let from = self.at;
-        let end = from.saturating_add(bytes);
+        // Lengths of what is in memory: their sum does not overflow.
+        let end = from.wrapping_add(bytes);
         self.at = end;
         if end > self.out.len() {
             self.grow(end);
@@ -257,6 +262,7 @@ impl<'o> Writer<'o> {
             MtiEncoding::Ascii => self.put(&mti.ascii()),
             MtiEncoding::Ebcdic => self.put(&mti.ascii().map(ebcdic::byte)),
         }
+        self.last = 1;
         self.bitmap_at = self.at;
         self.slot(self.dialect.bitmap_encoding().bytes().into());
     }
@@ -264,26 +270,41 @@ impl<'o> Writer<'o> {
     /// Notes the field as written and gives its wire form; `None` when it may not be written now.
     #[inline(always)]
     fn begin(&mut self, de: u8) -> Option<&'o FieldSpec> {
-        if self.bitmap_at == 0 {
-            self.fail(EncodeError::NoMti);
-            return None;
-        }
         let spec = self.dialect.spec(de);
         // Only what the bitmaps reach is ever defined.
-        if spec.kind == Kind::Undefined {
-            self.fail(EncodeError::Undefined { field: de });
+        if de <= self.last || spec.kind == Kind::Undefined {
+            self.refuse(de, spec);
             return None;
-        }
-        if de <= self.last {
-            self.fail(EncodeError::Order { field: de });
-            return None;
-        }
-        if de > 64 && self.last <= 64 {
-            self.upper_at = self.at;
         }
         self.last = de;
-        self.fields.insert(de);
+        if de <= 64 {
+            self.fields.insert_primary(de);
+        } else {
+            self.insert_upper(de);
+        }
         Some(spec)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, de: u8, spec: &FieldSpec) {
+        self.fail(if self.bitmap_at == 0 {
+            EncodeError::NoMti
+        } else if spec.kind == Kind::Undefined {
+            EncodeError::Undefined { field: de }
+        } else {
+            EncodeError::Order { field: de }
+        });
+    }
+
+    /// Notes a field of the second or third bitmap.
+    #[cold]
+    #[inline(never)]
+    fn insert_upper(&mut self, de: u8) {
+        if self.upper_at == 0 {
+            self.upper_at = self.at;
+        }
+        self.fields.insert(de);
     }
 
     /// Writes whatever kind of value it is.
@@ -300,25 +321,48 @@ impl<'o> Writer<'o> {
 
     /// Writes a number: fixed fields zero filled, variable ones as short as it goes.
     pub fn number(&mut self, de: u8, number: u64) {
-        let (digits, zeros) = decimal(number);
-        let spec = self.dialect.spec(de);
-        let wide = digits.len().checked_sub(spec.max.into());
-        match wide {
-            // Digits need no check, and those in front are there already.
-            Some(from)
-                if spec.kind == Kind::Digits && spec.prefix == Prefix::Fixed && from <= zeros =>
-            {
-                if self.begin(de).is_some() {
-                    self.put(digits.get(from..).unwrap_or_default());
-                }
-            }
-            Some(_) | None => self.digits(de, digits.get(zeros..).unwrap_or_default()),
+        if !self.usual_number(de, number) {
+            self.number_otherwise(de, number);
         }
+    }
+
+    /// Like [`usual`](Self::usual), for up to eight digits with zeros in front in a field of 4 to 16.
+    #[inline(always)]
+    fn usual_number(&mut self, de: u8, number: u64) -> bool {
+        let spec = self.dialect.spec(de);
+        let width = usize::from(spec.max);
+        if spec.kind != Kind::Digits || !matches!(width, 4..=16) {
+            return false;
+        }
+        let Some(digits) = Eight::of(number).filter(|digits| digits.fits(width)) else {
+            return false;
+        };
+        // Digits need no check, and those in front are there already.
+        let Some(slot) = self.ready(de, width) else {
+            return false;
+        };
+        digits.put(slot);
+        self.note(de, width);
+        true
+    }
+
+    #[inline(never)]
+    fn number_otherwise(&mut self, de: u8, number: u64) {
+        let (digits, zeros) = decimal(number);
+        self.digits(de, digits.get(zeros..).unwrap_or_default());
     }
 
     /// Writes ASCII digits, with `=` as the separator of a track. A short value of a fixed field is zero
     /// filled on the left.
     pub fn digits(&mut self, de: u8, ascii: &[u8]) {
+        let usual = self.dialect.spec(de).kind == Kind::Digits && self.usual(de, &DIGITS, ascii);
+        if !usual {
+            self.digits_otherwise(de, ascii);
+        }
+    }
+
+    #[inline(never)]
+    fn digits_otherwise(&mut self, de: u8, ascii: &[u8]) {
         let Some(spec) = self.begin(de) else { return };
         let allowed = match spec.kind {
             Kind::PackedDigits => DIGITS.allows(ascii, ascii.len()),
@@ -346,7 +390,9 @@ impl<'o> Writer<'o> {
         if spec.kind.is_packed() {
             self.pack(spec, zeros, ascii);
         } else {
-            self.slot(zeros).fill(b'0');
+            if zeros > 0 {
+                self.slot(zeros).fill(b'0');
+            }
             self.put(ascii);
         }
     }
@@ -354,6 +400,18 @@ impl<'o> Writer<'o> {
     /// Writes characters. A short value of a fixed field is filled with spaces on the right, of a numeric
     /// one with zeros on the left.
     pub fn text(&mut self, de: u8, text: &[u8]) {
+        let usual = match self.dialect.spec(de).kind {
+            Kind::Text => self.usual(de, &TEXT, text),
+            Kind::Alphanumeric => self.usual(de, &PRINTABLE, text),
+            _ => false,
+        };
+        if !usual {
+            self.text_otherwise(de, text);
+        }
+    }
+
+    #[inline(never)]
+    fn text_otherwise(&mut self, de: u8, text: &[u8]) {
         match self.dialect.spec(de).kind {
             Kind::PackedDigits
             | Kind::PackedTrack
@@ -379,6 +437,41 @@ impl<'o> Writer<'o> {
             Kind::Bytes | Kind::Hex | Kind::EbcdicHex => self.bytes(de, text),
             Kind::Undefined => self.fail(EncodeError::Undefined { field: de }),
         }
+    }
+
+    /// Writes what most fields hold: as many characters as a field of fixed length has. `false`, with nothing done, for
+    /// anything else and where something is wrong.
+    #[inline(always)]
+    fn usual(&mut self, de: u8, range: &Range, value: &[u8]) -> bool {
+        let whole = usize::from(self.dialect.spec(de).max) == value.len();
+        if !whole || value.len() > SHORT_MAX {
+            return false;
+        }
+        let taken = match self.ready(de, value.len()) {
+            Some(slot) => range.take_short(value, slot),
+            None => false,
+        };
+        if taken {
+            self.note(de, value.len());
+        }
+        taken
+    }
+
+    /// Room that is ready for a field of fixed length of the first bitmap, where it may be written now.
+    #[inline(always)]
+    fn ready(&mut self, de: u8, bytes: usize) -> Option<&mut [u8]> {
+        if self.dialect.spec(de).prefix != Prefix::Fixed || de <= self.last || de > 64 {
+            return None;
+        }
+        self.out.get_mut(self.at..)?.get_mut(..bytes)
+    }
+
+    /// Notes what was written in such room.
+    #[inline(always)]
+    fn note(&mut self, de: u8, bytes: usize) {
+        self.at = self.at.wrapping_add(bytes);
+        self.last = de;
+        self.fields.insert_primary(de);
     }
 
     /// Writes a value whose characters are of a range, as they are.
@@ -579,47 +672,4 @@ fn spaces_behind(slot: &mut [u8], missing: usize) -> &mut [u8] {
     let (rest, filling) = slot.split_at_mut_checked(begin).unwrap_or_default();
     filling.fill(b' ');
     rest
-}
-
-/// The decimal digits of a number with zeros before them, and how many of the zeros it does not need.
-fn decimal(number: u64) -> ([u8; 24], usize) {
-    const EIGHT: u64 = 100_000_000;
-    if number < EIGHT {
-        let word = eight_digits(number);
-        let mut digits = [b'0'; 24];
-        if let Some(slot) = digits.last_chunk_mut() {
-            *slot = word.wrapping_add(every(b'0')).to_le_bytes();
-        }
-        return (digits, zeros([0, 0, word]));
-    }
-    let (rest, low) = (number / EIGHT, number % EIGHT);
-    let (high, middle) = (rest / EIGHT, rest % EIGHT);
-    let words = [high, middle, low].map(eight_digits);
-    let mut digits = [0; 24];
-    let (slots, _) = digits.as_chunks_mut::<8>();
-    for (slot, word) in slots.iter_mut().zip(words) {
-        *slot = word.wrapping_add(every(b'0')).to_le_bytes();
-    }
-    (digits, zeros(words))
-}
-
-/// How many zeros stand before the first other digit, or before the last one.
-fn zeros(words: [u64; 3]) -> usize {
-    let zeros = match words {
-        [0, 0, low] => 16_u32.saturating_add((low | (1 << 56)).trailing_zeros() / 8),
-        [0, middle, _] => 8_u32.saturating_add(middle.trailing_zeros() / 8),
-        [high, _, _] => high.trailing_zeros() / 8,
-    };
-    usize::try_from(zeros).unwrap_or(0)
-}
-
-/// The eight decimal digits of a number below 100,000,000, the first in the lowest byte.
-const fn eight_digits(number: u64) -> u64 {
-    // In each lane the quotient is a product with a rounded-up reciprocal, exact for what a lane holds; no lane
-    // reaches into the next.
-    let fours = (number / 10_000) | ((number % 10_000) << 32);
-    let hundreds = (fours.wrapping_mul(5_243) >> 19) & 0x0000_007F_0000_007F;
-    let pairs = hundreds | (fours.wrapping_sub(hundreds.wrapping_mul(100)) << 16);
-    let tens = (pairs.wrapping_mul(103) >> 10) & 0x000F_000F_000F_000F;
-    tens | (pairs.wrapping_sub(tens.wrapping_mul(10)) << 8)
 }

@@ -133,6 +133,13 @@ impl FieldSet {
         }
     }
 
+    /// Adds an element of the first bitmap, which 1 to 64 are.
+    #[inline(always)]
+    pub(super) const fn insert_primary(&mut self, de: u8) {
+        let [primary, _, _] = &mut self.0;
+        *primary |= FIRST >> (de.wrapping_sub(1) & 63);
+    }
+
     /// What is in either set.
     #[inline]
     #[must_use]

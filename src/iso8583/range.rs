@@ -22,6 +22,9 @@ pub(super) static PRINTABLE: Range = Range::new(b' ', b'~', false);
 /// Printable characters of whatever code.
 pub(super) static TEXT: Range = Range::new(b' ', b'~', true);
 
+/// Most characters that are looked at as two words.
+pub(super) const SHORT_MAX: usize = 16;
+
 impl Range {
     const fn new(lowest: u8, highest: u8, beyond_ascii: bool) -> Self {
         Self {
@@ -75,31 +78,41 @@ impl Range {
     /// Copies a text into a slot of its length, and says whether all characters are in the range.
     #[inline(always)]
     pub(super) fn take(&self, text: &[u8], slot: &mut [u8]) -> bool {
+        if text.len() > SHORT_MAX {
+            slot.copy_from_slice(text);
+            return self.allows(text, text.len());
+        }
+        self.take_short(text, slot)
+    }
+
+    /// The same for at most [`SHORT_MAX`] characters, without a loop.
+    #[inline(always)]
+    pub(super) fn take_short(&self, text: &[u8], slot: &mut [u8]) -> bool {
         // Two halves that overlap, as words where there are so many characters.
-        if let (8..=16, Some(first), Some(last)) =
-            (text.len(), text.first_chunk::<8>(), text.last_chunk::<8>())
-        {
+        if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
             put_ends(slot, *first, *last);
             let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
             return (self.exact(first) | self.exact(last)) & HIGH == 0;
         }
-        if let (4..=7, Some(first), Some(last)) =
-            (text.len(), text.first_chunk::<4>(), text.last_chunk::<4>())
-        {
+        if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
             put_ends(slot, *first, *last);
             let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
             return self.exact((u64::from(first) << 32) | u64::from(last)) & HIGH == 0;
         }
-        if text.len() > 16 {
-            slot.copy_from_slice(text);
-            return self.allows(text, text.len());
+        // One to three: the first, the middle and the last are all of them.
+        let middle = text.len() / 2;
+        let (Some(first), Some(between), Some(last)) =
+            (text.first(), text.get(middle), text.last())
+        else {
+            return true;
+        };
+        if let Some(to) = slot.get_mut(middle) {
+            *to = *between;
         }
-        let mut word = every(self.lowest);
-        for (to, from) in slot.iter_mut().zip(text) {
-            *to = *from;
-            word = (word << 8) | u64::from(*from);
-        }
-        self.exact(word) & HIGH == 0
+        put_ends(slot, [*first], [*last]);
+        let [first, between, last] = [*first, *between, *last].map(u64::from);
+        let fill = every(self.lowest) << 24;
+        self.exact(fill | (last << 16) | (between << 8) | first) & HIGH == 0
     }
 
     /// Has no high bit exactly if all eight are ASCII characters of the range.
@@ -165,7 +178,7 @@ fn filled(bytes: &[u8]) -> [u8; 8] {
 
 /// Writes the first and the last bytes of a slot, which may overlap.
 #[inline(always)]
-fn put_ends<const N: usize>(slot: &mut [u8], first: [u8; N], last: [u8; N]) {
+pub(super) fn put_ends<const N: usize>(slot: &mut [u8], first: [u8; N], last: [u8; N]) {
     if let Some(to) = slot.first_chunk_mut() {
         *to = first;
     }

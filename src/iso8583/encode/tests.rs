@@ -139,3 +139,125 @@ fn fields_from_another_dialect_take_this_one_s_form() {
     assert_eq!(there.number(70), Some(301));
     assert!(there.has(1));
 }
+
+/// Fields of every width from 1 to 20: digits from DE2, alphanumeric ones from DE22, text from DE42.
+fn of_every_width() -> Dialect {
+    let mut text =
+        "name = \"d\"\ntitle = \"d\"\n[framing]\nlength_bytes = 2\n[message]\nbitmaps = 1\n[fields]\n".to_owned();
+    for (first, kind) in [(2_u8, "n"), (22, "an"), (42, "ans")] {
+        for (de, width) in (first..).zip(1..=20) {
+            text.push_str(&format!(
+                "{de} = {{ en = \"e\", type = \"{kind}\", max = {width} }}\n"
+            ));
+        }
+    }
+    Dialect::parse("d.toml", &text).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+/// One field behind others, alone or where the room that is ready ends.
+fn fixed(dialect: &Dialect, de: u8, value: FieldValue<'_>) -> Result<Vec<u8>, EncodeError> {
+    let mut out = BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.mti(Mti::parse("0800").unwrap());
+    writer.value(de, value);
+    writer.finish()?;
+    let alone = out[2 + 4 + 8..].to_vec();
+    for before in READY_BYTES - 40..=READY_BYTES {
+        let mut out = BytesMut::new();
+        let mut writer = dialect.write(&mut out);
+        writer.mti(Mti::parse("0800").unwrap());
+        // As if much had been written.
+        writer.slot(before);
+        writer.value(de, value);
+        writer.finish()?;
+        assert!(out.ends_with(&alone), "DE{de} behind {before}");
+    }
+    Ok(alone)
+}
+
+#[test]
+fn a_number_fills_its_field_or_is_too_long() {
+    let dialect = of_every_width();
+    for width in 1..=20_u8 {
+        for digits in 1..=20_u32 {
+            for number in [
+                10_u64.pow(digits - 1),
+                9_876_543_210_123_456_789 / 10_u64.pow(20 - digits.max(2)),
+                0,
+            ] {
+                let text = number.to_string();
+                let de = width + 1;
+                let expect = if text.len() > width.into() {
+                    Err(EncodeError::Length {
+                        field: de,
+                        found: text.len(),
+                        max: width.into(),
+                    })
+                } else {
+                    Ok(format!("{number:0width$}", width = width.into()).into_bytes())
+                };
+                assert_eq!(
+                    fixed(&dialect, de, FieldValue::Number(number)),
+                    expect,
+                    "{number}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn each_character_of_a_fixed_field_is_looked_at() {
+    let dialect = of_every_width();
+    for width in 1..=20_u8 {
+        let good: Vec<u8> = (0..width).map(|at| b'0' + at % 10).collect();
+        for (first, bad) in [
+            (2, &b"/:a\x00\xFF"[..]),
+            (22, b"\x1F\x7F\x80\xFF"),
+            (42, b"\x1F\x7F"),
+        ] {
+            let de = first + width - 1;
+            let write = |value: &[u8]| {
+                let value = if first == 2 {
+                    FieldValue::Digits(value)
+                } else {
+                    FieldValue::Text(value)
+                };
+                fixed(&dialect, de, value)
+            };
+            assert_eq!(write(&good), Ok(good.clone()), "DE{de}");
+            for at in 0..good.len() {
+                for bad in bad {
+                    let mut value = good.clone();
+                    value[at] = *bad;
+                    assert_eq!(
+                        write(&value),
+                        Err(EncodeError::Character { field: de }),
+                        "DE{de}: {bad:#x} at {at}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_written_before_the_message_type_or_out_of_order() {
+    let dialect = of_every_width();
+    for value in [
+        FieldValue::Number(1),
+        FieldValue::Digits(b"0001"),
+        FieldValue::Text(b"0001"),
+    ] {
+        let mut out = BytesMut::new();
+        let mut writer = dialect.write(&mut out);
+        writer.value(5, value);
+        assert_eq!(writer.finish(), Err(EncodeError::NoMti));
+        let mut writer = dialect.write(&mut out);
+        writer.mti(Mti::parse("0800").unwrap());
+        writer.value(5, value);
+        writer.value(5, value);
+        assert_eq!(writer.finish(), Err(EncodeError::Order { field: 5 }));
+        assert!(out.is_empty());
+    }
+}

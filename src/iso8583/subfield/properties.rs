@@ -51,7 +51,7 @@ fn value(rule: &PartRule) -> BoxedStrategy<Vec<u8>> {
                 value.push(b'0');
             }
             if let (true, Some(first)) = (letter, value.first_mut()) {
-                *first = b'A' + *first % 26;
+                *first = b'A'.saturating_add(*first % 26);
             }
             value
         })
@@ -107,7 +107,7 @@ fn some(layout: &Layout, depth: usize) -> BoxedStrategy<Vec<Item>> {
             let group = all(layout.group.as_ref().unwrap());
             let numbered = |groups: Vec<Vec<Item>>| {
                 let one = |(at, items): (usize, Vec<Item>)| Item {
-                    tag: Tag::number(at + 1).unwrap(),
+                    tag: Tag::number(at.saturating_add(1)).unwrap(),
                     value: ItemValue::Parts(items),
                 };
                 groups.into_iter().enumerate().map(one).collect()
@@ -123,7 +123,11 @@ fn some(layout: &Layout, depth: usize) -> BoxedStrategy<Vec<Item>> {
 
 /// A part with a tag of fixed width: one that is known, or any other.
 fn tagged(layout: &Layout, form: TagForm) -> BoxedStrategy<Item> {
-    let digits = form.bytes * if form.binary { 2 } else { 1 };
+    let digits = if form.binary {
+        form.bytes.saturating_mul(2)
+    } else {
+        form.bytes
+    };
     // A letter would be taken for a part that comes before.
     let tags = 0..10_u32.pow(u32::try_from(digits.min(9)).unwrap());
     let other = (tags, unknown_value(!form.binary));
@@ -141,8 +145,10 @@ fn element(layout: &Layout, depth: usize) -> BoxedStrategy<Item> {
     let tag = |text: &str| Tag::parse(text).unwrap();
     // What is known may hold a value where its tag says elements.
     let unknown = |tags: &[&str]| {
-        let tags: Vec<_> = tags.iter().map(|text| tag(text)).collect();
-        let unknown = tags.into_iter().filter(|tag| layout.rule(tag).is_none());
+        let unknown = tags
+            .iter()
+            .map(|text| tag(text))
+            .filter(|tag| layout.rule(tag).is_none());
         prop::sample::select(unknown.collect::<Vec<_>>())
     };
     // Now and then more than a length of one byte can say.
@@ -153,7 +159,7 @@ fn element(layout: &Layout, depth: usize) -> BoxedStrategy<Item> {
         value: ItemValue::Value(value),
     });
     let other = if depth < TEMPLATES_MAX {
-        let inside = some(layout, depth + 1);
+        let inside = some(layout, depth.saturating_add(1));
         let template = (unknown(&TEMPLATES), inside).prop_map(|(tag, items)| Item {
             tag,
             value: ItemValue::Parts(items),
