@@ -30,16 +30,42 @@ impl Lanes {
             drop(shard.write());
         }
     }
+}
 
-    /// Lanes held: terminals that were heard of since the start, or were signed on before it.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
 
-    /// Whether there is no lane.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    use super::*;
+    use crate::base::{AcquirerId, TerminalId};
+
+    #[test]
+    fn passing_waits_for_what_is_done_in_a_lane() {
+        let key = TerminalKey {
+            acquirer: AcquirerId(0),
+            terminal: TerminalId::parse("T0000001").unwrap(),
+        };
+        let lanes = Lanes::new();
+        let (begun, has_begun) = channel();
+        let (end, may_end) = channel::<()>();
+        let (passed, has_passed) = channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                lanes.with(key, move |_lane| {
+                    begun.send(()).unwrap();
+                    may_end.recv().unwrap();
+                });
+            });
+            has_begun.recv().unwrap();
+            scope.spawn(|| {
+                lanes.pass();
+                passed.send(()).unwrap();
+            });
+            assert!(has_passed.recv_timeout(Duration::from_millis(50)).is_err());
+            end.send(()).unwrap();
+            has_passed.recv().unwrap();
+        });
     }
 }
