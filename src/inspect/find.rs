@@ -12,7 +12,7 @@ use crate::wire::{Scan, scan};
 use super::bytes::{Notation, Reading};
 use super::parts;
 use super::rival::{self, Contested};
-use super::stray::length_agrees;
+use super::stray::{ToldLength, told_length};
 
 /// What stands around the message in the bytes that were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +128,19 @@ pub fn guesses(
     let mut all = Vec::new();
     for reading in readings {
         for dialect in dialects {
+            let behind_prefix = as_framed(reading, dialect);
+            let bare = |prefixed: Option<&Guess>| {
+                let mut bare = as_bare(reading, dialect);
+                // A type that is none is no type where a length stands in its place.
+                let typeless = matches!(bare.error, Some(DecodeError::Mti { .. }));
+                if typeless && prefixed.is_some_and(announces) {
+                    bare.score = bare.score.min(0);
+                }
+                bare
+            };
             let ways = [
-                as_framed(reading, dialect).filter(|_| framed != Some(false)),
-                (framed != Some(true)).then(|| as_bare(reading, dialect)),
+                (framed != Some(true)).then(|| bare(behind_prefix.as_ref())),
+                behind_prefix.filter(|_| framed != Some(false)),
                 as_headless(reading, dialect).filter(|_| framed != Some(true)),
             ];
             all.extend(ways.into_iter().flatten());
@@ -161,6 +171,13 @@ pub fn guesses(
         best.contested = contested;
     }
     all
+}
+
+/// Whether a length prefix is right, or a message of the dialect begins behind it.
+fn announces(guess: &Guess) -> bool {
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    guess.prefix.is_none() || message.is_some_and(|message| message_type(&message) > 0)
 }
 
 /// The bytes as one frame behind its length prefix.
@@ -211,6 +228,7 @@ fn as_headless(reading: &Reading, dialect: &Arc<Dialect>) -> Option<Guess> {
     }
     let mut frame = framing.envelope_of(&framing.tpdu, &framing.header);
     frame.extend_from_slice(&reading.bytes);
+    framing.tell_length(&mut frame);
     let mut guess = guess(reading, dialect, Layout::Headless, frame, None);
     guess.score = guess.score.saturating_sub(20);
     Some(guess)
@@ -258,7 +276,7 @@ pub(super) fn attempt(dialect: &Dialect, frame: &[u8]) -> (Option<DecodeError>, 
             if error.is_some() && message_type(&message) < 0 {
                 score /= 4;
             }
-            score = score.saturating_add(likely(&message));
+            score = score.saturating_add(likely(&message, error.is_some()));
         }
         (None, Some(DecodeError::Mti { .. })) => {
             score = score.max(but_for_its_type(dialect, frame));
@@ -294,11 +312,11 @@ fn read_before(frame: &[u8], dialect: &Dialect, error: &DecodeError) -> i32 {
     i32::try_from(share).unwrap_or(0)
 }
 
-/// Points for what makes sense beyond being well formed.
-pub(super) fn likely(message: &Message<'_>) -> i32 {
+/// Points for what makes sense beyond being well formed. `cut`: more of it may have been there.
+pub(super) fn likely(message: &Message<'_>, cut: bool) -> i32 {
     let dialect = message.dialect();
     let points = [
-        envelope(message),
+        envelope(message, cut),
         message_type(message),
         match (dialect.classify(message), message.misshapen()) {
             (Some(_), None) => 60,
@@ -350,10 +368,12 @@ fn divisions(message: &Message<'_>) -> i32 {
 }
 
 /// TPDU and header begin as the dialect's do.
-fn envelope(message: &Message<'_>) -> i32 {
-    if !length_agrees(message) {
+fn envelope(message: &Message<'_>, cut: bool) -> i32 {
+    match told_length(message) {
+        ToldLength::Right => {}
+        ToldLength::More if cut => {}
         // Not its header at all.
-        return -700;
+        ToldLength::More | ToldLength::Less => return -700,
     }
     let framing = message.dialect().framing();
     let found = message.envelope();
@@ -371,7 +391,7 @@ fn envelope(message: &Message<'_>) -> i32 {
 
 /// Whether a message begins as those of its dialect do: TPDU, header and type.
 pub(super) fn begins_as_usual(message: &Message<'_>) -> bool {
-    envelope(message) >= 0 && message_type(message) > 0
+    envelope(message, false) >= 0 && message_type(message) > 0
 }
 
 /// A request of the dialect, or the answer to one.

@@ -1,5 +1,7 @@
 //! What looks like a card number where no field says so: in headers that are none, around a break, behind a message.
 
+use std::cmp::Ordering;
+
 use crate::base::card::luhn;
 use crate::iso8583::Message;
 
@@ -318,7 +320,7 @@ pub(super) fn envelope_digits(message: &Message<'_>) -> Vec<bool> {
     } else {
         card_digits(envelope)
     };
-    if !length_agrees(message) {
+    if told_length(message) != ToldLength::Right {
         let (tpdu, _) = framing.parts_of(envelope);
         let from = tpdu.len().saturating_mul(2);
         if let Some(header) = hidden.get_mut(from..) {
@@ -328,19 +330,34 @@ pub(super) fn envelope_digits(message: &Message<'_>) -> Vec<bool> {
     hidden
 }
 
-/// Whether the header says how long header and message are, where it says that at all.
-pub(super) fn length_agrees(message: &Message<'_>) -> bool {
+/// What a header says of how long header and message are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToldLength {
+    /// That, or nothing at all.
+    Right,
+    /// Fewer bytes than there are.
+    Less,
+    /// More than there are: it may be cut off.
+    More,
+}
+
+/// See [`ToldLength`].
+pub(super) fn told_length(message: &Message<'_>) -> ToldLength {
     let framing = message.dialect().framing();
     let Some(place) = &framing.header_length else {
-        return true;
+        return ToldLength::Right;
     };
     let (tpdu, header) = framing.parts_of(message.envelope());
-    let said = header.get(place.clone()).map(|bytes| {
+    let told = header.get(place.clone()).map_or(0, |bytes| {
         bytes
             .iter()
-            .fold(0_usize, |said, byte| (said << 8) | usize::from(*byte))
+            .fold(0_usize, |told, byte| (told << 8) | usize::from(*byte))
     });
-    said == Some(message.frame().len().saturating_sub(tpdu.len()))
+    match told.cmp(&message.frame().len().saturating_sub(tpdu.len())) {
+        Ordering::Equal => ToldLength::Right,
+        Ordering::Less => ToldLength::Less,
+        Ordering::Greater => ToldLength::More,
+    }
 }
 
 #[cfg(test)]

@@ -621,3 +621,69 @@ fn a_line_end_behind_a_message_hides_no_dialect() {
     // Two dialects may take the same bytes for two messages.
     assert!(others.len() * 20 < tried, "{others:?} of {tried}");
 }
+
+#[test]
+fn a_message_that_is_cut_off_is_known_and_told_so() {
+    let mut tried = 0;
+    for name in Dialect::shipped_names() {
+        for (at, (file, bytes)) in samples(name, true).into_iter().enumerate() {
+            // Behind its bitmaps; of less there is nothing to tell it by.
+            let end = bytes.len() * (4 + at % 4) / 8;
+            if end < 40 {
+                continue;
+            }
+            let place = format!("{} cut at {end}", file.display());
+            let missing = format!("cut off: {} missing", are(bytes.len() - end));
+            assert_eq!(first_cause(name, &bytes[..end]), missing, "{place}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 60, "{tried}");
+}
+
+fn are(bytes: usize) -> String {
+    if bytes == 1 {
+        "1 byte is".to_owned()
+    } else {
+        format!("{bytes} bytes are")
+    }
+}
+
+#[test]
+fn what_stands_behind_a_whole_message_is_told_and_nothing_else() {
+    for name in Dialect::shipped_names() {
+        for (file, bytes) in samples(name, true) {
+            let more = [&bytes, &b"\r\n"[..]].concat();
+            let causes = causes(name, &more);
+            assert_eq!(
+                causes,
+                ["2 bytes are left over behind the message"],
+                "{}",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_header_that_is_missing_is_told_though_it_says_how_long_it_is() {
+    let mut tried = 0;
+    for name in Dialect::shipped_names() {
+        let dialect = Dialect::shipped(name).unwrap();
+        let framing = dialect.framing();
+        if framing.header.is_empty() || framing.length_bytes != 2 {
+            continue;
+        }
+        for (file, bytes) in samples(name, true) {
+            let front = framing.prefix_bytes() + framing.tpdu.len();
+            let rest = &bytes[front + framing.header.len()..];
+            let mut less = [&bytes[..front], rest].concat();
+            let length = u16::try_from(less.len() - framing.prefix_bytes()).unwrap();
+            less[..2].copy_from_slice(&length.to_be_bytes());
+            let first = first_cause(name, &less);
+            assert_eq!(first, "the header is missing", "{}", file.display());
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}

@@ -181,7 +181,14 @@ impl Search<'_> {
         if framing.length_place != LengthPlace::First {
             return all;
         }
-        let mut put = |what: &str, parts: [&[u8]; 3]| all.push((what.to_owned(), parts.concat()));
+        let mut put = |what: &str, parts: [&[u8]; 3]| {
+            let mut frame = parts.concat();
+            // The dialect's own header is that of no message.
+            if what.contains("missing") {
+                framing.tell_length(&mut frame);
+            }
+            all.push((what.to_owned(), frame));
+        };
         match (tpdu, header) {
             ([], []) => {
                 for (what, cut) in [

@@ -127,6 +127,11 @@ impl<'g> Search<'g> {
         }
         self.frames();
         self.prefixes();
+        let more_behind = matches!(self.guess.prefix, Some(PrefixFault::LeftOver { .. }));
+        if more_behind && self.guess.error.is_none() && self.sense >= 0 {
+            // A whole message with something behind it: nothing in it is to be explained.
+            return self.plain();
+        }
         self.control_characters();
         self.behind_length();
         self.text();
@@ -163,6 +168,11 @@ impl<'g> Search<'g> {
         text: String,
         remedy: Option<String>,
     ) {
+        // Where nothing is wrong but what stands around it, another way to read it explains nothing.
+        let needless = self.guess.error.is_none() && frame == self.guess.frame;
+        if needless && matches!(dialect, Cow::Owned(_)) {
+            return;
+        }
         let (error, score) = attempt(&dialect, &frame);
         let sound = match error {
             None => true,
@@ -422,7 +432,7 @@ fn divides(message: &Message<'_>, field: &Field) -> bool {
 fn sense(guess: &Guess) -> i32 {
     let mut index = Index::new();
     let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
-    message.map_or(0, |message| likely(&message))
+    message.map_or(0, |message| likely(&message, guess.error.is_some()))
 }
 
 /// Whether all is read but fields with characters that they must not hold.

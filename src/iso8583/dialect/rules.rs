@@ -163,6 +163,21 @@ impl Framing {
         }
     }
 
+    /// Writes into the header of a frame how long header and message are, where the header says that.
+    pub fn tell_length(&self, frame: &mut [u8]) {
+        let Some(place) = &self.header_length else {
+            return;
+        };
+        let header_at = self.header_at();
+        let bytes = frame.len().saturating_sub(header_at).to_be_bytes();
+        let last = bytes.len().saturating_sub(place.len());
+        let from = header_at.saturating_add(place.start);
+        let slot = frame.get_mut(from..from.saturating_add(place.len()));
+        if let (Some(slot), Some(bytes)) = (slot, bytes.get(last..)) {
+            slot.copy_from_slice(bytes);
+        }
+    }
+
     /// The length that announces a frame of so many bytes, envelope and trailer among them.
     #[must_use]
     pub const fn announced(&self, frame_bytes: usize) -> usize {

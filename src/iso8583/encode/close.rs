@@ -1,7 +1,5 @@
 //! What is only known at the end of a message: bitmaps and length.
 
-use std::ops::Range;
-
 use bytes::BytesMut;
 
 use super::Writer;
@@ -60,8 +58,9 @@ impl Writer<'_> {
         }
         put_bitmap(self.out, self.bitmap_at, encoding, self.fields.primary());
         let framing = self.dialect.framing();
-        if let Some(place) = &framing.header_length {
-            self.measure(place);
+        let begin = self.start.saturating_add(framing.prefix_bytes());
+        if let Some(frame) = self.out.get_mut(begin..self.at) {
+            framing.tell_length(frame);
         }
         if !framing.trailer.is_empty() {
             self.put(&framing.trailer);
@@ -75,22 +74,6 @@ impl Writer<'_> {
         let end = self.at;
         self.slot(bytes);
         self.out.copy_within(from..end, from.saturating_add(bytes));
-    }
-
-    /// Writes into the header how long it and the message are.
-    fn measure(&mut self, place: &Range<usize>) {
-        let framing = self.dialect.framing();
-        let header_at = self
-            .start
-            .saturating_add(framing.prefix_bytes())
-            .saturating_add(framing.header_at());
-        let bytes = self.at.saturating_sub(header_at).to_be_bytes();
-        let last = bytes.len().saturating_sub(place.len());
-        let from = header_at.saturating_add(place.start);
-        let slot = self.out.get_mut(from..from.saturating_add(place.len()));
-        if let (Some(slot), Some(bytes)) = (slot, bytes.get(last..)) {
-            slot.copy_from_slice(bytes);
-        }
     }
 
     /// Writes the length prefix.
