@@ -48,7 +48,7 @@ const DIGITS_MAX: usize = 11;
 #[into_params(parameter_in = Query)]
 struct Asked {
     /// The batch; the open one when absent
-    #[param(value_type = Option<u64>, minimum = 1, maximum = 999_999)]
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 999_998)]
     batch: Option<u32>,
 }
 
@@ -61,7 +61,7 @@ struct Close {
     /// Why; kept for good
     note: String,
     /// The batch that was looked at; the open one, whichever it is, when absent
-    #[schema(value_type = Option<u64>, minimum = 1, maximum = 999_999)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 999_998)]
     batch: Option<u32>,
 }
 
@@ -336,8 +336,8 @@ impl From<CloseRefused> for Refusal {
 
 fn number(number: u32) -> Result<BatchNumber, Refusal> {
     BatchNumber::new(number)
-        .filter(|batch| *batch != BatchNumber::default())
-        .ok_or_else(|| Refusal::bad("batch is a number from 1 to 999999"))
+        .filter(|batch| ![BatchNumber::default(), BatchNumber::STAFF].contains(batch))
+        .ok_or_else(|| Refusal::bad("batch is a number from 1 to 999998"))
 }
 
 /// A person's words, which are kept for good: some, not too many, and no card number among them.

@@ -40,6 +40,7 @@ mod page;
 mod payouts;
 mod problem;
 mod questions;
+mod refunds;
 mod replacements;
 mod routes;
 pub mod settlement;
@@ -248,6 +249,7 @@ fn api() -> OpenApiRouter<Admin> {
         .merge(batches::router())
         .merge(questions::router())
         .merge(exceptions::router())
+        .merge(refunds::router())
         .merge(tokens::router())
         .merge(audit::router())
         .routes(routes!(openapi::show))

@@ -172,6 +172,10 @@ impl BatchNumber {
     /// The batch a terminal is given at its first sign-on.
     pub const FIRST: Self = Self(1);
 
+    /// The batch of what staff do for a terminal. No terminal is given it, and none may use it, so that what staff do
+    /// is in no totals of a terminal's and has trace numbers of its own.
+    pub const STAFF: Self = Self(Stan::MAX);
+
     /// `None` above six digits.
     #[must_use]
     pub const fn new(value: u32) -> Option<Self> {
@@ -188,10 +192,10 @@ impl BatchNumber {
         self.0
     }
 
-    /// The batch after this one; 999999 is followed by 1.
+    /// The batch after this one; 999998 is followed by 1.
     #[must_use]
     pub const fn next(self) -> Self {
-        if self.0 >= Stan::MAX {
+        if self.0 + 1 >= Self::STAFF.0 {
             Self(1)
         } else {
             Self(self.0 + 1)

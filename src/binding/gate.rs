@@ -11,7 +11,7 @@
 use super::account::AccountKind;
 use super::device::SerialPrint;
 use super::directory::Admission;
-use super::hold::HoldScope;
+use super::hold::{HoldScope, HoldSet};
 use super::limit::LimitKind;
 use super::state::{AccountStatus, BindingState, ReasonSet, RependReason};
 use crate::base::{MerchantId, RequestType};
@@ -362,6 +362,28 @@ const fn needs_account(kind: RequestType) -> bool {
     }
 }
 
+/// Whether staff, two of them, may give back money that was taken under a binding: also where the terminal itself may not,
+/// because it waits for evidence, drains, or is gone; not where it is suspended, or held.
+///
+/// # Errors
+/// Why not.
+pub fn staff_may_refund(state: BindingState, holds: HoldSet) -> Result<(), DeclineReason> {
+    match state {
+        BindingState::Active | BindingState::RePending | BindingState::Unbinding => {}
+        // What is held of a closed binding is no more in its admission once it is lifted; whoever agrees looks.
+        BindingState::Unbound => return Ok(()),
+        BindingState::Pending | BindingState::Activating | BindingState::Suspended => {
+            return Err(DeclineReason::State(state));
+        }
+    }
+    for scope in [HoldScope::Acceptance, HoldScope::Refund] {
+        if holds.contains(scope) {
+            return Err(DeclineReason::Held(scope));
+        }
+    }
+    Ok(())
+}
+
 const fn needs_merchant(kind: RequestType) -> bool {
     match kind {
         RequestType::Echo | RequestType::Download | RequestType::SignOff => false,
@@ -387,6 +409,30 @@ mod tests {
     use crate::binding::account::Accounts;
     use crate::binding::device::SerialPrint;
     use crate::binding::hold::HoldSet;
+
+    #[test]
+    fn staff_refund_where_the_terminal_may_not_but_not_what_is_suspended_or_held() {
+        let none = HoldSet::EMPTY;
+        for state in BindingState::ALL {
+            let may = matches!(
+                state,
+                BindingState::Active
+                    | BindingState::RePending
+                    | BindingState::Unbinding
+                    | BindingState::Unbound
+            );
+            assert_eq!(staff_may_refund(*state, none).is_ok(), may, "{state}");
+        }
+        for (scope, may) in [
+            (HoldScope::Acceptance, false),
+            (HoldScope::Refund, false),
+            (HoldScope::Settlement, true),
+            (HoldScope::Download, true),
+        ] {
+            let found = staff_may_refund(BindingState::Active, none.with(scope));
+            assert_eq!(found.is_ok(), may, "{scope}");
+        }
+    }
 
     const SHOP: &str = "104512541110001";
 

@@ -22,6 +22,7 @@ pub mod manual;
 pub mod message;
 mod output;
 pub mod protocol;
+pub mod refund;
 pub mod serve;
 pub mod settlement;
 mod shown;
@@ -70,6 +71,7 @@ enum Command {
     Restore(store::RestoreArgs),
     Transaction(transaction::Args),
     Exception(exception::Args),
+    Refund(refund::Args),
     Settlement(settlement::Args),
     Message(message::Args),
     Host(host::Args),
@@ -131,6 +133,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => store::restore(&args),
         Command::Transaction(args) => transaction::run(args),
         Command::Exception(args) => exception::run(args),
+        Command::Refund(args) => refund::run(args),
         Command::Settlement(args) => settlement::run(&args),
         Command::Message(args) => message::run(&args),
         Command::Host(args) => host::run(&args),

@@ -49,8 +49,8 @@ pub use codes::{Characters, CodeText, DeclineCode, ResponseCode, TerminalAction}
 pub use dialect::{
     AmountParts, CodeEntryRules, DeviceRules, Dialect, EnteredCode, EnvelopeAnswer, Exposure,
     Field, FieldType, Framing, HeaderPart, LengthPlace, MeansRules, NetworkMessage, NetworkRules,
-    OriginalRoles, PartName, RepeatRules, ReversalRules, Roles, Scope, SettlementRules, SubField,
-    Variation, Writing,
+    OriginalRoles, PartName, RepeatRules, ReversalRules, Roles, Scope, SettlementRules,
+    StaffRefundRules, SubField, Variation, Writing,
 };
 pub use digits::Digits;
 pub use encode::{FieldValue, Writer};

@@ -112,6 +112,39 @@ impl Session {
         }
     }
 
+    /// One without a connection, for the one request that is made here; its answer is waited for with
+    /// [`Self::answered`].
+    pub(crate) fn unconnected(listener: usize) -> Self {
+        Self {
+            id: 0,
+            peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+            listener,
+            outbox: Outbox::default(),
+            pending: AtomicU32::new(1),
+            closing: AtomicBool::new(false),
+            bad_frames: AtomicU32::new(0),
+            write_bytes_max: READ_BYTES,
+        }
+    }
+
+    /// The answer to the one request of a session without a connection, with its length prefix; `None` when there will
+    /// be none.
+    pub(crate) async fn answered(&self) -> Option<Vec<u8>> {
+        std::future::poll_fn(|cx| {
+            // Looked at before the box: who answers puts the answer there first.
+            let settled = self.pending() == 0;
+            let mut frame = Vec::new();
+            if self.outbox.take(&mut frame, cx.waker()) > 0 {
+                Poll::Ready(Some(frame))
+            } else if settled {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
     /// Gives the terminal an answer (a whole frame with its length prefix) to a request that was
     /// [`Handled::Pending`]. `false` when the session is gone.
     pub fn answer(&self, frame: &[u8]) -> bool {

@@ -262,6 +262,27 @@ pub enum Command {
         /// Number of the evidence that another person filed.
         evidence: Option<u64>,
     },
+    /// Asks for a refund that a terminal does not make.
+    AskRefund {
+        /// What and how much.
+        asked: RefundAsked,
+        /// Why.
+        note: String,
+    },
+    /// Lets a refund go that another person asked for; once more, when it was approved already.
+    ApproveRefund {
+        /// Which.
+        refund: u64,
+        /// What is said of it; may be empty.
+        note: String,
+    },
+    /// Refuses a refund, or takes it back.
+    RefuseRefund {
+        /// Which.
+        refund: u64,
+        /// Why.
+        note: String,
+    },
     /// Asks for a binding: its device is reserved, nothing may be done with it yet.
     RequestBinding {
         /// Terminal.
@@ -955,6 +976,24 @@ pub trait Affairs {
         part: Part,
     ) -> Result<Vec<EvidenceView>, StoreError>;
 
+    /// A refund that staff make.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn refund_view(&mut self, refund: u64) -> Result<Option<RefundView>, StoreError>;
+
+    /// Refunds that staff make, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn refund_views(&mut self, part: Part) -> Result<Vec<RefundView>, StoreError>;
+
+    /// How many refunds of a binding's transactions were asked for and can still be approved.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn refunds_asked(&mut self, binding: BindingId, now: Timestamp) -> Result<u64, StoreError>;
+
     /// What was heard of after its end, newest first.
     ///
     /// # Errors
@@ -1222,6 +1261,62 @@ pub struct EvidenceView {
     /// Until when somebody may act on it.
     pub good_until_us: u64,
 }
+
+/// A refund that staff ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundAsked {
+    /// Binding of what is given back.
+    pub binding: BindingId,
+    /// What is given back.
+    pub transaction: u64,
+    /// How much, in the smallest unit.
+    pub amount: u64,
+    /// DE49; empty for a terminal's only one.
+    pub currency: String,
+}
+
+/// A refund that staff make without the terminal, as it was asked for and decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefundView {
+    /// Number.
+    pub refund: u64,
+    /// Binding of what is given back.
+    pub binding: u64,
+    /// What is given back.
+    pub transaction: u64,
+    /// How much, in the smallest unit.
+    pub amount: u64,
+    /// DE49.
+    pub currency: String,
+    /// "asked", "approved" or "refused".
+    pub state: String,
+    /// Version.
+    pub version: u32,
+    /// Why.
+    pub note: String,
+    /// Who asked.
+    pub asked_by: String,
+    /// When.
+    pub asked_at_us: u64,
+    /// Who decided; empty before.
+    pub decided_by: String,
+    /// When.
+    pub decided_at_us: Option<u64>,
+    /// What was said of it.
+    pub decided_note: String,
+}
+
+impl RefundView {
+    /// Whether it was asked for so long ago that nobody may approve it any more.
+    #[must_use]
+    pub fn has_lapsed(&self, now: Timestamp) -> bool {
+        let until = self.asked_at_us.saturating_add(REFUND_GOOD_FOR);
+        self.decided_at_us.is_none() && now.0 > until
+    }
+}
+
+/// How long a refund that was asked for may be approved, in microseconds: a week, as evidence.
+pub const REFUND_GOOD_FOR: u64 = 7 * 86_400_000_000;
 
 /// Something that was heard of after its end, or under another's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -256,4 +256,23 @@ impl Switch {
             intent.and_then(|intent| self.owed_of_intent(row, group, &intent, row.fate, reason));
         Ok(owed)
     }
+
+    /// A transaction's intent, if the journal has it.
+    pub(super) fn intent_of(
+        &self,
+        row: &TransactionRow,
+        journal: &mut dyn JournalStore,
+    ) -> Result<Option<Box<Intent<'static>>>, StoreError> {
+        let mut intent = None;
+        if let Some(first) = row.groups.first() {
+            records_of(journal, *first, &mut |record| {
+                if let Record::Intent(found) = record
+                    && found.txn == row.txn
+                {
+                    intent = Some(found);
+                }
+            })?;
+        }
+        Ok(intent)
+    }
 }

@@ -13,11 +13,13 @@ use super::lookup::Job;
 use super::originals::OriginalName;
 use super::payee::Paying;
 use super::requests::{asked, code_of};
+use super::staff::StaffRefund;
 use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
 use crate::base::{
-    AccountId, Amount, Currency, Fate, MaskedPan, Pan, RequestType, Stan, Timestamp, TxnId,
+    AccountId, Amount, BatchNumber, Currency, Fate, MaskedPan, Pan, RequestType, Stan, Timestamp,
+    TxnId,
 };
 use crate::binding::counters::Counted;
 use crate::binding::{Admission, Decision, DeclineReason, TerminalKey, decide};
@@ -50,6 +52,8 @@ pub(super) struct Passed<'a> {
     /// Why the gate declines it now. It is taken all the same as far as it may repeat what the gate let pass
     /// before: what became of that, the terminal has a right to hear.
     pub(super) declined: Option<DeclineReason>,
+    /// The refund of staff's that it is.
+    pub(super) staff: Option<&'a Arc<StaffRefund>>,
 }
 
 /// What a request is judged by.
@@ -157,7 +161,10 @@ impl Switch {
         };
         let proposal = Proposal {
             binding: passed.admission.binding,
-            batch: passed.message.batch().unwrap_or_default(),
+            batch: match passed.staff {
+                Some(_) => BatchNumber::STAFF,
+                None => passed.message.batch().unwrap_or_default(),
+            },
             stan,
             content: self.content_of(passed.message, passed.request, &particulars),
             now: self.clock.now(),
@@ -179,6 +186,9 @@ impl Switch {
 
     fn refuse(&self, passed: &Passed<'_>, why: DeclineCode, reason: &'static str) -> Handled {
         metrics::declined(reason);
+        if let Some(refund) = passed.staff {
+            refund.note_refusal(reason);
+        }
         self.decline(passed.session, passed.message, Some(passed.request), why)
     }
 
@@ -197,10 +207,13 @@ impl Switch {
         let (message, request) = (passed.message, passed.request);
         let unsigned = request.kind.needs_sign_on() && {
             let batch_agrees = message.batch().is_none_or(|batch| batch == lane.batch());
-            // A batch that was ended takes nothing more from anybody.
-            let ended = message.batch().is_some_and(|batch| lane.has_closed(batch));
+            // A batch that was ended takes nothing more from anybody, and that of staff nothing from a terminal.
+            let ended = message
+                .batch()
+                .is_some_and(|batch| lane.has_closed(batch) || batch == BatchNumber::STAFF);
             ended || (policy.sign_on_required && !(lane.is_signed_on() && batch_agrees))
         };
+        let unsigned = unsigned && passed.staff.is_none();
         let judged = match memory {
             Memory::Lane => lane.judge(proposal),
             Memory::LaneAndStore => lane.judge_looked_up(proposal),
@@ -231,7 +244,9 @@ impl Switch {
             Acceptance::Busy => Refused::With(DeclineCode::InProgress, "terminal-busy"),
             other => return Err(Refused::NotNew(other)),
         };
+        // Staff send what was not taken once more when it can be.
         if let Refused::With(why, _) = refused
+            && passed.staff.is_none()
             && is_final(policy, request, why)
         {
             // A copy of it that is still on its way must not be taken once the terminal has its answer.
@@ -249,6 +264,12 @@ impl Switch {
         let epoch = self.directory.epoch();
         if epoch == passed.epoch {
             return Ok(*passed);
+        }
+        if let Some(refund) = passed.staff {
+            return match self.staff_decision(refund) {
+                Ok(()) => Ok(Passed { epoch, ..*passed }),
+                Err(reason) => Err(Refused::With(code_of(reason), reason.name())),
+            };
         }
         let (found, payee) = self.present(passed.key, passed.paying);
         let asked = asked(passed.message, passed.request.kind);

@@ -12,6 +12,7 @@ use super::forward::{Memory, Passed};
 use super::payee::Paying;
 use super::requests::{asked, code_of, may_have_passed};
 use super::reversals::{agrees, original_key};
+use super::staff::StaffRefund;
 use crate::base::clock::Moment;
 use crate::base::{
     AccountId, BatchNumber, BindingId, Fate, MaskedPan, MerchantId, Stan, Timestamp,
@@ -47,6 +48,8 @@ pub(crate) struct Job {
     pub(super) batch: BatchNumber,
     pub(super) stan: Stan,
     purpose: Purpose,
+    /// Staff's refund that it is about.
+    pub(super) staff: Option<Arc<StaffRefund>>,
 }
 
 impl Job {
@@ -71,16 +74,35 @@ impl Job {
         Self::new(session, message, key, batch, stan, Purpose::Reference)
     }
 
+    /// For a refund of staff's, whose original is known by its number.
+    pub(super) fn staff(
+        session: &Arc<Session>,
+        message: &Message<'_>,
+        refund: &Arc<StaffRefund>,
+    ) -> Self {
+        let (batch, stan) = (BatchNumber::STAFF, refund.number);
+        let key = refund.original.key;
+        let job = Self::new(session, message, key, batch, stan, Purpose::Reference);
+        Self {
+            staff: Some(Arc::clone(refund)),
+            ..job
+        }
+    }
+
     /// For a request that its lane cannot tell from an earlier one.
     pub(super) fn acceptance(passed: &Passed<'_>, proposal: &Proposal, named: bool) -> Self {
-        Self::new(
+        let job = Self::new(
             passed.session,
             passed.message,
             passed.key,
             proposal.batch,
             proposal.stan,
             Purpose::Acceptance { named },
-        )
+        );
+        Self {
+            staff: passed.staff.cloned(),
+            ..job
+        }
     }
 
     /// For a terminal that settles, uploads or ends its batch.
@@ -110,6 +132,7 @@ impl Job {
             batch,
             stan,
             purpose,
+            staff: None,
         }
     }
 }
@@ -123,6 +146,16 @@ impl Lookups {
     pub(super) fn new(waiting_max: usize) -> (Self, Receiver<Job>) {
         let (ask, asked) = sync_channel(waiting_max);
         (Self(ask), asked)
+    }
+
+    /// Asks, where there is room for the question.
+    ///
+    /// # Errors
+    /// The question, where there is none.
+    pub(super) fn ask(&self, job: Job) -> Result<(), Box<Job>> {
+        self.0.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => Box::new(job),
+        })
     }
 
     /// Asks on behalf of a session that waits already.
@@ -395,6 +428,15 @@ impl Switch {
         request: &'a Request,
         original: Option<AccountId>,
     ) -> Result<Passed<'a>, Handled> {
+        if let Some(refund) = &job.staff {
+            return self
+                .staff_passed(job, refund, message, request)
+                .map_err(|reason| {
+                    refund.note_refusal(reason.name());
+                    metrics::declined(reason.name());
+                    self.decline(&job.session, message, Some(request), code_of(reason))
+                });
+        }
         let epoch = self.directory.epoch();
         let paying = Paying::behind(message, original);
         let (present, payee) = self.present(job.key, paying);
@@ -409,6 +451,7 @@ impl Switch {
             epoch,
             held,
             declined,
+            staff: None,
         };
         match decide(present, payee.status, asked(message, request.kind)) {
             Decision::Pass { admission, held } => Ok(passed(admission, held, None)),

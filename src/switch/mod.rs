@@ -35,6 +35,7 @@ mod reversals;
 mod run;
 mod settings;
 mod shared;
+pub(crate) mod staff;
 mod stans;
 mod telling;
 mod watch;
@@ -248,6 +249,12 @@ impl Switch {
             .filter(waiting)
             .map(|group| group.timeout);
         longest.max().unwrap_or_default()
+    }
+
+    /// How long the answer to a request may take at most.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        let longest = self.groups.iter().map(|group| group.timeout).max();
+        longest.unwrap_or_default()
     }
 
     /// Groups that have a link up, and all groups.

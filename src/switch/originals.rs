@@ -122,6 +122,8 @@ impl Switch {
         };
         let following = following(message, request);
         let found = match &name {
+            // Whoever agreed to it said which one he means.
+            _ if let Some(refund) = &job.staff => model.transaction(refund.original.txn)?,
             OriginalName::Place { batch, stan, rrn } => {
                 let place = (*batch, *stan, rrn.as_deref());
                 self.find_at(job, message, place, request.kind, model)?

@@ -10,8 +10,8 @@ use super::local::replaced;
 use super::{EnvelopeBytes, MAC_FIELDS, UpstreamGroup, with_buffer};
 use crate::base::{Pan, Stan};
 use crate::iso8583::{
-    self, Dialect, Envelope, FieldSet, FieldValue, Index, Message, Mti, Request, ResponseCode,
-    Rewrite,
+    self, Dialect, EncodeError, Envelope, FieldSet, FieldValue, Index, Message, Mti, Request,
+    ResponseCode, Rewrite,
 };
 use crate::security::DataKeys;
 use crate::store::Intent;
@@ -112,6 +112,11 @@ impl<'a> Original<'a> {
         made.ok().map(|()| frame)
     }
 
+    /// What is kept of it, as a message of its own.
+    pub(super) fn as_message(&self, dialect: &Dialect) -> Option<Bytes> {
+        self.write(dialect, self.mti)
+    }
+
     /// Its reversal: what the dialect says a reversal copies, the reason, and the original's elements where
     /// the dialect names them.
     pub(super) fn reversal(&self, dialect: &Dialect, reason: ResponseCode) -> Option<Bytes> {
@@ -200,11 +205,21 @@ pub(super) fn message_of<'m>(
 
 /// The same fields under another message type, with some set (ascending).
 fn retyped(message: &Message<'_>, mti: Mti, set: &[(u8, FieldValue<'_>)]) -> Option<Bytes> {
+    made_from(message, mti, message.fields(), set).ok()
+}
+
+/// Some of a message's fields under another message type, with some set (ascending).
+pub(super) fn made_from(
+    message: &Message<'_>,
+    mti: Mti,
+    copies: FieldSet,
+    set: &[(u8, FieldValue<'_>)],
+) -> Result<Bytes, EncodeError> {
     let (made, frame) = with_buffer(|out| {
         let mut writer = message.dialect().write(out);
         writer.envelope_raw(message.envelope());
         writer.mti(mti);
-        let mut left = message.fields().without(1);
+        let mut left = message.fields().intersection(copies).without(1);
         for (de, value) in set {
             writer.copy_set(message, left.below(*de));
             writer.value(*de, *value);
@@ -213,5 +228,5 @@ fn retyped(message: &Message<'_>, mti: Mti, set: &[(u8, FieldValue<'_>)]) -> Opt
         writer.copy_set(message, left);
         writer.finish()
     });
-    made.ok().map(|()| frame)
+    made.map(|()| frame)
 }

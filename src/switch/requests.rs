@@ -81,6 +81,7 @@ impl Switch {
                     epoch,
                     held: false,
                     declined: Some(reason),
+                    staff: None,
                 };
                 self.forward(&passed, None, Memory::Lane)
             }
@@ -115,6 +116,7 @@ impl Switch {
                         epoch,
                         held,
                         declined: None,
+                        staff: None,
                     };
                     self.forward(&passed, None, Memory::Lane)
                 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::admin::inquiry::Inquiry;
 use crate::admin::when::written;
-use crate::base::{AccountId, Currency};
+use crate::base::{AccountId, BatchNumber, Currency};
 use crate::store::{Intervention, StoreError, TransactionReader, TransactionRow};
 
 /// Columns of the CSV form.
@@ -124,6 +124,41 @@ pub(in crate::admin) struct Transaction {
     approval_code: Option<String>,
     /// What people did with it while it was parked
     interventions: Vec<Intervened>,
+    /// Who made it, where staff refunded without the terminal
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_staff: Option<ByStaff>,
+}
+
+/// A refund that staff made, in the batch of staff.
+#[derive(Debug, Serialize, ToSchema)]
+struct ByStaff {
+    /// Number of the refund, as `posgate refund show` takes it
+    refund: u64,
+    /// The transaction that it gives back
+    original: u64,
+    /// Who asked
+    asked_by: String,
+    /// Who approved
+    approved_by: String,
+    /// Why
+    note: String,
+}
+
+impl ByStaff {
+    fn of(inquiry: &mut Inquiry, row: &TransactionRow) -> Result<Option<Self>, StoreError> {
+        if row.batch != BatchNumber::STAFF {
+            return Ok(None);
+        }
+        let refund = inquiry.registry.refund_view(u64::from(row.stan.get()))?;
+        let own = refund.filter(|refund| refund.binding == row.binding.0);
+        Ok(own.map(|refund| Self {
+            refund: refund.refund,
+            original: refund.transaction,
+            asked_by: refund.asked_by,
+            approved_by: refund.decided_by,
+            note: refund.note,
+        }))
+    }
 }
 
 /// What a person did with something parked.
@@ -178,6 +213,7 @@ pub(in crate::admin) fn shown(
         rrn: outcome.and_then(|o| o.rrn.clone()),
         approval_code: outcome.and_then(|o| o.approval_code.clone()),
         interventions: interventions_shown(inquiry, &interventions),
+        by_staff: ByStaff::of(inquiry, row)?,
     })
 }
 

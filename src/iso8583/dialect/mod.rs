@@ -15,6 +15,7 @@ mod rules;
 mod settings;
 mod settlement;
 mod sizes;
+mod staff_refund;
 mod subfields;
 mod table;
 mod variant;
@@ -41,6 +42,7 @@ pub use rules::{
     OriginalRoles, RepeatRules, ReversalRules, Roles,
 };
 pub use settlement::SettlementRules;
+pub use staff_refund::StaffRefundRules;
 pub(super) use table::Prefix;
 use table::Table;
 pub(super) use table::{Class, FieldSpec, Kind, Pad, Runs};
@@ -121,6 +123,7 @@ pub struct Dialect {
     repeats: RepeatRules,
     settlement: Option<SettlementRules>,
     code_entry: Option<CodeEntryRules>,
+    staff_refund: Option<StaffRefundRules>,
     device: Option<DeviceRules>,
     means: Option<MeansRules>,
     network: NetworkRules,
@@ -440,6 +443,12 @@ impl Dialect {
     #[must_use]
     pub const fn code_entry(&self) -> Option<&CodeEntryRules> {
         self.code_entry.as_ref()
+    }
+
+    /// How a refund is written that members of staff make, when the dialect says it.
+    #[must_use]
+    pub const fn staff_refund(&self) -> Option<&StaffRefundRules> {
+        self.staff_refund.as_ref()
     }
 
     /// Where a message says which device it comes from, when the dialect knows.

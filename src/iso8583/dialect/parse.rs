@@ -13,6 +13,7 @@ use super::requests;
 use super::roles;
 use super::settings;
 use super::settlement;
+use super::staff_refund;
 use super::subfields;
 use super::table::Pad;
 use super::{BitmapEncoding, Dialect, MtiEncoding, ThirdBitmap};
@@ -245,6 +246,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let device = device::rules(&root, &layouts);
     let means = means::rules(&root, &table, &layouts);
     let code_entry = code_entry::rules(&root, &table, rows.requests());
+    let staff_refund = staff_refund::rules(&root, &table);
     let codes = settings::codes(&root, &table, reversal.as_ref(), serves);
     let network = settings::network(&root, &table);
     root.finish();
@@ -270,6 +272,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
         repeats,
         settlement,
         code_entry,
+        staff_refund,
         device,
         means,
         network,
@@ -286,6 +289,7 @@ fn serves(root: &Section<'_, '_>) -> bool {
         "repeats",
         "settlement",
         "code_entry",
+        "staff_refund",
         "device",
         "means",
         "declines",

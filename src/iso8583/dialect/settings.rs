@@ -658,7 +658,7 @@ fn network_message(section: Section<'_, '_>, table: &Table) -> Option<NetworkMes
 }
 
 /// Reads `fields = { "70" = "301" }`: data elements and their values, ascending.
-fn fixed_fields(section: &Section<'_, '_>, table: &Table) -> Vec<(u8, Vec<u8>)> {
+pub(super) fn fixed_fields(section: &Section<'_, '_>, table: &Table) -> Vec<(u8, Vec<u8>)> {
     let mut fixed = Vec::new();
     for (key, value) in section.named_texts("fields") {
         match key

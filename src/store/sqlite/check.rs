@@ -754,7 +754,13 @@ mod tests {
             let findings = found(|trial| {
                 let path = trial.path(file);
                 let mut bytes = fs::read(&path).unwrap();
-                let page = bytes.len() / 8_192 / 2 * 8_192;
+                // Where a table begins: the schema itself lies on any page but these.
+                let db = Connection::open(&path).unwrap();
+                let sql =
+                    "SELECT (max(rootpage) - 1) * page_size FROM sqlite_schema, pragma_page_size";
+                let page: u32 = db.query_row(sql, [], |row| row.get(0)).unwrap();
+                drop(db);
+                let page = page as usize;
                 bytes[page..page + 512].fill(0xA5);
                 fs::write(&path, bytes).unwrap();
             });

@@ -109,6 +109,7 @@ INSERT INTO store VALUES (1, randomblob(16), 0);
     affairs::schema::SECOND_PERSONS,
     affairs::schema::PLANNED,
     affairs::schema::PLACES,
+    affairs::schema::REFUNDS,
 ];
 
 /// See the module.

@@ -4,10 +4,13 @@ use rusqlite::{Connection, params};
 
 use super::read_model::row_of;
 use super::{SqliteReader, from_sql, to_sql};
-use crate::base::{AccountId, BindingId, Timestamp};
+use crate::base::{AccountId, BatchNumber, BindingId, Timestamp};
 use crate::binding::drain::Outstanding;
 use crate::store::read_model::{BindingReader, Hanging, UnsettledSum};
 use crate::store::{StoreError, TransactionRow};
+
+/// What staff refund is no terminal's to settle, to have received, or to trade with.
+const STAFF: u32 = BatchNumber::STAFF.get();
 
 impl BindingReader for SqliteReader {
     fn hanging_on(&mut self, binding: BindingId) -> Result<Hanging, StoreError> {
@@ -19,11 +22,11 @@ impl BindingReader for SqliteReader {
         // From the newest batch back: who trades is found at the first row.
         self.db()
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM (SELECT at, outcome FROM txn WHERE binding = ?1 \
+                "SELECT EXISTS (SELECT 1 FROM (SELECT at, outcome FROM txn WHERE binding = ?1 AND batch <> ?3 \
                  ORDER BY batch DESC, stan DESC) WHERE outcome = 'approved' AND at >= ?2)",
             )
             .and_then(|mut one| {
-                one.query_row(params![to_sql(binding.0), to_sql(since.0)], |row| {
+                one.query_row(params![to_sql(binding.0), to_sql(since.0), STAFF], |row| {
                     row.get(0)
                 })
             })
@@ -66,11 +69,11 @@ fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<Hanging> {
     let unsettled = db
         .prepare_cached(
             "SELECT t.account, t.currency, count(*), sum(t.sign * t.booked) FROM txn t WHERE t.binding = ?1 \
-             AND t.outcome = 'approved' AND t.sign <> 0 AND NOT EXISTS (SELECT 1 FROM batch_closed c \
+             AND t.outcome = 'approved' AND t.sign <> 0 AND t.batch <> ?2 AND NOT EXISTS (SELECT 1 FROM batch_closed c \
              WHERE c.acquirer = t.acquirer AND c.terminal = t.terminal AND c.batch = t.batch) \
              GROUP BY t.account, t.currency ORDER BY t.account, t.currency",
         )?
-        .query_map([binding], |row| {
+        .query_map(params![binding, STAFF], |row| {
             Ok(UnsettledSum {
                 account: AccountId(row.get(0)?),
                 currency: row.get(1)?,
@@ -91,13 +94,13 @@ fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<Hanging> {
     // so does that it compares or ends a batch, whichever: an operator may have closed its own.
     let unproven = db
         .prepare_cached(
-            "SELECT count(*) FROM (SELECT * FROM txn WHERE binding = ?1 ORDER BY id DESC LIMIT 1) t \
+            "SELECT count(*) FROM (SELECT * FROM txn WHERE binding = ?1 AND batch <> ?2 ORDER BY id DESC LIMIT 1) t \
              WHERE t.outcome = 'approved' AND NOT EXISTS (SELECT 1 FROM batch_closed c \
              WHERE c.acquirer = t.acquirer AND c.terminal = t.terminal AND c.batch = t.batch \
              AND c.stan IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM batch_settled s \
              WHERE s.binding = t.binding AND s.at >= coalesce(t.outcome_at, t.at))",
         )?
-        .query_row(params![binding], |row| row.get(0).map(from_sql))?;
+        .query_row(params![binding, STAFF], |row| row.get(0).map(from_sql))?;
     // Only the last comparison counts, and none of the batch behind one that an operator closed: the terminal does not
     // know that, and compares both.
     let offline = db

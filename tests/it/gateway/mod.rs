@@ -29,6 +29,7 @@ mod pages;
 mod payouts;
 mod race;
 mod recovery;
+mod refunds;
 mod repeats;
 mod reversal;
 mod rights;

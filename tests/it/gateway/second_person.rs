@@ -9,7 +9,7 @@ use super::inquiries::{posgate, said};
 use super::story::{LI, Story};
 
 /// A caller with a token in that name.
-async fn caller(api: &Api, name: &str, role: &str) -> Api {
+pub(super) async fn caller(api: &Api, name: &str, role: &str) -> Api {
     let (status, given) = api
         .post("/v1/tokens", json!({ "name": name, "role": role }))
         .await;

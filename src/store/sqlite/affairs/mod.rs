@@ -13,6 +13,7 @@ mod evidence;
 mod holds;
 mod limits;
 mod payouts;
+mod refunds;
 mod replacements;
 pub(super) mod schema;
 #[cfg(test)]
@@ -41,8 +42,8 @@ use crate::binding::{Admission, Life, Refusal, TerminalKey};
 use crate::store::audit::Entry;
 use crate::store::command::{
     AcquirerView, Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName,
-    DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Part, Told,
-    admission_shown,
+    DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Part,
+    RefundView, Told, admission_shown,
 };
 use crate::store::registry::{Actor, RegistryError};
 use crate::store::{BindingRow, StoreError};
@@ -229,6 +230,21 @@ impl Affairs for SqliteRegistry {
             .map_err(StoreError::engine("reading evidence"))
     }
 
+    fn refund_view(&mut self, refund: u64) -> Result<Option<RefundView>, StoreError> {
+        self.read_refund(refund)
+            .map_err(StoreError::engine("reading a refund"))
+    }
+
+    fn refund_views(&mut self, part: Part) -> Result<Vec<RefundView>, StoreError> {
+        self.read_refunds(part)
+            .map_err(StoreError::engine("reading refunds"))
+    }
+
+    fn refunds_asked(&mut self, binding: BindingId, now: Timestamp) -> Result<u64, StoreError> {
+        self.count_refunds_asked(binding, now)
+            .map_err(StoreError::engine("counting the refunds of a terminal"))
+    }
+
     fn alert_views(&mut self, part: Part) -> Result<Vec<AlertView>, StoreError> {
         self.read_alerts(part)
             .map_err(StoreError::engine("reading alerts"))
@@ -404,6 +420,9 @@ impl Step<'_> {
                 to,
                 evidence,
             } => self.release_suspense(account, to, *evidence),
+            Command::AskRefund { asked, note } => self.ask_refund(asked, note),
+            Command::ApproveRefund { refund, note } => self.approve_refund(*refund, note),
+            Command::RefuseRefund { refund, note } => self.refuse_refund(*refund, note),
             Command::RequestBinding {
                 key,
                 merchant,

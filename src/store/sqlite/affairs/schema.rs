@@ -388,3 +388,28 @@ ALTER TABLE contact ADD COLUMN effective_at INTEGER NOT NULL DEFAULT 0;  -- 0: a
 pub(in crate::store::sqlite) const PLACES: &str = "
 ALTER TABLE binding ADD COLUMN placement TEXT NOT NULL DEFAULT '';
 ";
+
+/// Refunds without the terminal: who asked for one, and who decided. Money moves in the journal, under the binding of the
+/// original, in the batch of staff, with the number here as its trace number.
+pub(in crate::store::sqlite) const REFUNDS: &str = "
+CREATE TABLE staff_refund (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    binding      INTEGER NOT NULL REFERENCES binding,
+    txn          INTEGER NOT NULL,                      -- what is given back
+    amount       INTEGER NOT NULL,                      -- smallest unit
+    currency     TEXT NOT NULL,
+    state        TEXT NOT NULL,                         -- asked, approved, refused
+    version      INTEGER NOT NULL,
+    note         TEXT NOT NULL,
+    asked_by     TEXT NOT NULL,
+    asked_at     INTEGER NOT NULL,
+    decided_by   TEXT NOT NULL DEFAULT '',
+    decided_at   INTEGER,
+    decided_note TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX staff_refund_of ON staff_refund(binding);
+CREATE TRIGGER staff_refund_kept BEFORE DELETE ON staff_refund
+    BEGIN SELECT raise(ABORT, 'what people did is never deleted'); END;
+CREATE TRIGGER staff_refund_fixed BEFORE UPDATE ON staff_refund WHEN OLD.state <> 'asked'
+    BEGIN SELECT raise(ABORT, 'what was decided is never changed'); END;
+";

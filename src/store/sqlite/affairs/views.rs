@@ -47,7 +47,7 @@ fn challenge_view(row: &Row<'_>) -> rusqlite::Result<ChallengeView> {
 }
 
 /// Of a list with the newest first: what it begins below.
-fn before(part: Part) -> i64 {
+pub(super) fn before(part: Part) -> i64 {
     part.behind.map_or(i64::MAX, to_sql)
 }
 

@@ -565,6 +565,25 @@ fn what_hangs_on_a_binding_is_told_for_each_account_and_currency() {
     assert_eq!(sums, expect);
 }
 
+/// A terminal can neither settle what staff refunded for it nor prove by it that it got its last approval.
+#[test]
+fn what_staff_refund_does_not_hang_on_the_terminal() {
+    let mut refund = intent(2);
+    (refund.sign, refund.batch) = (-1, BatchNumber::STAFF);
+    let both = [intent(1), refund.clone()];
+    let ends = (1..=2).map(|txn| ended(txn, OutcomeKind::Approved, None));
+    let world = World::of(&[both.into_iter().map(accepted).collect(), ends.collect()]);
+    let left = world.reader().hanging_on(BindingId(1)).unwrap().outstanding;
+    assert_eq!((left.unsettled, left.unproven), (1, 1), "the sale alone");
+    let alone = vec![accepted(refund), ended(2, OutcomeKind::Approved, None)];
+    let world = World::of(&[alone]);
+    let mut reader = world.reader();
+    let left = reader.hanging_on(BindingId(1)).unwrap().outstanding;
+    assert!(left.is_empty(), "{left:?}");
+    let traded = reader.approved_since(BindingId(1), Timestamp(0)).unwrap();
+    assert!(!traded, "staff's work is no trade");
+}
+
 /// A batch may be ended by hand before its terminal compares anything: the next comparison proves as much.
 #[test]
 fn a_terminal_that_compares_any_batch_later_has_got_its_approval() {
