@@ -16,7 +16,7 @@ use super::Admin;
 use super::extract::{Parameters, Path, Write};
 use super::inquiry::{Inquiry, InquiryError};
 use super::problem::{Refusal, blocking};
-use super::terminals::key_of;
+use super::terminals::{BY_NUMBER, called, key_of};
 use super::when::written;
 use crate::base::{BatchNumber, BatchTotals, Currency, LineCounts, LineVerdict, TerminalId};
 use crate::binding::TerminalKey;
@@ -256,7 +256,8 @@ impl Ended {
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/batch", tag = "batches",
     params(
-        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"), Asked,
+        ("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
+        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding"), Asked,
     ),
     responses((status = 200, body = Standing))
 )]
@@ -267,6 +268,17 @@ async fn show(
 ) -> Result<Response, Refusal> {
     let wanted = asked.batch.map(number).transpose()?;
     admin.questions.caught_up().await?;
+    let (acquirer, terminal) = if acquirer == BY_NUMBER {
+        let registry = admin.registry.clone();
+        let named = move || {
+            let mut registry = registry.lock();
+            let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
+            called(registry.as_mut(), key)
+        };
+        blocking(named).await?
+    } else {
+        (acquirer, terminal)
+    };
     let tell = move |inquiry: &mut Inquiry| state(inquiry, &acquirer, &terminal, wanted);
     Ok(Json(admin.questions.ask(tell).await?).into_response())
 }
@@ -274,7 +286,8 @@ async fn show(
 /// End a terminal's open batch by force
 #[utoipa::path(
     post, path = "/v1/terminals/{acquirer}/{terminal}/batch/close", tag = "batches",
-    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    params(("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
+        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding")),
     request_body = Close,
     responses((status = 200, body = Closed))
 )]
@@ -289,13 +302,13 @@ async fn close(
     let note = checked(&asked.note, "note", NOTE_MAX)?;
     let batch = asked.batch.map(number).transpose()?;
     let (registry, names) = (admin.registry.clone(), (acquirer.clone(), terminal.clone()));
-    let key = blocking(move || {
+    let (key, (acquirer, terminal)) = blocking(move || {
         let (acquirer, terminal) = names;
         let mut registry = registry.lock();
         let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
         let row = registry.show(key)?;
         row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
-        Ok(key)
+        Ok((key, called(registry.as_mut(), key)?))
     })
     .await?;
     let begun = Entry::new(

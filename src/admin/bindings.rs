@@ -214,7 +214,8 @@ impl std::fmt::Debug for Act {
 #[utoipa::path(
     post, path = "/v1/terminals/{acquirer}/{terminal}/actions", tag = "bindings",
     params(
-        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
+        ("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
+        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding"),
         SeenVersion,
     ),
     request_body = Act, responses((status = 200, body = Outcome))
@@ -385,7 +386,8 @@ impl Change {
 /// Everything that changed a terminal's present binding, oldest first
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/history", tag = "bindings",
-    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    params(("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
+        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding")),
     responses((status = 200, body = History))
 )]
 async fn history(
@@ -460,7 +462,8 @@ struct NewHold {
 /// Hold something for a terminal; the merchant is told why and how to appeal
 #[utoipa::path(
     post, path = "/v1/terminals/{acquirer}/{terminal}/holds", tag = "holds",
-    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    params(("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
+        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding")),
     request_body = NewHold, responses((status = 200, body = Outcome))
 )]
 async fn place_hold(
@@ -495,7 +498,8 @@ struct Holds {
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}/holds", tag = "holds",
     params(
-        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
+        ("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
+        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding"),
         page::Asked,
     ),
     responses((status = 200, body = Holds))

@@ -12,7 +12,7 @@ use super::Admin;
 use super::affairs::{Outcome, merchant_id, one_of};
 use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::problem::{Refusal, blocking};
-use super::terminals::{acquirer_of, key_of};
+use super::terminals::{acquirer_of, called, key_of};
 use crate::base::Currency;
 use crate::binding::Directory;
 use crate::binding::limit::{Day, LimitScope, Limits, Sum, Used};
@@ -202,6 +202,10 @@ async fn show(
             Limited::Account(_) => Refusal::unknown("account", &name),
             Limited::Merchant(..) => Refusal::unknown("merchant", &name),
         })?;
+        let (acquirer, name) = match of {
+            Limited::Terminal(key) => called(registry.as_mut(), key)?,
+            Limited::Account(_) | Limited::Merchant(..) => (acquirer, name),
+        };
         let today = day_of(admin.clock.wall());
         let shown = Shown::of(&row, &acquirer, &name, admin.registry.directory(), today);
         Ok(versioned(Json(shown), row.version))

@@ -13,7 +13,7 @@ use super::cases::{DestroyedKeys, still_shut};
 use super::extract::{IfMatch, Path, SeenVersion, Write};
 use super::problem::Refusal;
 use super::routes::REPLACEMENT;
-use super::terminals::key_of;
+use super::terminals::{called, key_of};
 use crate::base::BindingId;
 use crate::binding::drain::Outstanding;
 use crate::binding::replacement::DeviceTest;
@@ -55,9 +55,11 @@ async fn open_replacement(
     write: Write<NewReplacement>,
 ) -> Result<Response, Refusal> {
     let make = |registry: &mut dyn Registry, new: NewReplacement| {
+        let key = key_of(registry, &new.acquirer, &new.terminal_id)?;
+        let (acquirer, _terminal) = called(registry, key)?;
         Ok(Command::OpenReplacement {
-            key: key_of(registry, &new.acquirer, &new.terminal_id)?,
-            new_key: key_of(registry, &new.acquirer, &new.new_terminal_id)?,
+            key,
+            new_key: key_of(registry, &acquirer, &new.new_terminal_id)?,
             serial: new.serial,
             note: new.note,
         })

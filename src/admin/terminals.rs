@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,8 @@ struct NewStatus {
 /// A terminal and its binding
 #[utoipa::path(
     get, path = "/v1/terminals/{acquirer}/{terminal}", tag = "terminals",
-    params(("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41")),
+    params(("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
+        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding")),
     responses((status = 200, body = Shown))
 )]
 async fn show(
@@ -230,9 +231,10 @@ fn terminal_shown(
     let key = key_of(registry, acquirer, terminal)?;
     let row = registry.show(key)?;
     let row = row.ok_or_else(|| Refusal::unknown("terminal", terminal))?;
+    let (acquirer, _terminal) = called(registry, key)?;
     let directory = eye.shared.directory();
-    let limits = limits::concerning(registry, directory, eye.today, &row, acquirer)?;
-    Ok(Shown::of(row, acquirer.to_owned(), limits))
+    let limits = limits::concerning(registry, directory, eye.today, &row, &acquirer)?;
+    Ok(Shown::of(row, acquirer, limits))
 }
 
 /// One binding by its number, open or closed
@@ -267,7 +269,8 @@ async fn show_binding(
 #[utoipa::path(
     put, path = "/v1/terminals/{acquirer}/{terminal}/state", tag = "terminals",
     params(
-        ("acquirer" = String, Path), ("terminal" = String, Path, description = "DE41"),
+        ("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
+        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding"),
         SeenVersion,
     ),
     request_body = NewState,
@@ -343,10 +346,12 @@ fn state_set(
     let key = key_of(registry, acquirer, terminal)?;
     let Life { state, reasons, .. } = new.read()?;
     let changes = registry.set_state(key, state, reasons, version, actor)?;
+    let (acquirer, terminal) = called(registry, key)?;
     let name = format!("{acquirer}/{terminal}");
     eye.dispatcher
         .states_set(registry, &name, &changes, actor.at)?;
-    Ok((terminal_shown(registry, eye, acquirer, terminal)?, changes))
+    let shown = terminal_shown(registry, eye, &acquirer, &terminal)?;
+    Ok((shown, changes))
 }
 
 /// Set the states of several terminals; each item is answered for itself
@@ -522,14 +527,49 @@ fn account_shown(
     })
 }
 
+/// What stands in the acquirer's place where a terminal is named by the number of its open binding.
+pub(super) const BY_NUMBER: &str = "-";
+
+/// The terminal that is meant: by its acquirer and DE41, or by `-` and the number of its open binding. A number whose
+/// binding is closed means nothing that could still be done: whoever has the terminal id by now is another.
 pub(super) fn key_of(
     registry: &mut dyn Registry,
     acquirer: &str,
     terminal: &str,
 ) -> Result<TerminalKey, Refusal> {
+    if acquirer == BY_NUMBER {
+        let plain = terminal.bytes().all(|b| b.is_ascii_digit());
+        let number = plain.then(|| terminal.parse().ok()).flatten();
+        let number = number.ok_or_else(|| {
+            Refusal::bad(
+                "behind `-` stands the number of a binding, as `posgate terminal show` has it",
+            )
+        })?;
+        let row = binding_numbered(registry, number)?;
+        if !row.admission.state.is_open() {
+            return Err(Refusal::new(
+                StatusCode::CONFLICT,
+                "closed",
+                format!(
+                    "binding {number} is closed; `posgate binding show {number}` shows what it was"
+                ),
+            ));
+        }
+        return Ok(row.key);
+    }
     let acquirer = acquirer_of(registry, acquirer)?;
     let terminal = TerminalId::parse(terminal).map_err(|bad| Refusal::bad(bad.to_string()))?;
     Ok(TerminalKey { acquirer, terminal })
+}
+
+/// Names of acquirer and terminal, however it was named.
+pub(super) fn called(
+    registry: &mut dyn Registry,
+    key: TerminalKey,
+) -> Result<(String, String), Refusal> {
+    let acquirers = registry.acquirers()?;
+    let acquirer = name_of(&acquirers, key.acquirer).to_owned();
+    Ok((acquirer, key.terminal.to_string()))
 }
 
 pub(super) fn acquirer_of(registry: &mut dyn Registry, name: &str) -> Result<AcquirerId, Refusal> {

@@ -19,9 +19,9 @@ pub struct Args {
 enum Verb {
     /// Show a batch: its totals, how they compared with the terminal's, what was uploaded, who closed it
     Show {
-        /// Acquirer
+        /// Acquirer; - where the number of a binding follows
         acquirer: String,
-        /// Terminal id (DE41)
+        /// Terminal id (DE41), or behind - the number of its open binding
         terminal: String,
         /// An earlier batch instead of the open one
         #[arg(long, value_name = "NUMBER")]
@@ -37,9 +37,9 @@ enum Verb {
     /// For a terminal that cannot settle any more. Its requests in the old batch get 77; its next sign-on gets
     /// the next batch. Reversals are still served.
     Close {
-        /// Acquirer
+        /// Acquirer; - where the number of a binding follows
         acquirer: String,
-        /// Terminal id (DE41)
+        /// Terminal id (DE41), or behind - the number of its open binding
         terminal: String,
         /// Who closes it, kept for good; who runs the command, or whose token it is, otherwise
         #[arg(long, value_name = "NAME")]

@@ -66,9 +66,9 @@ struct Numbered {
 /// A terminal by its names.
 #[derive(Debug, clap::Args)]
 struct Terminal {
-    /// Acquirer
+    /// Acquirer; - where the number of a binding follows
     acquirer: String,
-    /// Terminal id (DE41)
+    /// Terminal id (DE41), or behind - the number of its open binding
     terminal: String,
 }
 

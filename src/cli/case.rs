@@ -72,9 +72,9 @@ struct Case {
 
 #[derive(Debug, clap::Args)]
 struct Unbind {
-    /// Acquirer
+    /// Acquirer; - where the number of a binding follows
     acquirer: String,
-    /// Terminal id (DE41)
+    /// Terminal id (DE41), or behind - the number of its open binding
     terminal: String,
     /// online, hotline or counter
     #[arg(long)]
@@ -96,9 +96,9 @@ pub(super) fn begins(text: &str) -> Result<Timestamp, String> {
 
 #[derive(Debug, clap::Args)]
 struct Replace {
-    /// Acquirer
+    /// Acquirer; - where the number of a binding follows
     acquirer: String,
-    /// Terminal id that is replaced
+    /// Terminal id that is replaced, or behind - the number of its open binding
     terminal: String,
     /// Terminal id that takes over
     new_terminal: String,

@@ -49,9 +49,9 @@ impl Scope {
 struct Of {
     /// What it is of
     scope: Scope,
-    /// Acquirer
+    /// Acquirer; - where the number of a binding follows
     acquirer: String,
-    /// Terminal id (DE41), reference of the account, or merchant id (DE42)
+    /// Terminal id (DE41) or behind - the number of its open binding, reference of the account, or merchant id (DE42)
     name: String,
 }
 

@@ -37,10 +37,11 @@ impl Reader<'_, '_> {
         let acquirer = section.required_text("acquirer", "acme");
         if let Some(empty) = acquirer
             .as_ref()
-            .filter(|text| text.value.trim().is_empty())
+            .filter(|text| ["", "-"].contains(&text.value.trim()))
         {
+            // What is behind a `-` is the number of a binding.
             self.problems
-                .error(&empty.span, "the acquirer needs a name");
+                .error(&empty.span, "the acquirer needs a name, and `-` is none");
         }
         let dialect = self.dialect(&section, dialects);
         let upstream = section.required_text("upstream", "bank");

@@ -631,6 +631,9 @@ addresses = ["127.0.0.1:9583"]
         ] {
             assert!(found.contains(expected), "{expected}\nnot in\n{found}");
         }
+        // Behind a `-` stands the number of a binding.
+        let dash = check(&SOUND.replace("\"acme\"", "\"-\"")).join("\n");
+        assert!(dash.contains("the acquirer needs a name"), "{dash}");
     }
 
     #[test]

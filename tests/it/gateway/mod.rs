@@ -7,6 +7,7 @@ mod admin;
 mod batches;
 mod binary;
 mod bound_anew;
+mod by_number;
 mod cases;
 mod clogged;
 mod codes;
