@@ -90,6 +90,9 @@ enum Replace {
     CutOver {
         /// Reference of the network's acknowledgement
         network: String,
+        /// Number of the evidence (activate, about the case) that another person filed; where no keys of the new device
+        /// are on record
+        evidence: Option<u64>,
     },
     /// The old device comes back, to be confirmed
     RollBack,
@@ -175,7 +178,7 @@ async fn replace_step(
                 shown,
                 evidence,
             },
-            Replace::CutOver { network } => ReplaceStep::CutOver(network),
+            Replace::CutOver { network, evidence } => ReplaceStep::CutOver(network, evidence),
             Replace::RollBack => ReplaceStep::RollBack,
             Replace::Cancel => ReplaceStep::Cancel,
             Replace::Close => ReplaceStep::Drained(left),

@@ -15,7 +15,7 @@
 //! |---|---|---|---|
 //! | `agreed` | testing, ready | a code that the merchant was sent for this case; not needed for the cut-over | merchant |
 //! | `tested` | testing, ready | each test of the set, under the new terminal id; what the journal would show is in it, or two persons say so | staff |
-//! | `cut_over` | ready | the network acknowledged the new tuple; checker is neither the maker nor who said of a test that it passed | checker |
+//! | `cut_over` | ready | the network acknowledged the new tuple; the new device's keys are on record, or two persons saw them; checker is neither the maker nor who said of a test that it passed | checker |
 //! | `roll_back` | cut over | within [`ROLLBACK`]; the old device is not wiped | two persons |
 //! | `drained` | cut over, rolled back | nothing outstanding on the binding that [leaves](Replacement::leaving) | staff |
 //! | `force` | cut over, rolled back | two persons and a reason | two persons |
@@ -130,6 +130,9 @@ pub struct Replacement {
     /// Reference of the network's acknowledgement of the new tuple.
     #[serde(default)]
     pub network: Option<String>,
+    /// Who filed evidence that the new device has keys, where none were on record at the cut-over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_seen_by: Option<String>,
     /// Who approved the cut-over.
     #[serde(default)]
     pub checker: Option<String>,
@@ -163,6 +166,7 @@ impl Replacement {
             passed: Vec::new(),
             said: Vec::new(),
             network: None,
+            keys_seen_by: None,
             checker: None,
             cut_over_at: None,
             rolled_back_at: None,

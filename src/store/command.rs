@@ -708,7 +708,7 @@ pub enum ReplaceStep {
         evidence: Option<u64>,
     },
     /// The new device takes over; the network's reference.
-    CutOver(String),
+    CutOver(String, Option<u64>),
     /// The old device comes back.
     RollBack,
     /// It is given up before the cut-over.

@@ -14,11 +14,15 @@ use posgate::sim::host::{Host, HostSettings};
 use posgate::store::RegistryError;
 use posgate::store::command::{Command, DeviceName, Part, ReplaceStep};
 use posgate::store::registry::Actor;
+use posgate::switch::StanPolicy;
 use serde_json::{Value, json};
 
+use super::admin::Api;
 use super::batches::{NOTHING, settlement};
-use super::fixture::{Bound, SHOP, Setup, Till, UNIONPAY, World, eventually};
+use super::fixture::{Bound, SHOP, Setup, Till, UNIONPAY, World, counting_link, eventually};
+use super::second_person::caller;
 use super::story::{LI, Story, WANG};
+use super::wire::Seen;
 
 fn key(number: u32) -> TerminalKey {
     TerminalKey {
@@ -66,6 +70,18 @@ impl World {
                 custody,
             },
         );
+        let device = DeviceName {
+            acquirer: AcquirerId(1),
+            serial: "SN-NEW".into(),
+        };
+        let check_values = vec![("tmk".to_owned(), "A1B2C3".to_owned())];
+        by(
+            LI,
+            Command::LoadKeys {
+                device,
+                check_values,
+            },
+        );
         let case = by(
             LI,
             Command::OpenReplacement {
@@ -89,7 +105,7 @@ impl World {
             };
             by(LI, Command::Replacement { case, step });
         }
-        let step = ReplaceStep::CutOver("CUP-1".into());
+        let step = ReplaceStep::CutOver("CUP-1".into(), None);
         by(WANG, Command::Replacement { case, step });
     }
 
@@ -313,7 +329,10 @@ async fn t09_a_terminal_that_holds_an_offline_transaction_is_not_closed() {
             json!({ "step": "tested", "test": test.name(), "passed": true, "evidence": seen });
         s.does(LI, &steps, body).await;
     }
-    let cut_over = json!({ "step": "cut-over", "network": "N-1" });
+    let about = format!("case {case}");
+    let keys = json!({ "about": about, "allows": "activate", "note": "keyed in the workshop" });
+    let keys = s.does(LI, "/v1/evidence", keys).await;
+    let cut_over = json!({ "step": "cut-over", "network": "N-1", "evidence": keys });
     s.does(WANG, &steps, cut_over).await;
     let close = json!({ "step": "close" });
     // It counts two sales, one of them made offline.
@@ -418,6 +437,66 @@ async fn sold(till: &mut Till, stan: u32, minor: u64) -> String {
     let answer = till.ask(&till.who.sale(stan, minor)).await;
     assert_eq!(answer.code(), "00", "{stan}");
     answer.text(37).to_owned()
+}
+
+/// What the upstream sees of a replacement: each device under its own DE41, before the cut-over and after it. What the
+/// new one undoes of the old one's is under the new DE41 and names the old sale by its number; what staff refund of it is
+/// under the DE41 that sold it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_upstream_sees_each_device_under_its_own_terminal_id() {
+    for stan in [StanPolicy::Pass, StanPolicy::Own] {
+        let setup = Setup {
+            stan,
+            ..Setup::new()
+        };
+        let world = setup.start().await;
+        let mut link = counting_link(&world).await;
+        let mut old = world.till(1).await;
+        let mut new = world.till(9).await;
+        let seen = |request: &Seen| (request.text(41).to_owned(), request.text(42).to_owned());
+        let of = |terminal: &str| (terminal.to_owned(), SHOP.to_owned());
+        let mut numbers = Vec::new();
+        for number in 501..=503 {
+            let (request, answer) = old.sell(&mut link, number, "00").await;
+            assert_eq!(seen(&request), of("T0000001"), "before");
+            numbers.push(answer.text(37).to_owned());
+        }
+        world.replaced(1, 9);
+        let (request, _) = new.sell(&mut link, 501, "00").await;
+        assert_eq!(seen(&request), of("T0000009"), "after");
+        // Both have a sale 501; the number says which.
+        let void = new.who.void(510, 502, 1_000).set(37, &numbers[1]);
+        let refund = new.who.refund(511, 503, 400).set(37, &numbers[2]);
+        for (draft, number) in [(void, &numbers[1]), (refund, &numbers[2])] {
+            new.send(&draft).await;
+            let request = link.next().await;
+            link.send(&request.answered("00")).await;
+            assert_eq!(new.next().await.code(), "00");
+            assert_eq!(seen(&request), of("T0000009"));
+            assert_eq!(request.text(37), number);
+        }
+        // What is left of the old sale, when the new device is broken too.
+        let api = Api::serve(&world);
+        let li = caller(&api, "Li Wei", "operator").await;
+        let wang = caller(&api, "Wang Fang", "checker").await;
+        let path = "/v1/transactions?stan=503&limit=1";
+        let sale = api.json(path).await["transactions"][0]["transaction"].clone();
+        let asked = json!({ "transaction": sale, "amount": 600, "note": "both are broken" });
+        let (status, asked) = li.post("/v1/refunds", asked).await;
+        assert_eq!(status, 200, "{asked}");
+        let approve = format!("/v1/refunds/{}/approve", asked["number"]);
+        let answering = async {
+            let request = link.next().await;
+            link.send(&request.answered("00")).await;
+            request
+        };
+        let approving = wang.post(&approve, json!({}));
+        let ((_, told), request) = tokio::join!(approving, answering);
+        assert_eq!(told["state"], "approved", "{told}");
+        assert_eq!(seen(&request), of("T0000001"), "as it was sold");
+        assert_eq!(request.text(37), numbers[2]);
+        world.stop((old, new, link)).await;
+    }
 }
 
 #[tokio::test]

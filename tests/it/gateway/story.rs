@@ -520,12 +520,15 @@ async fn the_story_that_the_documentation_tells() {
     }
     s.say("seven tests of the new device pass");
     assert_eq!(s.sells("T0000004", 7).await, "00");
-    s.does(
-        WANG,
-        &steps,
-        json!({ "step": "cut-over", "network": "CUP-4712" }),
-    )
-    .await;
+    let cut_over = json!({ "step": "cut-over", "network": "CUP-4712" });
+    let refused = s.ask(WANG, &steps, cut_over.clone()).await;
+    assert!(
+        refused.to_string().contains("no keys are on record"),
+        "{refused}"
+    );
+    s.does(ZHAO, "/v1/devices/acme/SN-5/keys", keys.clone())
+        .await;
+    s.does(WANG, &steps, cut_over).await;
     assert_eq!(s.sells("T0000004", 8).await, "58");
     s.signs_on("T0000005").await;
     assert_eq!(s.sells("T0000005", 2).await, "00");
@@ -556,7 +559,7 @@ async fn the_story_that_the_documentation_tells() {
         "{refused}"
     );
     let destroyed = format!("/v1/replacements/{case}/keys-destroyed");
-    s.does(ZHAO, &destroyed, keys).await;
+    s.does(ZHAO, &destroyed, keys.clone()).await;
     s.does(LI, &steps, wiped).await;
 
     s.chapter("The shop closes its terminal: a case, an impact report, a drain");
@@ -640,6 +643,8 @@ async fn the_story_that_the_documentation_tells() {
     s.does(LI, &steps, json!({ "step": "exported", "sha256": sum }))
         .await;
     s.does(LI, &steps, json!({ "step": "close" })).await;
+    let destroyed = format!("/v1/unbindings/{case}/keys-destroyed");
+    s.does(ZHAO, &destroyed, keys).await;
     s.does(LI, &steps, json!({ "step": "wiped", "result": "done" }))
         .await;
     s.does(

@@ -102,7 +102,8 @@ impl Step<'_> {
                     "replace.test_failed"
                 }
             }
-            ReplaceStep::CutOver(network) => {
+            ReplaceStep::CutOver(network, evidence) => {
+                self.has_keys(number, &mut case, &new, *evidence)?;
                 self.cut_over(&row, &mut case, &old, &new, network)?;
                 "replace.cutover"
             }
@@ -146,7 +147,7 @@ impl Step<'_> {
         let body = serde_json::to_value(&case).unwrap_or_default();
         self.write_case(&row, case.stage.name(), case.stage.is_over(), &body, event)?;
         let (number, version) = (self.done.number, self.done.version);
-        if matches!(step, ReplaceStep::CutOver(_) | ReplaceStep::RollBack) {
+        if matches!(step, ReplaceStep::CutOver(..) | ReplaceStep::RollBack) {
             let text = format!(
                 "terminals {} and {}: the replacement is {}",
                 old.key.terminal, new.key.terminal, case.stage
@@ -154,6 +155,31 @@ impl Step<'_> {
             self.notify(old.merchant, event, &text)?;
         }
         (self.done.number, self.done.version) = (number, version);
+        Ok(())
+    }
+
+    /// That the new device has keys, as at an activation: they are on record, or two persons say that they are in it.
+    fn has_keys(
+        &self,
+        number: u64,
+        case: &mut Replacement,
+        new: &Held,
+        evidence: Option<u64>,
+    ) -> Stopped<()> {
+        if !self.keys_on_record(new)?.is_empty() {
+            return Ok(());
+        }
+        let about = format!("case {number}");
+        if evidence.is_none() {
+            return Err(Refusal::Unproven {
+                problem: "no keys are on record for the new device".into(),
+                about: about.into(),
+                allows: Allows::Activate.name().into(),
+            }
+            .into());
+        }
+        let (second, _note) = self.use_evidence(evidence, &about, Allows::Activate)?;
+        case.keys_seen_by = Some(second);
         Ok(())
     }
 

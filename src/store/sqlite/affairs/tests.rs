@@ -1217,7 +1217,7 @@ fn a_new_device_gets_all_accounts_and_all_of_them_are_in_the_impact_report() {
     assert_eq!(accounts_of(&mut desk, "T2"), ["A-001", "W-1"]);
     desk.checked(Command::Replacement {
         case,
-        step: ReplaceStep::CutOver("N-3".into()),
+        step: ReplaceStep::CutOver("N-3".into(), None),
     });
     assert_eq!(accounts_of(&mut desk, "T2"), ["A-001", "W-1"]);
     let impact = |desk: &mut Desk, terminal| {
@@ -2118,6 +2118,12 @@ fn said(name: &str, value: &str) -> KeysSaid {
 }
 
 fn replaced(desk: &mut Desk) -> u64 {
+    let case = tested_without_keys(desk);
+    desk.keys("SN2");
+    case
+}
+
+fn tested_without_keys(desk: &mut Desk) -> u64 {
     let open = Command::OpenReplacement {
         key: key("T1"),
         new_key: key("T2"),
@@ -2134,6 +2140,33 @@ fn replaced(desk: &mut Desk) -> u64 {
         });
     }
     case
+}
+
+/// As at an activation: a device that nobody gave keys does not take over, whatever was tested.
+#[test]
+fn a_new_device_takes_over_with_keys_on_record_or_on_evidence_that_it_has_them() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = tested_without_keys(&mut desk);
+    let go = |evidence| Command::Replacement {
+        case,
+        step: ReplaceStep::CutOver("N-3".into(), evidence),
+    };
+    let told = desk.refused(CHECKER, go(None));
+    assert!(
+        told.contains("no keys are on record") && told.contains("activate"),
+        "{told}"
+    );
+    // Of another matter, or of who acts on it himself, it is none.
+    let other = desk.evidence(&format!("case {case}"), Allows::ForceDrain);
+    assert!(desk.refused(CHECKER, go(Some(other))).contains("allows"));
+    let filed = desk.evidence(&format!("case {case}"), Allows::Activate);
+    assert!(desk.refused(MAKER, go(Some(filed))).contains("another"));
+    desk.checked(go(Some(filed)));
+    assert_eq!(desk.state("T2").0, BindingState::Active);
+    let shown = desk.registry.case_view(case).unwrap().unwrap();
+    let shown = serde_json::to_value(&shown).unwrap().to_string();
+    assert!(shown.contains("keys_seen_by"), "{shown}");
 }
 
 #[test]
@@ -2164,10 +2197,10 @@ fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
     );
     assert!(alone.contains("replacement"), "{alone}");
     assert!(
-        desk.refused(MAKER, go(ReplaceStep::CutOver("N-3".into())))
+        desk.refused(MAKER, go(ReplaceStep::CutOver("N-3".into(), None)))
             .contains("another")
     );
-    let done = desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    let done = desk.checked(go(ReplaceStep::CutOver("N-3".into(), None)));
     assert_eq!(done.changes.successors, [(key("T2"), BindingId(old))]);
     assert_eq!(desk.registry.successors().unwrap(), done.changes.successors);
     assert_eq!(desk.state("T2").0, BindingState::Active);
@@ -2227,7 +2260,7 @@ fn a_replacement_that_nobody_cuts_over_ends_by_itself_and_frees_the_device() {
         let step = passes(*test);
         desk.ok(Command::Replacement { case, step });
     }
-    let step = ReplaceStep::CutOver("N-3".into());
+    let step = ReplaceStep::CutOver("N-3".into(), None);
     desk.checked(Command::Replacement { case, step });
     desk.now += 3 * day;
     desk.ok(Command::Tick);
@@ -2240,7 +2273,7 @@ fn a_roll_back_brings_the_old_one_back_to_be_confirmed() {
     desk.active("T1", "SN1");
     let case = replaced(&mut desk);
     let go = |step| Command::Replacement { case, step };
-    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    desk.checked(go(ReplaceStep::CutOver("N-3".into(), None)));
     assert!(
         desk.refused(CHECKER, go(ReplaceStep::RollBack))
             .contains("another person")
@@ -2289,7 +2322,7 @@ fn a_suspension_is_not_shaken_off_by_a_replacement() {
         key: key("T1"),
         note: "stolen".into(),
     });
-    let cut_over = || go(ReplaceStep::CutOver("N-3".into()));
+    let cut_over = || go(ReplaceStep::CutOver("N-3".into(), None));
     let told = desk.refused(CHECKER, cut_over());
     assert!(told.contains("resume it first"), "{told}");
     assert_eq!(desk.state("T2").0, BindingState::Activating);
@@ -2310,7 +2343,7 @@ fn a_roll_back_takes_along_what_happened_to_the_new_device() {
     desk.active("T1", "SN1");
     let case = replaced(&mut desk);
     let go = |step| Command::Replacement { case, step };
-    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    desk.checked(go(ReplaceStep::CutOver("N-3".into(), None)));
     desk.ok(Command::RequestAccountChange {
         key: key("T2"),
         account: "A-002".into(),
@@ -2372,7 +2405,7 @@ fn a_hold_outlasts_a_replacement_and_a_roll_back() {
     let second = desk.ok(place("T1", HoldScope::Settlement)).number;
     assert!(desk.admission("T2").holds.is_empty(), "it is being tested");
     assert!(shown(&mut desk, "T2").is_empty());
-    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    desk.checked(go(ReplaceStep::CutOver("N-3".into(), None)));
     assert_eq!(shown(&mut desk, "T2"), [second, first]);
     let third = desk.ok(place("T2", HoldScope::Refund)).number;
     desk.checked(lift(third));
@@ -2447,7 +2480,7 @@ fn a_replaced_device_that_is_broken_is_forced_out_and_its_keys_end_here() {
     });
     let case = replaced(&mut desk);
     let go = |step| Command::Replacement { case, step };
-    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    desk.checked(go(ReplaceStep::CutOver("N-3".into(), None)));
     let left = Outstanding {
         unproven: 1,
         ..Outstanding::default()
@@ -2490,7 +2523,7 @@ fn reasons_and_accounts_go_along_to_the_new_device() {
     });
     desk.checked(Command::Replacement {
         case,
-        step: ReplaceStep::CutOver("N-3".into()),
+        step: ReplaceStep::CutOver("N-3".into(), None),
     });
     assert_eq!(
         desk.state("T2"),
@@ -2519,7 +2552,7 @@ fn what_was_suspended_since_is_not_cut_over() {
     desk.active("T1", "SN1");
     let case = replaced(&mut desk);
     desk.ok(suspend("T1"));
-    let step = ReplaceStep::CutOver("N-3".into());
+    let step = ReplaceStep::CutOver("N-3".into(), None);
     let cut_over = Command::Replacement { case, step };
     let told = desk.refused(CHECKER, cut_over);
     assert!(told.contains("is suspended"), "{told}");
@@ -2548,7 +2581,7 @@ fn holds_go_along_to_the_new_device_and_back_and_are_lifted_where_they_are() {
     let go = |step| Command::Replacement { case, step };
     let acceptance = desk.ok(hold("T1", HoldScope::Acceptance)).number;
     desk.ok(hold("T1", HoldScope::Settlement));
-    desk.checked(go(ReplaceStep::CutOver("N-3".into())));
+    desk.checked(go(ReplaceStep::CutOver("N-3".into(), None)));
     let scopes = |desk: &mut Desk, terminal| {
         let page = Part::first(1_000);
         let shown = desk.registry.hold_views(key(terminal), page).unwrap();
@@ -3099,7 +3132,7 @@ fn t10_a_replacement_shares_the_limit_and_its_counter() {
     desk.ok(set_limits(Limited::Terminal(key("T1")), 1_000, None));
     desk.checked(Command::Replacement {
         case,
-        step: ReplaceStep::CutOver("N-3".into()),
+        step: ReplaceStep::CutOver("N-3".into(), None),
     });
     let (old, new) = (
         desk.registry.limit_row(&Limited::Terminal(key("T1"))),
@@ -3122,7 +3155,7 @@ fn a_limit_that_is_set_after_a_replacement_counts_what_the_old_device_took() {
     let case = replaced(&mut desk);
     desk.checked(Command::Replacement {
         case,
-        step: ReplaceStep::CutOver("N-3".into()),
+        step: ReplaceStep::CutOver("N-3".into(), None),
     });
     let done = desk.ok(set_limits(Limited::Terminal(key("T2")), 1_000, None));
     assert_eq!(done.changes.limits[0].subjects.len(), 2);
@@ -3268,7 +3301,7 @@ fn a_hold_stops_the_payout_of_a_whole_line_and_of_closed_bindings() {
     let case = replaced(&mut desk);
     desk.now += DAY;
     for step in [
-        ReplaceStep::CutOver("N-3".into()),
+        ReplaceStep::CutOver("N-3".into(), None),
         ReplaceStep::Drained(Outstanding::default()),
     ] {
         desk.checked(Command::Replacement { case, step });
@@ -3604,9 +3637,10 @@ fn what_the_journal_would_show_of_a_new_device_is_in_it_or_two_persons_say_so() 
     assert!(desk.refused(MAKER, word.clone()).contains("another person"));
     desk.by("Zhao Liu", word).unwrap();
     desk.ok(said(DeviceTest::SaleAndVoid, true, tested(), None));
+    desk.keys("SN2");
     let cut_over = || Command::Replacement {
         case,
-        step: ReplaceStep::CutOver("N-2".into()),
+        step: ReplaceStep::CutOver("N-2".into(), None),
     };
     // Who said of a test that it passed is none who agrees.
     let told = desk.refused("Zhao Liu", cut_over());
@@ -3768,7 +3802,7 @@ fn another_address_of_a_device_is_verified_by_two_persons() {
         note: "a slip of the pen".into(),
     });
     assert_eq!(desk.state("T2").0, BindingState::Activating);
-    let step = ReplaceStep::CutOver("N-2".into());
+    let step = ReplaceStep::CutOver("N-2".into(), None);
     desk.checked(Command::Replacement { case, step });
     assert_eq!(desk.state("T2").0, BindingState::Active);
 }
