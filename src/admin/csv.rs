@@ -7,6 +7,7 @@ use csv::{ReaderBuilder, StringRecord, Terminator};
 
 use crate::base::card::luhn;
 use crate::base::document::nearest;
+use crate::base::note::words;
 use crate::base::{AcquirerId, Currency, MerchantId, TerminalId, limits};
 use crate::binding::{AccountKind, AccountStatus, BindingState, Life, Limits, ReasonSet};
 use crate::store::BindingRow;
@@ -14,7 +15,7 @@ use crate::store::registry::{BoundAccount, ImportLine, LineProblem};
 
 /// Columns in the order an export writes them. The first four are needed in an import; `acquirer` only
 /// when there are several.
-pub const COLUMNS: [&str; 18] = [
+pub const COLUMNS: [&str; 19] = [
     "acquirer",
     "terminal_id",
     "merchant_id",
@@ -33,6 +34,7 @@ pub const COLUMNS: [&str; 18] = [
     "limit_month_amount",
     "limit_month_count",
     "other_accounts",
+    "placement",
 ];
 
 /// Where the limits begin.
@@ -40,6 +42,9 @@ const LIMITS: usize = 12;
 
 /// Where accounts beside the first stand.
 const OTHERS: usize = 17;
+
+/// Where the place of the device stands.
+const PLACEMENT: usize = 18;
 
 /// Reads lines of an import one by one.
 #[derive(Debug)]
@@ -198,6 +203,7 @@ impl<R: Read> Lines<R> {
             reasons,
             limits: self.limits()?,
             others: self.others()?,
+            placement: self.placement()?,
         })
     }
 
@@ -206,6 +212,15 @@ impl<R: Read> Lines<R> {
         let words = self.column(OTHERS).split('+').map(str::trim);
         let words = words.filter(|word| !word.is_empty());
         words.map(other).collect()
+    }
+
+    /// Where the device stands: a person's words, that are kept for good.
+    fn placement(&self) -> Result<Box<str>, String> {
+        let text = self.column(PLACEMENT);
+        if !text.is_empty() {
+            words("placement", text).map_err(|wrong| wrong.to_string())?;
+        }
+        Ok(text.into())
     }
 
     /// What the terminal may take; nothing is said where all of it is empty.
@@ -379,6 +394,7 @@ pub fn export_record(row: &BindingRow, acquirer: &str) -> [String; COLUMNS.len()
         number(row.limits.month_amount),
         number(row.limits.month_count),
         others.join("+"),
+        row.placement.clone(),
     ]
 }
 
@@ -467,6 +483,20 @@ mod tests {
         assert!(bad[0].1.contains("wechat=W-1+alipay=A-1"));
         assert!(bad[2].1.contains("the status must be one of"));
         assert!(!bad[4].1.contains("4761739001010010"));
+    }
+
+    #[test]
+    fn a_place_is_a_persons_words() {
+        let header = "terminal_id,merchant_id,account_id,placement\n";
+        let all = lines(&format!(
+            "{header}T1,M1,A1,\"1 Long Street, Springfield\"\nT2,M1,A1,\n"
+        ));
+        let all: Vec<_> = all.unwrap().into_iter().map(Result::unwrap).collect();
+        assert_eq!(&*all[0].placement, "1 Long Street, Springfield");
+        assert_eq!(&*all[1].placement, "");
+        let bad = reasons(&format!("{header}T1,M1,A1,beside 4761739001010010\n"));
+        assert_eq!(bad.len(), 1, "{bad:?}");
+        assert!(!bad[0].1.contains("4761739001010010"));
     }
 
     #[test]

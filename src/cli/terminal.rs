@@ -36,7 +36,7 @@ enum Verb {
     ///
     /// Columns: `terminal_id`, `merchant_id`, `account_id`; and, if wanted: `acquirer`, `merchant_name`,
     /// `mcc`, `account_kind` (bank-card, wechat, alipay), `account_status`, `serial`, `state`, `reasons`,
-    /// `other_accounts` (of other kinds, as `wechat=W-1+alipay=A-1`).
+    /// `other_accounts` (of other kinds, as `wechat=W-1+alipay=A-1`), `placement` (where the device stands).
     /// Talks to the running gateway, or to its store when none runs.
     Import {
         /// CSV file, or - for standard input

@@ -124,6 +124,8 @@ pub struct ImportLine {
     pub limits: Option<Limits>,
     /// Accounts of other kinds that the terminal has too; those of a binding that is there are kept.
     pub others: Vec<BoundAccount>,
+    /// Where its device stands; empty leaves what is there, and only the first is taken.
+    pub placement: Box<str>,
 }
 
 /// What an import did.

@@ -233,6 +233,7 @@ fn bind(folder: &Path, clock: &dyn Clock) {
             reasons: ReasonSet::EMPTY,
             limits: None,
             others: Vec::new(),
+            placement: "".into(),
         })
     };
     let mut lines = (1..=TERMINALS).map(line);

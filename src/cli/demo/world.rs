@@ -391,6 +391,7 @@ fn import_line(acquirer: AcquirerId, member: &Member, line: u64) -> ImportLine {
         reasons,
         limits: None,
         others: Vec::new(),
+        placement: "".into(),
     }
 }
 

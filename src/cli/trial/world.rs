@@ -549,5 +549,6 @@ fn import_line(number: u32) -> Option<ImportLine> {
         reasons: ReasonSet::EMPTY,
         limits: None,
         others: Vec::new(),
+        placement: "".into(),
     })
 }

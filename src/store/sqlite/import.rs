@@ -9,7 +9,7 @@ use super::limits as stored;
 use super::registry::{
     accounts_of, accounts_of_b, case_that_decides, state_told, write_accounts, write_state,
 };
-use super::{audit, from_sql, to_sql};
+use super::{affairs, audit, from_sql, to_sql};
 use crate::base::calendar::Civil;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp, limits};
 use crate::binding::counters::CounterName;
@@ -296,8 +296,8 @@ impl<'c> Import<'c> {
                     .db
                     .prepare_cached(
                         "INSERT INTO binding(terminal, merchant, account, version, state, reasons, \
-                         opened_at, closed_at, device, pended_at) VALUES (?1,?2,?3,1,?4,?5,?6,?7,?8, \
-                         CASE ?4 WHEN 're-pending' THEN ?6 END)",
+                         opened_at, closed_at, device, pended_at, placement) VALUES (?1,?2,?3,1,?4,?5,?6,?7,?8, \
+                         CASE ?4 WHEN 're-pending' THEN ?6 END, ?9)",
                     )?
                     .insert(params![
                         terminal.0,
@@ -307,7 +307,8 @@ impl<'c> Import<'c> {
                         admission.reasons.bits(),
                         to_sql(self.actor.at.0),
                         closed_at,
-                        device
+                        device,
+                        line.placement
                     ])?;
                 if accounts.only().is_none() {
                     write_accounts(self.db, id, accounts)?;
@@ -348,7 +349,8 @@ impl<'c> Import<'c> {
                 if line.state.is_none()
                     || state == admission.state.name() && reasons == admission.reasons.bits() =>
             {
-                if self.limit(line, id)? {
+                let placed = self.place(line, key, id)?;
+                if self.limit(line, id)? || placed {
                     self.report.changed += 1;
                 } else {
                     self.report.unchanged += 1;
@@ -381,11 +383,51 @@ impl<'c> Import<'c> {
                 self.report.changed += 1;
                 self.changes.bindings.push((key, admission));
                 if admission.state.is_open() {
+                    self.place(line, key, id)?;
                     self.limit(line, id)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Says where the device stands, where nobody did; whether that is new. Another place than before has to be verified,
+    /// and so is no matter for an import.
+    fn place(
+        &mut self,
+        line: &ImportLine,
+        key: TerminalKey,
+        binding: i64,
+    ) -> rusqlite::Result<bool> {
+        if line.placement.is_empty() {
+            return Ok(false);
+        }
+        let before: String = self
+            .db
+            .prepare_cached("SELECT placement FROM binding WHERE id = ?1")?
+            .query_row([binding], |row| row.get(0))?;
+        if before == *line.placement {
+            return Ok(false);
+        }
+        if !before.is_empty() {
+            let reason = format!(
+                "terminal {} stands elsewhere by what is on record; say so with `posgate binding place`, and have it \
+                 verified",
+                key.terminal
+            );
+            self.problem(line.line, reason);
+            return Ok(false);
+        }
+        match affairs::place(self.db, key, &line.placement, self.actor, self.rules)? {
+            Ok(changes) => {
+                self.changes.bindings.extend(changes.bindings);
+                Ok(true)
+            }
+            Err(refused) => {
+                self.problem(line.line, refused.to_string());
+                Ok(false)
+            }
+        }
     }
 
     /// Sets what the terminal may take, as the line says; whether that is new. More than before takes two persons,

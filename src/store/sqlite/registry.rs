@@ -754,6 +754,7 @@ mod tests {
             state: None,
             limits: None,
             others: Vec::new(),
+            placement: "".into(),
             reasons: ReasonSet::EMPTY,
         }
     }
@@ -771,6 +772,46 @@ mod tests {
             acquirer: AcquirerId(1),
             terminal,
         }
+    }
+
+    /// As with limits: what another person would have to agree to is no matter for an import.
+    #[test]
+    fn an_import_says_where_a_device_stands_where_nobody_did() {
+        let (_folder, mut registry) = registry();
+        let at = |place: &str| {
+            let mut line = line(2, "T1", "M1", "A1");
+            line.placement = place.into();
+            vec![line]
+        };
+        let (report, _) = import(&mut registry, at("")).unwrap();
+        assert_eq!(report.bound, 1);
+        let (report, changes) = import(&mut registry, at("1 Long Street")).unwrap();
+        assert_eq!((report.changed, report.unchanged), (1, 0));
+        assert_eq!(changes.bindings.len(), 1, "the gate learns the version");
+        let row = registry.show(key("T1")).unwrap().unwrap();
+        assert_eq!(
+            (&*row.placement, row.admission.version),
+            ("1 Long Street", 2)
+        );
+        assert_eq!(row.admission.state, BindingState::Active);
+        for same in ["1 Long Street", ""] {
+            let (report, _) = import(&mut registry, at(same)).unwrap();
+            assert_eq!(report.unchanged, 1, "{same}");
+        }
+        let refused = import(&mut registry, at("2 Short Street")).unwrap_err();
+        assert!(
+            format!("{refused:?}").contains("posgate binding place"),
+            "{refused:?}"
+        );
+        // A new binding has it from the beginning.
+        let mut other = at("3 High Street");
+        other[0].terminal = TerminalId::parse("T2").unwrap();
+        import(&mut registry, other).unwrap();
+        let row = registry.show(key("T2")).unwrap().unwrap();
+        assert_eq!(
+            (&*row.placement, row.admission.version),
+            ("3 High Street", 1)
+        );
     }
 
     #[test]

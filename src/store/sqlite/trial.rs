@@ -51,6 +51,7 @@ impl Trial {
             reasons: ReasonSet::EMPTY,
             limits: None,
             others: Vec::new(),
+            placement: "".into(),
         };
         let actor = Actor::program("test", Timestamp(1));
         registry

@@ -230,7 +230,7 @@ async fn all_accounts_of_a_terminal_are_exported_and_imported() {
         line.contains(",CARD,Shop,5411,bank-card,verified,"),
         "{line}"
     );
-    assert!(line.ends_with(",wechat=WX:frozen+alipay=LI"), "{line}");
+    assert!(line.ends_with(",wechat=WX:frozen+alipay=LI,"), "{line}");
     let setup = Setup {
         terminals: 0,
         ..Setup::new()

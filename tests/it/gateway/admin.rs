@@ -433,3 +433,22 @@ async fn metrics_and_readiness_are_served_on_the_socket() {
     assert!(text.contains(&up), "{up} not in {text}");
     world.stop(()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_devices_stand_goes_out_and_comes_back_with_an_export() {
+    let world = Setup::new().start().await;
+    let api = Api::serve(&world);
+    let csv = "acquirer,terminal_id,merchant_id,account_id,placement\n\
+               acme,T0000007,104110041200001,account-1,\"1 Long Street, Springfield\"\n";
+    assert_eq!(api.import(csv).await["report"]["bound"], 1);
+    let shown = api.json("/v1/terminals/acme/T0000007").await;
+    assert_eq!(shown["placement"], "1 Long Street, Springfield");
+    let (status, exported) = api.get("/v1/terminals").await;
+    assert_eq!(status, 200);
+    let line = exported.lines().find(|line| line.contains("T0000007"));
+    let line = line.unwrap();
+    assert!(line.ends_with(",\"1 Long Street, Springfield\""), "{line}");
+    let again = api.import(&exported).await;
+    assert_eq!(again["report"]["unchanged"], 5, "{again}");
+    world.stop(()).await;
+}

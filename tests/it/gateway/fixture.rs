@@ -325,6 +325,7 @@ impl World {
             reasons,
             limits: None,
             others: Vec::new(),
+            placement: "".into(),
         };
         let actor = Actor::program("test", self.clock.wall());
         let mut lines = std::iter::once(Ok(line));

@@ -45,7 +45,7 @@ use crate::store::command::{
     DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Part,
     RefundView, Told, admission_shown,
 };
-use crate::store::registry::{Actor, RegistryError};
+use crate::store::registry::{Actor, DirectoryChanges, RegistryError};
 use crate::store::{BindingRow, StoreError};
 use views::ROWS_MAX;
 
@@ -312,6 +312,28 @@ pub(super) fn let_device_go(
     });
     match gone {
         Ok(()) | Err(Stop::Refused(_)) => Ok(()),
+        Err(Stop::Engine(problem)) => Err(problem),
+    }
+}
+
+/// An import says where a device stands of which nobody said it.
+pub(super) fn place(
+    db: &Connection,
+    key: TerminalKey,
+    address: &str,
+    actor: &Actor,
+    rules: BindingRules,
+) -> rusqlite::Result<Result<DirectoryChanges, RegistryError>> {
+    let mut step = Step {
+        db,
+        actor,
+        expected: None,
+        rules,
+        done: Done::default(),
+    };
+    match step.place(key, address, "imported") {
+        Ok(()) => Ok(Ok(step.done.changes)),
+        Err(Stop::Refused(refused)) => Ok(Err(refused)),
         Err(Stop::Engine(problem)) => Err(problem),
     }
 }

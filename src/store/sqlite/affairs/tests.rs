@@ -1809,6 +1809,7 @@ fn a_terminal_id_is_kept_from_others_unless_two_persons_say_why() {
         reasons: ReasonSet::EMPTY,
         limits: None,
         others: Vec::new(),
+        placement: "".into(),
     };
     let actor = Actor::program(MAKER, Timestamp(desk.now));
     let imported = desk
