@@ -219,10 +219,12 @@ impl Admin {
     pub(super) async fn impact_of(&self, case: &CaseView) -> Result<Impact, Refusal> {
         let hanging = self.hanging_on(case.binding).await?;
         let (registry, binding) = (self.registry.clone(), BindingId(case.binding));
+        let now = self.clock.wall();
         let kept_until = Timestamp(case.opened_at_us).after(self.transactions_kept);
         blocking(move || {
             let mut registry = registry.lock();
             let known = registry.impact(binding)?;
+            let refunds_asked = registry.refunds_asked(binding, now)?;
             let mut unsettled_accounts = Vec::with_capacity(hanging.unsettled.len());
             for sum in &hanging.unsettled {
                 let reference = registry.account_reference(sum.account)?;
@@ -237,6 +239,7 @@ impl Admin {
                 outstanding: hanging.outstanding,
                 unsettled_amount: hanging.unsettled.iter().map(|sum| sum.amount).sum(),
                 unsettled_accounts,
+                refunds_asked,
                 kept_until,
                 ..known
             })

@@ -25,6 +25,7 @@ mod challenges;
 mod contacts;
 pub mod csv;
 mod devices;
+mod disputes;
 pub mod evidence;
 pub mod exceptions;
 mod extract;
@@ -250,6 +251,7 @@ fn api() -> OpenApiRouter<Admin> {
         .merge(questions::router())
         .merge(exceptions::router())
         .merge(refunds::router())
+        .merge(disputes::router())
         .merge(tokens::router())
         .merge(audit::router())
         .routes(routes!(openapi::show))

@@ -263,7 +263,7 @@ async fn send(admin: &Admin, refund: u64) -> Result<Value, Refusal> {
     admin.questions.ask(answer).await
 }
 
-async fn original_of(admin: &Admin, txn: TxnId) -> Result<TransactionRow, Refusal> {
+pub(super) async fn original_of(admin: &Admin, txn: TxnId) -> Result<TransactionRow, Refusal> {
     let find = move |inquiry: &mut Inquiry| Ok(inquiry.reader.transaction(txn)?);
     if admin.questions.ask(find).await?.is_none() {
         // What was journalled a moment ago may not be shown yet.

@@ -169,6 +169,12 @@ pub struct Impact {
     /// The same for each account that is to get some of it, and each currency.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsettled_accounts: Vec<Unsettled>,
+    /// Disputes about its transactions that are open. They stay with the merchant, and end no drain and hold up none.
+    #[serde(default)]
+    pub disputes: u64,
+    /// Refunds without the terminal that were asked for and can still be approved; also when it is closed.
+    #[serde(default)]
+    pub refunds_asked: u64,
     /// Scopes that are held, with their reasons.
     pub holds: Vec<String>,
     /// Whether it is the merchant's last terminal.
@@ -196,6 +202,8 @@ impl Impact {
             || now.unsettled > then.unsettled
             || now.preauthorised > then.preauthorised
             || now.offline > then.offline
+            || self.disputes > acknowledged.disputes
+            || self.refunds_asked > acknowledged.refunds_asked
             || self.unsettled_amount.abs() > acknowledged.unsettled_amount.abs()
             || self.is_worse_for_an_account(acknowledged)
             || (self.last_terminal && !acknowledged.last_terminal)
@@ -276,6 +284,16 @@ mod tests {
             ..report.clone()
         };
         assert!(held.is_worse_than(&report));
+        let contested = Impact {
+            disputes: 1,
+            ..report.clone()
+        };
+        assert!(contested.is_worse_than(&report) && !report.is_worse_than(&contested));
+        let asked = Impact {
+            refunds_asked: 1,
+            ..report.clone()
+        };
+        assert!(asked.is_worse_than(&report) && !report.is_worse_than(&asked));
     }
 
     #[test]

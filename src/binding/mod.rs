@@ -17,6 +17,7 @@ pub mod contact;
 pub mod counters;
 pub mod device;
 pub mod directory;
+pub mod dispute;
 pub mod documents;
 pub mod dormancy;
 pub mod drain;

@@ -12,6 +12,7 @@ pub mod check;
 mod client;
 pub mod contact;
 pub mod demo;
+pub mod dispute;
 pub mod exception;
 pub mod host;
 mod inquire;
@@ -72,6 +73,7 @@ enum Command {
     Transaction(transaction::Args),
     Exception(exception::Args),
     Refund(refund::Args),
+    Dispute(dispute::Args),
     Settlement(settlement::Args),
     Message(message::Args),
     Host(host::Args),
@@ -134,6 +136,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Transaction(args) => transaction::run(args),
         Command::Exception(args) => exception::run(args),
         Command::Refund(args) => refund::run(args),
+        Command::Dispute(args) => dispute::run(args),
         Command::Settlement(args) => settlement::run(&args),
         Command::Message(args) => message::run(&args),
         Command::Host(args) => host::run(&args),

@@ -21,6 +21,7 @@ use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Pur
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::counters::{CounterName, LimitSet};
 use crate::binding::device::DeviceEvent;
+use crate::binding::dispute::DisputeEnd;
 use crate::binding::documents::DocumentKind;
 use crate::binding::drain::{Impact, Outstanding};
 use crate::binding::hold::{Explained, HoldScope, HoldState};
@@ -261,6 +262,26 @@ pub enum Command {
         to: String,
         /// Number of the evidence that another person filed.
         evidence: Option<u64>,
+    },
+    /// Records that a transaction is contested.
+    OpenDispute {
+        /// Binding of the transaction.
+        binding: BindingId,
+        /// Which.
+        transaction: u64,
+        /// The network's or the issuer's reference.
+        reference: String,
+        /// What is contested.
+        note: String,
+    },
+    /// Records how a dispute ended.
+    CloseDispute {
+        /// Which.
+        dispute: u64,
+        /// How.
+        end: DisputeEnd,
+        /// How it came to that.
+        note: String,
     },
     /// Asks for a refund that a terminal does not make.
     AskRefund {
@@ -976,6 +997,22 @@ pub trait Affairs {
         part: Part,
     ) -> Result<Vec<EvidenceView>, StoreError>;
 
+    /// Disputes about transactions, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn dispute_views(
+        &mut self,
+        open_only: bool,
+        part: Part,
+    ) -> Result<Vec<DisputeView>, StoreError>;
+
+    /// Disputes about one transaction, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn disputes_of(&mut self, transaction: u64) -> Result<Vec<DisputeView>, StoreError>;
+
     /// A refund that staff make.
     ///
     /// # Errors
@@ -1260,6 +1297,36 @@ pub struct EvidenceView {
     pub filed_at_us: u64,
     /// Until when somebody may act on it.
     pub good_until_us: u64,
+}
+
+/// A transaction that is contested, or was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Dispute)]
+pub struct DisputeView {
+    /// Number.
+    pub dispute: u64,
+    /// Binding of the transaction.
+    pub binding: u64,
+    /// The transaction.
+    pub transaction: u64,
+    /// The network's or the issuer's reference.
+    pub reference: String,
+    /// What is contested.
+    pub note: String,
+    /// "open", "won", "lost" or "withdrawn".
+    pub state: String,
+    /// Version.
+    pub version: u32,
+    /// Who recorded it.
+    pub opened_by: String,
+    /// When.
+    pub opened_at_us: u64,
+    /// Who recorded its end; empty before.
+    pub closed_by: String,
+    /// When.
+    pub closed_at_us: Option<u64>,
+    /// How it ended.
+    pub closed_note: String,
 }
 
 /// A refund that staff ask for.

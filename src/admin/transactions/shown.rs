@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::admin::inquiry::Inquiry;
 use crate::admin::when::written;
 use crate::base::{AccountId, BatchNumber, Currency};
+use crate::store::command::DisputeView;
 use crate::store::{Intervention, StoreError, TransactionReader, TransactionRow};
 
 /// Columns of the CSV form.
@@ -124,6 +125,9 @@ pub(in crate::admin) struct Transaction {
     approval_code: Option<String>,
     /// What people did with it while it was parked
     interventions: Vec<Intervened>,
+    /// Disputes about it, oldest first
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disputes: Vec<DisputeView>,
     /// Who made it, where staff refunded without the terminal
     #[serde(skip_serializing_if = "Option::is_none")]
     by_staff: Option<ByStaff>,
@@ -213,6 +217,7 @@ pub(in crate::admin) fn shown(
         rrn: outcome.and_then(|o| o.rrn.clone()),
         approval_code: outcome.and_then(|o| o.approval_code.clone()),
         interventions: interventions_shown(inquiry, &interventions),
+        disputes: inquiry.registry.disputes_of(row.txn.0)?,
         by_staff: ByStaff::of(inquiry, row)?,
     })
 }

@@ -362,3 +362,79 @@ async fn no_terminal_uses_the_batch_of_staff() {
     till.sell(&mut link, 8, "00").await;
     world.stop((till, link)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_contested_is_in_the_impact_report_and_is_not_given_back_twice() {
+    let mut shop = Shop::open(Setup::new()).await;
+    let asked = shop.asks(100).await;
+    let contested =
+        json!({ "transaction": shop.sale, "reference": "CB-77", "note": "card not present" });
+    let (status, opened) = shop.li.post("/v1/disputes", contested.clone()).await;
+    assert_eq!(status, 200, "{opened}");
+    let (status, told) = shop.li.post("/v1/disputes", contested).await;
+    assert_eq!(status, 409, "one at a time: {told}");
+    let shown = shop
+        .api
+        .json(&format!("/v1/transactions/{}", shop.sale))
+        .await;
+    assert_eq!(shown["disputes"][0]["reference"], "CB-77", "{shown}");
+    assert_eq!(
+        shop.api.json("/v1/disputes").await["disputes"][0]["state"],
+        "open"
+    );
+    // Neither what was asked before nor what is asked now.
+    assert_eq!(approve(&shop.wang, asked).await.0, 409);
+    assert_eq!(shop.ask(shop.sale, 1).await.0, 409);
+
+    let unbind = json!({
+        "acquirer": "acme", "terminal_id": "T0000001", "channel": "online", "reason": "closure",
+        "note": "shop closes",
+    });
+    let (status, case) = shop.li.post("/v1/unbindings", unbind).await;
+    assert_eq!(status, 200, "{case}");
+    let impact = format!("/v1/cases/{}/impact", case["number"]);
+    let report = shop.api.json(&impact).await;
+    assert_eq!(report["impact"]["disputes"], 1, "{report}");
+    assert_eq!(report["impact"]["refunds_asked"], 1, "{report}");
+
+    let number = opened["number"].as_u64().unwrap();
+    let close = format!("/v1/disputes/{number}/close");
+    let (status, _) = shop
+        .li
+        .post(&close, json!({ "end": "drawn", "note": "?" }))
+        .await;
+    assert_eq!(status, 422);
+    let lost = json!({ "end": "lost", "note": "no slip" });
+    assert_eq!(shop.wang.post(&close, lost.clone()).await.0, 200);
+    assert_eq!(shop.wang.post(&close, lost).await.0, 409, "it is over");
+    let report = shop.api.json(&impact).await;
+    assert_eq!(report["impact"]["disputes"], 0);
+    assert_eq!(
+        approve(&shop.wang, asked).await.0,
+        409,
+        "the network gave it back"
+    );
+    let all = shop.api.json("/v1/disputes?all=true").await;
+    assert_eq!(all["disputes"][0]["closed_by"], "Wang Fang", "{all}");
+
+    // Another sale, whose dispute the merchant won, is refunded as any other.
+    let mut till = shop.world.till(2).await;
+    till.sell(&mut shop.link, 601, "00").await;
+    shop.sale = loop {
+        let sold = shop.api.json("/v1/transactions?stan=601&limit=1").await;
+        match sold["transactions"][0]["transaction"].as_u64() {
+            Some(sale) => break sale,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let contested =
+        json!({ "transaction": shop.sale, "reference": "CB-78", "note": "card not present" });
+    let (_, opened) = shop.li.post("/v1/disputes", contested).await;
+    let close = format!("/v1/disputes/{}/close", opened["number"]);
+    let won = json!({ "end": "won", "note": "slip shown" });
+    assert_eq!(shop.wang.post(&close, won).await.0, 200);
+    let refund = shop.asks(1_000).await;
+    let (_, told) = shop.approved(refund, "00").await;
+    assert_eq!(told["state"], "approved", "{told}");
+    shop.stop().await;
+}

@@ -9,6 +9,7 @@ mod bindings;
 mod challenges;
 mod contacts;
 mod devices;
+mod disputes;
 mod evidence;
 mod holds;
 mod limits;
@@ -42,8 +43,8 @@ use crate::binding::{Admission, Life, Refusal, TerminalKey};
 use crate::store::audit::Entry;
 use crate::store::command::{
     AcquirerView, Affairs, AlertView, CaseView, ChallengeView, Command, ContactView, DeviceName,
-    DeviceView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice, Part,
-    RefundView, Told, admission_shown,
+    DeviceView, DisputeView, Done, EvidenceView, HoldView, LimitRow, Limited, MerchantView, Notice,
+    Part, RefundView, Told, admission_shown,
 };
 use crate::store::registry::{Actor, DirectoryChanges, RegistryError};
 use crate::store::{BindingRow, StoreError};
@@ -228,6 +229,20 @@ impl Affairs for SqliteRegistry {
     ) -> Result<Vec<EvidenceView>, StoreError> {
         self.read_evidence(now, part)
             .map_err(StoreError::engine("reading evidence"))
+    }
+
+    fn dispute_views(
+        &mut self,
+        open_only: bool,
+        part: Part,
+    ) -> Result<Vec<DisputeView>, StoreError> {
+        self.read_disputes(open_only, part)
+            .map_err(StoreError::engine("reading disputes"))
+    }
+
+    fn disputes_of(&mut self, transaction: u64) -> Result<Vec<DisputeView>, StoreError> {
+        self.read_disputes_of(transaction)
+            .map_err(StoreError::engine("reading the disputes of a transaction"))
     }
 
     fn refund_view(&mut self, refund: u64) -> Result<Option<RefundView>, StoreError> {
@@ -442,6 +457,15 @@ impl Step<'_> {
                 to,
                 evidence,
             } => self.release_suspense(account, to, *evidence),
+            Command::OpenDispute {
+                binding,
+                transaction,
+                reference,
+                note,
+            } => self.open_dispute((*binding, *transaction), reference, note),
+            Command::CloseDispute { dispute, end, note } => {
+                self.close_dispute(*dispute, *end, note)
+            }
             Command::AskRefund { asked, note } => self.ask_refund(asked, note),
             Command::ApproveRefund { refund, note } => self.approve_refund(*refund, note),
             Command::RefuseRefund { refund, note } => self.refuse_refund(*refund, note),

@@ -37,7 +37,7 @@ impl Step<'_> {
             let (what, problem) = ("the amount", "has to be more than nothing");
             return Err(Refusal::Value { what, problem }.into());
         }
-        self.refundable(asked.binding)?;
+        self.refundable(asked.binding, asked.transaction)?;
         let number = self
             .db
             .prepare_cached(
@@ -68,7 +68,7 @@ impl Step<'_> {
         }
         self.still_asked(&found, "approved")?;
         two_persons(&found.asked_by, &self.actor.name)?;
-        self.refundable(BindingId(found.binding))?;
+        self.refundable(BindingId(found.binding), found.transaction)?;
         self.decide_refund(refund, &found, APPROVED, note)?;
         let data = shown(found.transaction, found.amount, &found.currency);
         self.refund_told("refund.approved", (ASKED.into(), APPROVED), data, note)?;
@@ -172,7 +172,15 @@ impl Step<'_> {
 
     /// That staff may give back what was taken under a binding: see [`staff_may_refund`]; and that no hold is in force,
     /// which a closed binding no longer shows by itself.
-    fn refundable(&self, binding: BindingId) -> Stopped<()> {
+    fn refundable(&self, binding: BindingId, transaction: u64) -> Stopped<()> {
+        if let Some(dispute) = self.disputed(transaction)? {
+            return Err(Refusal::Taken {
+                what: "the transaction",
+                holder: format!("dispute {dispute}").into(),
+                remedy: "what is contested, or went back by a dispute, is not given back a second time",
+            }
+            .into());
+        }
         let admission = self.binding_by_id(binding.0)?.admission;
         let held = match staff_may_refund(admission.state, admission.holds) {
             Ok(()) if admission.state == BindingState::Unbound => self.held_since(binding)?,

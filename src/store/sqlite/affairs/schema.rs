@@ -389,7 +389,7 @@ pub(in crate::store::sqlite) const PLACES: &str = "
 ALTER TABLE binding ADD COLUMN placement TEXT NOT NULL DEFAULT '';
 ";
 
-/// Refunds without the terminal: who asked for one, and who decided. Money moves in the journal, under the binding of the
+/// Disputes, as staff record them. And refunds without the terminal: who asked for one, and who decided. Money moves in the journal, under the binding of the
 /// original, in the batch of staff, with the number here as its trace number.
 pub(in crate::store::sqlite) const REFUNDS: &str = "
 CREATE TABLE staff_refund (
@@ -408,6 +408,26 @@ CREATE TABLE staff_refund (
     decided_note TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX staff_refund_of ON staff_refund(binding);
+CREATE TABLE dispute (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    binding     INTEGER NOT NULL REFERENCES binding,
+    txn         INTEGER NOT NULL,                       -- what is contested
+    reference   TEXT NOT NULL,
+    note        TEXT NOT NULL,
+    state       TEXT NOT NULL,                          -- open, won, lost, withdrawn
+    version     INTEGER NOT NULL,
+    opened_by   TEXT NOT NULL,
+    opened_at   INTEGER NOT NULL,
+    closed_by   TEXT NOT NULL DEFAULT '',
+    closed_at   INTEGER,
+    closed_note TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX dispute_open ON dispute(binding) WHERE state = 'open';
+CREATE INDEX dispute_of ON dispute(txn);
+CREATE TRIGGER dispute_kept BEFORE DELETE ON dispute
+    BEGIN SELECT raise(ABORT, 'what people did is never deleted'); END;
+CREATE TRIGGER dispute_fixed BEFORE UPDATE ON dispute WHEN OLD.state <> 'open'
+    BEGIN SELECT raise(ABORT, 'what was decided is never changed'); END;
 CREATE TRIGGER staff_refund_kept BEFORE DELETE ON staff_refund
     BEGIN SELECT raise(ABORT, 'what people did is never deleted'); END;
 CREATE TRIGGER staff_refund_fixed BEFORE UPDATE ON staff_refund WHEN OLD.state <> 'asked'

@@ -411,6 +411,7 @@ impl SqliteRegistry {
             account,
             holds,
             other_accounts,
+            disputes: self.count_disputes(id)?,
             last_terminal: of_merchant == 0,
             same_account,
             ..Impact::default()
