@@ -27,4 +27,4 @@ pub use counted::Counted;
 pub use ids::{AccountId, AcquirerId, BatchNumber, BindingId, MerchantId, Stan, TerminalId, TxnId};
 pub use means::Means;
 pub use note::{Note, PersonName};
-pub use request::{Fate, RequestType};
+pub use request::{Fate, PayoutPart, RequestType};

@@ -83,11 +83,12 @@ impl RequestType {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether it books an amount, so that its settlement can be held.
+    /// How what it books comes into a payout.
     #[must_use]
-    pub const fn moves_money(self) -> bool {
+    pub const fn payout(self) -> PayoutPart {
         match self {
-            Self::NewMoney | Self::Completion | Self::Void | Self::Refund | Self::Advice => true,
+            Self::NewMoney | Self::Completion | Self::Advice => PayoutPart::Adds,
+            Self::Void | Self::Refund => PayoutPart::WithOriginal,
             Self::Echo
             | Self::SignOn
             | Self::SignOff
@@ -97,8 +98,14 @@ impl RequestType {
             | Self::Reversal
             | Self::QrQuery
             | Self::Settlement
-            | Self::Trailer => false,
+            | Self::Trailer => PayoutPart::Nothing,
         }
+    }
+
+    /// Whether it books an amount, so that its settlement can be held.
+    #[must_use]
+    pub const fn moves_money(self) -> bool {
+        !matches!(self.payout(), PayoutPart::Nothing)
     }
 
     /// Whether the request needs a signed-on terminal: everything but line tests, signing on and off,
@@ -124,6 +131,19 @@ impl RequestType {
             | Self::Trailer => true,
         }
     }
+}
+
+/// How what a request books comes into a payout. The one place that says it: the gate asks it when a request is held, the
+/// switch when it is journalled, the settlement file when it is paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayoutPart {
+    /// It adds to the payout, and waits by itself where that is held.
+    Adds,
+    /// It waits with what it follows, and is paid with that: a void that waited alone would leave its sale to be paid
+    /// out.
+    WithOriginal,
+    /// It books nothing.
+    Nothing,
 }
 
 /// What happens to a forwarded request whose fate is unknown (invariant 2).

@@ -14,7 +14,7 @@ use super::directory::Admission;
 use super::hold::{HoldScope, HoldSet};
 use super::limit::LimitKind;
 use super::state::{AccountStatus, BindingState, ReasonSet, RependReason};
-use crate::base::{MerchantId, RequestType};
+use crate::base::{MerchantId, PayoutPart, RequestType};
 
 /// Why the gate declines. A dialect gives each the code it has on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -211,27 +211,7 @@ fn by_holds(kind: RequestType, admission: Admission) -> Result<bool, HoldScope> 
     if holds.contains(HoldScope::Download) && kind == RequestType::Download {
         return Err(HoldScope::Download);
     }
-    Ok(holds.contains(HoldScope::Settlement) && adds_to_payout(kind))
-}
-
-/// Whether what it books waits by itself. What follows an earlier transaction waits with that one: a void that
-/// waited alone would leave its sale to be paid out.
-const fn adds_to_payout(kind: RequestType) -> bool {
-    match kind {
-        RequestType::NewMoney | RequestType::Completion | RequestType::Advice => true,
-        RequestType::Echo
-        | RequestType::SignOn
-        | RequestType::SignOff
-        | RequestType::CodeEntry
-        | RequestType::Download
-        | RequestType::Enquiry
-        | RequestType::Void
-        | RequestType::Refund
-        | RequestType::Reversal
-        | RequestType::QrQuery
-        | RequestType::Settlement
-        | RequestType::Trailer => false,
-    }
+    Ok(holds.contains(HoldScope::Settlement) && kind.payout() == PayoutPart::Adds)
 }
 
 /// What a listener makes of the serial number that a message names.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::OutcomeKind;
 use super::read_model::TransactionRow;
-use crate::base::RequestType;
+use crate::base::{PayoutPart, RequestType};
 
 /// What a transaction counts as. Each counts as one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,14 +139,14 @@ pub enum Payout {
 /// Whether a transaction waits with the one that it follows, and never by itself.
 #[must_use]
 pub const fn waits_with_original(row: &TransactionRow) -> bool {
-    matches!(row.kind, RequestType::Void | RequestType::Refund)
+    matches!(row.kind.payout(), PayoutPart::WithOriginal)
 }
 
 /// The version under which it was taken while it had to wait; `None` for what lowers the payout, which never waits by
 /// itself.
 #[must_use]
 pub fn held_under(row: &TransactionRow) -> Option<u32> {
-    let adds = row.sign > 0 && !waits_with_original(row);
+    let adds = row.sign > 0 && row.kind.payout() == PayoutPart::Adds;
     (adds && row.held).then_some(row.version)
 }
 

@@ -18,8 +18,8 @@ use super::{
     EnvelopeBytes, ListenerPolicy, MAC_FIELDS, Switch, UpstreamGroup, Waiting, with_buffer,
 };
 use crate::base::{
-    AccountId, Amount, BatchNumber, Currency, Fate, MaskedPan, Pan, RequestType, Stan, Timestamp,
-    TxnId,
+    AccountId, Amount, BatchNumber, Currency, Fate, MaskedPan, Pan, PayoutPart, RequestType, Stan,
+    Timestamp, TxnId,
 };
 use crate::binding::counters::Counted;
 use crate::binding::{Admission, Decision, DeclineReason, TerminalKey, decide};
@@ -725,10 +725,10 @@ fn answer_made_anew(
 /// Whether the payout of a request is held. What gives money back is where that money is: held with it, and where it is
 /// paid out already taken off what is paid next.
 fn settlement_held(request: &Request, held: bool, original: Option<Named>) -> bool {
-    if matches!(request.kind, RequestType::Void | RequestType::Refund) {
-        return original.is_some_and(|named| named.held);
+    match request.kind.payout() {
+        PayoutPart::WithOriginal => original.is_some_and(|named| named.held),
+        PayoutPart::Adds | PayoutPart::Nothing => held,
     }
-    held
 }
 
 /// Whose favour an approval books.
