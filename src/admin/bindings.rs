@@ -19,7 +19,7 @@ use crate::base::{BindingId, MerchantId};
 use crate::binding::challenge::{Code, Purpose};
 use crate::binding::hold::{Explained, HoldScope};
 use crate::binding::tested::TestsShown;
-use crate::binding::{ReasonSet, RependReason};
+use crate::binding::{BindingState, ReasonSet, RependReason};
 use crate::security::DataKeys;
 use crate::store::command::{AlertView, Command, HoldView, MerchantsWord};
 use crate::store::registry::{BindingChange, RegistryError};
@@ -249,9 +249,14 @@ impl Admin {
             let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
             let row = registry.show(key)?;
             let row = row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
-            Ok(row.admission.binding)
+            // What may not be activated is refused as that, whatever it has shown.
+            let activating = row.admission.state == BindingState::Activating;
+            Ok(activating.then_some(row.admission.binding))
         });
-        self.tests_of(binding.await?).await
+        match binding.await? {
+            Some(binding) => self.tests_of(binding).await,
+            None => Ok(TestsShown::default()),
+        }
     }
 }
 

@@ -433,6 +433,9 @@ pub struct UnsettledSum {
     pub amount: i64,
 }
 
+/// Transactions of a binding that are looked at for its tests.
+pub const TESTS_LOOKED_AT: u32 = 500;
+
 /// What a binding has done, and what of it is still open.
 pub trait BindingReader {
     /// What still hangs on a binding.
@@ -457,23 +460,37 @@ pub trait BindingReader {
         each: &mut dyn FnMut(TransactionRow),
     ) -> Result<(), StoreError>;
 
-    /// What a binding that is being tested has shown.
+    /// Calls `each` with the last transactions that a binding admitted, by batch and trace number, the last first; with so
+    /// many at most.
+    ///
+    /// # Errors
+    /// When reading fails.
+    fn last_of_binding(
+        &mut self,
+        binding: BindingId,
+        most: u32,
+        each: &mut dyn FnMut(TransactionRow),
+    ) -> Result<(), StoreError>;
+
+    /// What a binding that is being tested has shown, of the last [`TESTS_LOOKED_AT`] that it sent: whoever asks reads no
+    /// more of one that has traded for years and is not to be activated at all.
     ///
     /// # Errors
     /// When reading fails.
     fn tests_of(&mut self, binding: BindingId) -> Result<TestsShown, StoreError> {
         let mut shown = TestsShown::default();
-        self.of_binding(binding, &mut |row| {
-            let ended = row.outcome.map(|outcome| outcome.kind);
+        self.last_of_binding(binding, TESTS_LOOKED_AT, &mut |row| {
+            let (txn, ended) = (Some(row.txn), row.outcome.map(|outcome| outcome.kind));
             match (row.kind, ended) {
                 (RequestType::Void, Some(OutcomeKind::Approved)) => {
-                    (shown.approved, shown.voided) = (Some(row.txn), Some(row.txn));
+                    shown.approved = shown.approved.max(txn);
+                    shown.voided = shown.voided.max(txn);
                 }
-                (_, Some(OutcomeKind::Approved)) => shown.approved = Some(row.txn),
+                (_, Some(OutcomeKind::Approved)) => shown.approved = shown.approved.max(txn),
                 (
                     RequestType::NewMoney,
                     Some(OutcomeKind::Reversed | OutcomeKind::ReversalOwed),
-                ) => shown.reversed = Some(row.txn),
+                ) => shown.reversed = shown.reversed.max(txn),
                 (_, _) => {}
             }
         })?;

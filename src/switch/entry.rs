@@ -14,7 +14,7 @@ use super::shared::SharedRegistry;
 use crate::base::Timestamp;
 use crate::binding::challenge::{Code, Payment, Purpose, Verdict};
 use crate::binding::tested::TestsShown;
-use crate::binding::{Refusal, TerminalKey};
+use crate::binding::{BindingState, Refusal, TerminalKey};
 use crate::iso8583::{
     CodeEntryRules, DeclineCode, EnteredCode, Index, Message, Request, ResponseCode,
 };
@@ -282,8 +282,11 @@ fn tests_shown(
     // Nobody waits for the registry while the read model is asked.
     let row = registry.lock().show(key)?;
     match row {
-        Some(row) => idle.reader()?.tests_of(row.admission.binding),
-        None => Ok(TestsShown::default()),
+        Some(row) if row.admission.state == BindingState::Activating => {
+            idle.reader()?.tests_of(row.admission.binding)
+        }
+        // What may not be activated is refused as that, whatever it has shown.
+        Some(_) | None => Ok(TestsShown::default()),
     }
 }
 

@@ -50,6 +50,33 @@ impl BindingReader for SqliteReader {
         };
         read().map_err(StoreError::engine("reading a binding's transactions"))
     }
+
+    fn last_of_binding(
+        &mut self,
+        binding: BindingId,
+        most: u32,
+        each: &mut dyn FnMut(TransactionRow),
+    ) -> Result<(), StoreError> {
+        last_of(self.db(), to_sql(binding.0), most, each)
+            .map_err(StoreError::engine("reading a binding's last transactions"))
+    }
+}
+
+fn last_of(
+    db: &Connection,
+    binding: i64,
+    most: u32,
+    each: &mut dyn FnMut(TransactionRow),
+) -> rusqlite::Result<()> {
+    // As the index on them stands, from its end.
+    let mut last = db.prepare_cached(
+        "SELECT * FROM txn WHERE binding = ?1 ORDER BY batch DESC, stan DESC LIMIT ?2",
+    )?;
+    let mut rows = last.query(params![binding, most])?;
+    while let Some(row) = rows.next()? {
+        each(row_of(row)?);
+    }
+    Ok(())
 }
 
 fn hanging_on(db: &Connection, binding: i64) -> rusqlite::Result<Hanging> {

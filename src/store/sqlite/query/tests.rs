@@ -6,7 +6,7 @@ use crate::base::{
 };
 use crate::store::batch::{BatchRecord, BatchStep, Closed, Closing, Settled};
 use crate::store::projection::project_round;
-use crate::store::read_model::BindingReader;
+use crate::store::read_model::{BindingReader, TESTS_LOOKED_AT};
 use crate::store::record::tests::intent;
 use crate::store::record::{self, Intent};
 use crate::store::{JournalStore, Outcome, OutcomeKind, ReadModel, Record, Registry};
@@ -563,6 +563,31 @@ fn what_hangs_on_a_binding_is_told_for_each_account_and_currency() {
         .collect();
     let expect = [(1, "156", 2, 0), (1, "840", 1, 1_050), (2, "156", 1, 1_050)];
     assert_eq!(sums, expect);
+}
+
+/// Whoever asks for an activation that is refused afterwards has not made the gateway read years of sales.
+#[test]
+fn what_a_device_has_shown_is_read_of_its_last_transactions_only() {
+    let last = u64::from(TESTS_LOOKED_AT) + 1;
+    let mut all: Vec<_> = (1..=last).map(intent).collect();
+    all[6].kind = RequestType::Void;
+    let ends = (1..=last).map(|txn| match txn {
+        // One too many to be looked at.
+        1 => ended(txn, OutcomeKind::Reversed, None),
+        7 | 100 => ended(txn, OutcomeKind::Approved, None),
+        _ => ended(txn, OutcomeKind::Declined, None),
+    });
+    let world = World::of(&[all.into_iter().map(accepted).collect(), ends.collect()]);
+    let shown = world.reader().tests_of(BindingId(1)).unwrap();
+    let expect = (Some(TxnId(100)), Some(TxnId(7)), None);
+    assert_eq!((shown.approved, shown.voided, shown.reversed), expect);
+    let mut read = Vec::new();
+    let each = &mut |row: TransactionRow| read.push(row.txn.0);
+    world
+        .reader()
+        .last_of_binding(BindingId(1), 2, each)
+        .unwrap();
+    assert_eq!(read, [last, last - 1]);
 }
 
 /// A terminal can neither settle what staff refunded for it nor prove by it that it got its last approval.
