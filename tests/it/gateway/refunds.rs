@@ -438,3 +438,40 @@ async fn what_is_contested_is_in_the_impact_report_and_is_not_given_back_twice()
     assert_eq!(told["state"], "approved", "{told}");
     shop.stop().await;
 }
+
+/// Invariant 3: what was sent and has no answer when the process dies is sent again by the next
+/// one, as the same refund.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_of_staff_that_a_crash_cut_off_goes_on_after_the_start() {
+    let mut shop = Shop::open(Setup::new()).await;
+    let refund = shop.asks(1_000).await;
+    let path = format!("/v1/refunds/{refund}/approve");
+    let body = json!({ "note": "called back" });
+    let wang = shop.wang.clone();
+    let first = tokio::select! {
+        (_, told) = wang.post(&path, body) => panic!("nobody answered: {told}"),
+        request = shop.link.next() => request,
+    };
+    let stored = shop.world.crashed();
+    let setup = Setup {
+        stored: Some(stored),
+        ..Setup::new()
+    };
+    let (world, mut link) = setup.start_with_link().await;
+    let api = Api::serve(&world);
+    let again = link.next().await;
+    assert_eq!(
+        (again.text(11), again.text(4)),
+        (first.text(11), first.text(4))
+    );
+    link.send(&again.answered("00")).await;
+    eventually("it is answered", || world.running.switch.owed() == 0).await;
+    let wang = caller(&api, "Wang Fang the second", "checker").await;
+    let (status, told) = approve(&wang, refund).await;
+    assert_eq!(
+        (status, &told["state"]),
+        (200, &json!("approved")),
+        "{told}"
+    );
+    world.stop(link).await;
+}
