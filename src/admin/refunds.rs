@@ -50,7 +50,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
 struct Refund {
     /// Its number, which is its trace number too
     refund: u64,
-    /// asked, lapsed, refused, approved (and not sent), or how the transaction stands that it became: open, approved,
+    /// asked, lapsed, refused, unsent (two persons agreed, and it is not journalled), or how the transaction stands that it became: open, approved,
     /// declined, repeat-owed, parked or closed
     state: String,
     /// What is given back
@@ -356,6 +356,8 @@ fn shown(
     let state = match &row {
         Some(row) => state_of(row),
         None if view.has_lapsed(now) => "lapsed",
+        // Two persons agreed; whether it is approved says the upstream.
+        None if view.state == "approved" => "unsent",
         None => view.state.as_str(),
     };
     Ok(Refund {

@@ -163,7 +163,7 @@ async fn refunded(setup: Setup) {
     // More than is left of the sale goes nowhere.
     let second = shop.asks(401).await;
     let (status, told) = approve(&shop.wang, second).await;
-    assert_eq!((status, &told["state"]), (200, &json!("approved")));
+    assert_eq!((status, &told["state"]), (200, &json!("unsent")));
     assert_eq!(told["not_taken"], "original-amount", "{told}");
     assert_eq!(told["transaction"], Value::Null);
     let third = shop.asks(400).await;
@@ -336,7 +336,7 @@ async fn where_no_link_is_up_a_refund_waits_to_be_approved_once_more() {
     assert_eq!(status, 200, "{told}");
     assert_eq!(
         (&told["state"], &told["not_taken"]),
-        (&json!("approved"), &json!("no-link"))
+        (&json!("unsent"), &json!("no-link"))
     );
     let link = world.link().await;
     let mut shop = Shop {
