@@ -87,6 +87,12 @@ impl Mti {
         self.0 & 0x0010 == 0
     }
 
+    /// The type of the request that it answers; a request's own.
+    #[must_use]
+    pub const fn asked(self) -> Self {
+        Self(self.0 & !0x0010)
+    }
+
     /// Version and class with the function left out, so that request, repeat and answer agree:
     /// 0200, 0201, 0210 and 0220 give `0x02`.
     #[must_use]

@@ -623,6 +623,69 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "unionpay-pos",
+        "when = { \"3\" = \"310000\", \"25\" = \"00\", \"60.1\" = \"01\" }",
+        "when = { \"3\" = \"31000X\", \"25\" = \"00\", \"60.1\" = \"01\" }",
+        "\"31000X\" is never there: 3 holds digits",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "mti = \"0200\"\nwhen = { \"3\" = \"310000\"",
+        "mti = \"0210\"\nwhen = { \"3\" = \"310000\"",
+        "0210 is the type of an answer; its third digit must be even, as in \"0200\"",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "[reversal]\nmti = \"0400\"",
+        "[reversal]\nmti = \"0410\"",
+        "0410 is the type of an answer",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "fields = { \"60\" = \"00000000003\", \"63\" = \"01 \" }",
+        "fields = { \"60\" = \"0000000000X\", \"63\" = \"01 \" }",
+        "DE60 cannot hold these characters",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "fields = { \"60\" = \"00000000003\", \"63\" = \"01 \" }",
+        "fields = { \"60\" = \"000000000030000000003\", \"63\" = \"01 \" }",
+        "DE60 holds 17 at most",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "partial_approval = \"10\"",
+        "partial_approval = \"51\"",
+        "51 is not in responses.approvals",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "not_balanced = \"2\"",
+        "not_balanced = \"1\"",
+        "another result has this digit",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "answer_echo = [2, 3, 4, 11, 23, 25, 32, 41",
+        "answer_echo = [2, 3, 4, 11, 23, 25, 32, 35, 41",
+        "defaults.answer_echo: DE35 is secret and is not sent back",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
+        "11, 14, 22, 23, 25, 32, 38, 41, 42, 49, 59, 60, 61]\n\n# ---- Money",
+        "11, 14, 22, 23, 25, 32, 38, 41, 42, 49, 52, 59, 60, 61]\n\n# ---- Money",
+        "defaults.reversal_copies: DE52 is secret and may not be kept for a reversal",
+        Err(Silent::Refers),
+    ),
+    (
+        "unionpay-pos",
         "window = \"168h\"",
         "window = \"1 week\"",
         "needs a number and a unit",
@@ -735,6 +798,18 @@ fn a_word_that_is_wrong_is_told_once() {
         let told = Dialect::parse("f", &SMALL.replacen(piece, instead, 1)).unwrap_err();
         assert_eq!(told.len(), 1, "{told:#?}");
     }
+    // Inherited by every row.
+    let text = Dialect::shipped_text("unionpay-pos").unwrap();
+    let piece =
+        "reversal_copies = [2, 3, 4, 11, 14, 22, 23, 25, 32, 38, 41, 42, 49, 59, 60, 61]\n\n";
+    assert!(text.contains(piece));
+    let told = Dialect::parse(
+        "f",
+        &text.replacen(piece, "reversal_copies = [2, 52]\n\n", 1),
+    )
+    .unwrap_err();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].line, 172, "{told:#?}");
 }
 
 #[test]

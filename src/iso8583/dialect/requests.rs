@@ -10,7 +10,7 @@ use crate::iso8583::request::{self, Books, MessageRule, Request, Rows, Rule, Ser
 use super::fields;
 use super::rules::Roles;
 use super::settings;
-use super::table::{Exposure, SubField, Table};
+use super::table::{Exposure, FieldType, SubField, Table};
 
 const BOOKS: [(&str, Books); 3] = [
     ("debit", Books::Debit),
@@ -81,7 +81,7 @@ pub(super) fn messages(
     let mut matching = Matching::default();
     for section in root.sections("message_type") {
         let name = section.required_name("name", "sale answer");
-        let mtis = mtis(&section);
+        let mtis = mtis(&section, settings::parse_mti);
         let set = |key| fields::set(&section, key, table).unwrap_or_default();
         let rule = MessageRule {
             name: name.as_ref().map_or("", |name| name.value).to_owned(),
@@ -198,8 +198,42 @@ fn defaults(section: Section<'_, '_>, table: &Table) -> Defaults {
         answer_echo: set("answer_echo"),
         reversal_copies: set("reversal_copies"),
     };
+    let sets = [defaults.answer_echo, defaults.reversal_copies];
+    for ((key, what), fields) in SHOWN.into_iter().zip(sets) {
+        no_secret(&section, key, what, table, fields);
+    }
     section.finish();
     defaults
+}
+
+/// Lists of fields that must not be secret, and why.
+const SHOWN: [(&str, &str); 2] = [
+    ("answer_echo", "is not sent back"),
+    ("reversal_copies", "may not be kept for a reversal"),
+];
+
+/// Tracks 2, 3 and 1 and the PIN block in all versions of the standard.
+const TRACKS_AND_PIN: [u8; 4] = [35, 36, 45, 52];
+
+/// Tells of a secret field in such a list, where it is written.
+fn no_secret(
+    section: &Section<'_, '_>,
+    key: &'static str,
+    what: &str,
+    table: &Table,
+    fields: FieldSet,
+) {
+    // Answers may repeat what nobody may see, such as the totals of a settlement, but no track and no PIN.
+    let echo = key == "answer_echo";
+    let secret = |de: &u8| {
+        let field = table.field(*de);
+        let hidden = field.is_some_and(|field| field.exposure == Exposure::Secret);
+        hidden && (!echo || TRACKS_AND_PIN.contains(de))
+    };
+    if let Some(de) = fields.iter().find(secret).filter(|_| section.has(key)) {
+        let message = format!("{}.{key}: DE{de} is secret and {what}", section.path());
+        section.problems().error(&section.span_of(key), message);
+    }
 }
 
 struct Compiler<'t> {
@@ -213,7 +247,7 @@ impl Compiler<'_> {
     fn row(&mut self, section: Section<'_, '_>, defaults: Defaults) {
         let name = section.required_name("name", "sale");
         let zh = section.name_text("zh").map_or("", |text| text.value);
-        let mtis = mtis(&section);
+        let mtis = mtis(&section, settings::parse_request_mti);
         let before = section.problems().errors();
         let conditions = self.conditions(&section);
         let sound = section.problems().errors() == before;
@@ -281,18 +315,11 @@ impl Compiler<'_> {
                 ),
             );
         }
-        let secret = |de: &u8| {
-            let field = self.table.field(*de);
-            field.is_some_and(|field| field.exposure == Exposure::Secret)
-        };
-        if let Some(de) = row.reversal_copies.iter().find(secret) {
-            section.problems().error(
-                &section.span_of("reversal_copies"),
-                format!(
-                    "{}: DE{de} is secret and may not be kept for a reversal",
-                    row.name
-                ),
-            );
+        for ((key, what), fields) in SHOWN
+            .into_iter()
+            .zip([row.answer_echo, row.reversal_copies])
+        {
+            no_secret(section, key, what, self.table, fields);
         }
         if row.fate == Fate::Reverse && row.reversal_copies.is_empty() && copied {
             section.consequence(format!(
@@ -322,9 +349,16 @@ impl Compiler<'_> {
                 continue;
             };
             let width = self.width(selector);
+            let field = self.table.field(selector.field);
+            let numeric = field.is_some_and(|field| field.kind == FieldType::Numeric);
             let mut values = Vec::new();
             for word in value.value.split('|') {
                 let fits = width.is_none_or(|width| width == word.len());
+                if numeric && !word.bytes().all(|byte| byte.is_ascii_digit()) {
+                    let message = format!("\"{word}\" is never there: {} holds digits", key.value);
+                    section.problems().error(&value.span, message);
+                    continue;
+                }
                 match request::fingerprint(word.as_bytes()) {
                     Some(print) if fits => values.push(print),
                     Some(_) | None => section.problems().consequence(
@@ -411,7 +445,10 @@ impl Compiler<'_> {
 }
 
 /// Reads `mti = "0400|0401"`.
-fn mtis(section: &Section<'_, '_>) -> Vec<Mti> {
+fn mtis(
+    section: &Section<'_, '_>,
+    parse: impl Fn(&Section<'_, '_>, &Located<&str>) -> Option<Mti>,
+) -> Vec<Mti> {
     let Some(text) = section.required_text("mti", "0200") else {
         return Vec::new();
     };
@@ -419,7 +456,7 @@ fn mtis(section: &Section<'_, '_>) -> Vec<Mti> {
         .split('|')
         .filter_map(|value| {
             let span = text.span.clone();
-            settings::parse_mti(section, &Located { value, span })
+            parse(section, &Located { value, span })
         })
         .collect()
 }

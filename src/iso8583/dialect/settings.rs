@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::document::{Located, Section};
 use crate::iso8583::codes::{CodeText, Codes, DeclineCode, ResponseCode, TerminalAction};
 use crate::iso8583::fieldset::FieldSet;
+use crate::iso8583::form::{self, Misfit};
 use crate::iso8583::length::LengthEncoding;
 use crate::iso8583::mti::Mti;
 
@@ -351,6 +352,16 @@ pub(super) fn codes(
             format!("responses.captures_card: {code} is in responses.approvals too; take it out of one of them"),
         );
     }
+    if let Some(code) = codes.partial.filter(|code| !codes.approvals.contains(code))
+        && !codes.approvals.is_empty()
+    {
+        section.problems().error(
+            &section.span_of("partial_approval"),
+            format!(
+                "responses.partial_approval: {code} is not in responses.approvals; add it there"
+            ),
+        );
+    }
     if section.problems().errors() > before {
         section.problems().shake();
     }
@@ -542,10 +553,27 @@ fn accepted(section: &Section<'_, '_>, width: usize) -> Vec<(u8, ResponseCode)> 
     read
 }
 
-/// A message type that must be written.
-pub(super) fn mti(section: &Section<'_, '_>, key: &'static str, example: &str) -> Option<Mti> {
+/// The type of a message that is sent here or taken here as a request.
+pub(super) fn request_mti(
+    section: &Section<'_, '_>,
+    key: &'static str,
+    example: &str,
+) -> Option<Mti> {
     let text = section.required_text(key, example)?;
-    parse_mti(section, &text)
+    parse_request_mti(section, &text)
+}
+
+pub(super) fn parse_request_mti(section: &Section<'_, '_>, text: &Located<&str>) -> Option<Mti> {
+    let mti = parse_mti(section, text)?;
+    if !mti.is_request() {
+        let message = format!(
+            "{mti} is the type of an answer; its third digit must be even, as in \"{example}\"",
+            example = mti.asked()
+        );
+        section.problems().error(&text.span, message);
+        return None;
+    }
+    Some(mti)
 }
 
 pub(super) fn parse_mti(section: &Section<'_, '_>, text: &Located<&str>) -> Option<Mti> {
@@ -574,8 +602,8 @@ pub(super) fn reversal(
         );
         return None;
     };
-    let mti_of = mti(&section, "mti", "0400");
-    let repeat_mti = mti(&section, "repeat_mti", "0401");
+    let mti_of = request_mti(&section, "mti", "0400");
+    let repeat_mti = request_mti(&section, "repeat_mti", "0401");
     let field = |key: &'static str| {
         let de = section
             .integer(key, 2..=FieldSet::LAST.into())
@@ -646,7 +674,7 @@ pub(super) fn network(root: &Section<'_, '_>, table: &Table) -> NetworkRules {
 }
 
 fn network_message(section: Section<'_, '_>, table: &Table) -> Option<NetworkMessage> {
-    let mti = mti(&section, "mti", "0800");
+    let mti = request_mti(&section, "mti", "0800");
     let fixed = fixed_fields(&section, table);
     let filled = fields::set(&section, "filled", table).unwrap_or(FieldSet::EMPTY);
     section.finish();
@@ -667,7 +695,15 @@ pub(super) fn fixed_fields(section: &Section<'_, '_>, table: &Table) -> Vec<(u8,
             .ok()
             .filter(|de| table.field(*de).is_some())
         {
-            Some(de) => fixed.push((de, value.value.as_bytes().to_vec())),
+            Some(de) => {
+                let bytes = value.value.as_bytes();
+                if let Err(misfit) = form::put(table.spec(de), bytes, &mut Vec::new()) {
+                    section
+                        .problems()
+                        .error(&value.span, misfits(table, de, misfit));
+                }
+                fixed.push((de, bytes.to_vec()));
+            }
             None => section.problems().consequence(
                 &key.span,
                 format!("DE{} is not defined in [fields]", key.value),
@@ -676,4 +712,15 @@ pub(super) fn fixed_fields(section: &Section<'_, '_>, table: &Table) -> Vec<(u8,
     }
     fixed.sort_by_key(|(de, _)| *de);
     fixed
+}
+
+/// Why a field cannot hold a value, and what it can.
+fn misfits(table: &Table, de: u8, misfit: Misfit) -> String {
+    let spec = table.spec(de);
+    match misfit {
+        Misfit::Character => {
+            format!("DE{de} cannot hold these characters: its type forbids one of them")
+        }
+        Misfit::Length => format!("DE{de} holds {} at most", spec.max),
+    }
 }

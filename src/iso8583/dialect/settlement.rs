@@ -209,6 +209,17 @@ pub(super) fn rules(
     };
     let (balanced, not_balanced) = (result("balanced"), result("not_balanced"));
     let undecided = result("undecided");
+    for (key, result, others) in [
+        ("not_balanced", not_balanced, [balanced, None]),
+        ("undecided", undecided, [balanced, not_balanced]),
+    ] {
+        if result.is_some() && others.contains(&result) {
+            section.problems().error(
+                &section.span_of(key),
+                format!("settlement.{key}: another result has this digit; each needs its own"),
+            );
+        }
+    }
     let lines = lines(&section, table);
     let listed =
         |row: &&Request| row.served == Served::BatchUpload && row.uploads == Uploads::Listed;

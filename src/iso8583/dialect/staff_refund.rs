@@ -5,7 +5,7 @@ use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::mti::Mti;
 
 use super::fields;
-use super::settings::{fixed_fields, mti};
+use super::settings::{fixed_fields, request_mti};
 use super::table::{Exposure, Table};
 
 /// What a refund takes from its original, and what stands in it always. Amount, trace number, times, the numbers that
@@ -23,7 +23,7 @@ pub struct StaffRefundRules {
 /// Reads `[staff_refund]`; where it is absent, staff refund nothing in this dialect.
 pub(super) fn rules(root: &Section<'_, '_>, table: &Table) -> Option<StaffRefundRules> {
     let section = root.section("staff_refund")?;
-    let mti = mti(&section, "mti", "0220");
+    let mti = request_mti(&section, "mti", "0220");
     let copies = fields::set(&section, "copies", table);
     let secret = |de: &u8| {
         let field = table.field(*de);
