@@ -548,3 +548,42 @@ pub(super) fn original_key(
         MatchKey::new(mti, key.terminal, upstream_stan)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::iso8583::{Dialect, Index};
+
+    const CARD: &[u8] = b"4761739001010010";
+
+    #[test]
+    fn a_reversal_agrees_with_its_original_as_far_as_it_says_anything() {
+        let dialect = Dialect::shipped("iso8583-1987-ascii").unwrap();
+        let check = |named: Option<&[u8]>, amount: Option<u64>, card: Option<&[u8]>| {
+            let mut out = BytesMut::new();
+            let mut writer = dialect.write(&mut out);
+            writer.mti(Mti::parse("0400").unwrap());
+            if let Some(named) = named {
+                writer.digits(2, named);
+            }
+            if let Some(amount) = amount {
+                writer.number(4, amount);
+            }
+            writer.digits(49, b"156");
+            writer.finish().unwrap();
+            let mut index = Index::new();
+            let message = dialect.decode(&out[2..], &mut index).unwrap();
+            agrees(&message, 500, card.map_or(MaskedPan::NONE, MaskedPan::of))
+        };
+        let other: &[u8] = b"4761739001010028";
+        assert!(check(Some(CARD), Some(500), Some(CARD)));
+        assert!(check(None, Some(500), Some(CARD)));
+        assert!(check(Some(CARD), Some(500), None));
+        assert!(check(Some(CARD), None, Some(CARD)));
+        assert!(!check(Some(other), Some(500), Some(CARD)));
+        assert!(!check(Some(CARD), Some(501), Some(CARD)));
+        assert!(!check(None, Some(501), None));
+    }
+}

@@ -575,6 +575,33 @@ mod tests {
     }
 
     #[test]
+    fn voids_completions_and_refunds_follow_an_original() {
+        let follow: Vec<_> = RequestType::ALL
+            .into_iter()
+            .filter(|kind| follows(*kind))
+            .collect();
+        assert_eq!(follow.len(), 3);
+        assert!(
+            [Void, Completion, Refund]
+                .iter()
+                .all(|kind| follow.contains(kind))
+        );
+    }
+
+    #[test]
+    fn claims_are_asked_about_when_there_are_as_many_as_are_left_alone() {
+        let mut claims = Claims::default();
+        let many = u64::try_from(CLAIMS_UNASKED).unwrap();
+        for n in 1..many {
+            claims.claim(TxnId(n), TxnId(n + many), Void, 1);
+        }
+        claims.sweep(|_| Err(())).unwrap();
+        claims.claim(TxnId(many), TxnId(2 * many), Void, 1);
+        claims.sweep(|_| Ok::<_, ()>(true)).unwrap();
+        assert_eq!(claims.len(), 0);
+    }
+
+    #[test]
     fn many_claims_are_looked_through() {
         let mut claims = Claims::default();
         for n in 0..10 * u64::try_from(CLAIMS_UNASKED).unwrap() {

@@ -251,6 +251,29 @@ fn reversals_that_ended_without_an_original_are_remembered_but_not_without_end()
     let found = |n: u32| book.found_after_all(&MatchKey::own(2, Stan::new(n).unwrap()), None);
     assert!(found(1).is_none());
     assert!(found(2).is_some() && found(many).is_some());
+    // What was taken out is not counted among those that are remembered, the others are.
+    for n in many + 1..=many + 3 {
+        book.begin(reversal(n.into(), n, 0), frame("undo "), at(0));
+        tick(&book, &links, 0);
+        sent(&links, 0);
+        answered(&book, n, Said::NoOriginal, 0);
+    }
+    assert!(found(3).is_none() && found(4).is_some());
+}
+
+#[test]
+fn what_falls_with_its_link_makes_room_for_others() {
+    let (book, links) = (OwedBook::default(), links(2));
+    let most = u32::try_from(IN_FLIGHT_MAX).unwrap();
+    for n in 1..=most + 1 {
+        book.begin(reversal(n.into(), n, 0), frame("undo "), at(0));
+    }
+    assert_eq!(tick(&book, &links, 0).reversals, u64::from(most));
+    assert_eq!(tick(&book, &links, 10).reversals, 0);
+    for link in 0..2 {
+        book.link_lost(link, at(20), at(20));
+    }
+    assert_eq!(tick(&book, &links, 60_000).reversals, u64::from(most));
 }
 
 #[test]
