@@ -101,7 +101,7 @@ async fn books_agree(name: &'static str, stan: StanPolicy, mix: Mix) {
         sign_on: true,
         timeout: PATIENCE,
         warm_up: Duration::ZERO,
-        duration: Duration::from_millis(300),
+        duration: Duration::from_millis(1_500),
         gateway: None,
         host: None,
         seed: 7,
