@@ -890,6 +890,11 @@ mod tests {
             (Fate::Reverse, State::ReversalOwed),
             (Fate::Repeat, State::RepeatOwed),
         ] {
+            // What is repeated until it is answered is not undone by waiting for a person.
+            let repeated = match fate {
+                Fate::Repeat => Acceptance::Repeating(Some(TxnId(1))),
+                Fate::Reverse | Fate::Expire => Acceptance::Undone,
+            };
             let mut lane = empty();
             lane.accept(Moment(0), transaction(1, 1, 10, fate));
             let state = |lane: &Lane| lane.before(&proposal(1, 10)).unwrap().state.clone();
@@ -900,6 +905,7 @@ mod tests {
                 lane.unanswered(TxnId(1));
             }
             lane.parked(TxnId(1));
+            assert_eq!(lane.judge(&proposal(1, 10)), repeated);
             lane.resent(TxnId(1));
             assert_eq!(state(&lane), resent);
             lane.parked(TxnId(1));
@@ -933,6 +939,13 @@ mod tests {
         );
         assert_eq!(lane.judge(&proposal(5, 11)), Acceptance::Duplicate);
         assert_eq!(lane.judge(&proposal(6, 10)), Acceptance::New);
+        for (now, judged) in [(1_000, Acceptance::LookUp), (1_001, Acceptance::New)] {
+            let below = Proposal {
+                now: Moment(now),
+                ..proposal(4, 10)
+            };
+            assert_eq!(lane.judge(&below), judged, "{now}");
+        }
         // Below what the batch has seen, and not remembered: only the store can tell.
         assert_eq!(lane.judge(&proposal(4, 10)), Acceptance::LookUp);
         assert_eq!(lane.judge_looked_up(&proposal(4, 10)), Acceptance::New);
