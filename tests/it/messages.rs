@@ -1096,6 +1096,16 @@ fn an_imported_file_passes_the_check() {
     assert!(out(&decoded).contains("621700******0018"), "{decoded:?}");
     let again = posgate(&["protocol", "import", xml, "-o", made], b"");
     assert_eq!(again.status.code(), Some(1), "nothing is written over");
+    for text in ["", "[1, 2]", "plain"] {
+        fs::write(xml, text).unwrap();
+        let neither = posgate(&["protocol", "import", xml, "-o", made], b"");
+        assert_eq!(neither.status.code(), Some(2), "{text:?}");
+        let told = String::from_utf8(neither.stderr).unwrap();
+        assert!(
+            told.contains("is neither XML of jPOS nor JSON of moov-io"),
+            "{told}"
+        );
+    }
 }
 
 #[test]

@@ -39,7 +39,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = args.file.display().to_string();
     let text = read(&args.file)?;
     let Some(source) = Source::of(&text) else {
-        bail!("{file} is neither XML of jPOS nor JSON of moov-io: it begins with neither < nor {{");
+        output::error_line(format_args!(
+            "posgate: {file} is neither XML of jPOS nor JSON of moov-io: it begins with neither < nor {{"
+        ))?;
+        return Ok(ExitCode::from(2));
     };
     let name = dialect_name(&args.output)?;
     let made = args.output.join("dialect.toml");
