@@ -798,6 +798,20 @@ fn a_word_that_is_wrong_is_told_once() {
         let told = Dialect::parse("f", &SMALL.replacen(piece, instead, 1)).unwrap_err();
         assert_eq!(told.len(), 1, "{told:#?}");
     }
+    // One number is wrong for many fields; and what is not defined is told whatever else is wrong.
+    let visa = Dialect::shipped_text("visa-base-i-style").unwrap();
+    let told = Dialect::parse("f", &visa.replacen("bitmaps = 2", "bitmaps = 1", 1)).unwrap_err();
+    let beyond = told
+        .iter()
+        .filter(|problem| problem.message.contains("fields are named"));
+    assert_eq!(beyond.count(), 1, "{told:#?}");
+    let unionpay = Dialect::shipped_text("unionpay-pos").unwrap();
+    let wrong = unionpay
+        .replacen("\"60.1\" = \"01\" }", "\"60.9\" = \"01\" }", 1)
+        .replacen("serial = \"59.A2.02\"", "serial = \"59.A2.12\"", 1)
+        .replacen("window = \"168h\"", "window = \"1 week\"", 1);
+    let told = Dialect::parse("f", &wrong).unwrap_err();
+    assert_eq!(told.len(), 3, "{told:#?}");
     // Inherited by every row.
     let text = Dialect::shipped_text("unionpay-pos").unwrap();
     let piece =

@@ -123,6 +123,8 @@ pub struct Problems<'t> {
     unreadable: Cell<bool>,
     /// Whether something that other parts refer to is broken.
     shaken: Cell<bool>,
+    /// Whether something is broken that defines what most other parts name.
+    undefined: Cell<bool>,
     /// Whether what the file builds on is not known.
     alone: Cell<bool>,
     /// Where the file says what it builds on, or what it leaves out of that.
@@ -142,6 +144,7 @@ impl<'t> Problems<'t> {
             dropped: Cell::new((0, 0)),
             unreadable: Cell::new(false),
             shaken: Cell::new(false),
+            undefined: Cell::new(false),
             alone: Cell::new(false),
             changes: RefCell::new(None),
             asked: RefCell::new(BTreeSet::new()),
@@ -206,11 +209,26 @@ impl<'t> Problems<'t> {
         self.shaken.set(true);
     }
 
+    /// Records an error about something that is named and not defined, unless definitions are broken themselves
+    /// ([`Self::shake_definitions`]). Unlike a [`Self::consequence`] it is told whatever else is wrong.
+    pub fn dangling(&self, span: &Range<usize>, message: impl Into<String>) {
+        if !self.undefined.get() {
+            self.error(span, message);
+        }
+    }
+
+    /// What defines the things that other parts name is broken, and its mistakes are recorded: neither
+    /// [`Self::dangling`] nor [`Self::consequence`] counts from here on.
+    pub fn shake_definitions(&self) {
+        self.undefined.set(true);
+        self.shake();
+    }
+
     /// The file builds on one that nobody has, which is recorded: what it lacks may stand there, and so may what it
     /// refers to.
     pub fn stands_alone(&self) {
         self.alone.set(true);
-        self.shake();
+        self.shake_definitions();
     }
 
     /// Whether the file builds on one that nobody has.

@@ -52,7 +52,7 @@ impl<'g> Search<'g> {
             ),
             (
                 Variation::Digits(all, Ascii),
-                "digits are in ASCII, not packed",
+                "digits are in ASCII",
                 "digits = \"ascii\"",
             ),
             (
@@ -236,7 +236,7 @@ impl<'g> Search<'g> {
                 ),
                 (
                     Variation::Digits(field, Ascii),
-                    format!("DE{de}: its digits are in ASCII, not packed"),
+                    format!("DE{de}: its digits are in ASCII"),
                     "digits = \"ascii\"",
                 ),
                 (

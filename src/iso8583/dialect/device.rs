@@ -34,7 +34,7 @@ pub(super) fn rules(root: &Section<'_, '_>, layouts: &BTreeMap<u8, Layout>) -> O
         .and_then(|text| {
             let read = PartPath::parse(text.value, layouts);
             if read.is_none() {
-                section.problems().consequence(
+                section.problems().dangling(
                     &text.span,
                     format!("no part \"{}\" is defined in [subfields]", text.value),
                 );

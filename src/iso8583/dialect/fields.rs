@@ -1,5 +1,7 @@
 //! Reads `[fields]`.
 
+use std::ops::Range;
+
 use crate::base::document::{Located, Section};
 use crate::iso8583::fieldset::FieldSet;
 
@@ -26,6 +28,9 @@ const SHOWN: [(&str, Exposure); 4] = [
     ("secret", Exposure::Secret),
 ];
 
+/// How fields are named.
+const NUMBERS: &str = "fields are named by their number without zeros in front, 2 to 64, to 128 with bitmaps = 2, to 192 with bitmaps = 3; 65 is a bitmap";
+
 /// Reads all fields.
 pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
     let mut table = Table::new();
@@ -34,12 +39,15 @@ pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
     if fields.is_empty() && root.problems().errors() == before {
         root.lacking("fields is missing; write for example `[fields]` and under it `3 = { en = \"processing code\", type = \"n\", max = 6 }`");
     }
+    // One number of bitmaps may be wrong for many.
+    let mut beyond: Vec<Range<usize>> = Vec::new();
     for (key, section) in fields {
         let Some(number) = number(&key, forms) else {
-            section.problems().error(
-                &key.span,
-                "fields are named by their number, 2 to 64, to 128 with bitmaps = 2, to 192 with bitmaps = 3; 65 is a bitmap",
-            );
+            if numbered(key.value).is_some_and(|number| number > 64 && number != 65) {
+                beyond.push(key.span);
+            } else {
+                section.problems().error(&key.span, NUMBERS);
+            }
             continue;
         };
         if let Some((field, spec)) = field(number, &section, forms) {
@@ -47,8 +55,20 @@ pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
         }
         section.finish();
     }
+    if let [first, more @ ..] = beyond.as_slice() {
+        let message = if more.is_empty() {
+            NUMBERS.to_owned()
+        } else {
+            format!(
+                "{NUMBERS}; bitmaps is {}, and {} more lie beyond",
+                forms.bitmaps,
+                more.len()
+            )
+        };
+        root.problems().error(first, message);
+    }
     if root.problems().errors() > before {
-        root.problems().shake();
+        root.problems().shake_definitions();
     }
     table
 }
@@ -332,7 +352,7 @@ pub(super) fn set(section: &Section<'_, '_>, key: &'static str, table: &Table) -
                 format!("{}.{key} names DE{de} twice", section.path()),
             ),
             Ok(de) if table.field(de).is_some() => set.insert(de),
-            Ok(_) | Err(_) => section.problems().consequence(
+            Ok(_) | Err(_) => section.problems().dangling(
                 &number.span,
                 format!("DE{} is not defined in [fields]", number.value),
             ),

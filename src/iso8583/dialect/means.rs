@@ -62,7 +62,7 @@ pub(super) fn rules(
     let place = section.required_text("part", "59.A3").and_then(|text| {
         let place = place(text.value, table, layouts);
         if place.is_none() {
-            section.problems().consequence(
+            section.problems().dangling(
                 &text.span,
                 format!(
                     "\"{}\" is no field, and no part of one that [fields] or [subfields] defines",

@@ -227,7 +227,7 @@ fn root(root: Section<'_, '_>) -> Option<Dialect> {
     let forms = message.map_or(Forms::UNKNOWN, forms);
     if no_table || root.problems().errors() > before {
         // How a field is written may be what is broken there.
-        root.problems().shake();
+        root.problems().shake_definitions();
     }
     let table = fields::table(&root, forms);
     if let Some(framing) = &framing {
@@ -432,7 +432,8 @@ fn forms(message: Section<'_, '_>) -> Forms {
     };
     let told = bitmaps.is_some() || !message.has("bitmaps");
     if told && third == ThirdBitmap::None && message.has("third_bitmap") {
-        message.error(
+        message.problems().error(
+            &message.span_of("third_bitmap"),
             "message.third_bitmap says where a third bitmap stands; write `bitmaps = 3` too",
         );
     }

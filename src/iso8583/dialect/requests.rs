@@ -100,17 +100,15 @@ pub(super) fn messages(
             section.problems().error(&name.span, message);
         }
         if let Some(de) = rule.required.intersection(rule.forbidden).first() {
-            section.error(format!(
-                "{}: DE{de} is required and forbidden",
-                section.path()
-            ));
+            let message = format!("{}: DE{de} is required and forbidden", section.path());
+            section
+                .problems()
+                .error(&section.span_of("forbidden"), message);
         }
         let known = |mti: &&Mti| rules.iter().any(|rule| rule.mtis.contains(mti));
         if let Some(mti) = rule.mtis.iter().find(known) {
-            section.error(format!(
-                "{}: there is already a rule for {mti}",
-                section.path()
-            ));
+            let message = format!("{}: there is already a rule for {mti}", section.path());
+            section.problems().error(&section.span_of("mti"), message);
         }
         let before = section.problems().errors();
         if let Some(fields) = fields::set(&section, "match", table)
@@ -335,7 +333,7 @@ impl Compiler<'_> {
         for (key, value) in section.named_texts("when") {
             let Some(selector) = fields::sub_field(self.table, key.value) else {
                 let message = format!("no field or part \"{}\"", key.value);
-                section.problems().consequence(&key.span, message);
+                section.problems().dangling(&key.span, message);
                 continue;
             };
             let Some(at) = self.selector(selector) else {
@@ -361,7 +359,7 @@ impl Compiler<'_> {
                 }
                 match request::fingerprint(word.as_bytes()) {
                     Some(print) if fits => values.push(print),
-                    Some(_) | None => section.problems().consequence(
+                    Some(_) | None => section.problems().dangling(
                         &value.span,
                         format!("\"{word}\" is not as long as {} always is", key.value),
                     ),

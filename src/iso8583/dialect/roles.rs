@@ -17,7 +17,7 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
             let de = u8::try_from(number).ok()?;
             if table.field(de).is_none() {
                 let message = format!("DE{de} is not defined in [fields]");
-                s.problems().consequence(&s.span_of(key), message);
+                s.problems().dangling(&s.span_of(key), message);
             }
             Some(de)
         });
@@ -262,7 +262,7 @@ fn part(section: &Section<'_, '_>, key: &'static str, table: &Table) -> Option<S
     let text = section.text(key)?;
     let found = sub_field(table, text.value);
     if found.is_none() {
-        section.problems().consequence(
+        section.problems().dangling(
             &text.span,
             format!(
                 "no field or part \"{}\"; write \"60\" for a field, \"60.2\" for its second part",
@@ -282,7 +282,7 @@ fn whole(section: &Section<'_, '_>, key: &'static str, table: &Table) -> u8 {
     if table.field(de).is_none() {
         let message = format!("DE{de} is not defined in [fields]");
         let span = section.span_of(key);
-        section.problems().consequence(&span, message);
+        section.problems().dangling(&span, message);
     }
     de
 }

@@ -367,35 +367,50 @@ pub(super) fn codes(
     }
     codes.texts = texts(&section, table, &codes, &captures);
     let told_wrong = section.problems().errors() > before;
+    let at = |key, message: String| {
+        let span = section.span_of(key);
+        section.problems().consequence(&span, message);
+    };
     if serves && codes.approved().is_none() {
         let zeros = "0".repeat(width);
-        section.consequence(format!("responses.approvals must have \"{zeros}\""));
+        at(
+            "approvals",
+            format!("responses.approvals must have \"{zeros}\""),
+        );
     }
     if let Some(code) = codes
         .not_found
         .iter()
         .find(|code| !codes.acknowledgements.contains(code))
     {
-        section.consequence(format!(
-            "responses.finds_no_original: {code} must be in responses.acknowledges_reversal too, or the reversal would be sent for ever"
-        ));
+        at(
+            "finds_no_original",
+            format!(
+                "responses.finds_no_original: {code} must be in responses.acknowledges_reversal too, or the reversal would be sent for ever"
+            ),
+        );
     }
     if let Some(rules) = reversal
         && serves
         && !codes.acknowledgements.contains(&rules.unknown_original)
     {
-        section.consequence(
-            "responses.acknowledges_reversal must have reversal.unknown_original: terminals stop only at these codes",
+        at(
+            "acknowledges_reversal",
+            "responses.acknowledges_reversal must have reversal.unknown_original: terminals stop only at these codes"
+                .to_owned(),
         );
     }
     if let Some(rules) = reversal
         && serves
         && !codes.acknowledgements.contains(&codes.accepted(rules.mti))
     {
-        section.consequence(format!(
-            "responses.acknowledges_reversal must have {}, by which reversals are accepted",
-            codes.accepted(rules.mti)
-        ));
+        at(
+            "acknowledges_reversal",
+            format!(
+                "responses.acknowledges_reversal must have {}, by which reversals are accepted",
+                codes.accepted(rules.mti)
+            ),
+        );
     }
     section.finish();
     let Some(declines) = root.section("declines") else {
@@ -611,7 +626,7 @@ pub(super) fn reversal(
         if de != 0 && table.field(de).is_none() {
             let message = format!("DE{de} is not defined in [fields]");
             let span = section.span_of(key);
-            section.problems().consequence(&span, message);
+            section.problems().dangling(&span, message);
         }
         de
     };
@@ -704,7 +719,7 @@ pub(super) fn fixed_fields(section: &Section<'_, '_>, table: &Table) -> Vec<(u8,
                 }
                 fixed.push((de, bytes.to_vec()));
             }
-            None => section.problems().consequence(
+            None => section.problems().dangling(
                 &key.span,
                 format!("DE{} is not defined in [fields]", key.value),
             ),

@@ -320,7 +320,7 @@ fn numeric_field(
         .field(number)
         .is_some_and(|field| field.kind == FieldType::Numeric && usize::from(field.max) >= digits);
     if !fits {
-        section.problems().consequence(
+        section.problems().dangling(
             &section.span_of(key),
             format!("DE{number} is not defined in [fields] as {digits} digits or more"),
         );

@@ -73,7 +73,7 @@ pub(super) fn layouts(root: &Section<'_, '_>, table: &Table) -> BTreeMap<u8, Lay
         }
     }
     if root.problems().errors() > before {
-        root.problems().shake();
+        root.problems().shake_definitions();
     }
     // What is of a part comes after what the part is in.
     found.sort_by_key(|(path, ..)| path.len());
