@@ -347,6 +347,17 @@ async fn where_no_link_is_up_a_refund_waits_to_be_approved_once_more() {
         wang,
         sale,
     };
+    // What is contested meanwhile is not sent, although it was agreed to.
+    let contested =
+        json!({ "transaction": sale, "reference": "CB-78", "note": "card not present" });
+    let (status, opened) = shop.li.post("/v1/disputes", contested).await;
+    assert_eq!(status, 200, "{opened}");
+    let (status, told) = approve(&shop.wang, refund).await;
+    assert_eq!(status, 409, "{told}");
+    let close = format!("/v1/disputes/{}/close", opened["number"]);
+    let won = json!({ "end": "won", "note": "the slip is signed" });
+    let (status, told) = shop.wang.post(&close, won).await;
+    assert_eq!(status, 200, "{told}");
     let (_, told) = shop.approved(refund, "00").await;
     assert_eq!(told["state"], "approved");
     assert!(told["transaction"].is_u64(), "{told}");

@@ -63,8 +63,9 @@ impl Step<'_> {
     pub(super) fn approve_refund(&mut self, refund: u64, note: &str) -> Stopped<()> {
         let found = self.refund_as_seen(refund)?;
         if found.state == APPROVED {
-            // It goes on its way once more, and finds what became of it.
-            return Ok(());
+            // It goes on its way once more, and finds what became of it. What was never taken must not be sent when the
+            // money went back by a dispute meanwhile.
+            return self.refundable(BindingId(found.binding), found.transaction);
         }
         self.still_asked(&found, "approved")?;
         two_persons(&found.asked_by, &self.actor.name)?;
