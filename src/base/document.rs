@@ -63,6 +63,8 @@ pub struct Section<'d, 't> {
     path: String,
     span: Range<usize>,
     asked: RefCell<BTreeSet<&'static str>>,
+    /// Keys that were told to be missing, with what was told.
+    missed: RefCell<Vec<(String, String)>>,
 }
 
 impl<'d, 't> Section<'d, 't> {
@@ -78,6 +80,7 @@ impl<'d, 't> Section<'d, 't> {
             path,
             span,
             asked: RefCell::new(BTreeSet::new()),
+            missed: RefCell::new(Vec::new()),
         }
     }
 
@@ -110,8 +113,13 @@ impl<'d, 't> Section<'d, 't> {
     /// error already.
     pub fn absent(&self, key: &str, message: impl Into<String>) {
         if !self.has(key) {
-            self.lacking(message);
+            self.miss(key, message.into());
         }
+    }
+
+    fn miss(&self, key: &str, message: String) {
+        self.lacking(message.clone());
+        self.missed.borrow_mut().push((key.to_owned(), message));
     }
 
     /// As [`Problems::consequence`], about the section as a whole.
@@ -173,7 +181,7 @@ impl<'d, 't> Section<'d, 't> {
     fn missing<T>(&self, key: &str, example: &str) -> Option<T> {
         let name = self.name(key);
         let message = format!("{name} is missing; write for example `{key} = {example}`");
-        self.lacking(message);
+        self.miss(key, message);
         None
     }
 
@@ -478,16 +486,21 @@ impl<'d, 't> Section<'d, 't> {
         }
     }
 
-    /// Reports every key that was never asked for, with the nearest known one.
+    /// Reports every key that was never asked for, with the nearest known one. Where that one was told to be missing,
+    /// it is only mistyped.
     pub fn finish(self) {
         let asked = self.asked.borrow();
+        let missed = self.missed.borrow();
         for (key, _) in self.table {
             let written: &str = key.get_ref();
             if asked.contains(written) {
                 continue;
             }
-            let hint = nearest(written, asked.iter().copied())
-                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let near = nearest(written, asked.iter().copied());
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            if let Some((_, message)) = missed.iter().find(|(key, _)| Some(key.as_str()) == near) {
+                self.problems.take_back(message);
+            }
             let known: Vec<_> = asked.iter().copied().collect();
             let listed = match (hint.as_str(), known.as_slice()) {
                 ("", []) => "; nothing is known here".to_owned(),
@@ -619,6 +632,36 @@ mod tests {
                 "f.toml:2:1: error: unknown key `net.lissten`; did you mean `listen`?",
                 "f.toml:3:1: error: unknown key `net.zzzzzz`; known here: listen",
             ]
+        );
+    }
+
+    #[test]
+    fn a_mistyped_key_is_not_missing_too() {
+        let found = check("[net]\nlissten = \"a\"\n", |root| {
+            let net = root.section("net").unwrap();
+            let _ = net.required_text("listen", "a");
+            let _ = net.required_text("to", "b");
+            net.absent("kind", "kind is missing");
+            net.finish();
+        });
+        assert_eq!(
+            found,
+            [
+                "f.toml:1:1: error: net.to is missing; write for example `to = \"b\"`",
+                "f.toml:1:1: error: kind is missing",
+                "f.toml:2:1: error: unknown key `net.lissten`; did you mean `listen`?",
+            ]
+        );
+        let found = check("[net]\nkid = 1\n", |root| {
+            let net = root.section("net").unwrap();
+            let _ = net.has("kind");
+            net.absent("kind", "kind is missing");
+            let _ = net.text("kind");
+            net.finish();
+        });
+        assert_eq!(
+            found,
+            ["f.toml:2:1: error: unknown key `net.kid`; did you mean `kind`?"]
         );
     }
 

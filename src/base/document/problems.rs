@@ -244,6 +244,13 @@ impl<'t> Problems<'t> {
         }
     }
 
+    /// Takes back what was recorded and turned out to be told better by something else.
+    pub(super) fn take_back(&self, message: &str) {
+        self.found
+            .borrow_mut()
+            .retain(|(_, problem)| problem.message != message);
+    }
+
     /// Records a warning at a byte range of the text.
     pub fn warn(&self, span: &Range<usize>, message: impl Into<String>) {
         self.record(Severity::Warning, span, message.into());

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::base::document::Section;
+use crate::base::document::{Section, nearest};
 use crate::iso8583::codes::ResponseCode;
 use crate::iso8583::fieldset::FieldSet;
 use crate::iso8583::message::Message;
@@ -13,6 +13,19 @@ use super::table::{Exposure, Table};
 
 /// Characters that say what a code is for.
 const PURPOSE_CHARS: usize = 2;
+
+/// What a code can be for, by the names that the bindings room has for it.
+const PURPOSES: [&str; 9] = [
+    "bind",
+    "verify-contact",
+    "change-phone-old",
+    "change-phone-new",
+    "change-account",
+    "unbind",
+    "replace",
+    "release-hold",
+    "payer-confirm",
+];
 
 /// Where a code stands in a message, what it may be for, and how it is answered. The field holds two characters
 /// for the purpose, and then the code to its end.
@@ -99,7 +112,19 @@ pub(super) fn rules(
     let mut purposes = Vec::new();
     for (chars, name) in section.named_texts("purposes") {
         match chars.value.as_bytes().try_into() {
-            Ok(two) => purposes.push((two, name.value.to_owned())),
+            Ok(two) => {
+                if !PURPOSES.contains(&name.value) {
+                    let hint = nearest(name.value, PURPOSES.into_iter()).map_or_else(
+                        || format!("known are {}", PURPOSES.join(", ")),
+                        |near| format!("did you mean \"{near}\"?"),
+                    );
+                    section.problems().error(
+                        &name.span,
+                        format!("no code is for \"{}\"; {hint}", name.value),
+                    );
+                }
+                purposes.push((two, name.value.to_owned()));
+            }
             Err(_) => section.problems().error(
                 &chars.span,
                 "what a code is for is told by two characters, as in `01 = \"bind\"`",

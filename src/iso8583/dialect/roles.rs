@@ -33,6 +33,7 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
     let amount_parts = section
         .and_then(|s| s.section("amount_parts"))
         .and_then(|s| amount_parts(s, table));
+    let stan = role("stan", 11);
     let roles = Roles {
         amount_parts,
         pan: role("pan", 2),
@@ -42,7 +43,7 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
             Some(_) => 0,
             None => role("currency", 49),
         },
-        stan: role("stan", 11),
+        stan,
         time: role("time", 12),
         date: role("date", 13),
         entry_mode: role("entry_mode", 22),
@@ -61,11 +62,11 @@ pub(super) fn roles(root: &Section<'_, '_>, table: &Table, serves: bool) -> Role
         management: section.and_then(|s| part(s, "management", table)),
         original: section
             .and_then(|s| s.section("original"))
-            .map(|s| original(s, table))
+            .map(|s| original(s, table, stan))
             .unwrap_or_default(),
         reversed: section
             .and_then(|s| s.section("reversed"))
-            .map(|s| reversed(s, table))
+            .map(|s| reversed(s, table, stan))
             .unwrap_or_default(),
     };
     if serves {
@@ -287,30 +288,54 @@ fn whole(section: &Section<'_, '_>, key: &'static str, table: &Table) -> u8 {
     de
 }
 
-fn place(section: &Section<'_, '_>, table: &Table) -> OriginalRoles {
+/// Digits of month and day.
+const MONTH_AND_DAY: u16 = 4;
+
+/// Digits of a message type.
+const MESSAGE_TYPE: u16 = 4;
+
+fn place(section: &Section<'_, '_>, table: &Table, stan: u8) -> OriginalRoles {
+    let of_width = |key, width: Option<u16>, what: &str| {
+        let found = part(section, key, table)?;
+        let has = match found.count {
+            SubField::WHOLE => table.field(found.field)?.max,
+            count => count,
+        };
+        if let Some(width) = width.filter(|width| *width != has) {
+            section.problems().consequence(
+                &section.span_of(key),
+                format!(
+                    "{}.{key} is {what} and has {width} digits; this part has {has}",
+                    section.path()
+                ),
+            );
+        }
+        Some(found)
+    };
+    let stan = table.field(stan).map(|field| field.max);
     OriginalRoles {
-        mti: part(section, "mti", table),
+        mti: of_width("mti", Some(MESSAGE_TYPE), "a message type"),
         batch: part(section, "batch", table),
-        stan: part(section, "stan", table),
-        date: part(section, "date", table),
+        stan: of_width("stan", stan, "a trace number"),
+        date: of_width("date", Some(MONTH_AND_DAY), "month and day"),
         rrn: 0,
         approval_code: 0,
     }
 }
 
 /// How a reversal names its original.
-fn reversed(section: Section<'_, '_>, table: &Table) -> OriginalRoles {
-    let roles = place(&section, table);
+fn reversed(section: Section<'_, '_>, table: &Table, stan: u8) -> OriginalRoles {
+    let roles = place(&section, table, stan);
     section.finish();
     roles
 }
 
 /// How a void, refund or completion names its original.
-fn original(section: Section<'_, '_>, table: &Table) -> OriginalRoles {
+fn original(section: Section<'_, '_>, table: &Table, stan: u8) -> OriginalRoles {
     let roles = OriginalRoles {
         rrn: whole(&section, "rrn", table),
         approval_code: whole(&section, "approval_code", table),
-        ..place(&section, table)
+        ..place(&section, table, stan)
     };
     section.finish();
     roles

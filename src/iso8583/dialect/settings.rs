@@ -424,15 +424,16 @@ pub(super) fn codes(
         return codes;
     };
     for why in DeclineCode::ALL {
-        let why_code = match why
+        let usual = why
             .usual()
-            .filter(|_| !declines.has(why.name()) && width == 2)
-        {
-            Some(usual) => usual,
-            None => match required_code(&declines, why.name(), width) {
-                Some(code) => code,
-                None => continue,
-            },
+            .filter(|_| !declines.has(why.name()) && width == 2);
+        let written = match usual {
+            // Asked for all the same: it is a key that is known here.
+            Some(usual) => code(&declines, why.name(), width).or(Some(usual)),
+            None => required_code(&declines, why.name(), width),
+        };
+        let Some(why_code) = written else {
+            continue;
         };
         let span = declines.span_of(why.name());
         let name = why.name();

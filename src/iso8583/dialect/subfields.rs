@@ -279,15 +279,20 @@ fn in_order(section: &Section<'_, '_>, word: Word, rules: &[Placed]) {
     if !matches!(word, Word::Positional | Word::Repeat) {
         return;
     }
-    for (at, (_, rule)) in rules.iter().enumerate() {
+    for (at, (place, rule)) in rules.iter().enumerate() {
         let number = at.saturating_add(1);
+        let error = |message| section.problems().error(place, message);
         if rule.tag.as_str() != number.to_string() {
-            section.error(format!("{}.parts has no {number}", section.path()));
+            error(format!(
+                "{path}.parts.{} follows on nothing: {path}.parts has no {number}",
+                rule.tag,
+                path = section.path()
+            ));
             return;
         }
         let last = number == rules.len() && word == Word::Positional;
         if rule.extent == Extent::Rest && !last {
-            section.error(format!(
+            error(format!(
                 "{}.parts.{number}: only the last part of a positional layout takes the rest",
                 section.path()
             ));

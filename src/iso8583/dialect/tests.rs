@@ -417,7 +417,7 @@ fn a_layout_that_cannot_be_read_has_its_place() {
     );
     check(
         &format!("[subfields.3]\nform = \"positional\"\nparts.2 = {{ {part}, max = 2 }}\n"),
-        "subfields.3.parts has no 1",
+        "d.toml:12:7: error: subfields.3.parts.2 follows on nothing: subfields.3.parts has no 1",
     );
     check(
         &format!("[subfields.3]\nform = \"ber-tlv\"\nparts.9f26 = {{ {part} }}\n"),
@@ -676,6 +676,59 @@ fn mistakes_in_framing_have_their_place() {
         "bitmaps = 1",
         "bitmaps = 1\nthird_bitmap = \"in-place\"",
         "write `bitmaps = 3` too",
+    );
+}
+
+#[test]
+fn words_that_are_nearly_right_are_told_once_and_with_the_right_one() {
+    let once = |piece: &str, instead: &str, expect: &str| {
+        let found = reported(piece, instead);
+        assert!(found.contains(expect), "{expect:?} is not in{found}");
+        assert_eq!(found.lines().count(), 2, "{found}");
+    };
+    once(
+        "\ncount-limit = \"65\"",
+        "\ncont-limit = \"65\"",
+        "unknown key `declines.cont-limit`; did you mean `count-limit`?",
+    );
+    once(
+        "02 = \"verify-contact\"",
+        "02 = \"verify-contakt\"",
+        "no code is for \"verify-contakt\"; did you mean \"verify-contact\"?",
+    );
+    once(
+        "\nformat = \"30\"",
+        "\nfornat = \"30\"",
+        "unknown key `declines.fornat`; did you mean `format`?",
+    );
+    once(
+        "\ntitle = ",
+        "\ntitel = ",
+        "unknown key `titel`; did you mean `title`?",
+    );
+}
+
+#[test]
+fn what_names_an_original_is_as_wide_as_what_it_names() {
+    let once = |piece: &str, instead: &str, expect: &str| {
+        let found = reported(piece, instead);
+        assert!(found.contains(expect), "{expect:?} is not in{found}");
+        assert_eq!(found.lines().count(), 2, "{found}");
+    };
+    once(
+        "date = \"61.3\"",
+        "date = \"61.5\"",
+        "roles.original.date is month and day and has 4 digits; this part has 11",
+    );
+    once(
+        "stan = \"61.2\"",
+        "stan = \"61.3\"",
+        "roles.original.stan is a trace number and has 6 digits; this part has 4",
+    );
+    once(
+        "reversed = { batch = \"60.2\", stan = \"11\" }",
+        "reversed = { batch = \"60.2\", stan = \"11\", mti = \"60.3\" }",
+        "roles.reversed.mti is a message type and has 4 digits; this part has 3",
     );
 }
 
