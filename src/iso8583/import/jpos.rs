@@ -32,6 +32,7 @@ pub(super) fn read<'t>(text: &'t str, problems: &Problems<'t>) -> Option<Format>
         open: Vec::new(),
         items: 0,
         begun: false,
+        top_at: 0..0,
     };
     let mut reader = Reader::from_str(text);
     loop {
@@ -67,6 +68,9 @@ pub(super) fn read<'t>(text: &'t str, problems: &Problems<'t>) -> Option<Format>
         problems.error(&(0..0), "no field could be carried over");
         return None;
     }
+    for told in walk.format.taken() {
+        problems.warn(&walk.top_at, told);
+    }
     Some(walk.format)
 }
 
@@ -99,6 +103,8 @@ struct Walk<'p, 't> {
     open: Vec<Open>,
     items: usize,
     begun: bool,
+    /// Where the packager stands.
+    top_at: Range<usize>,
 }
 
 /// The attributes of an element that mean something here.
@@ -136,6 +142,7 @@ impl Walk<'_, '_> {
         let opened = match name.as_ref() {
             "isopackager" => {
                 self.begun = true;
+                self.top_at = span.clone();
                 self.top(&attributes, &span);
                 Open::Top
             }
@@ -230,13 +237,20 @@ impl Walk<'_, '_> {
     }
 
     /// The number of a field; `None` with a problem when it is none.
-    fn number(&self, attributes: &Attributes, span: &Range<usize>) -> Option<u16> {
+    fn number(&mut self, attributes: &Attributes, span: &Range<usize>) -> Option<u16> {
         let number = attributes
             .id
             .as_deref()
             .and_then(|id| id.trim().parse().ok());
         if number.is_none() {
-            self.problems.error(span, "id is no number of a field");
+            let told = match &attributes.id {
+                Some(id) => format!("id {id:?} is no number of a field; left out"),
+                None => "it has no id, the number of a field; left out".to_owned(),
+            };
+            self.problems.warn(span, told);
+            if let Some(Open::Field { inner, .. }) = self.open.last_mut() {
+                inner.nameless = true;
+            }
         }
         number
     }
@@ -346,6 +360,9 @@ impl Walk<'_, '_> {
     /// Message type and bitmap.
     fn head(&mut self, number: u16, attributes: &Attributes, span: &Range<usize>) {
         let class = bare_class(&attributes.class);
+        if let Some(described) = self.format.described.get_mut(usize::from(number)) {
+            *described = true;
+        }
         if number == 0 {
             match form(class, 4, attributes.pad_left).map(|form| form.coding) {
                 Some(Coding::Characters(charset)) => {

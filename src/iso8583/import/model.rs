@@ -199,6 +199,8 @@ pub(super) struct Format {
     pub(super) bits: u16,
     /// By data element, 2 upwards.
     pub(super) fields: BTreeMap<u16, Item>,
+    /// Whether the source describes the message type (field 0) and the bitmap (field 1).
+    pub(super) described: [bool; 2],
 }
 
 impl Format {
@@ -209,6 +211,19 @@ impl Format {
             bitmap: Coding::Raw,
             bits: 128,
             fields: BTreeMap::new(),
+            described: [false; 2],
         }
+    }
+
+    /// What is taken of message type and bitmap where the source describes neither, or only one.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &'static str> {
+        let usual = [
+            "there is no field 0: the message type is taken for four digits in ASCII",
+            "there is no field 1: the bitmap is taken for binary, a second one where a bit says so",
+        ];
+        let pairs = usual.into_iter().zip(self.described);
+        pairs
+            .filter(|(_, described)| !described)
+            .map(|(told, _)| told)
     }
 }

@@ -45,10 +45,13 @@ pub(super) fn read<'t>(text: &'t str, problems: &Problems<'t>) -> Option<Format>
     for (key, raw) in &fields.entries {
         let span = source.span(raw);
         let Ok(number) = key.parse::<u16>() else {
-            problems.error(&span, format!("{key} is no number of a field"));
+            problems.warn(&span, format!("{key:?} is no number of a field; left out"));
             continue;
         };
         let path = format!("field {number}");
+        if let Some(described) = format.described.get_mut(usize::from(number)) {
+            *described = true;
+        }
         match number {
             0 => reader.mti(&mut format, &path, raw),
             1 => reader.bitmap(&mut format, &path, raw),
@@ -65,6 +68,9 @@ pub(super) fn read<'t>(text: &'t str, problems: &Problems<'t>) -> Option<Format>
     if format.fields.is_empty() {
         problems.error(&fields.span, "no field could be carried over");
         return None;
+    }
+    for told in format.taken() {
+        problems.warn(&fields.span, told);
     }
     Some(format)
 }

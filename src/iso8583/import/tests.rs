@@ -13,7 +13,9 @@ fn check(source: Source, text: &str) -> (Dialect, Vec<String>) {
     assert_eq!(dialect.fields().len(), imported.fields);
     assert_eq!(dialect.name(), "other");
     assert_eq!(dialect.warnings(), []);
+    // What is taken where message type and bitmap are not described has its own test.
     let warnings = imported.warnings.iter().map(ToString::to_string);
+    let warnings = warnings.filter(|told| !told.contains("there is no field "));
     (dialect, warnings.collect())
 }
 
@@ -626,6 +628,75 @@ fn a_json_spec_becomes_a_dialect() {
 }
 
 #[test]
+fn what_is_taken_without_being_described_is_told() {
+    let told = |source, text: &str| {
+        let imported = import(source, "f", text, "other").unwrap();
+        let warnings: Vec<_> = imported.warnings.iter().map(ToString::to_string).collect();
+        (imported.fields, warnings)
+    };
+    let (jpos, moov) = (Source::Jpos, Source::Moov);
+    let mti =
+        "f:1:1: warning: there is no field 0: the message type is taken for four digits in ASCII";
+    let bitmap = "f:1:1: warning: there is no field 1: the bitmap is taken for binary, a second one where a bit says so";
+    let stan = "<isofield id='11' length='6' class='IFA_NUMERIC'/>";
+    let file = |more: &str| format!("<isopackager>{more}{stan}</isopackager>");
+    let described = "<isofield id='0' length='4' class='IFA_NUMERIC'/><isofield id='1' length='16' class='IFB_BITMAP'/>";
+    assert_eq!(told(jpos, &file(described)), (1, vec![]));
+    assert_eq!(
+        told(jpos, &file("")),
+        (1, vec![mti.to_owned(), bitmap.to_owned()])
+    );
+    let stan = r#""11": {"type": "Numeric", "length": 6, "enc": "ASCII", "prefix": "ASCII.Fixed"}"#;
+    let bits = r#""1": {"type": "Bitmap", "enc": "Binary", "prefix": "Hex.Fixed"}"#;
+    let (_, warnings) = told(moov, &format!("{{\"fields\": {{{bits}, {stan}}}}}"));
+    assert_eq!(warnings, [mti.replace("1:1:", "1:12:")]);
+    // A number that is none is left out, and the rest carried over.
+    let nameless = "<isofield length='6' class='IFA_NUMERIC'/>";
+    let text = file(&format!("{described}{nameless}"));
+    let (fields, warnings) = told(jpos, &text);
+    assert_eq!(fields, 1);
+    assert!(
+        warnings
+            .iter()
+            .any(|told| told.ends_with("warning: it has no id, the number of a field; left out")),
+        "{warnings:?}"
+    );
+    let whole = format!(
+        "{described}<isofieldpackager id='48' length='9' class='IFA_LLCHAR' packager='org.jpos.iso.packager.GenericSubFieldPackager'>{nameless}<isofield id='1' length='2' class='IF_CHAR'/></isofieldpackager>"
+    );
+    let (_, warnings) = told(jpos, &file(&whole));
+    assert!(
+        warnings
+            .iter()
+            .any(|told| told.contains("its parts are left out: one of them has no number")),
+        "{warnings:?}"
+    );
+    let (fields, warnings) = told(
+        moov,
+        &format!("{{\"fields\": {{\"x9\": {{}}, {bits}, {stan}}}}}"),
+    );
+    assert_eq!(fields, 1);
+    assert!(
+        warnings
+            .iter()
+            .any(|told| told.ends_with("\"x9\" is no number of a field; left out")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_field_that_the_bitmap_does_not_reach_is_told() {
+    let network =
+        r#""70": {"type": "Numeric", "length": 3, "enc": "ASCII", "prefix": "ASCII.Fixed"}"#;
+    let bits = r#""1": {"type": "Bitmap", "enc": "Binary", "prefix": "Hex.Fixed", "disableAutoExpand": true}"#;
+    let told = "f:3:7: warning: field 70: the bitmap of 8 bytes does not reach it there; carried over with a further \
+                one, for which a bit has to say so";
+    check_moov(&format!("{bits},\n{network}"), &[told]);
+    let expands = bits.replace(r#", "disableAutoExpand": true"#, "");
+    check_moov(&format!("{expands},\n{network}"), &[]);
+}
+
+#[test]
 fn what_is_no_such_file_is_refused_with_its_place() {
     let check = |source, text: &str, expect: &str| {
         let found = refused(source, text);
@@ -650,7 +721,7 @@ fn what_is_no_such_file_is_refused_with_its_place() {
     check(
         Source::Jpos,
         "<isopackager><isofield id='x' length='1' class='IF_CHAR'/></isopackager>",
-        "id is no number",
+        "warning: id \"x\" is no number of a field; left out",
     );
     check(
         Source::Moov,
@@ -661,7 +732,7 @@ fn what_is_no_such_file_is_refused_with_its_place() {
     check(
         Source::Moov,
         "{\"fields\": {\"x\": {}}}",
-        "x is no number of a field",
+        "warning: \"x\" is no number of a field; left out",
     );
     check(Source::Moov, "{\"fields\": []}", "fields must be an object");
     assert_eq!(Source::of("# text"), None);

@@ -46,6 +46,14 @@ pub(super) fn write(
                 for note in notes {
                     problems.warn(&item.span, format!("field {number}: {note}"));
                 }
+                if *number > format.bits {
+                    let told = format!(
+                        "field {number}: the bitmap of {} bytes does not reach it there; carried over with a further one, \
+                         for which a bit has to say so",
+                        format.bits / 8
+                    );
+                    problems.warn(&item.span, told);
+                }
                 layout(&[number.to_string()], item, problems, &mut layouts);
                 count = count.saturating_add(1);
                 highest = *number;

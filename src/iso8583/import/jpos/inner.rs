@@ -138,6 +138,8 @@ pub(super) struct Inner {
     pub(super) tags: BTreeMap<u16, TagPlace>,
     /// Parts that are left out, though something of them is written.
     pub(super) lost: BTreeSet<u16>,
+    /// Whether one of them has no number: any place could be its own.
+    pub(super) nameless: bool,
     /// In which line each number stands.
     pub(super) seen: BTreeMap<u16, usize>,
 }
@@ -150,6 +152,7 @@ impl Inner {
             bitmaps: BTreeMap::new(),
             tags: BTreeMap::new(),
             lost: BTreeSet::new(),
+            nameless: false,
             seen: BTreeMap::new(),
         }
     }
@@ -158,6 +161,7 @@ impl Inner {
     pub(super) fn finish(self, item: &mut Item) -> Result<Vec<u16>, String> {
         match self.plan {
             Plan::Whole => Ok(Vec::new()),
+            _ if self.nameless => Err("one of them has no number".to_owned()),
             Plan::BerTlv(coding) => {
                 elements(coding, item);
                 Ok(Vec::new())
