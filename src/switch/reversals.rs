@@ -412,16 +412,11 @@ impl Switch {
     }
 
     /// An approval came for something that no longer waits for it. If its reversal had ended because the
-    /// upstream knew no original, it is owed once more. Returns whether that is so.
-    pub(super) fn on_late_approval(
-        &self,
-        group: usize,
-        key: &MatchKey,
-        message: &Message<'_>,
-    ) -> bool {
+    /// upstream knew no original, it is owed once more.
+    pub(super) fn on_late_approval(&self, group: usize, key: &MatchKey, message: &Message<'_>) {
         let upstream = &self.groups[group];
         let Some((owed, frame)) = upstream.owed.found_after_all(key, message.terminal()) else {
-            return false;
+            return;
         };
         tracing::warn!(
             group = %upstream.name, txn = owed.txn.0,
@@ -435,7 +430,7 @@ impl Switch {
             owed,
             frame,
             code,
-        })
+        });
     }
 
     /// Sends what is due, and parks what was sent often enough.

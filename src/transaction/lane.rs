@@ -712,6 +712,7 @@ mod tests {
         );
         // Of another one, or of what is not reversed yet, nothing changes.
         lane.acknowledged(TxnId(3));
+        assert_eq!(state(&lane, 1), State::ReversalOwed);
         lane.reversal_undone(TxnId(1));
         assert_eq!(state(&lane, 1), State::ReversalOwed);
         lane.acknowledged(TxnId(2));
@@ -917,6 +918,21 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_owed_is_parked_and_only_by_its_number() {
+        let mut lane = empty();
+        lane.accept(Moment(0), transaction(1, 1, 10, Fate::Reverse));
+        lane.accept(Moment(0), transaction(2, 2, 20, Fate::Reverse));
+        lane.unanswered(TxnId(1));
+        lane.parked(TxnId(2));
+        assert_eq!(
+            (state(&lane, 1), state(&lane, 2)),
+            (State::ReversalOwed, State::InFlight)
+        );
+        lane.parked(TxnId(1));
+        assert_eq!(state(&lane, 1), State::Parked);
+    }
+
+    #[test]
     fn what_the_lane_cannot_know_is_looked_up() {
         let mut lane = Lane::default();
         assert_eq!(lane.judge(&proposal(5, 10)), Acceptance::LookUp);
@@ -1041,6 +1057,18 @@ mod tests {
         assert_eq!(lane.judge(&proposal(1, 10)), refused);
         // Another request under the same number was never here.
         assert_eq!(lane.judge(&proposal(1, 11)), Acceptance::LookUp);
+    }
+
+    #[test]
+    fn of_many_refusals_the_oldest_is_forgotten() {
+        let mut lane = empty();
+        let numbers = 1..=u32::try_from(REFUSALS_REMEMBERED).unwrap() + 1;
+        for n in numbers.clone() {
+            lane.refuse(&proposal(n, 10), *b"91", Moment(1_000));
+        }
+        let refused = |n: &u32| lane.refusal_of(&proposal(*n, 10)).is_some();
+        let remembered: Vec<_> = numbers.clone().filter(refused).collect();
+        assert_eq!(remembered, numbers.skip(1).collect::<Vec<_>>());
     }
 
     #[test]

@@ -316,16 +316,9 @@ impl Claims {
         Ok(())
     }
 
-    /// How many there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
+    #[cfg(test)]
+    const fn len(&self) -> usize {
         self.claims
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.claims == 0
     }
 }
 

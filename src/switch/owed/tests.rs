@@ -182,6 +182,28 @@ fn under_one_key_one_is_out_at_a_time() {
 }
 
 #[test]
+fn what_leaves_from_behind_another_lets_that_one_wait() {
+    let (book, links) = (OwedBook::default(), links(1));
+    book.begin(reversal(1, 1, 0), frame("one "), at(0));
+    book.begin(reversal(2, 1, 0), frame("two "), at(0));
+    tick(&book, &links, 0);
+    // It is out until 5 s, and another leaves the book from behind it.
+    assert!(book.lock().take_off(TxnId(2), at(100)).is_some());
+    assert_eq!(book.lock().entries[&TxnId(1)].wake_at, at(5_000));
+}
+
+#[test]
+fn who_has_left_the_book_is_not_found_by_its_original() {
+    let (book, links) = (OwedBook::default(), links(1));
+    book.begin(reversal(1, 1, 0), frame("one "), at(0));
+    book.begin(reversal(2, 2, 0), frame("two "), at(0));
+    tick(&book, &links, 0);
+    answered(&book, 1, Said::Undone, 100);
+    let kept: Vec<_> = book.lock().originals.values().copied().collect();
+    assert_eq!(kept, [TxnId(2)]);
+}
+
+#[test]
 fn who_is_waited_for_is_sent_at_once_unless_it_is_out() {
     let (book, links) = (OwedBook::default(), links(1));
     book.begin(reversal(1, 1, 0), frame("undo "), at(0));
