@@ -81,8 +81,12 @@ fn hide_behind(guess: &Guess, shade: &mut [bool]) {
     }
 }
 
-/// Hides what looks like a card number in front of the fields.
+/// Hides what looks like a card number in front of the fields, unless that is what the dialect's messages begin with:
+/// of so many digits some look like one most times.
 fn hide_strays(guess: &Guess, shade: &mut [bool]) {
+    if guess.frame_at.is_some() && begins_well(guess) {
+        return;
+    }
     let head = match guess.dialect.bitmap_place() {
         Some((at, width, _)) => at.saturating_add(width),
         None => guess.dialect.framing().envelope_bytes(),

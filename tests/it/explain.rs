@@ -687,3 +687,42 @@ fn a_header_that_is_missing_is_told_though_it_says_how_long_it_is() {
     }
     assert!(tried > 20, "{tried}");
 }
+
+#[test]
+fn what_a_message_begins_with_is_shown_beside_its_fault() {
+    let (mut tried, mut hidden) = (0, Vec::new());
+    for name in Dialect::shipped_names() {
+        let dialect = Dialect::shipped(name).unwrap();
+        let Some((place, width, true)) = dialect.bitmap_place() else {
+            continue;
+        };
+        for (file, bytes) in samples(name, true) {
+            // Soon behind the bitmap stands what is no digit.
+            let head = dialect.framing().prefix_bytes() + place + width;
+            let mut broken = bytes.clone();
+            let Some(byte) = broken.get_mut(head + 2) else {
+                continue;
+            };
+            *byte = 0xEE;
+            let guess = guesses(&[reading(&broken)], &[dialect.clone().into()], None).remove(0);
+            let Some(fault) = inspect::explain(&guess, Reveal::Masked) else {
+                continue;
+            };
+            let shown: String = fault
+                .window
+                .iter()
+                .filter_map(|line| line.get(8..56))
+                .map(|line| line.replace(' ', ""))
+                .collect();
+            let begins = hex(&bytes[..16.min(head)]);
+            if fault.at.is_some_and(|at| at < 32) {
+                if !shown.starts_with(&begins) {
+                    hidden.push(file);
+                }
+                tried += 1;
+            }
+        }
+    }
+    // Where another way to write all of it explains it better, nothing is known of what stands where.
+    assert!(hidden.len() * 10 < tried, "{hidden:?} of {tried}");
+}
