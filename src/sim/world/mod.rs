@@ -533,7 +533,12 @@ impl<'t> World<'t> {
             self.terminals[terminal].session = None;
         }
         self.after(wait, Event::ToGateway { session, frame });
-        self.turn(terminal, PATIENCE);
+        let patience = if self.rates.impatient.hits(&mut self.random) {
+            self.within(TIMEOUT)
+        } else {
+            PATIENCE
+        };
+        self.turn(terminal, patience);
     }
 
     fn reaches_terminal(&mut self, session: u64, frame: &[u8]) -> Result<(), Finding> {

@@ -31,6 +31,8 @@ pub(super) struct Rates {
     pub(super) terminal_vanishes: Chance,
     /// A terminal's request is overtaken by all that the terminal sends after it.
     pub(super) overtaken: Chance,
+    /// A terminal gives up before the gateway does: somebody has pressed the red key.
+    pub(super) impatient: Chance,
     /// A terminal sends an unanswered request again before it reverses it.
     pub(super) repeats: Chance,
     /// A terminal sends an answered request again.
@@ -85,6 +87,7 @@ impl Rates {
             link_falls: some(6),
             terminal_vanishes: some(20),
             overtaken: some(10),
+            impatient: Chance::NEVER,
             repeats: some(60),
             repeats_answered: some(20),
             reverses_approved: some(20),
@@ -124,6 +127,10 @@ impl Rates {
                 _ => Duration::ZERO,
             },
             host_bars: random.bool(),
+            impatient: match random.bool() {
+                true => Chance::percent(random.u32(0..=20)),
+                false => Chance::NEVER,
+            },
             ..rates
         }
     }
@@ -140,6 +147,7 @@ impl Rates {
             link_falls: Chance::NEVER,
             terminal_vanishes: Chance::NEVER,
             overtaken: Chance::NEVER,
+            impatient: Chance::NEVER,
             repeats_answered: Chance::NEVER,
             reverses_approved: Chance::NEVER,
             sync_fails: Chance::NEVER,
