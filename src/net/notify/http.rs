@@ -216,13 +216,16 @@ impl Endpoint {
         }
         let request = request.body(Full::new(Bytes::from(body)));
         let request = request.map_err(|_header| Why::Address)?;
-        // The connection ends with the attempt: what the receiver says beyond its status is not read.
-        tokio::select! {
-            _ended = connection => Err(Why::Connection),
-            answer = sender.send_request(request) => {
-                answer.map(|answer| answer.status()).map_err(|_http| Why::Connection)
-            }
-        }
+        // The connection ends with the attempt: what the receiver says beyond its status is not read. A receiver that
+        // closes behind its answer has answered: the end of the connection alone says nothing.
+        let mut answer = std::pin::pin!(sender.send_request(request));
+        let answer = tokio::select! {
+            answer = &mut answer => answer,
+            _ended = connection => answer.await,
+        };
+        answer
+            .map(|answer| answer.status())
+            .map_err(|_http| Why::Connection)
     }
 
     fn signature(&self, seconds: u64, number: u64, body: &str) -> String {
@@ -301,7 +304,12 @@ impl EventReceiver for EventWebhook {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::base::SystemClock;
+    use crate::security::tls;
 
     #[test]
     fn an_address_is_secure_or_on_this_machine() {
@@ -329,6 +337,50 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    /// Many receivers close when they have answered: what they took must not be sent again.
+    #[tokio::test]
+    async fn an_answer_counts_although_the_receiver_closes_behind_it() {
+        let receiver = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = receiver.local_addr().unwrap().port();
+        let mut answering = tokio::task::JoinSet::new();
+        answering.spawn(async move {
+            for answer in [&b"HTTP/1.0 200 OK\r\n\r\n"[..]; 100].into_iter().chain([
+                &b"HTTP/1.1 422 No\r\nconnection: close\r\n\r\n"[..],
+                &b"HTTP/1.1 2"[..],
+                &b""[..],
+            ]) {
+                let (mut posted, _) = receiver.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"{}") {
+                    assert_ne!(posted.read_buf(&mut request).await.unwrap(), 0);
+                }
+                posted.write_all(answer).await.unwrap();
+            }
+        });
+        let trusting_nobody = ClientConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let settings = WebhookSettings::new(
+            &format!("http://127.0.0.1:{port}/"),
+            Arc::new(trusting_nobody),
+            b"a secret of sixteen",
+            Duration::from_secs(10),
+        );
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let endpoint = settings.unwrap().endpoint(&clock);
+        let post = |number| endpoint.post(number, "application/json", None, "{}".into());
+        for number in 1..=100 {
+            assert_eq!(post(number).await, Ok(()), "attempt {number}");
+        }
+        assert_eq!(post(101).await, Err(Undelivered::Never(Why::Http(422))));
+        for number in [102, 103] {
+            assert_eq!(post(number).await, Err(Undelivered::Later(Why::Connection)));
+        }
+        answering.join_next().await.unwrap().unwrap();
     }
 
     #[test]
