@@ -4,8 +4,8 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::{Value, json};
 
 use super::evidence::CaseRow;
-use super::{Because, Step, Stopped, said, to_sql};
-use crate::base::{AccountId, AcquirerId, MerchantId};
+use super::{Because, Step, Stopped, from_sql, said, to_sql};
+use crate::base::{AccountId, AcquirerId, MerchantId, Timestamp};
 use crate::binding::account::{self, AccountChange, AccountEvent, AccountKind, Accounts};
 use crate::binding::challenge::Purpose;
 use crate::binding::refusal::two_persons;
@@ -116,7 +116,10 @@ impl Step<'_> {
             AccountEvent::Invalidate | AccountEvent::Freeze | AccountEvent::Close => None,
         };
         let (checker, note) = match allowed {
-            Some(allows) => self.use_evidence(evidence, &subject, allows)?,
+            Some(allows) => {
+                let began = self.account_since(&account)?;
+                self.use_evidence_since(began, evidence, &subject, allows)?
+            }
             None => {
                 said("why", note)?;
                 (String::new(), note.to_owned())
@@ -154,6 +157,18 @@ impl Step<'_> {
         )?;
         let text = format!("your settlement account is {after}");
         self.notify(account.merchant, event.event(), &text)
+    }
+
+    /// Since when an account has had its status without a break.
+    fn account_since(&self, account: &AccountRow) -> Stopped<Timestamp> {
+        let at: Option<i64> = self
+            .db
+            .prepare_cached(
+                "SELECT min(at) FROM account_change WHERE account = ?1 AND rowid > coalesce((SELECT max(rowid) \
+                 FROM account_change WHERE account = ?1 AND status <> ?2), 0)",
+            )?
+            .query_row(params![account.id.0, account.status.name()], |row| row.get(0))?;
+        Ok(Timestamp(at.map_or(0, from_sql)))
     }
 
     /// Says which account gets what a closed one cannot be paid: another person files the evidence.

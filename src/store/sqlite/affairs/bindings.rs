@@ -461,7 +461,8 @@ impl Step<'_> {
         held.life().apply(BindingEvent::Clear(reason))?;
         let about = self.subject(key)?;
         let allows = Allows::ClearReason(reason);
-        let (by, note) = self.use_evidence(Some(evidence), &about, allows)?;
+        let began = self.binding_since(&held, |_, reasons| reasons.contains(reason))?;
+        let (by, note) = self.use_evidence_since(began, Some(evidence), &about, allows)?;
         let note = format!("{reason}: {note}");
         self.event(&held, BindingEvent::Clear(reason), &note, &by)?;
         Ok(())
@@ -479,7 +480,8 @@ impl Step<'_> {
         let held = self.open_binding_as_seen(key)?;
         held.life().apply(BindingEvent::Resume)?;
         let about = self.subject(key)?;
-        let (by, note) = self.use_evidence(Some(evidence), &about, Allows::Resume)?;
+        let began = self.binding_since(&held, |state, _| state == BindingState::Suspended)?;
+        let (by, note) = self.use_evidence_since(began, Some(evidence), &about, Allows::Resume)?;
         self.event(&held, BindingEvent::Resume, &note, &by)?;
         let text = format!("terminal {} may go on", key.terminal);
         self.notify(held.merchant, "binding.resumed", &text)

@@ -276,7 +276,9 @@ impl Step<'_> {
             ContactEvent::Verify => {
                 contact::apply(contact.state, event)?;
                 let about = format!("contact {number}");
-                let (by, note) = self.use_evidence(evidence, &about, Allows::VerifyContact)?;
+                let began = self.contact_since(&contact)?;
+                let (by, note) =
+                    self.use_evidence_since(began, evidence, &about, Allows::VerifyContact)?;
                 self.verified(contact, &note, &by)
             }
             ContactEvent::Confirm => {
@@ -288,6 +290,18 @@ impl Step<'_> {
                 self.lose(contact, event, note, last_too)
             }
         }
+    }
+
+    /// Since when a contact has been in its state without a break.
+    fn contact_since(&self, contact: &ContactRow) -> Stopped<Timestamp> {
+        let at: Option<i64> = self
+            .db
+            .prepare_cached(
+                "SELECT min(at) FROM contact_change WHERE contact = ?1 AND version > coalesce((SELECT max(version) \
+                 FROM contact_change WHERE contact = ?1 AND state <> ?2), 0)",
+            )?
+            .query_row(params![to_sql(contact.id), contact.state.name()], |row| row.get(0))?;
+        Ok(Timestamp(at.map_or(0, from_sql)))
     }
 
     /// A contact is proven: by a code, or by evidence that two persons saw.

@@ -4,9 +4,10 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::{Value, json};
 
 use super::{Held, Step, Stopped, from_sql, said, to_sql};
-use crate::binding::Refusal;
+use crate::base::Timestamp;
 use crate::binding::refusal::two_persons;
 use crate::binding::unbinding::Proof;
+use crate::binding::{BindingState, ReasonSet, Refusal};
 use crate::store::command::Allows;
 use crate::store::registry::RegistryError;
 
@@ -91,6 +92,17 @@ impl Step<'_> {
         about: &str,
         allows: Allows,
     ) -> Stopped<(String, String)> {
+        self.use_evidence_since(Timestamp(0), number, about, allows)
+    }
+
+    /// The same of evidence that something is over: what was seen before it began says nothing of its end.
+    pub(super) fn use_evidence_since(
+        &self,
+        began: Timestamp,
+        number: Option<u64>,
+        about: &str,
+        allows: Allows,
+    ) -> Stopped<(String, String)> {
         let unproven = |problem: String| {
             Err(Refusal::Unproven {
                 problem: problem.into(),
@@ -119,6 +131,11 @@ impl Step<'_> {
         if self.now().0 > found.filed_at.saturating_add(GOOD_FOR) {
             return unproven(format!("evidence {number} is older than a week"));
         }
+        if found.filed_at < began.0 {
+            return unproven(format!(
+                "evidence {number} was filed before that began which it is to end"
+            ));
+        }
         let Filed { filed_by, note, .. } = found;
         two_persons(&filed_by, &self.actor.name)?;
         self.db
@@ -129,6 +146,29 @@ impl Step<'_> {
                 to_sql(self.now().0)
             ])?;
         Ok((filed_by, format!("evidence {number}: {note}")))
+    }
+
+    /// Since when a binding has been like this without a break. What an unbinding that was cancelled interrupts goes on.
+    pub(super) fn binding_since(
+        &self,
+        held: &Held,
+        is_so: impl Fn(BindingState, ReasonSet) -> bool,
+    ) -> Stopped<Timestamp> {
+        let mut changes = self.db.prepare_cached(
+            "SELECT at, state, reasons FROM binding_change WHERE binding = ?1 ORDER BY version DESC",
+        )?;
+        let mut rows = changes.query([to_sql(held.admission.binding.0)])?;
+        let mut since = Timestamp(0);
+        while let Some(row) = rows.next()? {
+            let state: String = row.get(1)?;
+            let state = BindingState::from_name(&state).unwrap_or(BindingState::Suspended);
+            if is_so(state, ReasonSet::from_bits(row.get(2)?)) {
+                since = Timestamp(from_sql(row.get(0)?));
+            } else if state != BindingState::Unbinding {
+                break;
+            }
+        }
+        Ok(since)
     }
 
     /// What two members of staff saw: one filed it, and the other acts on it now.

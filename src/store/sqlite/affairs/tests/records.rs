@@ -219,6 +219,73 @@ fn words_hold_no_card_number_and_end_somewhere() {
     }
 }
 
+/// What was seen before something began says nothing of its end: nobody stores evidence for a suspension to come.
+#[test]
+fn evidence_is_newer_than_what_it_ends() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let phone = desk.phone;
+    let account = |event, evidence| Command::Account {
+        account: account("A-001"),
+        event,
+        note: "the bank says so".into(),
+        evidence,
+    };
+    let contact = |event, evidence| Command::Contact {
+        contact: phone,
+        event,
+        note: "messages come back".into(),
+        evidence,
+        last_too: true,
+    };
+    let clear = |evidence| Command::ClearReason {
+        key: key("T1"),
+        reason: RependReason::Dormant,
+        evidence,
+    };
+    let resume = |evidence| Command::Resume {
+        key: key("T1"),
+        evidence,
+    };
+    let of_all = |desk: &mut Desk| {
+        desk.now += MINUTE;
+        let terminal = "terminal acme/T1";
+        [
+            desk.evidence(terminal, Allows::Resume),
+            desk.evidence(terminal, Allows::ClearReason(RependReason::Dormant)),
+            desk.evidence("account acme/A-001", Allows::UnfreezeAccount),
+            desk.evidence(&format!("contact {phone}"), Allows::VerifyContact),
+        ]
+    };
+    let acts = |[resumed, cleared, unfrozen, verified]: [u64; 4]| {
+        [
+            resume(resumed),
+            clear(cleared),
+            account(AccountEvent::Unfreeze, Some(unfrozen)),
+            contact(ContactEvent::Verify, Some(verified)),
+        ]
+    };
+    let before = of_all(&mut desk);
+    desk.now += MINUTE;
+    desk.ok(repend("T1", RependReason::Dormant));
+    desk.ok(suspend("T1"));
+    desk.ok(account(AccountEvent::Freeze, None));
+    desk.ok(contact(ContactEvent::Suspect, None));
+    // What happens meanwhile begins none of it anew.
+    desk.now += MINUTE;
+    let between = of_all(&mut desk);
+    desk.now += MINUTE;
+    desk.ok(hold("T1", HoldScope::Refund));
+    for act in acts(before) {
+        let told = desk.refused(CHECKER, act);
+        assert!(told.contains("was filed before that began"), "{told}");
+    }
+    for act in acts(between) {
+        desk.checked(act);
+    }
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+}
+
 #[test]
 fn evidence_is_refused_taken_back_or_lapses_and_the_trail_has_it() {
     let mut desk = Desk::new();
