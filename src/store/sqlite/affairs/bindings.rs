@@ -479,12 +479,28 @@ impl Step<'_> {
     pub(super) fn resume(&mut self, key: TerminalKey, evidence: u64) -> Stopped<()> {
         let held = self.open_binding_as_seen(key)?;
         held.life().apply(BindingEvent::Resume)?;
+        self.not_lost(&held)?;
         let about = self.subject(key)?;
         let began = self.binding_since(&held, |state, _| state == BindingState::Suspended)?;
         let (by, note) = self.use_evidence_since(began, Some(evidence), &about, Allows::Resume)?;
         self.event(&held, BindingEvent::Resume, &note, &by)?;
         let text = format!("terminal {} may go on", key.terminal);
         self.notify(held.merchant, "binding.resumed", &text)
+    }
+
+    /// Nobody is let go on with a device that may be in anybody's hands.
+    fn not_lost(&self, held: &Held) -> Stopped<()> {
+        let device = held.device.map(|id| self.device_by_id(id)).transpose()?;
+        if device.is_none_or(|device| device.state != DeviceState::Lost) {
+            return Ok(());
+        }
+        Err(Refusal::State {
+            thing: "device",
+            state: DeviceState::Lost.name(),
+            verb: "traded with",
+            remedy: "say that it was found (`posgate device event`), or unbind the terminal",
+        }
+        .into())
     }
 
     /// One event of a binding's life.

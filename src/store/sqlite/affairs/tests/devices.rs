@@ -124,13 +124,16 @@ fn a_device_that_is_lost_stops_its_terminal_and_a_wiped_one_is_looked_at() {
     let done = desk.ok(event("SN1", DeviceEvent::Lose));
     assert_eq!(desk.state("T1").0, BindingState::Suspended);
     assert!(done.notices.iter().any(|n| n.event == "binding.suspended"));
-    desk.ok(event("SN1", DeviceEvent::Find));
-    assert_eq!(desk.state("T1").0, BindingState::Suspended);
     let evidence = desk.evidence("terminal acme/T1", Allows::Resume);
-    desk.checked(Command::Resume {
+    let resume = || Command::Resume {
         key: key("T1"),
         evidence,
-    });
+    };
+    let told = desk.refused(CHECKER, resume());
+    assert!(told.contains("the device is lost"), "{told}");
+    desk.ok(event("SN1", DeviceEvent::Find));
+    assert_eq!(desk.state("T1").0, BindingState::Suspended);
+    desk.checked(resume());
     desk.ok(event("SN1", DeviceEvent::OrderWipe));
     assert_eq!(desk.state("T1"), (BindingState::RePending, "device".into()));
     // In the store room it is nobody's.
