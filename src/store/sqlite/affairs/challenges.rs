@@ -13,6 +13,7 @@ use crate::binding::challenge::{
     may_send,
 };
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
+use crate::binding::unbinding::UnbindStage;
 
 /// Failures of one contact that are looked at.
 const FAILURES_READ: u32 = 200;
@@ -132,6 +133,15 @@ impl Step<'_> {
         purpose: Purpose,
         code: &CodeHash,
     ) -> Stopped<()> {
+        // It is good once, and nothing but an activation takes it: checked here it would be lost.
+        if purpose == Purpose::Bind {
+            return Err(Refusal::Value {
+                what: "the purpose",
+                problem: "is an activation: offer the code together with the device's serial number \
+                          (`posgate binding activate`)",
+            }
+            .into());
+        }
         let verdict = self.judge(number, purpose, code)?;
         self.done.number = number;
         self.done.version = 1;
@@ -252,12 +262,27 @@ impl Step<'_> {
                 return Ok(None);
             }
             Purpose::Unbind | Purpose::Replace => {
-                let binding: Option<i64> = self
+                let case: Option<(i64, bool)> = self
                     .db
-                    .prepare_cached("SELECT binding FROM case_file WHERE id = ?1 AND is_over = 0")?
-                    .query_row([to_sql(subject)], |row| row.get(0))
+                    .prepare_cached(
+                        "SELECT binding, stage = ?2 FROM case_file WHERE id = ?1 AND is_over = 0",
+                    )?
+                    .query_row(
+                        params![to_sql(subject), UnbindStage::Draft.name()],
+                        |row| Ok((row.get(0)?, row.get(1)?)),
+                    )
                     .optional()?;
-                let binding = binding.ok_or_else(|| Self::not_there("case", subject))?;
+                let (binding, is_draft) = case.ok_or_else(|| Self::not_there("case", subject))?;
+                // Who does not know what is on record has nobody disturbed by codes.
+                if is_draft {
+                    return Err(Refusal::State {
+                        thing: "case",
+                        state: UnbindStage::Draft.name(),
+                        verb: "proven by a code",
+                        remedy: "confirm what is on record first",
+                    }
+                    .into());
+                }
                 self.binding_by_id(from_sql(binding))?
             }
             Purpose::Bind

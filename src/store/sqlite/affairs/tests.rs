@@ -412,8 +412,10 @@ fn submitted(desk: &mut Desk) -> u64 {
         desk.refused(MAKER, step(case, UnbindStep::Confirm(unknown_phone))),
         told
     );
-    desk.ok(step(case, UnbindStep::Confirm(claim())));
     desk.now += 30 * MINUTE;
+    let early = desk.send(desk.phone, Purpose::Unbind, case).unwrap_err();
+    assert!(early.to_string().contains("confirm what is"), "{early}");
+    desk.ok(step(case, UnbindStep::Confirm(claim())));
     let sent = desk.send(desk.phone, Purpose::Unbind, case).unwrap();
     let prove = step(case, UnbindStep::Prove(MerchantsWord::Challenge(sent)));
     assert!(desk.refused(MAKER, prove.clone()).contains("exactly this"));

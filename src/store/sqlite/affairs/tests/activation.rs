@@ -28,6 +28,14 @@ fn a_binding_is_active_after_a_second_person_and_its_device_and_not_before() {
         evidence: None,
     };
     desk.keys("SN1");
+    // Checked by itself it would be used up for nothing.
+    let check = Command::CheckCode {
+        challenge,
+        purpose: Purpose::Bind,
+        code: RIGHT,
+    };
+    let told = desk.refused(MAKER, check);
+    assert!(told.contains("`posgate binding activate`"), "{told}");
     let wrong = desk.ok(activate("SN1", WRONG));
     assert_eq!(wrong.verdict, Some(Verdict::Wrong { left: 4 }));
     assert_eq!(desk.state("T1").0, BindingState::Activating);
