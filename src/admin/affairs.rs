@@ -29,6 +29,10 @@ pub(super) struct Outcome {
     /// Codes that may still be offered, after a wrong one
     #[serde(skip_serializing_if = "Option::is_none")]
     tries_left: Option<u8>,
+    /// true where a case went back to the merchant instead of on: more hangs on the terminal than was acknowledged, and
+    /// the new report has to be acknowledged before it is submitted again
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    returned: bool,
 }
 
 impl Outcome {
@@ -46,6 +50,7 @@ impl Outcome {
             version: done.version,
             verdict,
             tries_left,
+            returned: done.returned,
         }
     }
 }

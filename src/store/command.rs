@@ -753,6 +753,8 @@ pub struct Done {
     pub version: u32,
     /// What is said of a code that was offered.
     pub verdict: Option<Verdict>,
+    /// Whether a case went back to the merchant instead of on.
+    pub returned: bool,
     /// Which contacts have to be told what.
     pub notices: Vec<Notice>,
     /// Which events programs have to be told.
@@ -769,6 +771,7 @@ impl Done {
         self.number = later.number;
         self.version = later.version;
         self.verdict = later.verdict.or(self.verdict);
+        self.returned |= later.returned;
         self.notices.extend(later.notices);
         self.told.extend(later.told);
         self.alerts.extend(later.alerts);

@@ -149,7 +149,10 @@ impl Step<'_> {
             UnbindStep::Approve(impact) => match case.approve(impact, &by) {
                 Ok(()) => "unbind.approved",
                 // The case went back to the merchant, and that is kept.
-                Err(Refusal::Changed { .. }) => "unbind.returned",
+                Err(Refusal::Changed { .. }) => {
+                    self.done.returned = true;
+                    "unbind.returned"
+                }
                 Err(refusal) => return Err(refusal.into()),
             },
             UnbindStep::Reject => {

@@ -15,7 +15,7 @@ fn unbinding_goes_all_the_way_and_the_terminal_is_watched_and_kept_from_others()
     let impact = desk.impact();
     let approve = || step(case, UnbindStep::Approve(Box::new(impact.clone())));
     assert!(desk.refused(MAKER, approve()).contains("another person"));
-    desk.checked(approve());
+    assert!(!desk.checked(approve()).returned);
     assert_eq!(
         desk.state("T1").0,
         BindingState::Active,
@@ -244,7 +244,7 @@ fn an_impact_that_became_worse_goes_back_to_the_merchant() {
     let mut worse = desk.impact();
     worse.outstanding.unsettled = 4;
     let done = desk.checked(step(case, UnbindStep::Approve(Box::new(worse))));
-    assert_eq!(done.number, case);
+    assert_eq!((done.number, done.returned), (case, true));
     let shown = desk.registry.case_view(case).unwrap().unwrap();
     let Some(CaseBody::Unbinding(body)) = shown.body else {
         panic!("{shown:?}");
