@@ -50,6 +50,7 @@ mod throttle;
 mod tokens;
 pub mod transactions;
 mod unbindings;
+mod unread;
 pub mod when;
 
 use std::convert::Infallible;
@@ -163,6 +164,7 @@ impl Admin {
                 self.clone(),
                 caller::guard,
             ))
+            .layer(axum::middleware::from_fn(unread::read_on))
             .with_state(self.clone())
     }
 

@@ -1,6 +1,9 @@
 //! What holds for every write of the admin API: its key, its version, its audit event, and how it is refused.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::admin::{Answered, Api, new_key, user};
 use super::fixture::{Setup, World};
@@ -119,6 +122,37 @@ async fn what_is_refused_changes_nothing_tells_nothing_and_leaves_its_key_free()
     assert_eq!((version(&api).await, events(&api).await.len()), (1, before));
     let done = put(&api, &key, "\"1\"", json!({ "state": "suspended" })).await;
     assert_eq!((done.status, done.header("etag")), (200, "\"2\""));
+    world.stop(()).await;
+}
+
+/// Many clients write head and body one after the other: a refusal that needs the head only finds them still writing.
+#[tokio::test]
+async fn a_refusal_reaches_who_still_writes_his_body() {
+    let world = Setup::new().start().await;
+    let api = Api::serve(&world);
+    let mut stream = api.connect().await.unwrap();
+    let body = format!("{:60000}", r#"{"state":"suspended"}"#);
+    let head = |etag: &str| {
+        let key = new_key();
+        format!(
+            "PUT {STATE} HTTP/1.1\r\nHost: posgate\r\nContent-Type: application/json\r\nIdempotency-Key: {key}\r\n\
+             {etag}Content-Length: {}\r\n\r\n",
+            body.len()
+        )
+    };
+    // The connection is good for the next request too.
+    for (etag, status) in [("", "428"), ("If-Match: \"1\"\r\n", "200")] {
+        stream.write_all(head(etag).as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 4_096];
+        let read = stream.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
     world.stop(()).await;
 }
 

@@ -267,10 +267,9 @@ impl Step<'_> {
                     .prepare_cached(
                         "SELECT binding, stage = ?2 FROM case_file WHERE id = ?1 AND is_over = 0",
                     )?
-                    .query_row(
-                        params![to_sql(subject), UnbindStage::Draft.name()],
-                        |row| Ok((row.get(0)?, row.get(1)?)),
-                    )
+                    .query_row(params![to_sql(subject), UnbindStage::Draft.name()], |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })
                     .optional()?;
                 let (binding, is_draft) = case.ok_or_else(|| Self::not_there("case", subject))?;
                 // Who does not know what is on record has nobody disturbed by codes.
