@@ -357,7 +357,8 @@ impl<'c> Import<'c> {
                 }
             }
             Some((id, ..))
-                if let Some(case) = case_that_decides(self.db, BindingId(from_sql(id)))? =>
+                if let Some(case) =
+                    case_that_decides(self.db, BindingId(from_sql(id)), admission.state)? =>
             {
                 let reason = format!(
                     "the state of terminal {} is decided in case {case}; go on with the case, or cancel it",

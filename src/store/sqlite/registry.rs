@@ -338,8 +338,8 @@ impl Registry for SqliteRegistry {
         }
         let life = Life::new(before.admission.state, before.admission.reasons);
         let set = life.by_hand(state, reasons);
-        if !life.only_stops(set) {
-            let case = case_that_decides(&self.db, before.admission.binding);
+        if !life.only_stops(set) || ends(set.state) {
+            let case = case_that_decides(&self.db, before.admission.binding, set.state);
             let case = case.map_err(StoreError::engine("looking for a case"))?;
             if let Some(case) = case {
                 return Err(Refusal::Taken {
@@ -555,17 +555,26 @@ fn imported(report: &ImportReport) -> Entry {
     }))
 }
 
-/// The open case that a binding's state is decided in: a change by hand under it would leave it without an end.
+/// Whether it is what an unbinding comes to.
+const fn ends(state: BindingState) -> bool {
+    matches!(state, BindingState::Unbinding | BindingState::Unbound)
+}
+
+/// The open case that a binding's state is decided in: a change to `after` by hand under it would leave it without an
+/// end. Of an unbinding that has not begun to drain that is its own end only.
 pub(super) fn case_that_decides(
     db: &Connection,
     binding: BindingId,
+    after: BindingState,
 ) -> rusqlite::Result<Option<u64>> {
     db.prepare_cached(
         "SELECT id FROM case_file WHERE is_over = 0 AND (kind = 'replacement' \
          AND (binding = ?1 OR json_extract(body, '$.new_binding') = ?1) \
-         OR kind = 'unbinding' AND binding = ?1 AND stage = 'draining')",
+         OR kind = 'unbinding' AND binding = ?1 AND (?2 OR stage = 'draining'))",
     )?
-    .query_row([to_sql(binding.0)], |row| row.get(0).map(from_sql))
+    .query_row(params![to_sql(binding.0), ends(after)], |row| {
+        row.get(0).map(from_sql)
+    })
     .optional()
 }
 

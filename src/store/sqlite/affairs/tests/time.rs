@@ -156,15 +156,12 @@ fn what_time_cannot_do_for_one_it_does_for_the_others() {
     let case = submitted(&mut desk);
     let impact = Box::new(desk.impact());
     desk.checked(step(case, UnbindStep::Approve(impact)));
-    // Unbound by hand before its day: the case can never start.
-    let actor = Actor::program("admin", Timestamp(desk.now));
+    // As an older build left it, unbound by hand before its day: the case can never start.
     desk.registry
-        .set_state(
-            key("T1"),
-            BindingState::Unbound,
-            ReasonSet::EMPTY,
-            None,
-            &actor,
+        .db()
+        .execute(
+            "UPDATE binding SET state = 'unbound', closed_at = 1 WHERE id = 1",
+            [],
         )
         .unwrap();
     let second = desk.phone_of(2, ContactRole::Owner, Some(desk.phone));

@@ -170,6 +170,30 @@ fn an_unbinding_begins_at_its_time_and_not_before() {
     assert_eq!(desk.state("T1").0, BindingState::Unbinding);
 }
 
+/// What an unbinding comes to is not done beside it by hand: the case would go on and never end.
+#[test]
+fn a_terminal_with_an_open_case_is_not_unbound_by_hand() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = submitted(&mut desk);
+    let hand = Actor::program("admin", Timestamp(desk.now));
+    let none = ReasonSet::EMPTY;
+    let set = |desk: &mut Desk, state| {
+        let set = desk.registry.set_state(key("T1"), state, none, None, &hand);
+        set.map(drop).map_err(|refused| refused.to_string())
+    };
+    for state in [BindingState::Unbinding, BindingState::Unbound] {
+        let told = set(&mut desk, state).unwrap_err();
+        assert!(told.contains(&format!("case {case}")), "{told}");
+    }
+    // Until the drain begins it may be stopped, and let go on.
+    for state in [BindingState::Suspended, BindingState::Active] {
+        set(&mut desk, state).unwrap();
+    }
+    desk.ok(step(case, UnbindStep::Cancel("they stay".into())));
+    set(&mut desk, BindingState::Unbound).unwrap();
+}
+
 /// bindings test 16.
 #[test]
 fn t16_what_is_done_twice_or_too_late_is_refused_and_changes_nothing() {
