@@ -376,9 +376,9 @@ fn envelope(message: &Message<'_>, cut: bool) -> i32 {
         ToldLength::More | ToldLength::Less => return -700,
     }
     let framing = message.dialect().framing();
-    let found = message.envelope();
-    let tpdu = framing.tpdu.first() == found.first();
-    let header = framing.header.first() == framing.parts_of(found).1.first();
+    let (found_tpdu, found_header) = framing.parts_of(message.envelope());
+    let tpdu = framing.tpdu.first() == found_tpdu.first();
+    let header = framing.header.first() == found_header.first();
     match (
         framing.tpdu.is_empty() && framing.header.is_empty(),
         tpdu && header,

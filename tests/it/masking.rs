@@ -355,6 +355,16 @@ fn an_envelope_as_usual_is_shown_whatever_its_digits_look_like() {
         let shown = inspect::describe(&message).envelope(Reveal::Masked);
         assert_eq!((shown.tpdu.as_str(), shown.header.as_str()), (tpdu, header));
     }
+    // A header without a TPDU, digits of which look like a card number.
+    let dialect = Dialect::shipped("visa-base-i-style").unwrap();
+    let (_, cut_off) = samples(dialect.name(), false)
+        .into_iter()
+        .find(|(file, _)| file.ends_with("broken-cut-off.hex"))
+        .unwrap();
+    let mut index = Index::new();
+    let (message, _) = dialect.decode_partial(&cut_off[2..], &mut index);
+    let shown = inspect::describe(&message.unwrap()).envelope(Reveal::Masked);
+    assert_eq!(shown.header, "16010201280000000000000000000000000000000000");
 }
 
 #[test]
