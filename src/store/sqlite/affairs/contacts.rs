@@ -226,6 +226,13 @@ impl Step<'_> {
                 self.seen_by_two(evidence, &about, Allows::ReplaceContact)?
             }
         };
+        // The old number may be a stranger's by now: nobody asks it, and nothing goes quickly.
+        let cooled = Timestamp(match proof {
+            Proof::Counter { .. } => self.now().0 + COOLING,
+            Proof::Challenge(_) => 0,
+        });
+        let cools = effective_at < cooled;
+        let effective_at = effective_at.max(cooled);
         self.db
             .prepare_cached(
                 "UPDATE contact SET consent = ?2, consent_at = ?3, effective_at = ?4 WHERE id = ?1",
@@ -248,10 +255,15 @@ impl Step<'_> {
         };
         let planned = effective_at > self.now();
         let note = if planned {
-            let day = Civil::utc(effective_at).date_text();
-            let text = format!("the change to {} takes effect on {day} (UTC)", new.masked);
+            let when = if cools {
+                "in 12 hours".to_owned()
+            } else {
+                format!("on {} (UTC)", Civil::utc(effective_at).date_text())
+            };
+            // Whoever did not want it can object until then.
+            let text = format!("the change to {} takes effect {when}", new.masked);
             self.notify(new.merchant, "contact.change_agreed", &text)?;
-            format!("takes effect on {day}")
+            format!("takes effect {when}")
         } else {
             String::new()
         };
@@ -452,7 +464,7 @@ impl Step<'_> {
             return Ok(());
         }
         match proof {
-            // The old number may be a stranger's by now: nobody asks it, and nothing goes quickly.
+            // As an older build wrote it, without the day.
             Proof::Counter { .. } if now.0 < at.0 + COOLING => return Ok(()),
             Proof::Challenge(_) | Proof::Counter { .. } => {}
         }
@@ -532,7 +544,14 @@ impl Step<'_> {
         }
         // Before the state is written: whoever loses the contact is told there too.
         if contact.role != ContactRole::Payer {
-            self.notify(contact.merchant, event.event(), note)?;
+            let given_up = contact.state == ContactState::Revoked;
+            let what = if given_up {
+                "was given up"
+            } else {
+                "is in doubt"
+            };
+            let text = format!("the contact {} {what}: {note}", contact.masked);
+            self.notify(contact.merchant, event.event(), &text)?;
         }
         self.write_contact(&contact, event.event(), note, "")?;
         if is_last {

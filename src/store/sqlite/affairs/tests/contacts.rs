@@ -116,7 +116,13 @@ fn a_number_that_cannot_be_asked_any_more_goes_after_a_night() {
         let told = desk.refused(same, consent(seen));
         assert!(told.contains("another person"), "{same}: {told}");
     }
-    desk.checked(consent(seen));
+    let agreed = desk.checked(consent(seen));
+    // It may not be a stranger's at all, and its holder know nothing of this.
+    let holder = agreed.notices.iter().find(|notice| notice.contact == old);
+    let told = &holder.unwrap().text;
+    assert!(told.ends_with("8002 takes effect in 12 hours"), "{told}");
+    let shown = desk.registry.contact_view(new).unwrap().unwrap();
+    assert_eq!(shown.effective_at_us, Some(desk.now + 12 * 60 * MINUTE));
     let told = desk.refused(CHECKER, consent(seen));
     assert!(told.contains("used already"), "{told}");
     desk.prove(new);
@@ -456,7 +462,15 @@ fn a_planned_change_whose_new_phone_is_given_up_comes_to_nothing() {
         ContactState::Verified,
         "the night is over, the day has not come"
     );
-    desk.ok(revoke(new, false));
+    let given_up = desk.ok(revoke(new, false));
+    let told: Vec<_> = given_up.notices.iter().map(|n| n.text.as_str()).collect();
+    assert!(!told.is_empty());
+    for text in told {
+        assert!(
+            text.starts_with("the contact ") && text.contains(" was given up: "),
+            "{text}"
+        );
+    }
     desk.now = day + DAY;
     desk.ok(Command::Tick);
     assert_eq!(desk.contact_state(old), ContactState::Verified);
