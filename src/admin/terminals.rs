@@ -20,6 +20,7 @@ use super::csv::{COLUMNS, export_record};
 use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
 use super::items::{Items, Told, each};
 use super::problem::{Refusal, blocking};
+use super::routes::ACCOUNT;
 use super::{Admin, Pieces, limits};
 use crate::base::{AcquirerId, TerminalId};
 use crate::binding::limit::Day;
@@ -424,6 +425,10 @@ async fn set_account(
     IfMatch(version): IfMatch,
     write: Write<NewStatus>,
 ) -> Result<Response, Refusal> {
+    // For good: by hand as well it is for those only who may say it of the account.
+    if write.body.status == AccountStatus::Closed.name() {
+        admin.permit_act(&write.caller, ACCOUNT, "close").await?;
+    }
     let (caller, dispatcher) = (write.caller.clone(), Arc::clone(&admin.dispatcher));
     let work = move |registry: &mut dyn Registry, actor: &Actor, new: NewStatus| {
         let id = acquirer_of(registry, &acquirer)?;

@@ -481,6 +481,13 @@ async fn by_hand_only_an_admin_starts_what_anybody_stops() {
         assert_eq!(boss.put(terminal, go).await, 200);
         assert_eq!(boss.put(account, verified).await, 200);
     }
+    // For good is for who may say so of an account, by hand too.
+    for (role, status) in [("risk", 403), ("operator", 200)] {
+        let (_, given) = token(&local, role).await;
+        let api = local.with(Some(&given));
+        let closed = json!({ "status": "closed" });
+        assert_eq!(api.put(account, closed).await, status, "{role}");
+    }
     world.stop(()).await;
 }
 
