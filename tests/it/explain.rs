@@ -704,7 +704,8 @@ fn what_a_message_begins_with_is_shown_beside_its_fault() {
                 continue;
             };
             *byte = 0xEE;
-            let guess = guesses(&[reading(&broken)], &[dialect.clone().into()], None).remove(0);
+            let guess =
+                guesses(&[reading(&broken)], std::slice::from_ref(&dialect), None).remove(0);
             let Some(fault) = inspect::explain(&guess, Reveal::Masked) else {
                 continue;
             };
