@@ -43,7 +43,8 @@ struct NewUnbinding {
     reason: String,
     /// Why, in words
     note: String,
-    /// When it is to begin at the earliest, in microseconds since 1970-01-01 UTC; at once when absent
+    /// When it is to begin at the earliest, in microseconds since 1970-01-01 UTC, at most ten years ahead; at once when
+    /// absent
     effective_at_us: Option<u64>,
 }
 

@@ -14,6 +14,9 @@ use crate::store::command::{Allows, MerchantsWord, Notice, UnbindStep};
 
 const KIND: &str = "unbinding";
 
+/// Furthest day of an unbinding from now, in microseconds: ten years. What is further is a mistake.
+const PLANNED_MAX: u64 = 3_653 * 86_400_000_000;
+
 impl Step<'_> {
     pub(super) fn open_unbinding(
         &mut self,
@@ -24,6 +27,10 @@ impl Step<'_> {
         effective_at: Timestamp,
     ) -> Stopped<()> {
         let held = self.open_binding_as_seen(key)?;
+        if effective_at.0 > self.now().0.saturating_add(PLANNED_MAX) {
+            let (what, problem) = ("the day of the unbinding", "is more than ten years ahead");
+            return Err(Refusal::Value { what, problem }.into());
+        }
         // Whether it could be unbound at all is said now, not after the documents.
         held.life().apply(BindingEvent::Unbind)?;
         let merchant = self.merchant_kind(held.merchant)?;

@@ -154,6 +154,15 @@ fn a_cancelled_unbinding_gives_back_the_suspension_and_every_reason() {
 fn an_unbinding_begins_at_its_time_and_not_before() {
     let mut desk = Desk::new();
     desk.active("T1", "SN1");
+    let never = Command::OpenUnbinding {
+        key: key("T1"),
+        channel: Channel::Online,
+        reason: UnbindReason::Closure,
+        note: "shop closes".into(),
+        effective_at: Timestamp(u64::MAX),
+    };
+    let told = desk.refused(MAKER, never);
+    assert!(told.contains("more than ten years ahead"), "{told}");
     let case = submitted(&mut desk);
     let impact = Box::new(desk.impact());
     desk.checked(step(case, UnbindStep::Approve(impact)));
