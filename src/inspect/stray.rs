@@ -347,13 +347,13 @@ pub(super) fn told_length(message: &Message<'_>) -> ToldLength {
     let Some(place) = &framing.header_length else {
         return ToldLength::Right;
     };
-    let (tpdu, header) = framing.parts_of(message.envelope());
+    let (_, header) = framing.parts_of(message.envelope());
     let told = header.get(place.clone()).map_or(0, |bytes| {
         bytes
             .iter()
             .fold(0_usize, |told, byte| (told << 8) | usize::from(*byte))
     });
-    match told.cmp(&message.frame().len().saturating_sub(tpdu.len())) {
+    match told.cmp(&framing.header_counts(message.frame().len())) {
         Ordering::Equal => ToldLength::Right,
         Ordering::Less => ToldLength::Less,
         Ordering::Greater => ToldLength::More,

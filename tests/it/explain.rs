@@ -1,6 +1,7 @@
 //! What `posgate message decode` makes of messages that are sound outside and broken within, or wrapped in what no
 //! dialect knows.
 
+use ::bytes::BytesMut;
 use posgate::inspect::{self, Guess, Reveal, guesses};
 use posgate::iso8583::{Dialect, Index, LengthEncoding};
 use serde_json::Value;
@@ -726,4 +727,33 @@ fn what_a_message_begins_with_is_shown_beside_its_fault() {
     }
     // Where another way to write all of it explains it better, nothing is known of what stands where.
     assert!(hidden.len() * 10 < tried, "{hidden:?} of {tried}");
+}
+
+#[test]
+fn a_header_that_says_its_length_is_shown_wherever_the_prefix_stands() {
+    let shipped = Dialect::shipped_text("visa-base-i-style").unwrap();
+    let (_, sale) = samples("visa-base-i-style", true).remove(0);
+    for place in ["first", "after-header"] {
+        for trailer in ["", "trailer = \"03\"\n"] {
+            let framing = format!("[framing]\nlength_place = \"{place}\"\n{trailer}");
+            let text = shipped.replacen("[framing]\n", &framing, 1);
+            let dialect = Dialect::parse("dialect.toml", &text).unwrap();
+            let visa = Dialect::shipped("visa-base-i-style").unwrap();
+            let mut index = Index::new();
+            let message = visa.decode(&sale[2..], &mut index).unwrap();
+            let mut out = BytesMut::new();
+            let mut writer = dialect.write(&mut out);
+            writer.envelope_default();
+            writer.mti(message.mti());
+            for de in message.content_fields().iter() {
+                writer.copy(&message, de);
+            }
+            writer.finish().unwrap();
+            let frame = &out[dialect.framing().prefix_bytes()..];
+            let mut index = Index::new();
+            let message = dialect.decode(frame, &mut index).unwrap();
+            let shown = inspect::describe(&message).envelope(Reveal::Masked);
+            assert!(!shown.header.contains('*'), "{place} {trailer}{shown:?}");
+        }
+    }
 }

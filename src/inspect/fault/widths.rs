@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::base::Counted;
-use crate::iso8583::{FieldType, Framing, Index};
+use crate::iso8583::{FieldType, Index};
 
 use super::search::{Rank, Search, offset_in};
 
@@ -99,7 +99,7 @@ impl Search<'_> {
             } else {
                 frame.drain(at.saturating_add(due)..end);
             }
-            tell_length(guess.dialect.framing(), &mut frame);
+            guess.dialect.framing().tell_length(&mut frame);
             let count = self.found.len();
             let (dialect, shift) = (self.dialect(), self.shift());
             self.consider(Rank::One, dialect, frame, shift, String::new(), None);
@@ -109,19 +109,4 @@ impl Search<'_> {
         }
         kept
     }
-}
-
-/// Writes into the header how long it and the message are, where it says that.
-fn tell_length(framing: &Framing, frame: &mut [u8]) {
-    let Some(place) = &framing.header_length else {
-        return;
-    };
-    let from = framing.header_at();
-    let length = frame.len().saturating_sub(framing.tpdu.len()).to_be_bytes();
-    let place = from.saturating_add(place.start)..from.saturating_add(place.end);
-    let Some(slots) = frame.get_mut(place) else {
-        return;
-    };
-    let own = length.iter().rev().zip(slots.iter_mut().rev());
-    own.for_each(|(byte, slot)| *slot = *byte);
 }

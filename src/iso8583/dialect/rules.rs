@@ -163,15 +163,28 @@ impl Framing {
         }
     }
 
-    /// Writes into the header of a frame how long header and message are, where the header says that.
+    /// How long header and message are in a frame of so many bytes: neither TPDU nor trailer counts, nor a length prefix
+    /// that stands between them.
+    #[must_use]
+    pub const fn header_counts(&self, frame_bytes: usize) -> usize {
+        let prefix = self
+            .envelope_bytes()
+            .saturating_sub(self.tpdu.len())
+            .saturating_sub(self.header.len());
+        frame_bytes
+            .saturating_sub(self.tpdu.len())
+            .saturating_sub(prefix)
+            .saturating_sub(self.trailer.len())
+    }
+
+    /// Writes into the header of a whole frame how long header and message are, where the header says that.
     pub fn tell_length(&self, frame: &mut [u8]) {
         let Some(place) = &self.header_length else {
             return;
         };
-        let header_at = self.header_at();
-        let bytes = frame.len().saturating_sub(header_at).to_be_bytes();
+        let bytes = self.header_counts(frame.len()).to_be_bytes();
         let last = bytes.len().saturating_sub(place.len());
-        let from = header_at.saturating_add(place.start);
+        let from = self.header_at().saturating_add(place.start);
         let slot = frame.get_mut(from..from.saturating_add(place.len()));
         if let (Some(slot), Some(bytes)) = (slot, bytes.get(last..)) {
             slot.copy_from_slice(bytes);

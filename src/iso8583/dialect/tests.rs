@@ -1061,6 +1061,24 @@ fn a_header_tells_its_length_and_swaps_its_stations() {
     writer.number(3, 0);
     writer.finish().unwrap();
     assert_eq!(header(&answer), [0, 24, 0x0C, 0x0D, 0x0A, 0x0B]);
+    // Wherever the length prefix stands, it is not counted.
+    for (place, header_at) in [("first", 7), ("after-tpdu", 7), ("after-header", 5)] {
+        let place = format!("length_bytes = 2\nlength_place = \"{place}\"");
+        let text = text.replace("length_bytes = 2", &place);
+        let dialect = Dialect::parse("d.toml", &text).unwrap();
+        let mut out = bytes::BytesMut::new();
+        let mut writer = dialect.write(&mut out);
+        writer.envelope_default();
+        writer.mti(Mti::FINANCIAL_REQUEST);
+        writer.finish().unwrap();
+        assert_eq!(out[header_at..header_at + 2], [0, 18], "{place}");
+        assert_eq!(
+            dialect
+                .framing()
+                .header_counts(out.len() - dialect.framing().prefix_bytes()),
+            18
+        );
+    }
     let check = |piece: &str, instead: &str, expect: &str| {
         let problems = Dialect::parse("d.toml", &text.replacen(piece, instead, 1)).unwrap_err();
         let found = listed(&problems);

@@ -59,11 +59,11 @@ impl Writer<'_> {
         put_bitmap(self.out, self.bitmap_at, encoding, self.fields.primary());
         let framing = self.dialect.framing();
         let begin = self.start.saturating_add(framing.prefix_bytes());
-        if let Some(frame) = self.out.get_mut(begin..self.at) {
-            framing.tell_length(frame);
-        }
         if !framing.trailer.is_empty() {
             self.put(&framing.trailer);
+        }
+        if let Some(frame) = self.out.get_mut(begin..self.at) {
+            framing.tell_length(frame);
         }
         self.announce();
     }
