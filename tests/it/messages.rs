@@ -874,7 +874,16 @@ fn what_cannot_be_read_ends_otherwise_than_what_is_broken() {
     let named = r#"{"dialect": "unionpay-pos", "mti": "0800", "fields": {"11": "1", "11": "2"}}"#;
     let (code, error) = ended(&["encode", named], b"");
     let expect = "posgate: this is no message in JSON: the key \"11\" stands there twice at line 1 column 69";
-    assert_eq!((code, error.as_str()), (Some(1), expect));
+    assert_eq!((code, error.as_str()), (Some(2), expect));
+    for nothing in ["", "[]", "{", "nofile"] {
+        let (code, error) = ended(&["encode", nothing], b"");
+        let expect = "posgate: this is no message in JSON";
+        assert_eq!(
+            (code, error.starts_with(expect)),
+            (Some(2), true),
+            "{error}"
+        );
+    }
     assert_eq!(ended(&["encode", "-d", "nosuch", named], b"").0, Some(2));
     assert_eq!(ended(&["encode", "no/such.json"], b"").0, Some(2));
 }
@@ -1106,6 +1115,23 @@ fn an_imported_file_passes_the_check() {
             "{told}"
         );
     }
+}
+
+#[test]
+fn two_dialects_of_one_name_are_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        let own = folder.path().join(name);
+        fs::create_dir(&own).unwrap();
+        let text =
+            "# A comment.\nname = \"own\"\ntitle = \"t\"\nextends = \"iso8583-1987-ascii\"\n";
+        fs::write(own.join("dialect.toml"), text).unwrap();
+    }
+    let checked = posgate(&["protocol", "check", folder.path().to_str().unwrap()], b"");
+    let told = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
+    assert_eq!(checked.status.code(), Some(2), "{told}");
+    assert!(told.contains("b/dialect.toml:2:1: error: "), "{told}");
+    assert!(told.contains("is called \"own\" too"), "{told}");
 }
 
 #[test]

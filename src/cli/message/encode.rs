@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::BytesMut;
+use serde_json::Value;
 
-use super::FOUND;
 use super::decode::next_line;
 use super::input::{Dialects, Source};
+use super::{FOUND, TROUBLE};
 use crate::cli::output;
 use crate::inspect::bytes::{to_base64, to_hex};
 use crate::inspect::{json, once};
@@ -51,13 +52,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return lines(args);
     }
     let text = args.source.read()?;
-    let written = match message(args, &text) {
+    let told = |error: &anyhow::Error, code| {
+        let told = output::guarded(&format!("{error:#}"));
+        output::error_line(format_args!("posgate: {told}"))?;
+        anyhow::Ok(ExitCode::from(code))
+    };
+    let json = match parsed(&text) {
+        Ok(json) => json,
+        Err(error) => return told(&error, TROUBLE),
+    };
+    let written = match message(args, &json) {
         Ok(written) => written,
-        Err(error) => {
-            let told = output::guarded(&format!("{error:#}"));
-            output::error_line(format_args!("posgate: {told}"))?;
-            return Ok(ExitCode::from(FOUND));
-        }
+        Err(error) => return told(&error, FOUND),
     };
     if args.raw {
         output::bytes(&written)?;
@@ -75,11 +81,20 @@ fn in_letters(args: &Args, bytes: &[u8]) -> String {
     }
 }
 
-fn message(args: &Args, text: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let json = once::parse(text).context("this is no message in JSON")?;
-    let dialect = args.dialects.of_message(json::dialect_of(&json)?)?;
+/// The JSON of a message: an object.
+fn parsed(text: &[u8]) -> anyhow::Result<Value> {
+    if !text.trim_ascii_start().starts_with(b"{") {
+        bail!(
+            "this is no message in JSON, which begins with a brace, and no name of a file that is there"
+        );
+    }
+    once::parse(text).context("this is no message in JSON")
+}
+
+fn message(args: &Args, json: &Value) -> anyhow::Result<Vec<u8>> {
+    let dialect = args.dialects.of_message(json::dialect_of(json)?)?;
     let mut out = BytesMut::new();
-    json::encode(&dialect, &json, &mut out)?;
+    json::encode(&dialect, json, &mut out)?;
     let prefix = if args.bare {
         dialect.framing().prefix_bytes()
     } else {
@@ -101,7 +116,7 @@ fn lines(args: &Args) -> anyhow::Result<ExitCode> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match message(args, &line) {
+        match parsed(&line).and_then(|json| message(args, &json)) {
             Ok(written) => out.line(&in_letters(args, &written))?,
             Err(error) => {
                 refused = true;

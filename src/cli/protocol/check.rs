@@ -38,6 +38,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for path in &args.paths {
         match dialect_files(path) {
             Ok(files) => {
+                problems.extend(named_alike(&files));
                 for file in files {
                     problems.extend(check(&file)?);
                 }
@@ -52,6 +53,41 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Dialects of one folder that have the same name: settings and `extends` could mean either.
+fn named_alike(files: &[PathBuf]) -> Vec<Problem> {
+    let mut seen: Vec<(String, &Path)> = Vec::new();
+    let mut problems = Vec::new();
+    for file in files {
+        let Ok(text) = read(
+            file,
+            limits::DOCUMENT_BYTES_MAX.try_into().unwrap_or(u64::MAX),
+        ) else {
+            continue;
+        };
+        let Some(name) = Dialect::name_in(&text) else {
+            continue;
+        };
+        match seen.iter().find(|(known, _)| *known == name) {
+            Some((_, other)) => problems.push(wrong(
+                file,
+                line_of_name(&text),
+                format!(
+                    "{} is called \"{name}\" too; settings know a dialect by its name, write another",
+                    other.display()
+                ),
+            )),
+            None => seen.push((name, file)),
+        }
+    }
+    problems
+}
+
+/// The line in which a dialect file names itself.
+fn line_of_name(text: &str) -> usize {
+    let of_name = |line: &str| line.trim_start().starts_with("name");
+    text.lines().position(of_name).map_or(1, |at| at + 1)
 }
 
 /// The dialect files that a path stands for, sorted.
@@ -131,8 +167,7 @@ fn other_folder(file: &Path, name: &str, text: &str) -> Option<Problem> {
     if file_name != "dialect.toml" || folder == name {
         return None;
     }
-    let of_name = |line: &str| line.trim_start().starts_with("name");
-    let line = text.lines().position(of_name).map_or(1, |at| at + 1);
+    let line = line_of_name(text);
     let message = format!(
         "name is \"{name}\" and the folder is {folder}; settings know the dialect by its name"
     );
