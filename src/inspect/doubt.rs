@@ -3,26 +3,65 @@
 use crate::iso8583::{Exposure, FieldType, Message};
 
 use super::bytes::to_hex;
+use super::stray::{ToldLength, told_length};
 
 /// A field whose value is well formed and probably another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// Data element.
+    /// Data element; 0 for the header.
     pub field: u8,
     /// Why, and what the dialect file would say for the other reading.
     pub text: String,
 }
 
-/// The doubtful fields of a message, ascending.
+impl Doubt {
+    /// What is doubtful, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.field {
+            0 => "header".to_owned(),
+            de => format!("DE{de}"),
+        }
+    }
+
+    /// The same for programs: the number of a field, or `header`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self.field {
+            0 => "header".to_owned(),
+            de => de.to_string(),
+        }
+    }
+}
+
+/// What is doubtful in a message: the header, then fields, ascending.
 #[must_use]
 pub fn doubts(message: &Message<'_>) -> Vec<Doubt> {
+    let header = other_length(message).into_iter();
     let fields = message.content_fields().iter();
     let doubt = |de| {
         odd_nibble(message, de)
             .or_else(|| no_time(message, de))
             .or_else(|| other_characters(message, de))
     };
-    fields.filter_map(doubt).collect()
+    header.chain(fields.filter_map(doubt)).collect()
+}
+
+/// A header that says another length than there is.
+fn other_length(message: &Message<'_>) -> Option<Doubt> {
+    if told_length(message) == ToldLength::Right {
+        return None;
+    }
+    let framing = message.dialect().framing();
+    let place = framing.header_length.as_ref()?;
+    let bytes = framing.header_counts(message.frame().len());
+    // What stands there instead may be anything.
+    let text = format!(
+        "what begins with its byte {} is not the length of header and message, {bytes} bytes: perhaps it is no header, and \
+         is shown with `--unmask` only",
+        place.start.saturating_add(1)
+    );
+    Some(Doubt { field: 0, text })
 }
 
 /// A time, date or expiry date that is none: perhaps another field stands there.

@@ -344,15 +344,9 @@ pub(super) enum ToldLength {
 /// See [`ToldLength`].
 pub(super) fn told_length(message: &Message<'_>) -> ToldLength {
     let framing = message.dialect().framing();
-    let Some(place) = &framing.header_length else {
+    let Some(told) = framing.header_told(message.envelope()) else {
         return ToldLength::Right;
     };
-    let (_, header) = framing.parts_of(message.envelope());
-    let told = header.get(place.clone()).map_or(0, |bytes| {
-        bytes
-            .iter()
-            .fold(0_usize, |told, byte| (told << 8) | usize::from(*byte))
-    });
     match told.cmp(&framing.header_counts(message.frame().len())) {
         Ordering::Equal => ToldLength::Right,
         Ordering::Less => ToldLength::Less,

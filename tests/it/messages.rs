@@ -1118,6 +1118,35 @@ fn an_imported_file_passes_the_check() {
 }
 
 #[test]
+fn a_header_that_says_another_length_is_doubtful() {
+    let (_, mut sale) = samples("visa-base-i-style", true).remove(0);
+    let decode = |bytes: &[u8], more: &[&str]| {
+        let hex = bytes::to_hex(bytes);
+        let args = [
+            &["message", "decode", "-d", "visa-base-i-style", &hex],
+            more,
+        ]
+        .concat();
+        out(&posgate(&args, b""))
+    };
+    let bytes = sale.len() - 2;
+    let sound = decode(&sale, &[]);
+    assert!(!sound.contains("doubtful"), "{sound}");
+    // Behind the length prefix: header length, flag and format, text format.
+    sale[5..7].copy_from_slice(&[0x27, 0x0F]);
+    let told = decode(&sale, &[]);
+    let expect = format!(
+        "doubtful: header: what begins with its byte 4 is not the length of header and message, {bytes} bytes"
+    );
+    assert!(told.contains(&expect), "{told}");
+    let json = decode(&sale, &["-o", "json"]);
+    assert!(
+        json.contains(r#""field":"header""#) || json.contains(r#""field": "header""#),
+        "{json}"
+    );
+}
+
+#[test]
 fn two_dialects_of_one_name_are_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a", "b"] {

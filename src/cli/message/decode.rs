@@ -262,8 +262,7 @@ impl Serialize for TakenJson<'_> {
 }
 
 fn doubtful(doubts: &[Doubt]) -> Vec<serde_json::Value> {
-    let one =
-        |doubt: &Doubt| serde_json::json!({ "field": doubt.field.to_string(), "text": doubt.text });
+    let one = |doubt: &Doubt| serde_json::json!({ "field": doubt.key(), "text": doubt.text });
     doubts.iter().map(one).collect()
 }
 

@@ -100,7 +100,7 @@ pub(super) fn lines(description: &Description, layout: Layout, look: Look) -> Ve
 pub(super) fn doubts(doubts: &[Doubt]) -> Vec<String> {
     let told = doubts
         .iter()
-        .map(|doubt| format!("doubtful: DE{}: {}", doubt.field, doubt.text));
+        .map(|doubt| format!("doubtful: {}: {}", doubt.place(), doubt.text));
     let blank = (!doubts.is_empty()).then(String::new);
     blank.into_iter().chain(told).collect()
 }

@@ -177,6 +177,15 @@ impl Framing {
             .saturating_sub(self.trailer.len())
     }
 
+    /// How long header and message are as the header of an envelope says; `None` where headers do not say that.
+    #[must_use]
+    pub fn header_told(&self, envelope: &[u8]) -> Option<usize> {
+        let place = self.header_length.clone()?;
+        let (_, header) = self.parts_of(envelope);
+        let bytes = header.get(place)?.iter();
+        Some(bytes.fold(0, |told, byte| (told << 8) | usize::from(*byte)))
+    }
+
     /// Writes into the header of a whole frame how long header and message are, where the header says that.
     pub fn tell_length(&self, frame: &mut [u8]) {
         let Some(place) = &self.header_length else {
