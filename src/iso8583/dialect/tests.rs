@@ -679,13 +679,15 @@ fn mistakes_in_framing_have_their_place() {
     );
 }
 
+/// As `check`, and nothing else is told.
+fn once(piece: &str, instead: &str, expect: &str) {
+    let found = reported(piece, instead);
+    assert!(found.contains(expect), "{expect:?} is not in{found}");
+    assert_eq!(found.lines().count(), 2, "{found}");
+}
+
 #[test]
 fn words_that_are_nearly_right_are_told_once_and_with_the_right_one() {
-    let once = |piece: &str, instead: &str, expect: &str| {
-        let found = reported(piece, instead);
-        assert!(found.contains(expect), "{expect:?} is not in{found}");
-        assert_eq!(found.lines().count(), 2, "{found}");
-    };
     once(
         "\ncount-limit = \"65\"",
         "\ncont-limit = \"65\"",
@@ -710,11 +712,6 @@ fn words_that_are_nearly_right_are_told_once_and_with_the_right_one() {
 
 #[test]
 fn what_names_an_original_is_as_wide_as_what_it_names() {
-    let once = |piece: &str, instead: &str, expect: &str| {
-        let found = reported(piece, instead);
-        assert!(found.contains(expect), "{expect:?} is not in{found}");
-        assert_eq!(found.lines().count(), 2, "{found}");
-    };
     once(
         "date = \"61.3\"",
         "date = \"61.5\"",
