@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::fixture::{Setup, UNIONPAY, World, eventually};
-use super::wire::PATIENCE;
+use super::wire::{PATIENCE, SILENCE};
 
 /// A gateway whose fleet trades while the test does something else.
 pub(super) struct Trading {
@@ -94,7 +94,7 @@ fn nonsense() -> Vec<Vec<u8>> {
 async fn nonsense_on_the_tls_port_harms_nobody() {
     let setup = Setup {
         tls: true,
-        handshake_timeout: Duration::from_millis(500),
+        handshake_timeout: SILENCE,
         ..Setup::new()
     };
     let trading = trading(setup).await;
@@ -114,7 +114,7 @@ async fn nonsense_on_the_tls_port_harms_nobody() {
 #[tokio::test]
 async fn nonsense_on_the_plain_port_harms_nobody() {
     let mut setup = Setup::new();
-    setup.session.frame_timeout = Duration::from_millis(500);
+    setup.session.frame_timeout = SILENCE;
     let trading = trading(setup).await;
     let world = &trading.world;
     for bytes in nonsense() {

@@ -14,7 +14,7 @@ use posgate::sim::rules::{Faults, Rules};
 use posgate::switch::StanPolicy;
 
 use super::fixture::{PAN, SHOP, Setup, World, eventually};
-use super::wire::{Draft, PATIENCE, Seen, Wire};
+use super::wire::{Draft, PATIENCE, SILENCE, Seen, Wire};
 
 const TERMINALS: u32 = 8;
 
@@ -202,7 +202,7 @@ async fn link_of_1993(world: &World) -> Wire {
 #[tokio::test]
 async fn what_nobody_answers_in_1993_is_undone_in_its_own_words_also_after_a_restart() {
     let setup = || Setup {
-        timeout: Duration::from_millis(250),
+        timeout: SILENCE,
         ..Setup::speaking("iso8583-1993-ascii")
     };
     let world = setup().start().await;

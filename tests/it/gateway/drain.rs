@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use super::abuse::trading;
 use super::fixture::Setup;
-use super::wire::PATIENCE;
+use super::wire::{PATIENCE, SILENCE};
 
 #[tokio::test]
 async fn a_drain_finishes_what_is_in_flight_and_takes_no_more() {
@@ -88,7 +88,7 @@ async fn a_drain_under_a_fleet_loses_no_request_that_was_taken() {
 async fn a_drain_waits_for_what_is_owed_as_long_as_one_sending_takes() {
     for acknowledged in [true, false] {
         let setup = Setup {
-            timeout: Duration::from_millis(700),
+            timeout: SILENCE,
             ..Setup::new()
         };
         let (world, mut link) = setup.start_with_link().await;
@@ -108,7 +108,7 @@ async fn a_drain_waits_for_what_is_owed_as_long_as_one_sending_takes() {
         let ended = tokio::time::timeout(PATIENCE / 2, async { tokio::join!(drained, host) });
         let (finished, ()) = ended.await.expect("it waits for what nobody answers");
         assert!(finished, "what is owed is durable");
-        let waited = clock.now().since(began) >= Duration::from_millis(700);
+        let waited = clock.now().since(began) >= SILENCE;
         assert_eq!(waited, !acknowledged);
     }
 }

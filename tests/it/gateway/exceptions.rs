@@ -12,12 +12,12 @@ use super::fixture::{
     ISO, PAN, Setup, Stored, Till, UNIONPAY, World, counting_link, eventually, journal_of,
 };
 use super::inquiries::{posgate, said, write_config};
-use super::wire::{PATIENCE, Seen, Wire};
+use super::wire::{PATIENCE, SILENCE, Seen, Wire};
 
 /// What is owed is sent once and then parked.
 fn impatient(dialect: &'static str) -> Setup {
     Setup {
-        timeout: Duration::from_millis(100),
+        timeout: SILENCE,
         attempts_max: 1,
         ..Setup::speaking(dialect)
     }

@@ -7,11 +7,12 @@ use posgate::store::{OutcomeKind, Record};
 use posgate::switch::StoreKeeping;
 
 use super::fixture::{Setup, eventually, journal_of};
+use super::wire::SILENCE;
 
 #[tokio::test]
 async fn what_is_done_goes_and_what_is_owed_stays() {
     let setup = Setup {
-        timeout: Duration::from_millis(250),
+        timeout: SILENCE,
         ..Setup::new()
     };
     let (world, mut link) = setup.start_with_link().await;

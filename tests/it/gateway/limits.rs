@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{Bound, ISO, SHOP, Setup, Till, UNIONPAY, World, counting_link, eventually};
 use super::story::{LI, Story, WANG};
-use super::wire::{Draft, Wire};
+use super::wire::{Draft, SILENCE, Wire};
 
 /// So much and so many on a day.
 fn daily(amount: Option<u64>, count: Option<u64>) -> Limits {
@@ -143,7 +143,7 @@ async fn of_two_in_flight_that_do_not_fit_together_one_passes() {
 #[tokio::test]
 async fn what_nobody_answered_is_free_when_its_reversal_is_owed() {
     let setup = Setup {
-        timeout: std::time::Duration::from_millis(200),
+        timeout: SILENCE,
         ..Setup::new()
     };
     let (world, mut link) = setup.start_with_link().await;

@@ -1,10 +1,9 @@
 //! Answers in dialects that name the fields by which they are matched.
 
-use std::time::Duration;
-
 use posgate::switch::StanPolicy;
 
 use super::fixture::{ISO, Setup, eventually};
+use super::wire::SILENCE;
 
 const ANOTHER_TIME: &str = "1122101501";
 
@@ -86,7 +85,7 @@ match = [7, 11]
 #[tokio::test]
 async fn a_reversal_ends_only_with_an_answer_that_is_matched_by_the_fields_of_its_class() {
     let setup = Setup {
-        timeout: Duration::from_millis(250),
+        timeout: SILENCE,
         amended: r#"
 [[message_type]]
 name = "reversal answer"
@@ -115,7 +114,7 @@ match = [7, 11, 41]
 #[tokio::test]
 async fn a_repeat_ends_only_with_an_answer_that_is_matched_by_the_fields_of_its_class() {
     let setup = Setup {
-        timeout: Duration::from_millis(250),
+        timeout: SILENCE,
         amended: r#"
 [[message_type]]
 name = "answer"

@@ -16,7 +16,7 @@ use super::admin::Api;
 use super::fixture::{Bound, ISO, PAN, SHOP, Setup, UNIONPAY, World, counting_link, eventually};
 use super::second_person::caller;
 use super::settlement::local_today;
-use super::wire::{Draft, Seen, Wire};
+use super::wire::{Draft, SILENCE, Seen, Wire};
 
 /// A gateway, two members of staff, and the number of an approved sale of 10.00 of the first terminal.
 struct Shop {
@@ -289,7 +289,7 @@ async fn what_is_suspended_held_or_not_standing_is_not_refunded_by_staff_either(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refund_of_staff_that_nobody_answers_is_repeated_until_it_is() {
     let mut shop = Shop::open(Setup {
-        timeout: Duration::from_millis(400),
+        timeout: SILENCE,
         ..Setup::new()
     })
     .await;

@@ -1,16 +1,14 @@
 //! What must be undone: owed by silence, asked for by the terminal, met by both, of originals unknown.
 
-use std::time::Duration;
-
 use posgate::store::Record;
 
 use super::fixture::{GROUP_TPDU, ISO, PAN, Setup, UNIONPAY, World, eventually, journal_of};
-use super::wire::{Seen, Wire};
+use super::wire::{SILENCE, Seen, Wire};
 
 /// A deadline that the test lets pass.
 fn impatient(dialect: &'static str) -> Setup {
     Setup {
-        timeout: Duration::from_millis(250),
+        timeout: SILENCE,
         ..Setup::speaking(dialect)
     }
 }

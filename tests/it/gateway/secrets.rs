@@ -1,19 +1,17 @@
 //! What is on the disk afterwards: intents before outcomes, and nothing secret.
 
-use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
 use posgate::iso8583::{Dialect, Exposure, Field, FieldType, Item, ItemValue};
 use posgate::store::{OutcomeKind, Record};
 use posgate::switch::StanPolicy;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use super::admin::Api;
 use super::fixture::{
     ISO, PAN, PIN_BLOCK, SHOP, Setup, TRACK2, UNIONPAY, Who, World, eventually, journal_of,
 };
 use super::serving::Place;
-use super::wire::{Draft, Wire};
+use super::wire::{Draft, SILENCE, Wire};
 
 fn packed(digits: &str, shift: usize) -> Vec<u8> {
     let nibble = |c: u8| if c == b'=' { 0xD } else { c - b'0' };
@@ -92,7 +90,7 @@ fn a_sale_on_the_wire_holds_every_secret() {
 async fn intents_come_before_outcomes_and_no_card_data_is_on_the_disk() {
     for dialect in [UNIONPAY, ISO] {
         let setup = Setup {
-            timeout: Duration::from_millis(300),
+            timeout: SILENCE,
             ..Setup::speaking(dialect)
         };
         let (world, mut link) = setup.start_with_link().await;
@@ -303,7 +301,7 @@ async fn nothing_that_a_dialect_hides_is_stored_shown_or_exported() {
             continue;
         }
         let setup = Setup {
-            timeout: Duration::from_millis(300),
+            timeout: SILENCE,
             stan: match name.ends_with("-style") {
                 true => StanPolicy::Own,
                 false => StanPolicy::Pass,
@@ -373,7 +371,7 @@ async fn what_is_sealed_comes_back_in_a_repeat_after_a_crash_and_is_in_no_file_l
     let text = std::fs::read_to_string(&config).unwrap();
     let text = text.replace(
         "dialect = \"unionpay-pos\"\naddresses",
-        "timeout = \"1s\"\ndialect = \"unionpay-pos\"\naddresses",
+        "timeout = \"2s\"\ndialect = \"unionpay-pos\"\naddresses",
     );
     std::fs::write(&config, text + "[log]\nlevel = \"trace\"\n").unwrap();
     let (serving, mut link) = place.serve(&[]).await;

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use super::admin::Api;
 use super::fixture::{Bound, SHOP, Setup, Stored, UNIONPAY, World, eventually, journal_of};
 use super::inquiries::{said, write_config};
-use super::wire::Wire;
 use super::wire::{Draft, PATIENCE};
+use super::wire::{SILENCE, Wire};
 
 const TERMINALS: u32 = 8;
 
@@ -306,7 +306,7 @@ async fn the_settlement_file_equals_the_journal_to_the_cent() {
     // A second life with an upstream in the test's hands leaves what is open, owed, unanswered and held.
     let setup = Setup {
         stored: Some(stored),
-        timeout: Duration::from_millis(300),
+        timeout: SILENCE,
         terminals: 0,
         ..Setup::new()
     };

@@ -1,11 +1,9 @@
 //! A group that counts by itself: the upstream sees its STANs, the terminal its own, on every way.
 
-use std::time::Duration;
-
 use posgate::switch::StanPolicy;
 
 use super::fixture::{ISO, Setup, Till, UNIONPAY, counting_link, eventually};
-use super::wire::{Seen, Wire};
+use super::wire::{SILENCE, Seen, Wire};
 
 fn counting(dialect: &'static str) -> Setup {
     Setup {
@@ -92,7 +90,7 @@ async fn a_void_names_its_original_by_the_groups_stan_for_as_long_as_it_is_store
 async fn silence_is_told_and_undone_each_in_its_own_numbers() {
     for dialect in [UNIONPAY, ISO] {
         let setup = Setup {
-            timeout: Duration::from_millis(250),
+            timeout: SILENCE,
             ..counting(dialect)
         };
         let world = setup.start().await;
@@ -167,7 +165,7 @@ async fn a_reversal_owed_before_a_restart_is_sent_after_it() {
         let setup = |stored| Setup {
             stan: policy,
             stored,
-            timeout: Duration::from_millis(250),
+            timeout: SILENCE,
             ..Setup::speaking(UNIONPAY)
         };
         let world = setup(None).start().await;

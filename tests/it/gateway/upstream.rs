@@ -1,9 +1,7 @@
 //! Upstreams that answer in any order, twice, too late, wrongly, or not at all.
 
-use std::time::Duration;
-
 use super::fixture::{ISO, Setup, UNIONPAY, eventually, journal_of};
-use super::wire::Seen;
+use super::wire::{SILENCE, Seen};
 use posgate::store::{OutcomeKind, Record};
 
 #[tokio::test]
@@ -149,7 +147,7 @@ async fn requests_on_a_lost_link_get_98_and_are_undone_on_the_next() {
 #[tokio::test]
 async fn a_refused_or_unanswered_sign_on_is_tried_again() {
     let setup = Setup {
-        answer_timeout: Duration::from_millis(300),
+        answer_timeout: SILENCE,
         ..Setup::new()
     };
     let world = setup.start().await;

@@ -12,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// How long anything may take that should happen at once.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A deadline that a test lets pass, and keeps elsewhere: longer than a busy machine's disk stalls.
+pub(super) const SILENCE: Duration = Duration::from_millis(1_500);
+
 /// A message to be written. Digits and text as ASCII, binary fields as bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
