@@ -431,6 +431,12 @@ fn a_wrong_prefix_before_a_whole_message_is_told() {
             "the length prefix is wrong: what is there decodes to its end",
         );
     }
+    for less in [1_u16, 2] {
+        let mut bytes = sale("unionpay-pos");
+        let length = u16::try_from(bytes.len() - 2).unwrap() - less;
+        bytes[..2].copy_from_slice(&length.to_be_bytes());
+        check_cause("unionpay-pos", &bytes, "the length prefix is wrong");
+    }
 }
 
 #[test]
@@ -601,6 +607,43 @@ fn one_field_that_is_written_otherwise_is_told() {
     let mut letter = sale_pos.clone();
     letter[amount] = 0x0A;
     check_cause("unionpay-pos", &letter, "only the value of DE4 is wrong");
+}
+
+#[test]
+fn a_fixed_field_that_is_a_byte_too_short_or_too_long_is_named() {
+    let mut sale_pos = sale("unionpay-pos").split_off(2);
+    // A card number with the right check digit is not in doubt.
+    let check_digit = [0x00, 0x01, 0x80];
+    let card = sale_pos.windows(3).position(|at| at == check_digit);
+    sale_pos[card.unwrap() + 2] = 0x20;
+    let sale_pos = sale_pos;
+    let amount = [0x00, 0x00, 0x00, 0x01, 0x23, 0x45];
+    let at = |piece: &[u8]| {
+        let found = sale_pos.windows(piece.len()).position(|at| at == piece);
+        found.unwrap()
+    };
+    let mut short = sale_pos.clone();
+    short.remove(at(&amount));
+    check_cause(
+        "unionpay-pos",
+        &framed(&short),
+        "DE4: 5 bytes stand there, 6 are due; or",
+    );
+    let mut long = sale_pos.clone();
+    long.insert(at(&amount), 0x00);
+    check_cause(
+        "unionpay-pos",
+        &framed(&long),
+        "DE4: 7 bytes stand there, 6 are due; or",
+    );
+    let mut currency = sale_pos.clone();
+    let from = at(b"156");
+    currency.splice(from..from + 3, [0x01, 0x56]);
+    check_cause(
+        "unionpay-pos",
+        &framed(&currency),
+        "DE49: digits stand there, packed two a byte, where text is due",
+    );
 }
 
 #[test]

@@ -23,6 +23,10 @@ const PREFIX_BYTES_MAX: usize = 6;
 /// Most bytes before a message that are tried to be left out.
 const LEAD_BYTES_MAX: usize = 32;
 
+/// What is told of a length prefix that is wrong, when it is not known how.
+pub(super) const WRONG_PREFIX: &str =
+    "the length prefix is wrong: what is there decodes to its end";
+
 /// Begins a message on serial lines.
 const STX: u8 = 0x02;
 
@@ -84,6 +88,20 @@ impl Search<'_> {
                 self.behind_prefix(bytes, &looks, None);
             }
         }
+        // A way that has a name says more.
+        self.short_prefix();
+    }
+
+    /// A length prefix that announces less than the message is: with the bytes behind it the message is whole.
+    fn short_prefix(&mut self) {
+        let (Some(PrefixFault::LeftOver { .. }), Some(at), Some(_)) =
+            (self.guess.prefix, self.guess.frame_at, self.guess.error)
+        else {
+            return;
+        };
+        let (dialect, frame) = (self.dialect(), self.behind(at));
+        let text = WRONG_PREFIX.to_owned();
+        self.consider(Rank::Around, dialect, frame, signed(at), text, None);
     }
 
     /// Takes what stands behind a prefix of so many bytes, with the headers that may be missing.

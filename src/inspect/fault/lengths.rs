@@ -34,6 +34,8 @@ impl Search<'_> {
         let last =
             broken == Some(de) && announced_behind(&guess.dialect, &guess.frame, de).is_none();
         let Declared { at, bytes, units } = declared;
+        // A card number that is right as it stands has its length.
+        let right = de == guess.dialect.roles().pan && has_check_digit(&message);
         // Two digits a byte: more cannot be there.
         let most = u16::try_from(guess.frame.len().saturating_mul(2)).unwrap_or(LENGTH_MAX);
         for other in 0..=most.min(LENGTH_MAX) {
@@ -60,6 +62,7 @@ impl Search<'_> {
             slots.copy_from_slice(&prefix);
             let checked = de == guess.dialect.roles().pan && checks(&guess.dialect, &frame);
             let (rank, text) = match (meant, units) {
+                (Some(meant), _) if right && !checked => (Rank::Chance, meant),
                 (Some(meant), _) => (Rank::Named, meant),
                 (None, Some(units)) if checked => (
                     Rank::Named,
@@ -152,8 +155,12 @@ impl Search<'_> {
 fn checks(dialect: &Dialect, frame: &[u8]) -> bool {
     let mut index = Index::new();
     let (message, error) = dialect.decode_partial(frame, &mut index);
-    let pan = message.as_ref().and_then(Message::pan);
-    error.is_none() && pan.is_some_and(|pan| pan.expose().len() >= 12 && luhn(pan.expose()))
+    error.is_none() && message.as_ref().is_some_and(has_check_digit)
+}
+
+fn has_check_digit(message: &Message<'_>) -> bool {
+    let pan = message.pan();
+    pan.is_some_and(|pan| pan.expose().len() >= 12 && luhn(pan.expose()))
 }
 
 /// A length prefix in a frame.

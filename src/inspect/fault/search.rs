@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::base::Counted;
 use crate::iso8583::{DecodeError, Dialect, Field, Index, Message};
 
+use super::around::WRONG_PREFIX;
 use super::lengths::announced_behind;
 use super::{CAUSES_MAX, Cause, is_cardless};
 use crate::inspect::bytes::Notation;
@@ -295,9 +296,7 @@ impl<'g> Search<'g> {
         };
         let at_least = |missing: usize| format!("{}, or more", more(missing));
         let text = match (self.guess.prefix, self.guess.error) {
-            (Some(PrefixFault::CutOff { .. }), None) => {
-                "the length prefix is wrong: what is there decodes to its end".to_owned()
-            }
+            (Some(PrefixFault::CutOff { .. }), None) => WRONG_PREFIX.to_owned(),
             (Some(PrefixFault::CutOff { missing }), _) => more(missing),
             (Some(PrefixFault::LeftOver { bytes }), None) => left_over(bytes),
             (

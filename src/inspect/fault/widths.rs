@@ -1,9 +1,11 @@
-//! A fixed field that was sent shorter or longer than it is: an id without the spaces that fill it.
+//! A fixed field that was sent shorter or longer than it is: an id without the spaces that fill it, an amount of ten
+//! digits.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use crate::base::Counted;
-use crate::iso8583::{FieldType, Index};
+use crate::iso8583::{FieldType, Index, Variation};
 
 use super::search::{Rank, Search, offset_in};
 
@@ -12,22 +14,35 @@ use super::search::{Rank, Search, offset_in};
 const SHORT_MAX: usize = 8;
 const LONG_MAX: usize = 2;
 
+/// Most fields that are named beside the likeliest.
+const OTHERS_MAX: usize = 3;
+
 /// A field that explains it, and what it is like then.
 struct Short {
     de: u8,
     there: usize,
     due: usize,
+    /// What it is counted in.
+    unit: &'static str,
 }
 
 impl Search<'_> {
-    /// One fixed field of letters that is not as long as it must be.
+    /// One fixed field that is not as long as it must be.
     pub(super) fn widths(&mut self) {
+        self.likeliest_width(Self::letters_of);
+        self.likeliest_width(Self::digits_of);
+        for de in self.suspects() {
+            self.packed_text(de);
+        }
+    }
+
+    /// Of the fields that explain it by their width keeps the one that makes most sense, and names those that make as
+    /// much.
+    fn likeliest_width(&mut self, widths_of: fn(&mut Self, u8) -> Vec<Short>) {
         let before = self.found.len();
         let mut tried = Vec::new();
         for de in self.suspects() {
-            for short in self.width_of(de) {
-                tried.push(short);
-            }
+            tried.extend(widths_of(self, de));
         }
         let found = self.found.split_off(before);
         let Some(best) = found.iter().map(|found| found.score).max() else {
@@ -39,19 +54,26 @@ impl Search<'_> {
             .zip(tried)
             .filter(|(found, _)| found.score == best)
             .collect();
-        // A terminal id without what fills it is met most often.
-        let terminal = self.guess.dialect.roles().terminal;
-        likeliest.sort_by_key(|(_, short)| (short.de != terminal, Reverse(short.de)));
+        // A terminal id without what fills it is met most often, and an amount of other digits.
+        let roles = self.guess.dialect.roles();
+        let usual = |de: u8| de != roles.terminal && de != roles.amount;
+        likeliest.sort_by_key(|(_, short)| (usual(short.de), Reverse(short.de)));
         let others: Vec<_> = likeliest
             .iter()
             .skip(1)
+            .take(OTHERS_MAX)
             .map(|(_, other)| format!("DE{}", other.de))
             .collect();
         let Some((mut found, short)) = likeliest.into_iter().next() else {
             return;
         };
-        let Short { de, there, due } = short;
-        let what = Counted(there, "character").that("stands", "stand");
+        let Short {
+            de,
+            there,
+            due,
+            unit,
+        } = short;
+        let what = Counted(there, unit).that("stands", "stand");
         found.cause.text = format!("DE{de}: {what} there, {due} are due");
         if !others.is_empty() {
             let others = others.join(" or ");
@@ -63,8 +85,51 @@ impl Search<'_> {
         self.found.push(found);
     }
 
-    /// Tries a field in each width; gives those that were kept, in their order.
-    fn width_of(&mut self, de: u8) -> Vec<Short> {
+    /// Tries a field of digits or bytes with a byte less and one more.
+    fn digits_of(&mut self, de: u8) -> Vec<Short> {
+        let dialect = &*self.guess.dialect;
+        let Some(due) = dialect.fixed_bytes(de) else {
+            return Vec::new();
+        };
+        let mut kept = Vec::new();
+        for more in [-1, 1] {
+            let (Some(varied), Some(there)) = (
+                dialect.varied(&[Variation::Width(de, more)]),
+                due.checked_add_signed(more.into()),
+            ) else {
+                continue;
+            };
+            let (frame, shift) = (self.guess.frame.clone(), self.shift());
+            let count = self.found.len();
+            let dialect = Cow::Owned(varied);
+            self.consider(Rank::One, dialect, frame, shift, String::new(), None);
+            if let Some(found) = self.found.get_mut(count) {
+                found.resized = true;
+                kept.push(Short {
+                    de,
+                    there,
+                    due,
+                    unit: "byte",
+                });
+            }
+        }
+        kept
+    }
+
+    /// Digits, two a byte, where text is due: a currency in two bytes.
+    fn packed_text(&mut self, de: u8) {
+        let Some(varied) = self.guess.dialect.varied(&[Variation::PackedText(de)]) else {
+            return;
+        };
+        let (frame, shift) = (self.guess.frame.clone(), self.shift());
+        let text = format!("DE{de}: digits stand there, packed two a byte, where text is due");
+        let remedy = format!("in [fields]: {de} = {{ …, type = \"n\", digits = \"packed\" }}");
+        let dialect = Cow::Owned(varied);
+        self.consider(Rank::One, dialect, frame, shift, text, Some(remedy));
+    }
+
+    /// Tries a field of letters in each width; gives those that were kept, in their order.
+    fn letters_of(&mut self, de: u8) -> Vec<Short> {
         let guess = self.guess;
         let Some(field) = guess.dialect.field(de) else {
             return Vec::new();
@@ -104,7 +169,12 @@ impl Search<'_> {
             let (dialect, shift) = (self.dialect(), self.shift());
             self.consider(Rank::One, dialect, frame, shift, String::new(), None);
             if self.found.len() > count {
-                kept.push(Short { de, there, due });
+                kept.push(Short {
+                    de,
+                    there,
+                    due,
+                    unit: "character",
+                });
             }
         }
         kept

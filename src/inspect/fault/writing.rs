@@ -276,7 +276,14 @@ impl<'g> Search<'g> {
                     continue;
                 }
                 let remedy = format!("in [fields]: {de} = {{ …, {remedy} }}");
+                let count = self.found.len();
                 self.vary(Rank::One, &[variation], text, Some(remedy));
+                if let Some(found) = self.found.get_mut(count)
+                    && matches!(variation, Variation::LengthDigits(_, 2 | 3))
+                    && !is_full(found, de)
+                {
+                    found.rank = Rank::Chance;
+                }
             }
         }
     }
@@ -354,4 +361,15 @@ impl<'g> Search<'g> {
         }
         self.found.extend(best.map(|(_, _, found)| found));
     }
+}
+
+/// Whether a field has all that it may hold: what is said of the length of one that the dialect has without a length
+/// prefix may be chance else.
+fn is_full(found: &Found<'_>, de: u8) -> bool {
+    let mut index = Index::new();
+    let (message, _) = found.dialect.decode_partial(&found.frame, &mut index);
+    let units = message.and_then(|message| message.length(de));
+    let field = found.dialect.field(de);
+    let fixed = field.is_some_and(|field| !field.variable);
+    !fixed || units == field.map(|field| usize::from(field.max))
 }

@@ -62,6 +62,10 @@ pub enum Variation {
     Pad(Scope),
     /// A field's length prefix has so many digits; none at all with 0.
     LengthDigits(u8, u8),
+    /// A fixed field of digits or bytes takes so many bytes more, or fewer.
+    Width(u8, i16),
+    /// A fixed field of text holds digits, packed two a byte.
+    PackedText(u8),
 }
 
 impl Dialect {
@@ -142,6 +146,23 @@ impl Dialect {
                     Some(FieldSpec::new(spec.kind, prefix, spec.pad, spec.max))
                 })
             }
+            Variation::Width(de, more) => self.respecify(|field, spec| {
+                let sized = matches!(field.kind, FieldType::Numeric | FieldType::Binary);
+                if field.number != de || !sized || spec.prefix != Prefix::Fixed {
+                    return Some(*spec);
+                }
+                let units = if spec.kind.is_packed() { 2 } else { 1 };
+                let max = spec.max.checked_add_signed(more.checked_mul(units)?)?;
+                (max > 0).then(|| FieldSpec::new(spec.kind, spec.prefix, spec.pad, max))
+            }),
+            Variation::PackedText(de) => self.respecify(|field, spec| {
+                let text = matches!(field.kind, FieldType::Alphanumeric | FieldType::Text);
+                if field.number != de || !text || spec.prefix != Prefix::Fixed {
+                    return Some(*spec);
+                }
+                let (kind, pad) = (Kind::PackedDigits, Pad::Left);
+                Some(FieldSpec::new(kind, spec.prefix, pad, spec.max))
+            }),
         }
     }
 
@@ -166,6 +187,13 @@ impl Dialect {
             Kind::EbcdicAlphanumeric | Kind::EbcdicText => Some(ebcdic::byte(b' ')),
             _ => None,
         }
+    }
+
+    /// Bytes of a fixed field on the wire; `None` for a variable one and one that the dialect does not have.
+    #[must_use]
+    pub fn fixed_bytes(&self, de: u8) -> Option<usize> {
+        let bytes = self.table.spec(de).fixed_content();
+        (bytes > 0).then_some(bytes)
     }
 
     /// Where the bitmap begins in a frame, the bytes that one takes, and whether it is binary. `None` where it is
