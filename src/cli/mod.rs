@@ -12,6 +12,7 @@ pub mod check;
 mod client;
 pub mod contact;
 pub mod demo;
+mod dialects;
 pub mod dispute;
 pub mod exception;
 pub mod host;

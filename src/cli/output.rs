@@ -26,6 +26,25 @@ pub(super) fn unless_unread(problem: anyhow::Error) -> anyhow::Result<ExitCode> 
     Err(problem)
 }
 
+/// Exit code of commands on files when there is nothing to look at: a file that cannot be read, a dialect that nobody
+/// knows.
+pub(super) const TROUBLE: u8 = 2;
+
+/// What a command on files ends with: a problem is told on standard error, and is [`TROUBLE`].
+///
+/// # Errors
+/// When nothing can be written.
+pub(super) fn or_trouble(ended: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    ended.or_else(|error| match unless_unread(error) {
+        Ok(ended) => Ok(ended),
+        Err(error) => {
+            let told = guarded(&format!("{error:#}"));
+            error_line(format_args!("posgate: {told}"))?;
+            Ok(ExitCode::from(TROUBLE))
+        }
+    })
+}
+
 /// Standard output. That nobody reads it is told from every other closed connection.
 #[derive(Debug)]
 pub(super) struct Standard(io::StdoutLock<'static>);

@@ -144,7 +144,9 @@ pub fn describe(message: &Message<'_>) -> Description {
     let has = message.content_fields();
     let fields = message.content_fields().iter().filter_map(|de| {
         let field = dialect.field(de)?;
-        Some(element(dialect, field, message.value(de)?.into_owned()))
+        let mut element = element(dialect, field, message.value(de)?.into_owned());
+        element.wire = message.element(de)?.to_vec();
+        Some(element)
     });
     Description {
         dialect: dialect.name().to_owned(),

@@ -9,6 +9,9 @@ use super::words::Language;
 pub struct Difference {
     /// `dialect`, `tpdu`, `header`, `mti`, or the path of a field or part.
     pub path: String,
+    /// Whether the value is the same and only written otherwise: filled up with something else, or behind a length in
+    /// another form.
+    pub written: bool,
     sides: Sides,
 }
 
@@ -61,6 +64,7 @@ pub fn differences(left: &Description, right: &Description) -> Vec<Difference> {
         if left != right {
             found.push(Difference {
                 path: path.to_owned(),
+                written: false,
                 sides: Sides::Plain(left, right),
             });
         }
@@ -73,7 +77,16 @@ pub fn differences(left: &Description, right: &Description) -> Vec<Difference> {
     plain("tpdu", envelopes.0.tpdu, envelopes.1.tpdu);
     plain("header", envelopes.0.header, envelopes.1.header);
     plain("mti", left.mti.to_string(), right.mti.to_string());
+    let bitmaps = |side: &Description| match side.bitmaps {
+        Some(count) => count.to_string(),
+        None => "as many as its fields need".to_owned(),
+    };
+    plain("bitmaps", bitmaps(left), bitmaps(right));
     compare(&left.fields, &right.fields, &mut found);
+    // Dialects write the same in many ways.
+    if left.dialect != right.dialect {
+        found.retain(|difference| !difference.written);
+    }
     found.sort_by_key(|difference| first_number(&difference.path));
     found
 }
@@ -91,7 +104,15 @@ fn compare(left: &[Element], right: &[Element], found: &mut Vec<Difference>) {
         let at = unmatched.iter().position(|other| other.path == one.path);
         let other = at.map(|at| unmatched.remove(at));
         match other {
-            Some(other) if other.content == one.content => {}
+            Some(other) if other.content == one.content => {
+                if other.wire != one.wire {
+                    push(Some(one), Some(other), found);
+                    let written = found.last_mut().map(|difference| &mut difference.written);
+                    if let Some(written) = written {
+                        *written = true;
+                    }
+                }
+            }
             Some(other) if !one.parts.is_empty() && !other.parts.is_empty() => {
                 let before = found.len();
                 compare(&one.parts, &other.parts, found);
@@ -112,6 +133,7 @@ fn push(left: Option<&Element>, right: Option<&Element>, found: &mut Vec<Differe
     let path = left.or(right).map(|element| element.path.clone());
     found.push(Difference {
         path: path.unwrap_or_default(),
+        written: false,
         sides: Sides::Elements(left.cloned().map(Box::new), right.cloned().map(Box::new)),
     });
 }

@@ -43,6 +43,8 @@ pub struct Element {
     pub(super) from: usize,
     /// How many of them it takes there: packed digits take more than they are.
     pub(super) span: usize,
+    /// As it stands in the message, with its length prefix and filling; empty for parts.
+    pub(super) wire: Vec<u8>,
     /// What it is made of, in its order.
     pub parts: Vec<Self>,
     /// Why its parts cannot be told apart, if they cannot.
@@ -62,6 +64,7 @@ impl Element {
             meaning: None,
             from: 0,
             span: 0,
+            wire: Vec::new(),
             parts: Vec::new(),
             broken: None,
         }

@@ -271,7 +271,7 @@ pub enum JsonError {
     #[error("fields must be an object, for example {{\"3\": \"000000\"}}")]
     Fields,
     /// A key in `fields` or `wire` that is no data element.
-    #[error("{key}.{name}: fields are named by their number, \"2\" to \"128\"")]
+    #[error("{key}.{name}: fields are named by their number without zeros in front, as \"2\"")]
     Number {
         /// `fields` or `wire`.
         key: &'static str,

@@ -31,6 +31,6 @@ pub use doubt::{Doubt, doubts};
 pub use element::{Element, HIDDEN, Reveal};
 pub use fault::{Cause, Fault, explain, reconsider, what};
 pub use find::{Guess, Layout, NEAR, PrefixFault, guesses};
-pub use parts::{explain_parts, what_parts};
+pub use parts::{explain_parts, indivisible, what_parts};
 pub use rival::Contested;
 pub use words::{Language, mti};

@@ -53,8 +53,13 @@ pub fn explain_parts(guess: &Guess, reveal: Reveal) -> Option<Fault> {
 pub fn what_parts(guess: &Guess) -> Option<String> {
     let mut index = Index::new();
     let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
-    let message = message.filter(|_| guess.is_sound())?;
-    Some(told(&guess.dialect, &first_broken(&message)?))
+    indivisible(&message.filter(|_| guess.is_sound())?)
+}
+
+/// The first field of a message that does not divide as its layout says, and why, in one line.
+#[must_use]
+pub fn indivisible(message: &Message<'_>) -> Option<String> {
+    Some(told(message.dialect(), &first_broken(message)?))
 }
 
 /// How many fields divide as their layouts say, and how many do not.

@@ -918,7 +918,7 @@ fn what_cannot_be_read_ends_otherwise_than_what_is_broken() {
     let (code, error) = ended(&["encode", named], b"");
     let expect = "posgate: this is no message in JSON: the key \"11\" stands there twice at line 1 column 69";
     assert_eq!((code, error.as_str()), (Some(2), expect));
-    for nothing in ["", "[]", "{", "nofile"] {
+    for nothing in ["", "[]", "{", "a message of three words"] {
         let (code, error) = ended(&["encode", nothing], b"");
         let expect = "posgate: this is no message in JSON";
         assert_eq!(
@@ -1061,6 +1061,42 @@ fn a_message_is_found_in_a_line_of_a_log() {
 }
 
 #[test]
+fn a_field_that_does_not_divide_is_written_with_a_warning() {
+    let json = r#"{"dialect":"unionpay-pos","mti":"0200","fields":{"3":"000000","55":"9F36"}}"#;
+    let found = posgate(&["message", "encode"], json.as_bytes());
+    assert_eq!(found.status.code(), Some(0), "{found:?}");
+    let warned = String::from_utf8_lossy(&found.stderr).into_owned();
+    assert!(
+        warned.contains("warning: DE55 (chip data) does not divide"),
+        "{warned}"
+    );
+    let line = format!("{json}\n{}\n", json.replace("9F36", "9F360200AA"));
+    let found = posgate(&["message", "encode", "--lines"], line.as_bytes());
+    assert_eq!(
+        (found.status.code(), out(&found).lines().count()),
+        (Some(0), 2)
+    );
+    let warned = String::from_utf8_lossy(&found.stderr).into_owned();
+    assert!(warned.starts_with("line 1: warning: DE55"), "{warned}");
+    assert!(!warned.contains("line 2"), "{warned}");
+}
+
+#[test]
+fn a_word_that_is_no_file_is_no_message() {
+    for command in [
+        &["message", "decode", "nofile"][..],
+        &["message", "diff", "nofile", "00"],
+        &["protocol", "import", "nofile", "-o", "nofolder"],
+        &["protocol", "list", "--protocols", "nofolder"],
+    ] {
+        let found = posgate(command, b"");
+        assert_eq!(found.status.code(), Some(2), "{found:?}");
+        let told = String::from_utf8_lossy(&found.stderr).into_owned();
+        assert!(told.starts_with("posgate: ") && told.contains("nofo") || told.contains("nofile"));
+    }
+}
+
+#[test]
 fn differences_are_shown_field_by_field() {
     let dialect = Dialect::shipped("unionpay-pos").unwrap();
     let bytes = samples("unionpay-pos", true)
@@ -1104,6 +1140,25 @@ fn differences_are_shown_field_by_field() {
     let table = out(&posgate(&["message", "diff", sample, &other], b""));
     assert!(table.contains("(differs where it is hidden)"), "{table}");
     assert!(!table.contains("6217000000"), "{table}");
+    // The entry mode's odd digit is filled up with F instead of 0.
+    let filled = sale("unionpay-pos");
+    let mode = filled.windows(2).position(|at| at == [0x05, 0x10]).unwrap();
+    let mut other = filled.clone();
+    other[mode + 1] = 0x1F;
+    let [filled, other] = [filled, other].map(|bytes| bytes::to_hex(&bytes));
+    let found = posgate(&["message", "diff", &filled, &other], b"");
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
+    let table = out(&found);
+    assert!(
+        table.starts_with("22  ") && table.contains("= the same value, written otherwise"),
+        "{table}"
+    );
+    let found = posgate(&["message", "diff", &filled, &other, "-o", "json"], b"");
+    let list: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(
+        (&list[0]["path"], &list[0]["written"]),
+        (&"22".into(), &"otherwise".into())
+    );
     let broken = posgate(&["message", "diff", sample, "00"], b"");
     assert_eq!(broken.status.code(), Some(2));
 }
@@ -1147,7 +1202,7 @@ fn an_imported_file_passes_the_check() {
     );
     assert!(out(&decoded).contains("621700******0018"), "{decoded:?}");
     let again = posgate(&["protocol", "import", xml, "-o", made], b"");
-    assert_eq!(again.status.code(), Some(1), "nothing is written over");
+    assert_eq!(again.status.code(), Some(2), "nothing is written over");
     for text in ["", "[1, 2]", "plain"] {
         fs::write(xml, text).unwrap();
         let neither = posgate(&["protocol", "import", xml, "-o", made], b"");

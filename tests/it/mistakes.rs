@@ -463,7 +463,7 @@ const MISTAKES: &[Mistake] = &[
         "small",
         "\"ber-tlv\"\nparts.95 = { ",
         "\"repeat\"\ncount_encoding = \"ascii\"\nparts.1 = { max = 2, ",
-        "unknown key",
+        "count_bytes is missing",
         Ok("count_bytes is missing"),
     ),
     // Requests and codes.
@@ -698,22 +698,22 @@ const DOUBTS: &[(&str, &str, &str)] = &[
     (
         "type = \"ans\", length",
         "type = \"ans\", pad = \"left\", length",
-        "9:38: warning: fields.48.pad is of packed digits and says nothing here",
+        "9:38: warning: fields.48.pad is for fields of packed digits, and says nothing of this one",
     ),
     (
         "type = \"ans\", length",
         "type = \"ans\", digits = \"packed\", length",
-        "fields.48.digits is of types n and z and says nothing here",
+        "fields.48.digits is for fields of type n or z, and",
     ),
     (
         "type = \"ans\", length",
         "type = \"ans\", bytes = \"hex\", length",
-        "fields.48.bytes is of type b and says nothing here",
+        "fields.48.bytes is for fields of type b, and",
     ),
     (
         "type = \"n\", max = 6 }",
         "type = \"n\", text = \"ebcdic\", lengths = \"binary\", max = 6 }",
-        "fields.3.lengths is of a length prefix and says nothing here",
+        "fields.3.lengths is for fields with a length prefix, and",
     ),
     (
         "length_bytes = 2",

@@ -8,7 +8,7 @@
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::{Document, Problems};
+use super::{Document, Problems, nearest};
 
 /// A file that another builds on.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,10 @@ fn remove(problems: &Problems<'_>, root: &mut DeTable<'_>, layer: &DeTable<'_>) 
         {
             problems.error(
                 &path.span(),
-                format!("remove: nothing is inherited under \"{text}\"; write for example \"fields.55\" or \"request.void\""),
+                format!(
+                    "remove: nothing is inherited under \"{text}\"; {}",
+                    known(root, text)
+                ),
             );
         }
     }
@@ -91,6 +94,50 @@ fn take_out(table: &mut DeTable<'_>, path: &str) -> bool {
     }
     false
 }
+
+/// What is inherited beside a path that is not: the table that most of it leads to, and what stands in it.
+fn known(root: &DeTable<'_>, path: &str) -> String {
+    let (mut under, mut table) = (String::new(), root);
+    let mut list = None;
+    for step in path.split('.') {
+        match table.get(step).map(Spanned::get_ref) {
+            Some(DeValue::Table(inner)) => table = inner,
+            Some(DeValue::Array(items)) => list = Some(items),
+            Some(_) | None => break,
+        }
+        under = format!("{under}{step}.");
+        if list.is_some() {
+            break;
+        }
+    }
+    let mut names: Vec<&str> = match list {
+        Some(items) => items
+            .iter()
+            .filter_map(|item| name_of(item.get_ref()))
+            .collect(),
+        None => table.keys().map(|key| key.get_ref().as_ref()).collect(),
+    };
+    names.sort_by_key(|name| (name.parse::<u32>().unwrap_or(u32::MAX), *name));
+    let last = path.rsplit('.').next().unwrap_or_default();
+    // One number is as near as another.
+    let word = last.parse::<u32>().is_err();
+    if let Some(near) = nearest(last, names.iter().copied()).filter(|_| word) {
+        return format!("did you mean \"{under}{near}\"?");
+    }
+    let first: Vec<_> = names.iter().take(KNOWN_MAX).copied().collect();
+    let more = match names.len().saturating_sub(KNOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let place = match under.strip_suffix('.') {
+        Some(under) => format!("under \"{under}\""),
+        None => "at the top".to_owned(),
+    };
+    format!("{place} there are {}{more}", first.join(", "))
+}
+
+/// Most names that are told of what is inherited.
+const KNOWN_MAX: usize = 8;
 
 fn take_out_named(list: &mut DeArray<'_>, name: &str) -> bool {
     let before = list.len();
@@ -305,7 +352,7 @@ mod tests {
                 "own:1:11: warning: .remove[0] = f.2",
                 "own:1:18: warning: .remove[1] = r.a",
                 "own:1:25: warning: .remove[2] = s.59.A2",
-                "own:1:36: error: remove: nothing is inherited under \"f.9\"; write for example \"fields.55\" or \"request.void\"",
+                "own:1:36: error: remove: nothing is inherited under \"f.9\"; under \"f\" there are 3",
                 "own:1:36: warning: .remove[3] = f.9",
                 "parent:2:7: warning: .f.3 = 2",
                 "parent:7:8: warning: .r[0].name = b",

@@ -179,6 +179,12 @@ impl<'t> Problems<'t> {
         up_to.saturating_sub(1)
     }
 
+    /// Whether a place lies in a file that this one builds on.
+    #[must_use]
+    pub fn is_elsewhere(&self, span: &Range<usize>) -> bool {
+        self.rank(span) > 0
+    }
+
     /// Notes a key that was asked for.
     pub(super) fn note(&self, path: &str, key: &'static str) {
         self.asked.borrow_mut().insert((path.to_owned(), key));

@@ -14,7 +14,8 @@ use crate::iso8583::Index;
 /// Show in what two messages differ, field by field
 ///
 /// Each message is given like that of `decode`. Values that are hidden are compared, and shown masked: two that
-/// differ may look the same. Exit code 0 if there is no difference, 1 if there is one, 2 if a message is broken.
+/// differ may look the same. A value that is the same and stands there in other bytes, since something else fills it up,
+/// is told as written otherwise. Exit code 0 if there is no difference, 1 if there is one, 2 if a message is broken.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The message itself, or a file that holds it; `-` is standard input
@@ -103,7 +104,9 @@ fn json(args: &Args, difference: &Difference) -> serde_json::Value {
         "a": left,
         "b": right,
     });
-    if left.is_some() && left == right {
+    if difference.written {
+        shown["written"] = "otherwise".into();
+    } else if left.is_some() && left == right {
         shown["hidden"] = true.into();
     }
     shown
@@ -128,6 +131,12 @@ fn show(args: &Args, found: &[Difference]) -> anyhow::Result<()> {
             difference.left(reveal(args)),
             difference.right(reveal(args)),
         );
+        if difference.written {
+            out.push(format!(
+                "{below}  = the same value, written otherwise (what fills it up, or its length)"
+            ));
+            continue;
+        }
         let hidden = if left.is_some() && left == right {
             "  (differs where it is hidden)"
         } else {

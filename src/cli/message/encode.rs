@@ -6,18 +6,23 @@ use anyhow::{Context, bail};
 use bytes::BytesMut;
 use serde_json::Value;
 
+use super::FOUND;
 use super::decode::next_line;
-use super::input::{Dialects, Source};
-use super::{FOUND, TROUBLE};
-use crate::cli::output;
+use super::input::Source;
+use crate::base::limits::FRAME_BYTES_MAX;
+use crate::cli::dialects::Known;
+use crate::cli::output::{self, TROUBLE};
 use crate::inspect::bytes::{to_base64, to_hex};
-use crate::inspect::{json, once};
+use crate::inspect::{self, json, once};
+use crate::iso8583::Index;
+use crate::wire::{Scan, scan};
 
 /// Write a message from the JSON that `decode -o json --unmask` shows
 ///
 /// `{"dialect": "unionpay-pos", "mti": "0200", "fields": {"3": "000000", "41": "TERM0001"}}` is enough: TPDU and
-/// header are the dialect's own unless `tpdu` and `header` are given. Exit code 1 if it does not fit, 2 if nothing
-/// can be read.
+/// header are the dialect's own unless `tpdu` and `header` are given. A field that does not divide into the parts that its
+/// dialect knows is written as it is, with a warning on standard error. Exit code 1 if it does not fit, 2 if nothing can
+/// be read.
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -26,8 +31,11 @@ use crate::inspect::{json, once};
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
+    /// Dialect of the message; if left out, the one that it names itself
+    #[arg(short, long, value_name = "NAME")]
+    dialect: Option<String>,
     #[command(flatten)]
-    dialects: Dialects,
+    known: Known,
     /// Without the length prefix
     #[arg(long)]
     bare: bool,
@@ -47,7 +55,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // A dialect that was named and is not there is no fault of the message.
-    args.dialects.check()?;
+    match &args.dialect {
+        Some(name) => args.known.named(name).map(drop)?,
+        None => args.known.all().map(drop)?,
+    }
     if args.lines {
         return lines(args);
     }
@@ -61,14 +72,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(json) => json,
         Err(error) => return told(&error, TROUBLE),
     };
-    let written = match message(args, &json) {
+    let Written { bytes, doubt } = match message(args, &json) {
         Ok(written) => written,
         Err(error) => return told(&error, FOUND),
     };
+    if let Some(doubt) = doubt {
+        output::error_line(format_args!("posgate: warning: {doubt}"))?;
+    }
     if args.raw {
-        output::bytes(&written)?;
+        output::bytes(&bytes)?;
     } else {
-        output::line(format_args!("{}", in_letters(args, &written)))?;
+        output::line(format_args!("{}", in_letters(args, &bytes)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -91,16 +105,35 @@ fn parsed(text: &[u8]) -> anyhow::Result<Value> {
     once::parse(text).context("this is no message in JSON")
 }
 
-fn message(args: &Args, json: &Value) -> anyhow::Result<Vec<u8>> {
-    let dialect = args.dialects.of_message(json::dialect_of(json)?)?;
+/// A message as it goes over the wire.
+struct Written {
+    bytes: Vec<u8>,
+    /// Why a field of it may not be what was meant.
+    doubt: Option<String>,
+}
+
+fn message(args: &Args, json: &Value) -> anyhow::Result<Written> {
+    let dialect = match args.dialect.as_deref().or(json::dialect_of(json)?) {
+        Some(name) => args.known.named(name)?,
+        None => {
+            bail!("the message names no dialect; add `\"dialect\": \"…\"` to it, or --dialect NAME")
+        }
+    };
     let mut out = BytesMut::new();
     json::encode(&dialect, json, &mut out)?;
-    let prefix = if args.bare {
-        dialect.framing().prefix_bytes()
-    } else {
-        0
+    let framing = dialect.framing();
+    let prefix = if args.bare { framing.prefix_bytes() } else { 0 };
+    let mut index = Index::new();
+    let frame = match scan(framing, &out, FRAME_BYTES_MAX) {
+        Ok(Scan::Frame { start, end }) => out.get(start..end),
+        Ok(Scan::Need(_)) | Err(_) => None,
     };
-    Ok(out.split_off(prefix).to_vec())
+    let message = frame.and_then(|frame| dialect.decode(frame, &mut index).ok());
+    let doubt = message.and_then(|message| inspect::indivisible(&message));
+    Ok(Written {
+        bytes: out.split_off(prefix).to_vec(),
+        doubt: doubt.map(|doubt| format!("{doubt}; it is written as it is")),
+    })
 }
 
 fn lines(args: &Args) -> anyhow::Result<ExitCode> {
@@ -117,7 +150,12 @@ fn lines(args: &Args) -> anyhow::Result<ExitCode> {
             continue;
         }
         match parsed(&line).and_then(|json| message(args, &json)) {
-            Ok(written) => out.line(&in_letters(args, &written))?,
+            Ok(Written { bytes, doubt }) => {
+                if let Some(doubt) = doubt {
+                    output::error_line(format_args!("line {number}: warning: {doubt}"))?;
+                }
+                out.line(&in_letters(args, &bytes))?;
+            }
             Err(error) => {
                 refused = true;
                 let told = output::guarded(&format!("{error:#}"));

@@ -27,9 +27,6 @@ enum Verb {
 /// Exit code when a message is broken or does not fit its dialect, and of `diff` when two differ.
 const FOUND: u8 = 1;
 
-/// Exit code when there is nothing to look at: a file that cannot be read, a dialect that nobody knows.
-const TROUBLE: u8 = 2;
-
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Output {
@@ -64,17 +61,9 @@ impl From<Lang> for crate::inspect::Language {
 /// # Errors
 /// When nothing can be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let ended = match &args.verb {
+    output::or_trouble(match &args.verb {
         Verb::Decode(args) => decode::run(args),
         Verb::Encode(args) => encode::run(args),
         Verb::Diff(args) => diff::run(args),
-    };
-    ended.or_else(|error| match output::unless_unread(error) {
-        Ok(ended) => Ok(ended),
-        Err(error) => {
-            let told = output::guarded(&format!("{error:#}"));
-            output::error_line(format_args!("posgate: {told}"))?;
-            Ok(ExitCode::from(TROUBLE))
-        }
     })
 }

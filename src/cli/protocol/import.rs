@@ -17,7 +17,8 @@ use crate::iso8583::import::{Source, import};
 ///
 /// Which of them a file is, it says itself. What cannot be carried over is told with its place. What comes out
 /// decodes and encodes; framing, requests and response codes are not in such files and are yours to add.
-/// Exit 0: made (warnings may be printed). Exit 2: the file cannot be read as one of them.
+/// Exit 0: made (warnings may be printed). Exit 2: nothing was made, since the file cannot be read as one of them, or
+/// dialect.toml is there or cannot be written.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// File of the other program

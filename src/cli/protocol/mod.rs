@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::dialects::Known;
 use super::output;
-use crate::iso8583::Dialect;
 
 /// Lists, checks and imports dialects: what the gateway knows of each kind of message.
 #[derive(Debug, clap::Args)]
@@ -19,28 +19,39 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    List,
+    List(List),
     Check(check::Args),
     Import(import::Args),
+}
+
+/// Lists the dialects that are part of the program, and those of a folder
+///
+/// USE is `serves` where the file says enough of requests and answers for a gateway, `decodes` where it serves to look
+/// into messages and to write them. A dialect of the folder that has the name of a shipped one stands in its place.
+/// Exit 0, or 2 if the folder or a dialect in it cannot be read.
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    known: Known,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When a file cannot be read, or nothing can be printed.
+/// When nothing can be printed.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    match &args.command {
-        Command::List => list(),
+    output::or_trouble(match &args.command {
+        Command::List(args) => list(args),
         Command::Check(args) => check::run(args),
         Command::Import(args) => import::run(args),
-    }
+    })
 }
 
-/// Lists the dialects that are part of the program.
-fn list() -> anyhow::Result<ExitCode> {
-    let rows: Vec<_> = Dialect::shipped_names()
-        .iter()
-        .filter_map(|name| Dialect::shipped(name))
+fn list(args: &List) -> anyhow::Result<ExitCode> {
+    let rows: Vec<_> = args
+        .known
+        .all()?
+        .into_iter()
         .map(|dialect| {
             vec![
                 dialect.name().to_owned(),

@@ -60,7 +60,7 @@ pub(super) fn table(root: &Section<'_, '_>, forms: Forms) -> Table {
             NUMBERS.to_owned()
         } else {
             format!(
-                "{NUMBERS}; bitmaps is {}, and {} more lie beyond",
+                "{NUMBERS}; bitmaps is {}, which is too few for {} more fields as well",
                 forms.bitmaps,
                 more.len()
             )
@@ -227,21 +227,23 @@ fn idle(section: &Section<'_, '_>, kind: FieldType, wire: Kind, prefix: Prefix) 
     let digits = matches!(kind, FieldType::Numeric | FieldType::Track);
     let text = matches!(kind, FieldType::Alphanumeric | FieldType::Text);
     let says: [(_, _, &str); 5] = [
-        ("digits", digits, "types n and z"),
-        ("text", text, "types an and ans"),
-        ("bytes", kind == FieldType::Binary, "type b"),
-        ("pad", wire.is_packed(), "packed digits"),
-        ("lengths", prefix != Prefix::Fixed, "a length prefix"),
+        ("digits", digits, "fields of type n or z"),
+        ("text", text, "fields of type an or ans"),
+        ("bytes", kind == FieldType::Binary, "fields of type b"),
+        ("pad", wire.is_packed(), "fields of packed digits"),
+        (
+            "lengths",
+            prefix != Prefix::Fixed,
+            "fields with a length prefix",
+        ),
     ];
     for (key, meant, what) in says {
-        if section.has(key) && !meant {
-            section.problems().doubt(
-                &section.span_of(key),
-                format!(
-                    "{}.{key} is of {what} and says nothing here",
-                    section.path()
-                ),
-            );
+        let span = section.span_of(key);
+        // In the file below it may have been of use before this one changed the rest.
+        if section.has(key) && !meant && !section.problems().is_elsewhere(&span) {
+            let path = section.path();
+            let message = format!("{path}.{key} is for {what}, and says nothing of this one");
+            section.problems().doubt(&span, message);
         }
     }
 }

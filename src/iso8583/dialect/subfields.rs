@@ -218,8 +218,7 @@ fn layout(section: &Section<'_, '_>) -> Option<(Layout, Vec<Range<usize>>)> {
             ),
         },
         Word::Repeat => LayoutForm::Repeat {
-            count: section
-                .has("count_bytes")
+            count: (section.has("count_bytes") || section.has("count_encoding"))
                 .then(|| count_form(section))
                 .flatten(),
         },

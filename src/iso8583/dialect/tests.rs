@@ -511,6 +511,10 @@ fn what_cannot_lie_in_its_field_has_its_place() {
         &repeat("\ncount_bytes = 2", 19),
         "15:7: error: subfields.48: part 1 would end at 21",
     );
+    check(
+        &repeat("\ncount_encoding = \"binary\"", 18),
+        "12:1: error: subfields.48.count_bytes is missing",
+    );
     let tlv = |length: u8, max: u16| {
         let form = format!("tlv\"\ntag_bytes = 2\nlength_bytes = {length}");
         table(48, &form, &[&format!("AB: type = \"ans\", max = {max}")])
