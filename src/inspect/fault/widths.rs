@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use crate::base::Counted;
-use crate::iso8583::{FieldType, Index, Variation};
+use crate::iso8583::{DecodeError, FieldType, Index, Variation};
 
 use super::search::{Rank, Search, offset_in};
 
@@ -91,6 +91,12 @@ impl Search<'_> {
         let Some(due) = dialect.fixed_bytes(de) else {
             return Vec::new();
         };
+        // What the message ends in is cut off rather than short.
+        let error = self.guess.error;
+        let cut_off = error.filter(|error| matches!(error, DecodeError::Truncated { .. }));
+        if cut_off.and_then(|error| error.field()) == Some(de) {
+            return Vec::new();
+        }
         let mut kept = Vec::new();
         for more in [-1, 1] {
             let (Some(varied), Some(there)) = (
