@@ -40,6 +40,7 @@ mod openapi;
 mod page;
 mod payouts;
 mod problem;
+mod query;
 mod questions;
 mod refunds;
 mod replacements;
@@ -156,8 +157,12 @@ impl Admin {
 
     /// Everything.
     fn api(&self) -> Router {
-        let (router, _document) = api().split_for_parts();
+        let (router, document) = api().split_for_parts();
         router
+            .route_layer(axum::middleware::from_fn_with_state(
+                query::Taking::of(&document),
+                query::refuse_others,
+            ))
             .fallback(no_such_address)
             .method_not_allowed_fallback(no_such_method)
             .layer(axum::middleware::from_fn_with_state(

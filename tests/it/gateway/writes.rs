@@ -165,7 +165,7 @@ async fn every_refusal_is_a_problem_that_says_what_would_be_right() {
     let good = r#"{"state":"suspended"}"#;
     let large = format!(r#"{{"state":"{}"}}"#, "x".repeat(1 << 20));
     let long = "k".repeat(129);
-    let cases: [(&str, &str, &[(&'static str, &str)], &str, u16, &str, &str); 15] = [
+    let cases: [(&str, &str, &[(&'static str, &str)], &str, u16, &str, &str); 17] = [
         (
             "GET",
             "/v1/nothing",
@@ -183,6 +183,24 @@ async fn every_refusal_is_a_problem_that_says_what_would_be_right() {
             404,
             "unknown",
             "NOBODY",
+        ),
+        (
+            "GET",
+            "/v1/terminals?state=active",
+            &[],
+            "",
+            400,
+            "bad request",
+            "there is no parameter `state` here",
+        ),
+        (
+            "PUT",
+            "/v1/terminals/acme/T0000001/state?dry_run=1",
+            &[kind, any, key],
+            good,
+            400,
+            "bad request",
+            "there is no parameter `dry_run` here",
         ),
         ("DELETE", STATE, &[key], "", 405, "no such method", "Allow"),
         (
