@@ -1092,7 +1092,8 @@ fn a_word_that_is_no_file_is_no_message() {
         let found = posgate(command, b"");
         assert_eq!(found.status.code(), Some(2), "{found:?}");
         let told = String::from_utf8_lossy(&found.stderr).into_owned();
-        assert!(told.starts_with("posgate: ") && told.contains("nofo") || told.contains("nofile"));
+        let named = told.contains("nofile") || told.contains("nofolder");
+        assert!(told.starts_with("posgate: ") && named, "{told}");
     }
 }
 

@@ -56,8 +56,8 @@ impl Search<'_> {
             .collect();
         // A terminal id without what fills it is met most often, and an amount of other digits.
         let roles = self.guess.dialect.roles();
-        let usual = |de: u8| de != roles.terminal && de != roles.amount;
-        likeliest.sort_by_key(|(_, short)| (usual(short.de), Reverse(short.de)));
+        let seldom = |de: u8| de != roles.terminal && de != roles.amount;
+        likeliest.sort_by_key(|(_, short)| (seldom(short.de), Reverse(short.de)));
         let others: Vec<_> = likeliest
             .iter()
             .skip(1)
