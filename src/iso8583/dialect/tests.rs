@@ -998,11 +998,7 @@ fn a_length_behind_tpdu_or_header_counts_what_stands_behind_it() {
         );
         let text = PLAIN.replace("length_bytes = 2", &framing);
         let dialect = Dialect::parse("d.toml", &text).unwrap();
-        let mut out = bytes::BytesMut::new();
-        let mut writer = dialect.write(&mut out);
-        writer.envelope_default();
-        writer.mti(Mti::FINANCIAL_REQUEST);
-        writer.finish().unwrap();
+        let out = without_fields(&dialect);
         assert_eq!(
             out.get(length_at..length_at + 2),
             Some(&[0, announced][..]),
@@ -1067,11 +1063,7 @@ fn a_header_tells_its_length_and_swaps_its_stations() {
         let place = format!("length_bytes = 2\nlength_place = \"{place}\"");
         let text = text.replace("length_bytes = 2", &place);
         let dialect = Dialect::parse("d.toml", &text).unwrap();
-        let mut out = bytes::BytesMut::new();
-        let mut writer = dialect.write(&mut out);
-        writer.envelope_default();
-        writer.mti(Mti::FINANCIAL_REQUEST);
-        writer.finish().unwrap();
+        let out = without_fields(&dialect);
         assert_eq!(out[header_at..header_at + 2], [0, 18], "{place}");
         assert_eq!(
             dialect
@@ -1136,4 +1128,14 @@ fn an_amount_may_have_its_currency_and_ids_may_stand_in_longer_fields() {
     let text = text.replace("currency = \"4.1\", amount = \"4.3\"", "currency = \"4.1\"");
     let found = listed(&Dialect::parse("d.toml", &text).unwrap_err());
     assert!(found.contains("roles.amount_parts names both"), "{found}");
+}
+
+/// A financial request of a dialect's own envelope and no field.
+fn without_fields(dialect: &Dialect) -> bytes::BytesMut {
+    let mut out = bytes::BytesMut::new();
+    let mut writer = dialect.write(&mut out);
+    writer.envelope_default();
+    writer.mti(Mti::FINANCIAL_REQUEST);
+    writer.finish().unwrap();
+    out
 }
