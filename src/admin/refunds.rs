@@ -238,7 +238,12 @@ async fn send(admin: &Admin, refund: u64) -> Result<Value, Refusal> {
                 name: original.binding.0.to_string(),
             })?
             .admission;
-        let refund = StaffRefund::new(stan_of(&view), original, view.amount, admission);
+        let refund = StaffRefund::new(
+            Stan::of_staff(view.refund),
+            original,
+            view.amount,
+            admission,
+        );
         let refund = Arc::new(refund);
         let sent = switch.refund_by_staff(&refund, &mut inquiry.journal);
         Ok(Some(sent.map(|session| (session, refund))))
@@ -316,15 +321,6 @@ fn view_of(inquiry: &mut Inquiry, refund: u64) -> Result<RefundView, InquiryErro
     })
 }
 
-/// The trace number that a refund has in the batch of staff.
-fn stan_of(view: &RefundView) -> Stan {
-    let number = (view.refund.saturating_sub(1)) % u64::from(Stan::MAX) + 1;
-    u32::try_from(number)
-        .ok()
-        .and_then(Stan::new)
-        .unwrap_or(Stan::FIRST)
-}
-
 /// The transaction that a refund became.
 fn became(
     inquiry: &mut Inquiry,
@@ -336,7 +332,7 @@ fn became(
     let query = Query {
         binding: Some(BindingId(view.binding)),
         batch: Some(BatchNumber::STAFF),
-        stan: Some(stan_of(view)),
+        stan: Some(Stan::of_staff(view.refund)),
         // Numbers begin anew after a million.
         from: Some(from),
         ..Query::default()

@@ -156,6 +156,21 @@ impl Stan {
             Self(self.0 + 1)
         }
     }
+
+    /// The trace number of a refund that staff make, by the number of the request for it, from 1. It counts down from
+    /// 999999: terminals count up, and a host that has no word for a batch tells a terminal's requests apart by this
+    /// number alone. It begins anew after 999,999 refunds.
+    #[must_use]
+    pub fn of_staff(refund: u64) -> Self {
+        let before = refund.saturating_sub(1) % u64::from(Self::MAX);
+        Self(u32::try_from(before).map_or(Self::MAX, |before| Self::MAX - before))
+    }
+
+    /// The number of the request for a refund of staff's, among the first 999,999.
+    #[must_use]
+    pub fn staff_refund(self) -> u64 {
+        u64::from(Self::MAX - self.0) + 1
+    }
 }
 
 impl fmt::Display for Stan {
@@ -212,6 +227,19 @@ impl fmt::Display for BatchNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn staff_counts_down_while_terminals_count_up() {
+        let numbers = |refund| Stan::of_staff(refund).get();
+        assert_eq!(
+            [1, 2, 999_998, 999_999].map(numbers),
+            [999_999, 999_998, 2, 1]
+        );
+        assert_eq!(numbers(1_000_000), 999_999);
+        for refund in [1, 2, 4711, 999_999] {
+            assert_eq!(Stan::of_staff(refund).staff_refund(), refund);
+        }
+    }
 
     #[test]
     fn parsed_ids_are_padded_and_print_without_padding() {

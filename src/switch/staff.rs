@@ -3,7 +3,7 @@
 //! What two persons agreed to is written as the terminal would have written it, and then goes the way of every refund:
 //! looked up with its original on the thread that judges originals, accepted into the terminal's lane, journalled before
 //! it is sent, repeated until it is answered. Only the gate asks something else of it ([`staff_may_refund`]), and its
-//! batch is the one that belongs to staff, where the number of the request for it is its trace number: so whoever sends
+//! batch is the one that belongs to staff, where the number of the request for it makes its trace number: so whoever sends
 //! the same once more finds what became of it.
 
 use std::sync::{Arc, OnceLock};
@@ -66,7 +66,7 @@ pub(crate) enum StaffRefundError {
 /// A refund that two persons agreed to, on its way.
 #[derive(Debug)]
 pub(crate) struct StaffRefund {
-    /// Number of the request for it.
+    /// Its trace number, from the number of the request for it.
     pub(crate) number: Stan,
     /// What it gives back.
     pub(crate) original: TransactionRow,

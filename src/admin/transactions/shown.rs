@@ -153,7 +153,7 @@ impl ByStaff {
         if row.batch != BatchNumber::STAFF {
             return Ok(None);
         }
-        let refund = inquiry.registry.refund_view(u64::from(row.stan.get()))?;
+        let refund = inquiry.registry.refund_view(row.stan.staff_refund())?;
         let own = refund.filter(|refund| refund.binding == row.binding.0);
         Ok(own.map(|refund| Self {
             refund: refund.refund,
