@@ -22,8 +22,8 @@ use crate::binding::tested::TestsShown;
 use crate::binding::{BindingState, ReasonSet, RependReason};
 use crate::security::DataKeys;
 use crate::store::command::{AlertView, Command, HoldView, MerchantsWord};
-use crate::store::registry::{BindingChange, RegistryError};
-use crate::store::{BindingRow, Registry, StoreError};
+use crate::store::registry::RegistryError;
+use crate::store::{BindingRow, Registry};
 use crate::switch::{Matter, hash};
 
 /// All routes of this file.
@@ -31,8 +31,6 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(request))
         .routes(routes!(act))
-        .routes(routes!(history))
-        .routes(routes!(history_of_binding))
         .routes(routes!(list_holds, place_hold))
         .routes(routes!(appeal_hold))
         .routes(routes!(lift_hold))
@@ -340,93 +338,6 @@ fn command_of(
     })
 }
 
-/// What changed a binding.
-#[derive(Debug, Serialize, ToSchema)]
-struct History {
-    /// Number of the binding
-    binding: u64,
-    /// Microseconds since 1970-01-01 UTC
-    opened_at_us: u64,
-    /// Oldest first
-    changes: Vec<Change>,
-}
-
-/// One change of a binding.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = BindingChange)]
-struct Change {
-    /// The version that it led to
-    version: u32,
-    /// Microseconds since 1970-01-01 UTC
-    at_us: u64,
-    /// Who made it
-    by: String,
-    /// What happened
-    event: String,
-    /// State from then on
-    state: &'static str,
-    /// Why it was re-pending from then on
-    reasons: Vec<&'static str>,
-    /// Why, or what shows it
-    note: String,
-    /// The second person, where there had to be one
-    checker: String,
-}
-
-impl Change {
-    fn of(change: BindingChange) -> Self {
-        Self {
-            version: change.version,
-            at_us: change.at.0,
-            by: change.actor,
-            event: change.event,
-            state: change.state.name(),
-            reasons: change.reasons.iter().map(RependReason::name).collect(),
-            note: change.note,
-            checker: change.checker,
-        }
-    }
-}
-
-/// Everything that changed a terminal's present binding, oldest first
-#[utoipa::path(
-    get, path = "/v1/terminals/{acquirer}/{terminal}/history", tag = "bindings",
-    params(("acquirer" = String, Path, description = "Its name; `-` where the number of a binding follows"),
-        ("terminal" = String, Path, description = "DE41; behind `-` the number of the open binding")),
-    responses((status = 200, body = History))
-)]
-async fn history(
-    State(admin): State<Admin>,
-    Path((acquirer, terminal)): Path<(String, String)>,
-) -> Result<Response, Refusal> {
-    blocking(move || {
-        let mut registry = admin.registry.lock();
-        let key = key_of(registry.as_mut(), &acquirer, &terminal)?;
-        let row = registry.show(key)?;
-        let row = row.ok_or_else(|| Refusal::unknown("terminal", &terminal))?;
-        Ok(Json(History::of(registry.as_mut(), &row)?).into_response())
-    })
-    .await
-}
-
-/// Everything that changed one binding, open or closed, oldest first
-#[utoipa::path(
-    get, path = "/v1/bindings/{binding}/history", tag = "bindings",
-    params(("binding" = u64, Path)),
-    responses((status = 200, body = History))
-)]
-async fn history_of_binding(
-    State(admin): State<Admin>,
-    Path(binding): Path<u64>,
-) -> Result<Response, Refusal> {
-    blocking(move || {
-        let mut registry = admin.registry.lock();
-        let row = binding_numbered(registry.as_mut(), binding)?;
-        Ok(Json(History::of(registry.as_mut(), &row)?).into_response())
-    })
-    .await
-}
-
 /// A binding by its number, open or closed.
 pub(super) fn binding_numbered(
     registry: &mut dyn Registry,
@@ -434,17 +345,6 @@ pub(super) fn binding_numbered(
 ) -> Result<BindingRow, Refusal> {
     let row = registry.binding(BindingId(number))?;
     row.ok_or_else(|| Refusal::unknown("binding", &number.to_string()))
-}
-
-impl History {
-    fn of(registry: &mut dyn Registry, row: &BindingRow) -> Result<Self, StoreError> {
-        let changes = registry.binding_changes(row.admission.binding)?;
-        Ok(Self {
-            binding: row.admission.binding.0,
-            opened_at_us: row.opened_at.0,
-            changes: changes.into_iter().map(Change::of).collect(),
-        })
-    }
 }
 
 /// A restriction, explained.

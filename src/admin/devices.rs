@@ -2,25 +2,26 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
-use serde::Deserialize;
-use utoipa::ToSchema;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Admin;
 use super::affairs::{Outcome, one_of};
-use super::extract::{IfMatch, Path, SeenVersion, Write, versioned};
+use super::extract::{IfMatch, Parameters, Path, SeenVersion, Write, versioned};
+use super::page;
 use super::problem::{Refusal, blocking};
 use super::terminals::acquirer_of;
-use crate::binding::device::DeviceEvent;
+use crate::binding::device::{DeviceEvent, DeviceState};
 use crate::store::Registry;
 use crate::store::command::{Command, DeviceName, DeviceView};
 
 /// All routes of this file.
 pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
-        .routes(routes!(add_device))
+        .routes(routes!(list, add_device))
         .routes(routes!(show_device))
         .routes(routes!(device_event))
         .routes(routes!(load_keys))
@@ -62,6 +63,54 @@ async fn add_device(
         })
     };
     admin.command(write, None, make).await
+}
+
+/// Devices.
+#[derive(Debug, Serialize, ToSchema)]
+struct Devices {
+    devices: Vec<DeviceView>,
+    /// The cursor to go on with; null on the last page
+    next: Option<String>,
+}
+
+/// Which devices.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// Those in one state: stocked, reserved, deployed, in-repair, lost, wipe-pending, wiped, wipe-failed or retired
+    state: Option<String>,
+    /// Where the page before ended
+    cursor: Option<String>,
+    /// How many a page has, 1 to 1000; 100 when absent
+    limit: Option<String>,
+}
+
+/// An acquirer's devices in the order of their entry
+#[utoipa::path(
+    get, path = "/v1/devices/{acquirer}", tag = "devices",
+    params(("acquirer" = String, Path), Asked),
+    responses((status = 200, body = Devices))
+)]
+async fn list(
+    State(admin): State<Admin>,
+    Path(acquirer): Path<String>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Response, Refusal> {
+    let state = asked.state.as_deref();
+    let state = state
+        .map(|name| one_of!(DeviceState, "state", name))
+        .transpose()?;
+    let page = page::Asked::of(asked.cursor, asked.limit).page()?;
+    blocking(move || {
+        let mut registry = admin.registry.lock();
+        let acquirer = acquirer_of(registry.as_mut(), &acquirer)?;
+        let found = registry.device_views(acquirer, state, page.part())?;
+        let (found, next) = page.cut(found, |(number, _)| *number);
+        let devices = found.into_iter().map(|(_, device)| device).collect();
+        Ok(Json(Devices { devices, next }).into_response())
+    })
+    .await
 }
 
 /// A device

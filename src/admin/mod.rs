@@ -30,6 +30,7 @@ pub mod evidence;
 pub mod exceptions;
 mod extract;
 mod filed;
+mod history;
 mod import;
 pub mod inquiry;
 mod items;
@@ -250,6 +251,7 @@ fn api() -> OpenApiRouter<Admin> {
         .merge(acquirers::router())
         .merge(merchants::router())
         .merge(bindings::router())
+        .merge(history::router())
         .merge(limits::router())
         .merge(cases::router())
         .merge(unbindings::router())

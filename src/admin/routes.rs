@@ -58,6 +58,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
     ("POST", "/v1/challenges/{challenge}/check", RUN),
     ("POST", "/v1/contacts/{contact}/consent", RUN),
     ("POST", "/v1/contacts/{contact}/events", WORK),
+    ("GET", "/v1/devices/{acquirer}", READ),
     ("POST", "/v1/devices/{acquirer}", DEVICES),
     ("GET", "/v1/devices/{acquirer}/{serial}", READ),
     ("POST", "/v1/devices/{acquirer}/{serial}/events", DEVICES),
@@ -102,6 +103,7 @@ pub(super) const ROUTES: &[(&str, &str, &[Role])] = &[
         "/v1/terminals/{acquirer}/{terminal}/batch/close",
         RUN,
     ),
+    ("GET", "/v1/terminals/{acquirer}/{terminal}/binding", READ),
     ("GET", "/v1/terminals/{acquirer}/{terminal}/history", READ),
     ("GET", "/v1/terminals/{acquirer}/{terminal}/holds", READ),
     (

@@ -48,12 +48,23 @@ enum BindingVerb {
     CancelAccount(With<Noted>),
     /// Everything that changed a terminal's binding
     History(With<Terminal>),
+    /// Whose a terminal was at a time, in which state, on which device, and where its money went
+    At(With<AtTime>),
     /// Show one binding by its number, open or closed
     Show(With<Numbered>),
     /// Everything that changed one binding, open or closed
     Changes(With<Numbered>),
     /// Terminals that were heard of after their end
     Alerts(With<Listed<Everything>>),
+}
+
+/// A terminal at a time.
+#[derive(Debug, clap::Args)]
+struct AtTime {
+    #[command(flatten)]
+    terminal: Terminal,
+    /// 2026-11-22 for its beginning, 2026-11-22T10:00 or 2026-11-22T10:00:00+08:00
+    time: String,
 }
 
 /// A binding by its number.
@@ -309,6 +320,10 @@ pub fn binding(args: BindingArgs) -> anyhow::Result<ExitCode> {
         BindingVerb::ApproveAccount(with) => with.run(networked("approve-account")),
         BindingVerb::CancelAccount(with) => with.run(noted("cancel-account")),
         BindingVerb::History(with) => with.run(|terminal| Ok(Ask::See(terminal.path("history")))),
+        BindingVerb::At(with) => with.run(|asked| {
+            let path = asked.terminal.path("binding");
+            Ok(Ask::See(format!("{path}?at={}", escaped(&asked.time))))
+        }),
         BindingVerb::Show(with) => {
             with.run(|asked| Ok(Ask::See(format!("/v1/bindings/{}", asked.binding))))
         }
@@ -421,6 +436,8 @@ pub struct DeviceArgs {
 enum DeviceVerb {
     /// Put a device on the inventory
     Add(With<DeviceAdd>),
+    /// An acquirer's devices
+    List(With<Listed<DeviceList>>),
     /// Show a device
     Show(With<Device>),
     /// Say what happened to a device
@@ -443,6 +460,15 @@ impl Device {
         let (acquirer, serial) = (escaped(&self.acquirer), escaped(&self.serial));
         format!("/v1/devices/{acquirer}/{serial}")
     }
+}
+
+#[derive(Debug, clap::Args)]
+struct DeviceList {
+    /// Acquirer
+    acquirer: String,
+    /// Only those in one state: stocked, reserved, deployed, in-repair, lost, wipe-pending, wiped, wipe-failed or retired
+    #[arg(long)]
+    state: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -493,6 +519,13 @@ pub fn device(args: DeviceArgs) -> anyhow::Result<ExitCode> {
             });
             let path = format!("/v1/devices/{}", escaped(&add.device.acquirer));
             Ok(Ask::Make(path, body))
+        }),
+        DeviceVerb::List(with) => with.run(|asked| {
+            let mut list = format!("/v1/devices/{}", escaped(&asked.of.acquirer));
+            if let Some(state) = &asked.of.state {
+                list = format!("{list}?state={}", escaped(state));
+            }
+            Ok(Ask::See(asked.page.of(&list)))
         }),
         DeviceVerb::Show(with) => with.run(|device| Ok(Ask::See(device.path()))),
         DeviceVerb::Event(with) => with.run(|asked| {

@@ -20,7 +20,7 @@ use crate::binding::account::{AccountChange, AccountEvent, AccountKind};
 use crate::binding::challenge::{ChallengeState, CodeHash, Delivery, Payment, Purpose, Verdict};
 use crate::binding::contact::{ContactEvent, ContactKind, ContactRole, ContactState};
 use crate::binding::counters::{CounterName, LimitSet};
-use crate::binding::device::DeviceEvent;
+use crate::binding::device::{DeviceEvent, DeviceState};
 use crate::binding::dispute::DisputeEnd;
 use crate::binding::documents::DocumentKind;
 use crate::binding::drain::{Impact, Outstanding};
@@ -948,6 +948,17 @@ pub trait Affairs {
     /// # Errors
     /// When the store fails.
     fn device_view(&mut self, name: &DeviceName) -> Result<Option<DeviceView>, StoreError>;
+
+    /// An acquirer's devices, or those in one state, each with the number to go on behind; oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn device_views(
+        &mut self,
+        acquirer: AcquirerId,
+        state: Option<DeviceState>,
+        part: Part,
+    ) -> Result<Vec<(u64, DeviceView)>, StoreError>;
 
     /// A contact.
     ///

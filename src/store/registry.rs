@@ -12,6 +12,7 @@ use super::tokens::TokenBook;
 use super::writes::Writes;
 use crate::base::{AccountId, AcquirerId, BindingId, Counted, MerchantId, TerminalId, Timestamp};
 use crate::binding::counters::LimitSet;
+use crate::binding::hold::HoldSet;
 use crate::binding::watch::BindingRules;
 use crate::binding::{
     AccountStatus, Admission, BindingState, Limits, ReasonSet, Refusal, TerminalKey,
@@ -216,6 +217,33 @@ pub struct BindingChange {
     pub note: String,
     /// The second person, where there has to be one.
     pub checker: String,
+}
+
+/// What a terminal was at a time that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingThen {
+    /// Number of the binding.
+    pub binding: BindingId,
+    /// Merchant id.
+    pub merchant: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it was closed, if it was since.
+    pub closed_at: Option<Timestamp>,
+    /// Its version then; `None`, as the state, where it was changed for the first time before openings were kept.
+    pub version: Option<u32>,
+    /// Since when it was like that.
+    pub since: Timestamp,
+    /// State.
+    pub state: Option<BindingState>,
+    /// Reasons, if it was re-pending.
+    pub reasons: ReasonSet,
+    /// What was held.
+    pub holds: HoldSet,
+    /// The acquirer's references of its settlement accounts, the first one first.
+    pub accounts: Vec<String>,
+    /// Serial number of the device, where it is known.
+    pub serial: Option<String>,
 }
 
 /// What the directory has to learn after a change.
@@ -436,7 +464,17 @@ pub trait Registry: Affairs + AuditTrail + ParcelBook + TokenBook + Writes + Sen
     /// When the store fails.
     fn binding(&mut self, binding: BindingId) -> Result<Option<BindingRow>, StoreError>;
 
-    /// What changed a binding after it was opened, oldest first.
+    /// The binding that a terminal had at a time, as it was then; `None` when it had none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn binding_at(
+        &mut self,
+        key: TerminalKey,
+        at: Timestamp,
+    ) -> Result<Option<BindingThen>, StoreError>;
+
+    /// What changed a binding, oldest first; how it was opened is before its first change.
     ///
     /// # Errors
     /// When the store fails.

@@ -20,8 +20,8 @@ use crate::binding::{
 use crate::store::StoreError;
 use crate::store::audit::Entry;
 use crate::store::registry::{
-    Actor, BindingChange, BindingRow, BoundAccount, DirectoryChanges, ImportLine, ImportReport,
-    LineProblem, Registry, RegistryError,
+    Actor, BindingChange, BindingRow, BindingThen, BoundAccount, DirectoryChanges, ImportLine,
+    ImportReport, LineProblem, Registry, RegistryError,
 };
 
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -477,6 +477,15 @@ impl Registry for SqliteRegistry {
             .map_err(StoreError::engine("reading a binding"))
     }
 
+    fn binding_at(
+        &mut self,
+        key: TerminalKey,
+        at: Timestamp,
+    ) -> Result<Option<BindingThen>, StoreError> {
+        self.read_binding_at(key, at)
+            .map_err(StoreError::engine("reading what a binding was"))
+    }
+
     fn binding_changes(&mut self, binding: BindingId) -> Result<Vec<BindingChange>, StoreError> {
         let read = |db: &Connection| -> rusqlite::Result<Vec<_>> {
             let mut all = db.prepare_cached(
@@ -578,6 +587,19 @@ pub(super) fn case_that_decides(
     .optional()
 }
 
+/// Writes down how a binding was opened, before its first change is written over it: most bindings never change, and a
+/// million of them are opened by one import.
+pub(super) fn keep_opening(db: &Connection, binding: i64) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO binding_change(binding, version, at, actor, state, reasons, event, account, device, \
+         holds, others) SELECT id, 1, opened_at, opened_by, state, reasons, 'binding.opened', account, device, holds, \
+         coalesce((SELECT group_concat(kind || ':' || account, ' ') FROM account_beside \
+         WHERE binding = ?1), '') FROM binding WHERE id = ?1 AND version = 1",
+    )?
+    .execute([binding])?;
+    Ok(())
+}
+
 /// Writes a new version of a binding with its history.
 pub(super) fn write_state(
     db: &Connection,
@@ -588,6 +610,7 @@ pub(super) fn write_state(
     let (id, at) = (to_sql(after.binding.0), to_sql(actor.at.0));
     let closed_at = (!after.state.is_open()).then_some(at);
     let (state, reasons) = (after.state.name(), after.reasons.bits());
+    keep_opening(db, id)?;
     db.prepare_cached(
         "UPDATE binding SET state = ?2, reasons = ?3, version = ?4, closed_at = ?5, \
          suspended = CASE ?2 WHEN 'suspended' THEN 1 WHEN 'unbinding' THEN suspended ELSE 0 END, \
@@ -694,6 +717,55 @@ impl SqliteRegistry {
         let more = found.len() > most as usize;
         found.truncate(most as usize);
         Ok((found, more))
+    }
+}
+
+/// What a terminal was at a time: the binding that was open then, and the last that had changed it.
+const THEN: &str = "SELECT b.id, m.merchant_id, b.opened_at, b.closed_at, \
+    coalesce(c.version, iif(b.version = 1, 1, NULL)), coalesce(c.at, b.opened_at), \
+    iif(b.version = 1, b.state, c.state), iif(b.version = 1, b.reasons, c.reasons), \
+    iif(b.version = 1, b.holds, c.holds), a.reference, d.serial, \
+    coalesce((SELECT json_group_array(o.reference) FROM account o \
+        WHERE instr(' ' || c.others || ' ', ':' || o.id || ' ') \
+        OR (b.version = 1 AND o.id IN (SELECT account FROM account_beside WHERE binding = b.id))), '[]') \
+    FROM binding b JOIN terminal t ON t.id = b.terminal JOIN merchant m ON m.id = b.merchant \
+    LEFT JOIN binding_change c ON c.binding = b.id AND c.version = \
+        (SELECT max(version) FROM binding_change WHERE binding = b.id AND at <= ?3) \
+    LEFT JOIN account a ON a.id = iif(b.version = 1, b.account, c.account) \
+    LEFT JOIN device d ON d.id = iif(b.version = 1, b.device, c.device) \
+    WHERE t.acquirer = ?1 AND t.terminal_id = ?2 AND b.opened_at <= ?3 \
+    AND (b.closed_at IS NULL OR b.closed_at > ?3) ORDER BY b.id DESC LIMIT 1";
+
+impl SqliteRegistry {
+    fn read_binding_at(
+        &self,
+        key: TerminalKey,
+        at: Timestamp,
+    ) -> rusqlite::Result<Option<BindingThen>> {
+        let of = params![key.acquirer.0, key.terminal.as_str(), to_sql(at.0)];
+        let then = |row: &Row<'_>| {
+            let closed_at: Option<i64> = row.get(3)?;
+            let state: Option<String> = row.get(6)?;
+            let (reasons, holds): (Option<u8>, Option<u8>) = (row.get(7)?, row.get(8)?);
+            let others: Vec<String> =
+                serde_json::from_str(row.get_ref(11)?.as_str()?).unwrap_or_default();
+            let account: Option<String> = row.get(9)?;
+            Ok(BindingThen {
+                binding: BindingId(from_sql(row.get(0)?)),
+                merchant: row.get(1)?,
+                opened_at: Timestamp(from_sql(row.get(2)?)),
+                closed_at: closed_at.map(|at| Timestamp(from_sql(at))),
+                version: row.get(4)?,
+                since: Timestamp(from_sql(row.get(5)?)),
+                state: state.map(|name| state_of(&name)),
+                reasons: ReasonSet::from_bits(reasons.unwrap_or_default()),
+                holds: HoldSet::from_bits(holds.unwrap_or_default()),
+                accounts: account.into_iter().chain(others).collect(),
+                serial: row.get(10)?,
+            })
+        };
+        let mut one = self.db.prepare_cached(THEN)?;
+        one.query_row(of, then).optional()
     }
 }
 

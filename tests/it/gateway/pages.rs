@@ -1,5 +1,7 @@
 //! Lists of what hangs on bindings come in pages: every thing once, in the list's order, to the end.
 
+use std::time::Duration;
+
 use posgate::binding::TerminalKey;
 use posgate::store::command::Command;
 use posgate::store::registry::{Actor, RegistryError};
@@ -9,14 +11,14 @@ use super::admin::Api;
 use super::fixture::{Bound, SHOP, Setup, World};
 use super::inquiries::said;
 
-/// Follows the cursors of a list to its end; the numbers on each page.
-async fn pages(api: &Api, list: &str, (of, number): (&str, &str)) -> Vec<Vec<u64>> {
+/// Follows the cursors of a list to its end; the numbers or names on each page.
+async fn pages(api: &Api, list: &str, (of, name): (&str, &str)) -> Vec<Vec<Value>> {
     let mut pages = Vec::new();
     let mut path = format!("{list}limit=2");
     loop {
         let page = api.json(&path).await;
         let rows = page[of].as_array().unwrap().iter();
-        pages.push(rows.map(|row| row[number].as_u64().unwrap()).collect());
+        pages.push(rows.map(|row| row[name].clone()).collect());
         match &page["next"] {
             Value::String(next) => path = format!("{list}limit=2&cursor={next}"),
             end => {
@@ -87,9 +89,14 @@ async fn every_list_goes_on_behind_its_cursor() {
     }
     alerts(&world);
     let contacts = format!("{contacts}?");
-    let down = vec![vec![5, 4], vec![3, 2], vec![1]];
-    let up = vec![vec![1, 2], vec![3, 4], vec![5]];
-    let four = vec![vec![4, 3], vec![2, 1]];
+    let down = json!([[5, 4], [3, 2], [1]]);
+    let up = json!([[1, 2], [3, 4], [5]]);
+    let four = json!([[4, 3], [2, 1]]);
+    made(
+        "/v1/devices/acme/SN-2/events",
+        json!({ "event": "lose", "note": "left in a taxi" }),
+    )
+    .await;
     for (list, names, expect) in [
         (contacts.as_str(), ("contacts", "contact"), up),
         (
@@ -100,8 +107,18 @@ async fn every_list_goes_on_behind_its_cursor() {
         ("/v1/evidence?", ("evidence", "evidence"), down),
         ("/v1/cases?all=true&", ("cases", "case"), four.clone()),
         ("/v1/alerts?", ("alerts", "alert"), four),
+        (
+            "/v1/devices/acme?",
+            ("devices", "serial"),
+            json!([["SN-1", "SN-2"], ["SN-3", "SN-4"]]),
+        ),
+        (
+            "/v1/devices/acme?state=deployed&",
+            ("devices", "serial"),
+            json!([["SN-1", "SN-3"], ["SN-4"]]),
+        ),
     ] {
-        assert_eq!(pages(&api, list, names).await, expect, "{list}");
+        assert_eq!(json!(pages(&api, list, names).await), expect, "{list}");
         for wrong in ["cursor=4", "cursor=kx", "limit=0", "limit=1001", "page=2"] {
             assert_eq!(
                 api.get(&format!("{list}{wrong}")).await.0,
@@ -125,5 +142,60 @@ async fn every_list_goes_on_behind_its_cursor() {
     assert_eq!(rest.lines().count(), 2, "{rest}");
     assert!(rest.contains("T0000001"), "{rest}");
     assert_eq!(words("k1").trim(), "no cases");
+    let words = |words: &[&str]| {
+        let words = [words, &["--socket", socket.as_str()]].concat();
+        tokio::task::block_in_place(|| said(&folder, &words))
+    };
+    let lost = words(&["device", "list", "acme", "--state", "lost"]);
+    assert_eq!(lost.lines().count(), 2, "{lost}");
+    assert!(lost.contains("SN-2"), "{lost}");
+    let (status, told) = api.get("/v1/devices/acme?state=gone").await;
+    assert_eq!(status, 422);
+    assert!(told.contains("wipe-pending"), "{told}");
+    world.stop(()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_terminal_was_at_a_time_is_asked_with_the_time() {
+    let world = Setup::new().start().await;
+    world.bind(&Bound::numbered(1));
+    let api = Api::serve(&world);
+    let opened = world.clock.wall();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let stop = json!({ "action": "suspend", "note": "watched" });
+    let (status, told) = api.post("/v1/terminals/acme/T0000001/actions", stop).await;
+    assert_eq!(status, 200, "{told}");
+    let address = "/v1/terminals/acme/T0000001/binding";
+    let now = api.json(address).await;
+    assert_eq!(
+        (&now["state"], &now["version"]),
+        (&json!("suspended"), &json!(2))
+    );
+    let then = jiff::Timestamp::from_microsecond(opened.0.cast_signed()).unwrap();
+    let was = api.json(&format!("{address}?at={then}")).await;
+    assert_eq!(
+        (&was["state"], &was["version"]),
+        (&json!("active"), &json!(1))
+    );
+    assert_eq!(was["accounts"], json!(["account-1"]), "{was}");
+    assert_eq!(was["merchant_id"], SHOP);
+    for (at, status) in [("2020-01-01", 404), ("yesterday", 400)] {
+        assert_eq!(
+            api.get(&format!("{address}?at={at}")).await.0,
+            status,
+            "{at}"
+        );
+    }
+    let socket = api.socket.to_str().unwrap().to_owned();
+    let folder = world.folder.path().to_owned();
+    let then = then.to_string();
+    let words = [
+        "binding", "at", "acme", "T0000001", &then, "--socket", &socket,
+    ];
+    let shown = tokio::task::block_in_place(|| said(&folder, &words));
+    assert!(
+        shown.contains("active") && shown.contains("account-1"),
+        "{shown}"
+    );
     world.stop(()).await;
 }

@@ -30,12 +30,13 @@ use std::ops::Range;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
-use super::registry::{accounts_of_b, admission_of, write_accounts};
+use super::registry::{accounts_of_b, admission_of, keep_opening, write_accounts};
 use super::{SqliteRegistry, audit, from_sql, to_sql};
 use crate::base::note::words;
 use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, Timestamp};
 use crate::binding::challenge::{Payment, Purpose};
 use crate::binding::counters::LimitSet;
+use crate::binding::device::DeviceState;
 use crate::binding::drain::Impact;
 use crate::binding::payout::PayoutHistory;
 use crate::binding::watch::BindingRules;
@@ -185,6 +186,16 @@ impl Affairs for SqliteRegistry {
     fn device_view(&mut self, name: &DeviceName) -> Result<Option<DeviceView>, StoreError> {
         self.read_device(name)
             .map_err(StoreError::engine("reading a device"))
+    }
+
+    fn device_views(
+        &mut self,
+        acquirer: AcquirerId,
+        state: Option<DeviceState>,
+        part: Part,
+    ) -> Result<Vec<(u64, DeviceView)>, StoreError> {
+        self.read_devices(acquirer, state, part)
+            .map_err(StoreError::engine("reading devices"))
     }
 
     fn contact_view(&mut self, contact: u64) -> Result<Option<ContactView>, StoreError> {
@@ -723,6 +734,7 @@ impl Step<'_> {
         };
         let (id, at) = (to_sql(admission.binding.0), to_sql(self.now().0));
         let closed_at = (!admission.state.is_open()).then_some(at);
+        keep_opening(self.db, id)?;
         write_accounts(self.db, id, admission.accounts)?;
         let others: Vec<_> = admission
             .accounts

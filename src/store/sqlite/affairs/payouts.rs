@@ -64,8 +64,8 @@ fn id_of(row: &Row<'_>) -> rusqlite::Result<BindingId> {
     row.get(0).map(from_sql).map(BindingId)
 }
 
-/// One binding's turns. What it was opened with is known as long as nothing changed it; only bindings that are opened
-/// stopped could not be told from others afterwards, and those have sold nothing by then.
+/// One binding's turns. How it was opened is the first of its changes once it has any; where an earlier version changed it
+/// first that is missing, which matters only for bindings that were opened stopped, and those had sold nothing by then.
 fn turns(db: &Connection, binding: i64) -> rusqlite::Result<Vec<Turn>> {
     let stood = |row: &Row<'_>| -> rusqlite::Result<Stood> {
         Ok(Stood {

@@ -11,6 +11,7 @@ use crate::base::{AccountId, AcquirerId, BindingId, MerchantId, TerminalId, Time
 use crate::binding::TerminalKey;
 use crate::binding::challenge::{ChallengeState, Payment, Purpose, TRIES_MAX};
 use crate::binding::contact::{ContactKind, ContactRole, ContactState, guards_acceptance};
+use crate::binding::device::DeviceState;
 use crate::binding::drain::Impact;
 use crate::binding::hold::{Explained, HoldScope, HoldState};
 use crate::binding::merchant::{IdentityKind, MerchantKind};
@@ -44,6 +45,25 @@ fn challenge_view(row: &Row<'_>) -> rusqlite::Result<ChallengeView> {
         expires_at_us: from_sql(row.get(7)?),
         ended_at_us: ended_at.map(from_sql),
     })
+}
+
+const DEVICE: &str = "SELECT d.serial, d.model, d.state, d.custody, d.keys, d.version, t.terminal_id, d.id \
+    FROM device d LEFT JOIN binding b ON b.device = d.id AND b.closed_at IS NULL \
+    LEFT JOIN terminal t ON t.id = b.terminal";
+
+fn device_view(row: &Row<'_>) -> rusqlite::Result<(u64, DeviceView)> {
+    let state: String = row.get(2)?;
+    let keys: String = row.get(4)?;
+    let device = DeviceView {
+        serial: row.get(0)?,
+        model: row.get(1)?,
+        state: DeviceState::from_name(&state).map_or("unknown", DeviceState::name),
+        custody: row.get(3)?,
+        keys: serde_json::from_str(&keys).unwrap_or_default(),
+        version: row.get(5)?,
+        terminal_id: row.get(6)?,
+    };
+    Ok((from_sql(row.get(7)?), device))
 }
 
 /// Of a list with the newest first: what it begins below.
@@ -106,26 +126,25 @@ impl SqliteRegistry {
 
     pub(super) fn read_device(&self, name: &DeviceName) -> rusqlite::Result<Option<DeviceView>> {
         self.db()
-            .prepare_cached(
-                "SELECT d.serial, d.model, d.state, d.custody, d.keys, d.version, t.terminal_id \
-                 FROM device d LEFT JOIN binding b ON b.device = d.id AND b.closed_at IS NULL \
-                 LEFT JOIN terminal t ON t.id = b.terminal WHERE d.acquirer = ?1 AND d.serial = ?2",
-            )?
-            .query_row(params![name.acquirer.0, name.serial], |row| {
-                let state: String = row.get(2)?;
-                let keys: String = row.get(4)?;
-                Ok(DeviceView {
-                    serial: row.get(0)?,
-                    model: row.get(1)?,
-                    state: crate::binding::device::DeviceState::from_name(&state)
-                        .map_or("unknown", |state| state.name()),
-                    custody: row.get(3)?,
-                    keys: serde_json::from_str(&keys).unwrap_or_default(),
-                    version: row.get(5)?,
-                    terminal_id: row.get(6)?,
-                })
-            })
+            .prepare_cached(&format!("{DEVICE} WHERE d.acquirer = ?1 AND d.serial = ?2"))?
+            .query_row(params![name.acquirer.0, name.serial], device_view)
             .optional()
+            .map(|found| found.map(|(_, device)| device))
+    }
+
+    pub(super) fn read_devices(
+        &self,
+        acquirer: AcquirerId,
+        state: Option<DeviceState>,
+        part: Part,
+    ) -> rusqlite::Result<Vec<(u64, DeviceView)>> {
+        let mut all = self.db().prepare_cached(&format!(
+            "{DEVICE} WHERE d.acquirer = ?1 AND (?2 IS NULL OR d.state = ?2) AND d.id > ?3 ORDER BY d.id LIMIT ?4"
+        ))?;
+        let after = to_sql(part.behind.unwrap_or(0));
+        let of = params![acquirer.0, state.map(DeviceState::name), after, part.most];
+        let rows = all.query_map(of, device_view)?;
+        rows.collect()
     }
 
     pub(super) fn read_contact(&self, contact: u64) -> rusqlite::Result<Option<ContactView>> {

@@ -199,7 +199,7 @@ fn a_binding_has_an_account_for_each_kind_and_they_change_one_by_one() {
             |row| row.get(0),
         )
         .unwrap();
-    assert_eq!(history, "alipay:4|alipay:4|wechat:3 alipay:4");
+    assert_eq!(history, "alipay:4|alipay:4|alipay:4|wechat:3 alipay:4");
 }
 
 #[test]

@@ -58,7 +58,11 @@ fn a_binding_is_active_after_a_second_person_and_its_device_and_not_before() {
         .iter()
         .map(|c| (c.version, c.event.as_str()))
         .collect();
-    assert_eq!(told, [(2, "binding.approved"), (3, "binding.activated")]);
+    let opened = (1, "binding.opened");
+    assert_eq!(
+        told,
+        [opened, (2, "binding.approved"), (3, "binding.activated")]
+    );
 }
 
 #[test]

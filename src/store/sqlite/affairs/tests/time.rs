@@ -201,3 +201,102 @@ fn time_suspends_what_nobody_proved_and_ends_what_nobody_finished() {
     desk.checked(resume);
     assert_eq!(desk.state("T1"), (BindingState::RePending, "phone".into()));
 }
+
+/// bindings §5: whose a terminal was at any time, in which state, and where its money went.
+#[test]
+fn what_a_terminal_was_is_known_for_every_moment_since_it_was_opened() {
+    let mut desk = Desk::new();
+    desk.account_of_kind("W-1", AccountKind::WeChat);
+    desk.account_of_kind("W-2", AccountKind::WeChat);
+    let opened = desk.now;
+    let accounts = ["A-001".to_owned(), "W-1".to_owned()];
+    desk.ok(Command::RequestBinding {
+        key: key("T1"),
+        merchant: merchant(),
+        accounts: accounts.to_vec(),
+        serial: "SN1".into(),
+        evidence: None,
+    });
+    let then = |desk: &mut Desk, at: u64| {
+        let found = desk.registry.binding_at(key("T1"), Timestamp(at)).unwrap();
+        found.map(|then| {
+            let state = then.state.map(BindingState::name);
+            let reasons: Vec<_> = then.reasons.iter().map(RependReason::name).collect();
+            assert_eq!(then.opened_at.0, opened);
+            assert_eq!(then.serial.as_deref(), Some("SN1"));
+            (
+                then.version,
+                state,
+                reasons.concat(),
+                then.accounts,
+                then.since.0,
+            )
+        })
+    };
+    let was = |version, state, reasons: &str, accounts: &[String], since| {
+        Some((
+            Some(version),
+            Some(state),
+            reasons.to_owned(),
+            accounts.to_vec(),
+            since,
+        ))
+    };
+    // Nothing changed yet.
+    let pending = was(1, "pending", "", &accounts, opened);
+    assert_eq!(then(&mut desk, opened - 1), None);
+    assert_eq!(then(&mut desk, opened), pending);
+
+    desk.now += 60 * MINUTE;
+    let approved = desk.now;
+    desk.checked(Command::ApproveBinding {
+        key: key("T1"),
+        network: "N-1".into(),
+    });
+    desk.now += 60 * MINUTE;
+    let (hand, moved) = (Actor::program("admin", Timestamp(desk.now)), desk.now);
+    let phone = ReasonSet::EMPTY.with(RependReason::Phone);
+    let mut by_hand = |state, reasons| {
+        desk.registry
+            .set_state(key("T1"), state, reasons, None, &hand)
+            .unwrap();
+    };
+    by_hand(BindingState::Active, ReasonSet::EMPTY);
+    by_hand(BindingState::RePending, phone);
+    desk.now += 60 * MINUTE;
+    let redirected = desk.now;
+    desk.ok(Command::RequestAccountChange {
+        key: key("T1"),
+        account: "W-2".into(),
+        note: "new".into(),
+    });
+    desk.agrees("T1");
+    desk.checked(Command::ApproveAccountChange {
+        key: key("T1"),
+        network: "N-2".into(),
+    });
+    desk.now += 60 * MINUTE;
+    let closed = desk.now;
+    let hand = Actor::program("admin", Timestamp(closed));
+    let none = ReasonSet::EMPTY;
+    desk.registry
+        .set_state(key("T1"), BindingState::Unbound, none, None, &hand)
+        .unwrap();
+
+    // What was is the same after all that came.
+    assert_eq!(then(&mut desk, approved - 1), pending);
+    assert_eq!(
+        then(&mut desk, moved - 1),
+        was(2, "activating", "", &accounts, approved)
+    );
+    assert_eq!(
+        then(&mut desk, redirected - 1),
+        was(4, "re-pending", "phone", &accounts, moved)
+    );
+    let elsewhere = ["A-001".to_owned(), "W-2".to_owned()];
+    assert_eq!(
+        then(&mut desk, closed - 1),
+        was(5, "re-pending", "phone", &elsewhere, redirected)
+    );
+    assert_eq!(then(&mut desk, closed), None, "nobody's any more");
+}
