@@ -459,6 +459,9 @@ impl Step<'_> {
     ) -> Stopped<()> {
         let held = self.open_binding_as_seen(key)?;
         held.life().apply(BindingEvent::Clear(reason))?;
+        if reason == RependReason::Device {
+            self.has_keys_and_data(&held)?;
+        }
         let about = self.subject(key)?;
         let allows = Allows::ClearReason(reason);
         let began = self.binding_since(&held, |_, reasons| reasons.contains(reason))?;
@@ -499,6 +502,31 @@ impl Step<'_> {
             state: DeviceState::Lost.name(),
             verb: "traded with",
             remedy: "say that it was found (`posgate device event`), or unbind the terminal",
+        }
+        .into())
+    }
+
+    /// A device that is wiped, or is to be, is none to trade with, whatever anybody saw of it.
+    fn has_keys_and_data(&self, held: &Held) -> Stopped<()> {
+        let device = held.device.map(|id| self.device_by_id(id)).transpose()?;
+        let state = device.map_or(DeviceState::Deployed, |device| device.state);
+        let remedy = match state {
+            DeviceState::Deployed | DeviceState::Reserved | DeviceState::InRepair => return Ok(()),
+            DeviceState::Lost => {
+                "say that it was found (`posgate device event`), or replace it (`posgate case replace`)"
+            }
+            DeviceState::WipePending | DeviceState::WipeFailed => {
+                "say what came of the wipe (`posgate device event`), or replace it (`posgate case replace`)"
+            }
+            DeviceState::Wiped | DeviceState::Stocked | DeviceState::Retired => {
+                "replace it (`posgate case replace`)"
+            }
+        };
+        Err(Refusal::State {
+            thing: "device",
+            state: state.name(),
+            verb: "traded with",
+            remedy,
         }
         .into())
     }

@@ -136,6 +136,26 @@ fn a_device_that_is_lost_stops_its_terminal_and_a_wiped_one_is_looked_at() {
     desk.checked(resume());
     desk.ok(event("SN1", DeviceEvent::OrderWipe));
     assert_eq!(desk.state("T1"), (BindingState::RePending, "device".into()));
+    // It is as good as wiped, whatever anybody saw.
+    let about = Allows::ClearReason(RependReason::Device);
+    let clear = |desk: &mut Desk| Command::ClearReason {
+        key: key("T1"),
+        reason: RependReason::Device,
+        evidence: desk.evidence("terminal acme/T1", about),
+    };
+    for (next, state) in [
+        (None, "wipe-pending"),
+        (Some(DeviceEvent::WipeFailed), "wipe-failed"),
+        (Some(DeviceEvent::Wiped), "wiped"),
+    ] {
+        if let Some(next) = next {
+            desk.ok(event("SN1", next));
+        }
+        let command = clear(&mut desk);
+        let told = desk.refused(CHECKER, command);
+        assert!(told.contains(&format!("the device is {state}")), "{told}");
+        assert!(told.contains("posgate case replace"), "{told}");
+    }
     // In the store room it is nobody's.
     let done = desk.ok(event("SN2", DeviceEvent::Lose));
     assert!(done.changes.bindings.is_empty());
