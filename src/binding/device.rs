@@ -14,7 +14,8 @@
 //!  STOCKED, WIPED, WIPE_FAILED, LOST, IN_REPAIR ──retire──▶ RETIRED
 //! ```
 //!
-//! A device that was found goes to repair and not back to its shop: what happened to it is not known. A
+//! A device that was found goes to repair and not back to its shop: what happened to it is not known; one that was wiped, or
+//! was to be, goes back to that. A
 //! device is bound again only from stock, and comes back to stock only wiped (PCI PIN 31).
 
 use super::named::named_enum;
@@ -194,6 +195,19 @@ pub fn apply(state: DeviceState, event: DeviceEvent) -> Result<DeviceState, Refu
             "unbind it first",
         )
         .map(|()| Retired),
+    }
+}
+
+/// Where a device goes that was found, by what it was when it was lost: to repair, for what happened to it is not known;
+/// but what was wiped, or was to be, still is.
+#[must_use]
+pub fn found(before: Option<DeviceState>) -> DeviceState {
+    use DeviceState::{
+        Deployed, InRepair, Lost, Reserved, Retired, Stocked, WipeFailed, WipePending, Wiped,
+    };
+    match before {
+        Some(wiped @ (WipePending | WipeFailed | Wiped)) => wiped,
+        Some(Stocked | Reserved | Deployed | InRepair | Lost | Retired) | None => InRepair,
     }
 }
 

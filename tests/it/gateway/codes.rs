@@ -51,6 +51,7 @@ impl Story {
         );
         let told = self.api.import(&csv).await;
         assert_eq!(told["report"]["bound"], 1, "{told}");
+        self.identified().await;
         self.entered("138 0013 8000", "owner").await
     }
 

@@ -447,8 +447,9 @@ async fn evidence_is_the_journals_own_records_and_says_where_they_stand() {
     let binding = &content["binding"];
     assert_eq!(binding["version"], 1);
     assert_eq!(binding["merchant_id"], OTHER_SHOP);
-    assert_eq!(binding["changes"][0]["state"], "re-pending", "{binding}");
-    assert_eq!(binding["changes"][0]["by"], user());
+    assert_eq!(binding["state_at_that_version"], "active");
+    assert_eq!(binding["changes"][1]["state"], "re-pending", "{binding}");
+    assert_eq!(binding["changes"][1]["by"], user());
 
     // The journal itself has these records there, under these checksums.
     let mut places = vec![intent["journal"].clone()];

@@ -299,6 +299,14 @@ impl Story {
         state
     }
 
+    /// The shop's owner showed an identity card.
+    pub(super) async fn identified(&self) {
+        let merchant = format!("/v1/merchants/acme/{SHOP}");
+        let card = json!({ "kind": "individual", "identity_kind": "identity-card", "identity": "11010519491231002X" });
+        let (status, told) = self.call(LI, "PUT", &merchant, &card).await;
+        assert_eq!(status, 200, "{told}");
+    }
+
     pub(super) async fn act(&mut self, who: &'static str, terminal: &str, body: Value) -> Value {
         self.ask(who, &format!("/v1/terminals/acme/{terminal}/actions"), body)
             .await
@@ -338,12 +346,10 @@ async fn the_story_that_the_documentation_tells() {
     let told = s.api.import(&csv).await;
     assert_eq!(told["report"]["bound"], 3, "{told}");
     s.say("posgate terminal import shops.csv: 3 terminals bound");
+    s.identified().await;
     let merchant = format!("/v1/merchants/acme/{SHOP}");
-    let body = json!({ "kind": "individual", "identity_kind": "identity-card", "identity": "11010519491231002X" });
-    let (status, told) = s.call(LI, "PUT", &merchant, &body).await;
-    assert_eq!(status, 200, "{told}");
     s.say(&format!(
-        "{LI}: PUT {merchant} {{\"kind\":\"individual\",\"identity\":\"…\"}}"
+        "{LI}: PUT {merchant} {{\"kind\":\"individual\",\"identity_kind\":\"identity-card\",\"identity\":\"…\"}}"
     ));
     let contacts = format!("{merchant}/contacts");
     let owner = |value: &str| json!({ "kind": "phone", "role": "owner", "value": value });

@@ -317,7 +317,14 @@ impl Step<'_> {
             }
             MerchantsWord::Evidence(number) => {
                 let about = self.subject(key)?;
-                let (by, note) = self.use_evidence(Some(number), &about, Allows::ChangeAccount)?;
+                let asked: i64 = self.db.query_row(
+                    "SELECT opened_at FROM case_file WHERE id = ?1",
+                    [case.id],
+                    |row| row.get(0),
+                )?;
+                // What was seen before was of another change.
+                let (asked, allows) = (Timestamp(from_sql(asked)), Allows::ChangeAccount);
+                let (by, note) = self.use_evidence_since(asked, Some(number), &about, allows)?;
                 format!("{note} ({by})")
             }
         };

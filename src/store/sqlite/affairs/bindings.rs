@@ -194,6 +194,17 @@ impl Step<'_> {
 
     /// What a terminal needs of its merchant before it trades: asked when it is approved, and again when it is activated.
     fn may_trade(&self, held: &Held) -> Stopped<()> {
+        let is_identified: bool = self.db.query_row(
+            "SELECT identity_hash IS NOT NULL FROM merchant WHERE id = ?1",
+            [held.merchant],
+            |row| row.get(0),
+        )?;
+        if !is_identified {
+            let what = "the merchant's licence or identity document";
+            let remedy =
+                "enter what was seen of it (`posgate merchant set --identity-kind … --identity …`)";
+            return Err(Refusal::Missing { what, remedy }.into());
+        }
         self.accounts_usable(held)?;
         let has_phone: bool = self.db.query_row(
             "SELECT EXISTS (SELECT 1 FROM contact WHERE merchant = ?1 AND state = 'verified' \
@@ -420,6 +431,7 @@ impl Step<'_> {
             return Ok(());
         }
         let reasons = ReasonSet::EMPTY.with(RependReason::Location);
+        self.renewed(&held, reasons)?;
         let life = held.life().apply(BindingEvent::Repend(reasons))?;
         self.live(&held, life, because)?;
         let text = format!(
@@ -544,6 +556,9 @@ impl Step<'_> {
             note,
             checker,
         };
+        if let BindingEvent::Repend(reasons) = event {
+            self.renewed(held, reasons)?;
+        }
         self.live(held, held.life().apply(event)?, because)
     }
 

@@ -578,6 +578,7 @@ impl Step<'_> {
         let event = BindingEvent::Repend(ReasonSet::EMPTY.with(reason));
         for held in self.bindings_of(merchant)? {
             let may = held.life().may_repend();
+            self.renewed(&held, ReasonSet::EMPTY.with(reason))?;
             if may && !held.admission.reasons.contains(reason) {
                 let because = Because {
                     event: event.name(),

@@ -364,7 +364,7 @@ impl Step<'_> {
     fn device_gone(&mut self, device: i64, event: DeviceEvent, note: &str) -> Stopped<()> {
         let (stops, why) = match event {
             DeviceEvent::Lose => (BindingEvent::Suspend, "its device is lost"),
-            DeviceEvent::OrderWipe => {
+            DeviceEvent::OrderWipe | DeviceEvent::Wiped => {
                 let device = ReasonSet::EMPTY.with(RependReason::Device);
                 (BindingEvent::Repend(device), "its device is to be wiped")
             }
@@ -373,7 +373,6 @@ impl Step<'_> {
             | DeviceEvent::Deploy
             | DeviceEvent::Repair
             | DeviceEvent::Find
-            | DeviceEvent::Wiped
             | DeviceEvent::WipeFailed
             | DeviceEvent::Restock
             | DeviceEvent::Retire => return Ok(()),
@@ -388,6 +387,9 @@ impl Step<'_> {
         let Some(bound) = bound.filter(|bound| bound.life().apply(stops).is_ok()) else {
             return Ok(());
         };
+        if event == DeviceEvent::Wiped && bound.admission.reasons.contains(RependReason::Device) {
+            return Ok(());
+        }
         let note = match note.trim() {
             "" => why.to_owned(),
             said => format!("{why}: {said}"),
@@ -424,6 +426,9 @@ impl Step<'_> {
         note: &str,
     ) -> Stopped<()> {
         device.state = device::apply(device.state, event)?;
+        if event == DeviceEvent::Find {
+            device.state = device::found(self.state_when_lost(device.id)?);
+        }
         device.version += 1;
         if !custody.trim().is_empty() {
             device.custody = custody.trim().to_owned();
@@ -432,6 +437,18 @@ impl Step<'_> {
             device.keys = "[]".into();
         }
         self.write_device(acquirer, &device, event.event(), note)
+    }
+
+    /// What a device was when it was last called lost.
+    fn state_when_lost(&self, device: i64) -> Stopped<Option<DeviceState>> {
+        let name: Option<String> = self
+            .db
+            .prepare_cached(
+                "SELECT state FROM device_change WHERE device = ?1 AND state <> 'lost' ORDER BY version DESC LIMIT 1",
+            )?
+            .query_row([device], |row| row.get(0))
+            .optional()?;
+        Ok(name.and_then(|name| DeviceState::from_name(&name)))
     }
 
     /// Something that is on record of a device and leaves it as it is.

@@ -125,7 +125,11 @@ impl Step<'_> {
         }
         match found.ended {
             Some(Ended::Used) => return unproven(format!("evidence {number} was used already")),
-            Some(Ended::Refused) => return unproven(format!("evidence {number} was refused")),
+            Some(Ended::Refused) => {
+                return unproven(format!(
+                    "evidence {number} was refused, or what it is to end came once more since"
+                ));
+            }
             None => {}
         }
         if self.now().0 > found.filed_at.saturating_add(GOOD_FOR) {
@@ -146,6 +150,38 @@ impl Step<'_> {
                 to_sql(self.now().0)
             ])?;
         Ok((filed_by, format!("evidence {number}: {note}")))
+    }
+
+    /// A reason that comes once more while it holds: what was filed to clear it was seen before that, and clears nothing.
+    pub(super) fn renewed(&self, held: &Held, reasons: ReasonSet) -> Stopped<()> {
+        let about = self.subject(held.key)?;
+        for reason in reasons.iter() {
+            if !held.admission.reasons.contains(reason) {
+                continue;
+            }
+            let allows = Allows::ClearReason(reason);
+            let overtaken: Vec<u64> = self
+                .db
+                .prepare_cached(
+                    "UPDATE evidence SET refused_by = ?3, refused_at = ?4 WHERE about = ?1 AND allows = ?2 \
+                     AND used_at IS NULL AND refused_at IS NULL RETURNING id",
+                )?
+                .query_map(
+                    params![about, allows.name(), self.actor.name, to_sql(self.now().0)],
+                    |row| row.get(0).map(from_sql),
+                )?
+                .collect::<rusqlite::Result<_>>()?;
+            for number in overtaken {
+                self.tell(
+                    "evidence.overtaken",
+                    about.clone(),
+                    json!({ "evidence": number, "allows": allows.name() }),
+                    Value::Null,
+                    json!({ "note": format!("{reason} came once more") }),
+                )?;
+            }
+        }
+        Ok(())
     }
 
     /// Since when a binding has been like this without a break. What an unbinding that was cancelled interrupts goes on.

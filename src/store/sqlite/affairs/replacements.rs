@@ -246,6 +246,16 @@ impl Step<'_> {
         case.cut_over(self.now(), network, &self.actor.name)?;
         let note = format!("case {}: replacement", row.id);
         if let Some(device) = new.device {
+            let state = self.device_by_id(device)?.state;
+            if state != DeviceState::Reserved {
+                return Err(Refusal::State {
+                    thing: "new device",
+                    state: state.name(),
+                    verb: "put to work",
+                    remedy: "cancel the replacement, and open it with a device from stock",
+                }
+                .into());
+            }
             self.deploy(new, device)?;
         }
         let mut new = new.clone();

@@ -113,6 +113,38 @@ fn money_is_redirected_by_two_persons_and_to_the_merchants_own_verified_account(
     assert!(desk.refused(CHECKER, approve()).contains("missing"));
 }
 
+/// What a witness saw was of one account: it does not move money to the next one that somebody asks for.
+#[test]
+fn evidence_of_a_change_that_was_taken_back_is_none_of_the_next_one() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    desk.account_of_merchant("A-002");
+    desk.account_of_merchant("A-003");
+    let request = |account: &str| Command::RequestAccountChange {
+        key: key("T1"),
+        account: account.into(),
+        note: "new bank".into(),
+    };
+    desk.ok(request("A-002"));
+    desk.now += MINUTE;
+    let evidence = desk.evidence("terminal acme/T1", Allows::ChangeAccount);
+    desk.now += MINUTE;
+    desk.ok(Command::CancelAccountChange {
+        key: key("T1"),
+        note: "a mistake".into(),
+    });
+    desk.ok(request("A-003"));
+    let confirm = |evidence| Command::ConfirmAccountChange {
+        key: key("T1"),
+        word: MerchantsWord::Evidence(evidence),
+    };
+    let told = desk.refused(CHECKER, confirm(evidence));
+    assert!(told.contains("filed before"), "{told}");
+    desk.now += MINUTE;
+    let evidence = desk.evidence("terminal acme/T1", Allows::ChangeAccount);
+    desk.checked(confirm(evidence));
+}
+
 #[test]
 fn a_binding_has_an_account_for_each_kind_and_they_change_one_by_one() {
     let mut desk = Desk::new();

@@ -66,6 +66,38 @@ fn a_binding_is_active_after_a_second_person_and_its_device_and_not_before() {
 }
 
 #[test]
+fn a_merchant_whose_document_nobody_entered_gets_no_terminal() {
+    let mut desk = Desk::new();
+    desk.requested("T1", "SN1");
+    // As an import leaves it.
+    desk.registry
+        .db()
+        .execute(
+            "UPDATE merchant SET identity = NULL, identity_hash = NULL",
+            [],
+        )
+        .unwrap();
+    let approve = || Command::ApproveBinding {
+        key: key("T1"),
+        network: "N-1".into(),
+    };
+    let told = desk.refused(CHECKER, approve());
+    assert!(
+        told.contains("identity document") && told.contains("posgate merchant set"),
+        "{told}"
+    );
+    desk.ok(Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: merchant(),
+        name: String::new(),
+        mcc: String::new(),
+        kind: None,
+        identity: Some((IdentityKind::Licence, sealed(5))),
+    });
+    desk.checked(approve());
+}
+
+#[test]
 fn one_device_and_one_terminal_id_are_one_binding() {
     let mut desk = Desk::new();
     desk.active("T1", "SN1");

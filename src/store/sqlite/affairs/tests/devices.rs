@@ -210,3 +210,40 @@ fn a_device_comes_back_to_stock_only_unbound_and_wiped() {
     };
     assert!(desk.refused(MAKER, key_itself).contains("check values"));
 }
+
+#[test]
+fn a_wiped_device_is_wiped_whatever_is_said_of_it_in_between() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let event = |serial: &str, event| Command::Device {
+        device: device(serial),
+        event,
+        custody: String::new(),
+        note: "left in a taxi".into(),
+    };
+    desk.ok(event("SN1", DeviceEvent::OrderWipe));
+    // Somebody lets it trade by hand; the end of the wipe stops it again.
+    let (state, none) = (BindingState::Active, ReasonSet::EMPTY);
+    let hand = Actor::program("admin", Timestamp(desk.now));
+    desk.registry
+        .set_state(key("T1"), state, none, None, &hand)
+        .unwrap();
+    desk.ok(event("SN1", DeviceEvent::Wiped));
+    assert_eq!(desk.state("T1"), (BindingState::RePending, "device".into()));
+    let version = desk.admission("T1").version;
+    // Lost and found it holds no keys either.
+    desk.ok(event("SN1", DeviceEvent::Lose));
+    assert_eq!(desk.device_state("SN1"), "lost");
+    desk.ok(event("SN1", DeviceEvent::Find));
+    assert_eq!(desk.device_state("SN1"), "wiped");
+    assert_eq!(
+        desk.admission("T1").version,
+        version + 1,
+        "suspended, and no more"
+    );
+    // What was in use goes to repair.
+    desk.active("T2", "SN2");
+    desk.ok(event("SN2", DeviceEvent::Lose));
+    desk.ok(event("SN2", DeviceEvent::Find));
+    assert_eq!(desk.device_state("SN2"), "in-repair");
+}

@@ -340,3 +340,67 @@ fn evidence_is_refused_taken_back_or_lapses_and_the_trail_has_it() {
         "neither what was refused nor what was taken back"
     );
 }
+
+/// A reason that comes once more while it holds is another matter: what was seen of the first one does not end it.
+#[test]
+fn evidence_is_of_the_reason_as_it_was_when_it_was_filed() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let place = |address: &str| Command::Place {
+        key: key("T1"),
+        address: address.into(),
+        note: "moved".into(),
+    };
+    let repend = |reason| Command::Repend {
+        key: key("T1"),
+        reasons: ReasonSet::EMPTY.with(reason),
+        note: "seal broken".into(),
+    };
+    let clear = |reason, evidence| Command::ClearReason {
+        key: key("T1"),
+        reason,
+        evidence,
+    };
+    let identity = |number| Command::SetMerchant {
+        acquirer: AcquirerId(1),
+        merchant: merchant(),
+        name: String::new(),
+        mcc: String::new(),
+        kind: None,
+        identity: Some((IdentityKind::Passport, sealed(number))),
+    };
+    desk.ok(place("1 Long Street"));
+    for (reason, first, again) in [
+        (
+            RependReason::Location,
+            place("2 Long Street"),
+            place("9 Far Street"),
+        ),
+        (
+            RependReason::Device,
+            repend(RependReason::Device),
+            repend(RependReason::Device),
+        ),
+        (RependReason::Identity, identity(7), identity(8)),
+    ] {
+        desk.ok(first);
+        let allows = Allows::ClearReason(reason);
+        let early = desk.evidence("terminal acme/T1", allows);
+        // Of another reason: it stays as it is.
+        let other = desk.evidence(
+            "terminal acme/T1",
+            Allows::ClearReason(RependReason::Dormant),
+        );
+        desk.ok(again);
+        let told = desk.refused(CHECKER, clear(reason, early));
+        assert!(told.contains("once more"), "{reason}: {told}");
+        let seen = desk.evidence("terminal acme/T1", allows);
+        desk.checked(clear(reason, seen));
+        assert_eq!(desk.state("T1").0, BindingState::Active, "{reason}");
+        let listed = desk
+            .registry
+            .evidence_views(Timestamp(desk.now), Part::first(100))
+            .unwrap();
+        assert!(listed.iter().any(|filed| filed.evidence == other));
+    }
+}

@@ -66,6 +66,31 @@ fn a_new_device_takes_over_with_keys_on_record_or_on_evidence_that_it_has_them()
 }
 
 #[test]
+fn a_new_device_that_was_lost_meanwhile_does_not_take_over() {
+    let mut desk = Desk::new();
+    desk.active("T1", "SN1");
+    let case = replaced(&mut desk);
+    for event in [DeviceEvent::Lose, DeviceEvent::Find] {
+        desk.ok(Command::Device {
+            device: device("SN2"),
+            event,
+            custody: String::new(),
+            note: "left in a taxi".into(),
+        });
+    }
+    let go = Command::Replacement {
+        case,
+        step: ReplaceStep::CutOver("N-3".into(), None),
+    };
+    let told = desk.refused(CHECKER, go);
+    assert!(
+        told.contains("the new device is in-repair") && told.contains("from stock"),
+        "{told}"
+    );
+    assert_eq!(desk.state("T1").0, BindingState::Active);
+}
+
+#[test]
 fn a_replacement_cuts_over_in_one_step_and_closes_with_the_drain() {
     let mut desk = Desk::new();
     let old = desk.active("T1", "SN1");
