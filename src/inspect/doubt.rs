@@ -1,6 +1,8 @@
 //! What reads as sound and hardly can be meant so.
 
-use crate::iso8583::{Exposure, FieldType, Message};
+use std::collections::BTreeSet;
+
+use crate::iso8583::{Exposure, FieldType, Message, Mti};
 
 use super::bytes::to_hex;
 use super::stray::{ToldLength, told_length};
@@ -8,7 +10,7 @@ use super::stray::{ToldLength, told_length};
 /// A field whose value is well formed and probably another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// Data element; 0 for the header.
+    /// Data element; 0 for the header, 1 for the message type (DE1 is the bitmap, which is never doubted).
     pub field: u8,
     /// Why, and what the dialect file would say for the other reading.
     pub text: String,
@@ -20,24 +22,29 @@ impl Doubt {
     pub fn place(&self) -> String {
         match self.field {
             0 => "header".to_owned(),
+            MESSAGE_TYPE => "MTI".to_owned(),
             de => format!("DE{de}"),
         }
     }
 
-    /// The same for programs: the number of a field, or `header`.
+    /// The same for programs: the number of a field, `header` or `mti`.
     #[must_use]
     pub fn key(&self) -> String {
         match self.field {
             0 => "header".to_owned(),
+            MESSAGE_TYPE => "mti".to_owned(),
             de => de.to_string(),
         }
     }
 }
 
-/// What is doubtful in a message: the header, then fields, ascending.
+/// Stands for the message type among the fields.
+const MESSAGE_TYPE: u8 = 1;
+
+/// What is doubtful in a message: the header, its type, then fields, ascending.
 #[must_use]
 pub fn doubts(message: &Message<'_>) -> Vec<Doubt> {
-    let header = other_length(message).into_iter();
+    let header = other_length(message).into_iter().chain(other_type(message));
     let fields = message.content_fields().iter();
     let doubt = |de| {
         odd_nibble(message, de)
@@ -45,6 +52,43 @@ pub fn doubts(message: &Message<'_>) -> Vec<Doubt> {
             .or_else(|| other_characters(message, de))
     };
     header.chain(fields.filter_map(doubt)).collect()
+}
+
+/// A type of another version of the standard than all that the dialect's requests have, or of none.
+fn other_type(message: &Message<'_>) -> Option<Doubt> {
+    let types = || {
+        message
+            .dialect()
+            .requests()
+            .iter()
+            .flat_map(|row| &row.mtis)
+    };
+    let mti = message.mti();
+    let [version, class, function, _] = mti.ascii();
+    let known = |known: &Mti| *known == mti || known.answer() == mti || known.repeat() == mti;
+    if types().next().is_none() || types().any(known) {
+        return None;
+    }
+    let versions: BTreeSet<u8> = types().map(|known| known.ascii()[0]).collect();
+    let text = if !versions.contains(&version) {
+        let known: Vec<_> = versions
+            .iter()
+            .map(|digit| char::from(*digit).to_string())
+            .collect();
+        format!(
+            "{mti} is of another version of the standard: what {} takes begins with {}",
+            message.dialect().name(),
+            known.join(" or ")
+        )
+    } else if matches!(class, b'0' | b'9') || function > b'7' {
+        format!("{mti} is no message type of the standard")
+    } else {
+        return None;
+    };
+    Some(Doubt {
+        field: MESSAGE_TYPE,
+        text,
+    })
 }
 
 /// A header that says another length than there is.

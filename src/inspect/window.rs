@@ -7,7 +7,7 @@ use super::describe::{hides, shows_secret};
 use super::element::Reveal;
 use super::fault::{Bitmap, Found, Rank, offset_in, signed};
 use super::find::{Guess, begins_as_usual};
-use super::stray::{CARD_BYTES_MIN, card_digits};
+use super::stray::{CARD_BYTES_MIN, anchor, card_digits};
 
 /// Bytes on a line.
 const LINE_BYTES: usize = 16;
@@ -42,6 +42,17 @@ pub(super) fn shade(
     hide_behind(guess, &mut shade);
     hide_strays(guess, &mut shade);
     shade
+}
+
+/// Whether what was read may be the beginning of another message: much is left over behind it, and no card number or
+/// track shows that its fields stand where they should.
+fn is_within_another(guess: &Guess) -> bool {
+    let Some(DecodeError::LeftOver { .. }) = guess.error else {
+        return false;
+    };
+    let mut index = Index::new();
+    let (message, _) = guess.dialect.decode_partial(&guess.frame, &mut index);
+    message.is_none_or(|message| anchor(&message).is_none())
 }
 
 /// Hides what would be secret if the message were meant otherwise.
@@ -82,16 +93,18 @@ fn hide_behind(guess: &Guess, shade: &mut [bool]) {
 }
 
 /// Hides what looks like a card number in front of the fields, unless that is what the dialect's messages begin with:
-/// of so many digits some look like one most times.
+/// of so many digits some look like one most times. Where the message may be the beginning of another, also
+/// across its fields.
 fn hide_strays(guess: &Guess, shade: &mut [bool]) {
     if guess.frame_at.is_some() && begins_well(guess) {
         return;
     }
     let head = match guess.dialect.bitmap_place() {
+        _ if is_within_another(guess) => guess.frame.len(),
         Some((at, width, _)) => at.saturating_add(width),
         None => guess.dialect.framing().envelope_bytes(),
     };
-    let head = guess.input_offset(head).unwrap_or(0);
+    let head = guess.input_offset(head).unwrap_or(guess.input.len());
     let cards = card_digits(&guess.input);
     for (at, (slot, card)) in shade.iter_mut().zip(cards.chunks(2)).enumerate() {
         if at < head && card.contains(&true) {

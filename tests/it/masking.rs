@@ -260,6 +260,23 @@ fn with_fields(name: &str, mti: &str, fields: &[(u8, &str)]) -> Vec<u8> {
     out.to_vec()
 }
 
+/// A reversal in another dialect with bytes in front, which reads as a whole sign-on of the Visa style with something
+/// behind it: the card number lies across fields that are for everybody.
+#[test]
+fn a_card_number_across_fields_of_a_message_that_has_none_is_not_shown() {
+    let strange = "2DBEE6999027EBF963E3FBB100A40420F23E049108C20800000400400000000116476134000000001900300000000001\
+                   234511220715300001251815001122301211230051004400000050065600013633323630373030303132335445524D30\
+                   3030314D45524348414E5430303030303031002554434330303230374643523030314E50434130303432303030000000\
+                   00000000010200000123112207150000000560001000000000000102030400000000";
+    let bytes = inspect::bytes::hex(strange).unwrap();
+    let guess = &guesses(&[reading(&bytes)], &shipped(), None)[0];
+    assert_eq!(guess.dialect.name(), "visa-base-i-style");
+    let shown = shown(guess);
+    for piece in ["1647", "476134", "61340", "1900"] {
+        assert!(!shown.contains(piece), "{piece}: {shown}");
+    }
+}
+
 /// What is shown of bytes that are known to be in a dialect.
 fn shown_in(name: &str, bytes: &[u8]) -> String {
     let dialect = Dialect::shipped(name).unwrap();

@@ -905,6 +905,20 @@ fn what_cannot_be_read_ends_otherwise_than_what_is_broken() {
         (Some(2), true),
         "{error}"
     );
+    for json in [r#"{"dialect":"nosuch","mti":"0800"}"#, r#"{"mti":"0800"}"#] {
+        let (code, error) = ended(&["encode", json], b"");
+        assert_eq!(
+            (code, error.contains("dialect")),
+            (Some(2), true),
+            "{error}"
+        );
+    }
+    let (code, error) = ended(&["diff", "-", "-"], b"");
+    assert_eq!(
+        (code, error.contains("read once")),
+        (Some(2), true),
+        "{error}"
+    );
     let (code, error) = ended(&["decode", "no/such.hex"], b"");
     assert_eq!(
         (code, error.contains("there is no file")),
@@ -1213,6 +1227,45 @@ fn an_imported_file_passes_the_check() {
             told.contains("is neither XML of jPOS nor JSON of moov-io"),
             "{told}"
         );
+    }
+}
+
+#[test]
+fn a_message_type_of_another_version_or_of_none_is_doubtful() {
+    let decode = |name: &str, mti: &str, more: &[&str]| {
+        let in_digits = |mti: &str| match name {
+            "unionpay-pos" => mti.to_owned(),
+            _ => bytes::to_hex(mti.as_bytes()),
+        };
+        let all = samples(name, true);
+        let mut sales = all.iter().map(|(_, sample)| bytes::to_hex(sample));
+        let sale = sales.find(|hex| hex.contains(&in_digits("0200"))).unwrap();
+        let hex = sale.replacen(&in_digits("0200"), &in_digits(mti), 1);
+        let args = [&["message", "decode", "-d", name, &hex], more].concat();
+        out(&posgate(&args, b""))
+    };
+    for (name, mti, expect) in [
+        (
+            "unionpay-pos",
+            "1200",
+            "what unionpay-pos takes begins with 0",
+        ),
+        ("unionpay-pos", "0299", "is no message type of the standard"),
+        (
+            "iso8583-1987-ascii",
+            "9200",
+            "what iso8583-1987-ascii takes begins with 0",
+        ),
+    ] {
+        let told = decode(name, mti, &[]);
+        assert!(
+            told.contains(&format!("doubtful: MTI: {mti} ")) && told.contains(expect),
+            "{told}"
+        );
+        let json = decode(name, mti, &["-o", "json"]).replace(": ", ":");
+        assert!(json.contains(r#""field":"mti""#), "{json}");
+        let sound = decode(name, "0200", &[]);
+        assert!(!sound.contains("doubtful"), "{sound}");
     }
 }
 

@@ -41,6 +41,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.left == "-" && args.right == "-" {
+        bail!("both messages are standard input, which is read once; name a file for one of them");
+    }
     let found = differences(&read(args, &args.left)?, &read(args, &args.right)?);
     match args.output {
         Output::Json => {

@@ -1,6 +1,7 @@
 //! `posgate message encode`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use bytes::BytesMut;
@@ -14,7 +15,7 @@ use crate::cli::dialects::Known;
 use crate::cli::output::{self, TROUBLE};
 use crate::inspect::bytes::{to_base64, to_hex};
 use crate::inspect::{self, json, once};
-use crate::iso8583::Index;
+use crate::iso8583::{Dialect, Index};
 use crate::wire::{Scan, scan};
 
 /// Write a message from the JSON that `decode -o json --unmask` shows
@@ -22,7 +23,7 @@ use crate::wire::{Scan, scan};
 /// `{"dialect": "unionpay-pos", "mti": "0200", "fields": {"3": "000000", "41": "TERM0001"}}` is enough: TPDU and
 /// header are the dialect's own unless `tpdu` and `header` are given. A field that does not divide into the parts that its
 /// dialect knows is written as it is, with a warning on standard error. Exit code 1 if it does not fit, 2 if nothing can
-/// be read.
+/// be read or there is no such dialect.
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -72,7 +73,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(json) => json,
         Err(error) => return told(&error, TROUBLE),
     };
-    let Written { bytes, doubt } = match message(args, &json) {
+    let named = match named(args, &json) {
+        Ok(named) => named,
+        Err(error) => return told(&error, FOUND),
+    };
+    // Which dialects there are is no matter of the message.
+    let dialect = match dialect(args, named) {
+        Ok(dialect) => dialect,
+        Err(error) => return told(&error, TROUBLE),
+    };
+    let Written { bytes, doubt } = match message(args, &dialect, &json) {
         Ok(written) => written,
         Err(error) => return told(&error, FOUND),
     };
@@ -112,15 +122,24 @@ struct Written {
     doubt: Option<String>,
 }
 
-fn message(args: &Args, json: &Value) -> anyhow::Result<Written> {
-    let dialect = match args.dialect.as_deref().or(json::dialect_of(json)?) {
-        Some(name) => args.known.named(name)?,
+/// The dialect that is named for a message, if one is.
+fn named<'a>(args: &'a Args, json: &'a Value) -> anyhow::Result<Option<&'a str>> {
+    let own = json::dialect_of(json)?;
+    Ok(args.dialect.as_deref().or(own))
+}
+
+fn dialect(args: &Args, named: Option<&str>) -> anyhow::Result<Arc<Dialect>> {
+    match named {
+        Some(name) => args.known.named(name),
         None => {
             bail!("the message names no dialect; add `\"dialect\": \"…\"` to it, or --dialect NAME")
         }
-    };
+    }
+}
+
+fn message(args: &Args, dialect: &Dialect, json: &Value) -> anyhow::Result<Written> {
     let mut out = BytesMut::new();
-    json::encode(&dialect, json, &mut out)?;
+    json::encode(dialect, json, &mut out)?;
     let framing = dialect.framing();
     let prefix = if args.bare { framing.prefix_bytes() } else { 0 };
     let mut index = Index::new();
@@ -149,7 +168,9 @@ fn lines(args: &Args) -> anyhow::Result<ExitCode> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match parsed(&line).and_then(|json| message(args, &json)) {
+        let written = parsed(&line)
+            .and_then(|json| message(args, &*dialect(args, named(args, &json)?)?, &json));
+        match written {
             Ok(Written { bytes, doubt }) => {
                 if let Some(doubt) = doubt {
                     output::error_line(format_args!("line {number}: warning: {doubt}"))?;
