@@ -276,7 +276,18 @@ pub(super) fn attempt(dialect: &Dialect, frame: &[u8]) -> (Option<DecodeError>, 
             if error.is_some() && message_type(&message) < 0 {
                 score /= 4;
             }
-            score = score.saturating_add(likely(&message, error.is_some()));
+            // A header that says where the message ends says nothing of what follows it.
+            let mut ended = Index::new();
+            let ended = match error {
+                Some(DecodeError::LeftOver { .. }) => {
+                    let end = error.as_ref().map_or(0, DecodeError::offset);
+                    let frame = frame.get(..end).unwrap_or_default();
+                    dialect.decode(frame, &mut ended).ok()
+                }
+                Some(_) | None => None,
+            };
+            let judged = ended.as_ref().unwrap_or(&message);
+            score = score.saturating_add(likely(judged, error.is_some()));
         }
         (None, Some(DecodeError::Mti { .. })) => {
             score = score.max(but_for_its_type(dialect, frame));

@@ -178,6 +178,28 @@ fn a_nibble_on_the_other_side_is_doubted_though_it_reads() {
     assert_eq!(read["doubts"][0]["field"], "22", "{read}");
 }
 
+/// The header says how long the message is, which is not how long the frame is: it is a header all the same.
+#[test]
+fn a_byte_behind_a_message_whose_header_tells_its_length_is_told_in_its_dialect() {
+    let all = samples("visa-base-i-style", true);
+    assert!(!all.is_empty());
+    for (file, mut bytes) in all {
+        bytes.push(0);
+        bytes[1] += 1;
+        let told = out(&posgate(&["message", "decode", &hex(&bytes)], b""));
+        assert!(
+            told.starts_with("visa-base-i-style, framed"),
+            "{}: {told}",
+            file.display()
+        );
+        assert!(
+            told.contains("1 byte follows the last field"),
+            "{}: {told}",
+            file.display()
+        );
+    }
+}
+
 #[test]
 fn what_was_read_of_a_broken_message_is_not_taken_for_a_message() {
     let (_, bytes) = samples("unionpay-pos", true).remove(0);
