@@ -178,6 +178,43 @@ fn a_nibble_on_the_other_side_is_doubted_though_it_reads() {
     assert_eq!(read["doubts"][0]["field"], "22", "{read}");
 }
 
+/// One bit of the bitmap that was not set is told before any field's width or length is doubted.
+#[test]
+fn a_bit_that_is_missing_in_the_bitmap_is_the_first_cause() {
+    // Behind length, TPDU, header and message type.
+    const BITMAP: usize = 2 + 5 + 6 + 2;
+    let (_, sound) = samples("unionpay-pos", true)
+        .into_iter()
+        .find(|(file, _)| file.ends_with("sale-chip.hex"))
+        .unwrap();
+    let mut tried = 0;
+    for de in 3..=64_u8 {
+        let bit = usize::from(de - 1);
+        let mask = 0x80 >> (bit % 8);
+        let mut bytes = sound.clone();
+        let byte = &mut bytes[BITMAP + bit / 8];
+        if *byte & mask == 0 {
+            continue;
+        }
+        *byte &= !mask;
+        let shipped = [Dialect::shipped("unionpay-pos").unwrap()];
+        let guess = guesses(&[reading(&bytes)], &shipped, None).remove(0);
+        let fault = inspect::explain(&guess, Reveal::Masked).unwrap();
+        let expect = format!("DE{de} is there, though the bitmap does not announce it");
+        let mut causes = fault.causes.iter().map(|cause| &cause.text);
+        let place = causes.position(|text| *text == expect);
+        // DE23 and DE15 are two bytes each and nothing tells which of them was sent.
+        let most = if de == 23 { 1 } else { 0 };
+        assert!(
+            place.is_some_and(|place| place <= most),
+            "DE{de}: {:#?}",
+            fault.causes
+        );
+        tried += 1;
+    }
+    assert!(tried >= 12, "{tried}");
+}
+
 /// The header says how long the message is, which is not how long the frame is: it is a header all the same.
 #[test]
 fn a_byte_behind_a_message_whose_header_tells_its_length_is_told_in_its_dialect() {

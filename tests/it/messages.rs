@@ -681,7 +681,11 @@ fn what_is_missing_or_left_over_is_told() {
     );
     let mut unannounced = sale_pos;
     unannounced[2 + 11 + 2 + 7] &= 0xFE;
-    check_cause("unionpay-pos", &unannounced, "8 bytes are left over");
+    check_cause(
+        "unionpay-pos",
+        &unannounced,
+        "DE64 is there, though the bitmap does not announce it",
+    );
 }
 
 #[test]

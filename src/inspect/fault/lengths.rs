@@ -3,11 +3,15 @@
 use crate::base::card::luhn;
 use crate::iso8583::{DecodeError, Dialect, Field, FieldType, Index, Message};
 
+use super::SENSIBLE;
 use super::bitmap::Bitmap;
 use super::search::{Found, Rank, Search, offset_in};
+use crate::inspect::find::SOUND;
 
 /// Longest field whose length is tried.
 const LENGTH_MAX: u16 = 999;
+/// Digits of the shortest card number.
+const PAN_MIN: usize = 12;
 
 impl Search<'_> {
     /// One field whose length prefix is wrong.
@@ -73,10 +77,12 @@ impl Search<'_> {
                 ),
                 (None, Some(units)) => (
                     // A digit of a card number that was lost on the way to the log is met most often.
-                    if de == guess.dialect.roles().pan && units.abs_diff(other) == 1 {
+                    if units.abs_diff(other) != 1 {
+                        Rank::Chance
+                    } else if de == guess.dialect.roles().pan {
                         Rank::One
                     } else {
-                        Rank::Chance
+                        Rank::Likely
                     },
                     format!(
                         "DE{de}: its length says {units}; with {other} all that follows would decode"
@@ -90,9 +96,28 @@ impl Search<'_> {
             let (dialect, shift) = (self.dialect(), self.shift());
             let count = self.found.len();
             self.consider(rank, dialect, frame, shift, text, None);
-            if self.found.len() > count && rank == Rank::Chance {
+            // A digit of a card number that was lost on the way to the log is met most often.
+            if de != guess.dialect.roles().pan {
+                self.demote(count);
+            }
+            if self
+                .found
+                .get(count)
+                .is_some_and(|newest| newest.rank == Rank::Chance)
+            {
                 self.likeliest_length(&format!("DE{de}: "));
             }
+        }
+    }
+
+    /// What is near, or one thing, explains only when what decodes then hardly does so by chance.
+    fn demote(&mut self, at: usize) {
+        let sensible = SOUND.saturating_add(SENSIBLE);
+        if let Some(newest) = self.found.get_mut(at)
+            && matches!(newest.rank, Rank::Near | Rank::One | Rank::Likely)
+            && newest.score < sensible
+        {
+            newest.rank = Rank::Chance;
         }
     }
 
@@ -135,11 +160,12 @@ impl Search<'_> {
                 format!("DE{de} is there, though the bitmap does not announce it")
             };
             let (dialect, shift) = (self.dialect(), self.shift());
+            let count = self.found.len();
             self.consider(
-                if announced && !known {
-                    Rank::Named
-                } else {
-                    Rank::Chance
+                match (announced, known) {
+                    (true, false) => Rank::Named,
+                    (true, true) => Rank::Chance,
+                    (false, _) => self.unannounced(&frame, de),
                 },
                 dialect,
                 frame,
@@ -147,6 +173,42 @@ impl Search<'_> {
                 text,
                 None,
             );
+            self.demote(count);
+        }
+    }
+
+    /// How likely it is that this field was sent without being announced. In this frame it is announced.
+    ///
+    /// A request that must have it lacks it, so that is what happened, unless zeros of the next field read as an empty
+    /// one or as a card number of two digits. Any other field tells only when it takes more than a byte, which could as
+    /// well be the tail of the field before it, and when it does not merely take what is left over behind the message.
+    fn unannounced(&self, frame: &[u8], de: u8) -> Rank {
+        let dialect = &self.guess.dialect;
+        let mut index = Index::new();
+        let (message, _) = dialect.decode_partial(frame, &mut index);
+        let Some(message) = message else {
+            return Rank::Chance;
+        };
+        let required = match dialect.classify(&message) {
+            Some(row) => row.required.contains(de),
+            None => dialect
+                .message_rule(message.mti())
+                .is_some_and(|rule| rule.required.contains(de)),
+        };
+        let taken = message.element(de).map_or(0, <[u8]>::len);
+        let empty = message.field(de).is_none_or(<[u8]>::is_empty);
+        let pan = message.pan().map_or(0, |pan| pan.expose().len());
+        let no_card = de == dialect.roles().pan && pan < PAN_MIN;
+        let left_over = matches!(self.guess.error, Some(DecodeError::LeftOver { .. }));
+        let mac = dialect.roles().mac == de || de == 128;
+        if empty || no_card {
+            Rank::Chance
+        } else if required || mac {
+            Rank::Near
+        } else if taken >= 2 && !left_over {
+            Rank::Likely
+        } else {
+            Rank::Chance
         }
     }
 }
@@ -160,7 +222,7 @@ fn checks(dialect: &Dialect, frame: &[u8]) -> bool {
 
 fn has_check_digit(message: &Message<'_>) -> bool {
     let pan = message.pan();
-    pan.is_some_and(|pan| pan.expose().len() >= 12 && luhn(pan.expose()))
+    pan.is_some_and(|pan| pan.expose().len() >= PAN_MIN && luhn(pan.expose()))
 }
 
 /// A length prefix in a frame.

@@ -27,8 +27,12 @@ pub(in crate::inspect) enum Rank {
     Named,
     /// What the error itself says.
     Itself,
+    /// A field that must be there, whose bit was not set.
+    Near,
     /// One thing about one field, or several everywhere.
     One,
+    /// Another field whose bit was not set, or whose length is one off.
+    Likely,
     /// What makes it decode, and may be chance.
     Chance,
 }
