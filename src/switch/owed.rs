@@ -127,8 +127,10 @@ struct Book {
     /// Under one key one is out at a time, the first; the others wait for its acknowledgement, since an
     /// answer could not say whose it is. Never an empty list.
     by_key: HashMap<MatchKey, VecDeque<TxnId>>,
-    /// When to look at which; never one that waits for another of its key.
+    /// When to send which; never one that waits for another of its key.
     schedule: BTreeSet<(Moment, TxnId)>,
+    /// Until when which is out. Apart from the schedule: what waits for its turn must not hide what never is answered.
+    overdue: BTreeSet<(Moment, TxnId)>,
     out: usize,
     /// Reversals that ended with "no such original", by the key of the original's answer.
     unfound: HashMap<MatchKey, (Owed, Durable<Bytes>)>,
@@ -372,6 +374,13 @@ impl OwedBook {
     ) -> Round {
         let mut book = self.lock();
         let mut round = Round::default();
+        while let Some(&(at, txn)) = book.overdue.first()
+            && at <= now
+        {
+            if book.put_back(txn, now).is_none() {
+                book.overdue.pop_first();
+            }
+        }
         while let Some(&(at, txn)) = book.schedule.first() {
             if at > now {
                 break;
@@ -380,10 +389,6 @@ impl OwedBook {
                 book.schedule.pop_first();
                 continue;
             };
-            if entry.out.is_some() {
-                book.put_back(txn, now);
-                continue;
-            }
             if entry.attempts >= pace.attempts_max {
                 let taken = book.take_off(txn, now).map(|entry| Exhausted {
                     owed: entry.owed,
@@ -453,8 +458,13 @@ impl Book {
     fn wake(&mut self, txn: TxnId, at: Moment) {
         if let Some(entry) = self.entries.get_mut(&txn) {
             self.schedule.remove(&(entry.wake_at, txn));
+            self.overdue.remove(&(entry.wake_at, txn));
             entry.wake_at = at;
-            self.schedule.insert((at, txn));
+            if entry.out.is_some() {
+                self.overdue.insert((at, txn));
+            } else {
+                self.schedule.insert((at, txn));
+            }
         }
     }
 
@@ -471,6 +481,7 @@ impl Book {
     fn take_off(&mut self, txn: TxnId, now: Moment) -> Option<Entry> {
         let entry = self.entries.remove(&txn)?;
         self.schedule.remove(&(entry.wake_at, txn));
+        self.overdue.remove(&(entry.wake_at, txn));
         self.out -= usize::from(entry.out.is_some());
         if let Duty::Reversal { original, .. } = entry.owed.duty
             && self.originals.get(&original) == Some(&txn)

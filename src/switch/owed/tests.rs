@@ -298,6 +298,33 @@ fn what_falls_with_its_link_makes_room_for_others() {
     assert_eq!(tick(&book, &links, 60_000).reversals, u64::from(most));
 }
 
+/// What waits for its turn is due before what is out has timed out, and must not keep it from being put back.
+#[test]
+fn what_is_never_answered_makes_room_for_others() {
+    let (book, links) = (OwedBook::default(), links(1));
+    let most = u32::try_from(IN_FLIGHT_MAX).unwrap();
+    let all = most * 3 + 1;
+    for n in 1..=all {
+        book.begin(reversal(n.into(), n, 0), frame("undo "), at(0));
+    }
+    let (mut sent_again, mut given_up) = (0, Vec::new());
+    for now in (0..=300_000).step_by(1_000) {
+        let round = tick(&book, &links, now);
+        assert!(round.reversals <= u64::from(most));
+        sent_again += round.reversals;
+        given_up.extend(round.exhausted);
+        links.link(0).unwrap().take_output(&mut Vec::new());
+    }
+    assert_eq!(given_up.len(), usize::try_from(all).unwrap());
+    assert!(
+        given_up
+            .iter()
+            .all(|ended| ended.attempts == PACE.attempts_max)
+    );
+    assert_eq!(sent_again, u64::from(all * PACE.attempts_max));
+    assert_eq!(book.len(), 0);
+}
+
 #[test]
 fn it_follows_its_original_and_is_sent_elsewhere_when_that_link_falls() {
     let links = links(2);
