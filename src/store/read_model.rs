@@ -139,7 +139,8 @@ impl TransactionRow {
                 OutcomeKind::Approved => (outcome.booked, false),
                 // It is sent until it is answered.
                 OutcomeKind::RepeatOwed => (self.amount, false),
-                OutcomeKind::Parked => (self.amount, true),
+                // It may be days until somebody decides.
+                OutcomeKind::Parked => return follow_ups.count_parked(self.kind, self.amount),
                 OutcomeKind::Declined
                 | OutcomeKind::ReversalOwed
                 | OutcomeKind::Reversed

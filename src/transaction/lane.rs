@@ -45,8 +45,8 @@ use crate::base::clock::Moment;
 use crate::base::{BatchNumber, BindingId, Fate, MaskedPan, MerchantId, Stan, TxnId};
 use crate::iso8583::MatchKey;
 
-/// Transactions a lane remembers. A terminal has one request in flight and reverses before it goes on;
-/// older originals are found in the read model.
+/// Transactions a lane remembers, beside what is awaited or owed. A terminal has one request in flight and reverses
+/// before it goes on; older originals are found in the read model.
 const REMEMBERED: usize = 8;
 
 /// Refusals a lane remembers.
@@ -436,9 +436,14 @@ impl Lane {
     }
 
     fn remember(&mut self, transaction: Transaction) {
-        if self.recent.len() >= REMEMBERED {
-            // What is still open must not be forgotten: forget the oldest that is closed.
-            let oldest = self.recent.iter().position(|t| !t.is_open()).unwrap_or(0);
+        // What is awaited or owed must not be forgotten, however much that is: its answer would find nobody. The store
+        // has what is closed, and what a person decides about: those may go, the oldest first.
+        while self.recent.len() >= REMEMBERED {
+            let parked = |t: &Transaction| t.state == State::Parked;
+            let closed = self.recent.iter().position(|t| !t.is_open());
+            let Some(oldest) = closed.or_else(|| self.recent.iter().position(parked)) else {
+                break;
+            };
             drop(self.recent.remove(oldest));
         }
         self.recent.push_back(transaction);
@@ -674,6 +679,34 @@ mod tests {
         };
         lane.learn(reach, None);
         lane
+    }
+
+    /// All that was parked of a terminal is resent at once while it trades.
+    #[test]
+    fn what_is_awaited_or_owed_is_not_forgotten_however_much_that_is() {
+        let mut lane = lane();
+        let in_state = |n: u32, state: State| Transaction {
+            state,
+            ..transaction(n.into(), n, 10, Fate::Reverse)
+        };
+        for n in 2..=40 {
+            lane.take_up(in_state(n, State::ReversalOwed));
+        }
+        assert!(lane.answered(TxnId(1), true, message("approved")));
+        let has = |lane: &Lane, n: u64| lane.recent.iter().any(|t| t.number == Some(TxnId(n)));
+        assert!((2..=40).all(|n| has(&lane, n)));
+        // What is parked goes before what is owed, and what is closed before both.
+        for n in 41..=60 {
+            lane.take_up(in_state(n, State::Parked));
+        }
+        assert!((2..=40).all(|n| has(&lane, n)) && has(&lane, 60) && !has(&lane, 1));
+        assert_eq!(lane.recent.len(), 40);
+        for known in &mut lane.recent {
+            known.state = State::Reversed;
+        }
+        lane.take_up(in_state(61, State::ReversalOwed));
+        assert_eq!(lane.recent.len(), REMEMBERED);
+        assert!(has(&lane, 61));
     }
 
     /// A lane with one sale in flight: number 1, STAN 1, content 10.

@@ -61,11 +61,20 @@ pub struct FollowUps {
     pub completed: bool,
     /// Sum of its refunds, minor units.
     pub refunded: u64,
-    /// Whether one of them may still come to nothing.
+    /// Whether one of them may still come to nothing, by itself and soon.
     pub open: bool,
+    /// Whether a person has to decide about one of them.
+    pub parked: bool,
 }
 
 impl FollowUps {
+    /// Counts one more about which a person has to decide.
+    pub fn count_parked(&mut self, kind: RequestType, amount: u64) {
+        let before = *self;
+        self.count(kind, amount, false);
+        self.parked |= *self != before;
+    }
+
     /// Counts one more. `open` when it may still come to nothing.
     pub fn count(&mut self, kind: RequestType, amount: u64, open: bool) {
         match kind {
@@ -116,6 +125,7 @@ pub fn may_follow(following: &Following, original: Option<&Standing>) -> Result<
         completed,
         refunded,
         open: _,
+        parked: _,
     } = original.follow_ups;
     let (free, fits) = match following.kind {
         RequestType::Void => (
@@ -214,7 +224,8 @@ pub enum Undoing {
     Free,
     /// It is voided: there is nothing left to undo.
     Voided,
-    /// It is completed or refunded: undoing it too would give the money back twice.
+    /// It is completed or refunded, or may be once a person has decided: undoing it too could give the money back
+    /// twice.
     Followed,
     /// What follows it is on its way: nobody can say yet.
     Open,
@@ -226,6 +237,7 @@ impl Undoing {
     pub const fn of(follow_ups: &FollowUps) -> Self {
         match *follow_ups {
             FollowUps { open: true, .. } => Self::Open,
+            FollowUps { parked: true, .. } => Self::Followed,
             FollowUps { voided: true, .. } => Self::Voided,
             FollowUps {
                 completed,
@@ -339,6 +351,7 @@ mod tests {
             completed: false,
             refunded: 0,
             open: false,
+            parked: false,
         },
     };
     const PRE_AUTHORISATION: Standing = Standing { sign: 0, ..SALE };
@@ -543,7 +556,13 @@ mod tests {
         assert_eq!(of(Completion, false), Undoing::Followed);
         for kind in [Void, Refund, Completion] {
             assert_eq!(of(kind, true), Undoing::Open);
+            let mut parked = FollowUps::default();
+            parked.count_parked(kind, 10);
+            assert_eq!(Undoing::of(&parked), Undoing::Followed);
         }
+        let mut none = FollowUps::default();
+        none.count_parked(NewMoney, 10);
+        assert_eq!(Undoing::of(&none), Undoing::Free);
     }
 
     #[test]

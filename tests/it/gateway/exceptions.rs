@@ -88,6 +88,21 @@ fn story(stored: &Path, txn: u64) -> Vec<String> {
     journal_of(stored).into_iter().filter_map(of_it).collect()
 }
 
+/// It may be days until somebody decides about the refund; the terminal would send its reversal all that time.
+#[tokio::test]
+async fn a_reversal_is_answered_while_a_refund_of_its_sale_is_parked() {
+    let world = impatient(UNIONPAY).start().await;
+    let mut link = world.link().await;
+    let mut till = world.till(1).await;
+    till.sell(&mut link, 651, "00").await;
+    till.send(&till.who.refund(652, 651, 600)).await;
+    assert_eq!(link.next().await.mti, "0220");
+    till.next().await;
+    eventually("it is parked", || exceptions(&world) == 1).await;
+    assert_eq!(till.code(&till.who.reversal(651, 1_000)).await, "12");
+    assert_eq!(world.running.switch.owed(), 0);
+}
+
 #[tokio::test]
 async fn what_is_parked_is_resent_after_a_restart_until_it_is_acknowledged() {
     for (dialect, policy) in [
