@@ -10,7 +10,7 @@ use crate::base::{
 use crate::binding::TerminalKey;
 use crate::binding::drain::Outstanding;
 use crate::binding::tested::TestsShown;
-use crate::transaction::originals::FollowUps;
+use crate::transaction::originals::{Certainty, FollowUps};
 
 /// One transaction as the read model shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,14 +133,14 @@ impl RowOutcome {
 impl TransactionRow {
     /// Counts this transaction as one that follows another, unless it came to nothing.
     pub(super) fn count_in(&self, follow_ups: &mut FollowUps) {
-        let (amount, open) = match &self.outcome {
-            None => (self.amount, true),
+        let (amount, certainty) = match &self.outcome {
+            None => (self.amount, Certainty::Open),
             Some(outcome) => match outcome.kind {
-                OutcomeKind::Approved => (outcome.booked, false),
+                OutcomeKind::Approved => (outcome.booked, Certainty::Stands),
                 // It is sent until it is answered.
-                OutcomeKind::RepeatOwed => (self.amount, false),
+                OutcomeKind::RepeatOwed => (self.amount, Certainty::Stands),
                 // It may be days until somebody decides.
-                OutcomeKind::Parked => return follow_ups.count_parked(self.kind, self.amount),
+                OutcomeKind::Parked => (self.amount, Certainty::Parked),
                 OutcomeKind::Declined
                 | OutcomeKind::ReversalOwed
                 | OutcomeKind::Reversed
@@ -148,7 +148,7 @@ impl TransactionRow {
                 | OutcomeKind::Closed => return,
             },
         };
-        follow_ups.count(self.kind, amount, open);
+        follow_ups.count(self.kind, amount, certainty);
     }
 }
 

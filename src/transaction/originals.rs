@@ -52,6 +52,18 @@ pub struct Following {
     pub card: MaskedPan,
 }
 
+/// Whether what follows a transaction may still come to nothing. Of several the last one named here counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Certainty {
+    /// It stands.
+    #[default]
+    Stands,
+    /// A person has to decide about it.
+    Parked,
+    /// It may, by itself and soon.
+    Open,
+}
+
 /// What follows a transaction and stands, or may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FollowUps {
@@ -61,29 +73,20 @@ pub struct FollowUps {
     pub completed: bool,
     /// Sum of its refunds, minor units.
     pub refunded: u64,
-    /// Whether one of them may still come to nothing, by itself and soon.
-    pub open: bool,
-    /// Whether a person has to decide about one of them.
-    pub parked: bool,
+    /// That of the least certain of them.
+    pub certainty: Certainty,
 }
 
 impl FollowUps {
-    /// Counts one more about which a person has to decide.
-    pub fn count_parked(&mut self, kind: RequestType, amount: u64) {
-        let before = *self;
-        self.count(kind, amount, false);
-        self.parked |= *self != before;
-    }
-
-    /// Counts one more. `open` when it may still come to nothing.
-    pub fn count(&mut self, kind: RequestType, amount: u64, open: bool) {
+    /// Counts one more.
+    pub fn count(&mut self, kind: RequestType, amount: u64, certainty: Certainty) {
         match kind {
             RequestType::Void => self.voided = true,
             RequestType::Completion => self.completed = true,
             RequestType::Refund => self.refunded = self.refunded.saturating_add(amount),
             _ => return,
         }
-        self.open |= open;
+        self.certainty = self.certainty.max(certainty);
     }
 }
 
@@ -124,8 +127,7 @@ pub fn may_follow(following: &Following, original: Option<&Standing>) -> Result<
         voided,
         completed,
         refunded,
-        open: _,
-        parked: _,
+        certainty: _,
     } = original.follow_ups;
     let (free, fits) = match following.kind {
         RequestType::Void => (
@@ -236,8 +238,14 @@ impl Undoing {
     #[must_use]
     pub const fn of(follow_ups: &FollowUps) -> Self {
         match *follow_ups {
-            FollowUps { open: true, .. } => Self::Open,
-            FollowUps { parked: true, .. } => Self::Followed,
+            FollowUps {
+                certainty: Certainty::Open,
+                ..
+            } => Self::Open,
+            FollowUps {
+                certainty: Certainty::Parked,
+                ..
+            } => Self::Followed,
             FollowUps { voided: true, .. } => Self::Voided,
             FollowUps {
                 completed,
@@ -299,7 +307,7 @@ impl Claims {
         let mut kept = Vec::new();
         for claim in claims.iter() {
             if !shown(claim.follower)? {
-                follow_ups.count(claim.kind, claim.amount, true);
+                follow_ups.count(claim.kind, claim.amount, Certainty::Open);
                 kept.push(*claim);
             }
         }
@@ -350,8 +358,7 @@ mod tests {
             voided: false,
             completed: false,
             refunded: 0,
-            open: false,
-            parked: false,
+            certainty: Certainty::Stands,
         },
     };
     const PRE_AUTHORISATION: Standing = Standing { sign: 0, ..SALE };
@@ -544,25 +551,21 @@ mod tests {
 
     #[test]
     fn what_is_followed_is_not_undone_too() {
-        let of = |kind, open| {
+        let of = |kind, certainty| {
             let mut follow_ups = FollowUps::default();
-            follow_ups.count(kind, 10, open);
+            follow_ups.count(kind, 10, certainty);
             Undoing::of(&follow_ups)
         };
         assert_eq!(Undoing::of(&FollowUps::default()), Undoing::Free);
-        assert_eq!(of(NewMoney, true), Undoing::Free);
-        assert_eq!(of(Void, false), Undoing::Voided);
-        assert_eq!(of(Refund, false), Undoing::Followed);
-        assert_eq!(of(Completion, false), Undoing::Followed);
+        assert_eq!(of(NewMoney, Certainty::Open), Undoing::Free);
+        assert_eq!(of(Void, Certainty::Stands), Undoing::Voided);
+        assert_eq!(of(Refund, Certainty::Stands), Undoing::Followed);
+        assert_eq!(of(Completion, Certainty::Stands), Undoing::Followed);
         for kind in [Void, Refund, Completion] {
-            assert_eq!(of(kind, true), Undoing::Open);
-            let mut parked = FollowUps::default();
-            parked.count_parked(kind, 10);
-            assert_eq!(Undoing::of(&parked), Undoing::Followed);
+            assert_eq!(of(kind, Certainty::Open), Undoing::Open);
+            assert_eq!(of(kind, Certainty::Parked), Undoing::Followed);
         }
-        let mut none = FollowUps::default();
-        none.count_parked(NewMoney, 10);
-        assert_eq!(Undoing::of(&none), Undoing::Free);
+        assert_eq!(of(NewMoney, Certainty::Parked), Undoing::Free);
     }
 
     #[test]
